@@ -1,0 +1,59 @@
+# Two commands on a fresh machine: `make search` and `make test`. Each first makes what it needs.
+#
+#   PYTHON       the interpreter that makes the virtual environment, 3.11 or newer
+#   VENV         where the virtual environment lives
+#   CONSTRAINTS  tested versions; CONSTRAINTS=/dev/null takes what pip finds (GPU builds of torch)
+#   WORKERS      test processes
+#   ARGS         handed on to the script or to pytest: make search ARGS=--help
+PYTHON      ?= python3
+VENV        ?= .venv
+CONSTRAINTS ?= constraints.txt
+WORKERS     ?= 2
+BIN         := $(VENV)/bin
+RUN         := $(VENV)/.ready-run
+DEV         := $(VENV)/.ready-dev
+INSTALL     := $(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable
+# One thread per process: the workers share the cores.
+PYTEST      := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+.DEFAULT_GOAL := help
+.PHONY: help search test test-slow check constraints
+
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+search: $(RUN)  ## run the main job: search a quantization under a budget (ARGS=--help shows the settings)
+	$(BIN)/python scripts/search.py $(ARGS)
+
+test: $(DEV)  ## run the tests, without those marked slow
+	$(PYTEST) $(ARGS)
+
+test-slow: $(DEV)  ## run the tests marked slow
+	$(PYTEST) -m slow $(ARGS)
+
+check: $(DEV)  ## run ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Pins that are there stay; start from an empty VENV with CONSTRAINTS=/dev/null to take new versions.
+# The local part of a version (2.13.0+cpu) is cut: it names one build, and would lock out the others.
+constraints: $(DEV)  ## write constraints.txt: the versions in VENV, with every extra installed
+	$(INSTALL) '.[dev,onnx,dashboard]'
+	$(BIN)/python -m pip freeze --exclude-editable > $(VENV)/frozen.txt
+	sed 's/+[^ ]*$$//' $(VENV)/frozen.txt > constraints.txt
+
+$(RUN): pyproject.toml $(CONSTRAINTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "rlquant needs Python 3.11 or newer and '$(PYTHON)' is not: name one, as in make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "'$(PYTHON)' cannot make virtual environments (no ensurepip): install its venv package, on Debian python3-venv" >&2; exit 1; }
+	@echo "installing into $(VENV): about 1 GB, a few minutes the first time"
+	@$(PYTHON) -m venv $(VENV)
+	@$(INSTALL) .
+	@touch $@
+
+# After RUN and not beside it, so that two pips never write to one environment under make -j.
+$(DEV): $(RUN)
+	@$(INSTALL) '.[dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""Searchers over quantization problems."""

@@ -1,0 +1,172 @@
+"""What is chosen: one layer's quantization, and the whole network's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
+
+from rlquant.errors import ChoiceError
+
+Method = Literal["keep", "post_training", "ternary", "distilled"]
+Rounding = Literal["nearest", "stochastic", "error_feedback", "learned"]
+Points = Literal["symmetric", "clipped", "fixed_point", "uniform", "quantile", "kmeans", "learned"]
+Fidelity = Literal["calibrated", "tuned", "trained"]
+BucketSize = int | Literal["channel"] | None
+
+METHODS: tuple[Method, ...] = get_args(Method)
+ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
+POINTS: tuple[Points, ...] = get_args(Points)
+FIDELITIES: tuple[Fidelity, ...] = get_args(Fidelity)
+
+STORED_CODEBOOKS: frozenset[str] = frozenset({"quantile", "kmeans", "learned"})
+"""Points whose codebook is stored with the layer; the others are implied by kind and bits."""
+
+FLOAT_BITS = 32
+"""The width of a layer that is kept; only `method="keep"` may carry it."""
+TERNARY_BITS = 2
+"""The width of a ternary layer in bit-operations."""
+
+CONFIG_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LayerChoice:
+    """One layer's decision.
+
+    Attributes:
+        layer: module path, e.g. "blocks.0.conv1".
+        bits: width of a weight's code; 1..16 for implied codebooks, 1..8 for stored ones.
+        rounding: rule by which a weight goes to one of its two neighbouring points.
+        method: how the quantized layer comes about; "keep" leaves it in float32.
+        points: where the quantization points lie.
+        activation_bits: width of the layer's input, 2..16; `None` leaves it float.
+    """
+
+    layer: str
+    bits: int
+    rounding: Rounding = "nearest"
+    method: Method = "post_training"
+    points: Points = "symmetric"
+    activation_bits: int | None = None
+
+    def __post_init__(self) -> None:
+        self._require("method", self.method, METHODS)
+        self._require("rounding", self.rounding, ROUNDINGS)
+        self._require("points", self.points, POINTS)
+        if not (self.method == "keep" and self.bits == FLOAT_BITS):
+            most = 8 if self.points in STORED_CODEBOOKS else 16
+            self._require_width("bits", self.bits, 1, most, f" with points={self.points!r}")
+        if self.activation_bits is not None:
+            self._require_width("activation_bits", self.activation_bits, 2, 16, " or None")
+
+    def _require(self, field: str, value: object, allowed: tuple[str, ...]) -> None:
+        if value not in allowed:
+            raise ChoiceError(f"layer {self.layer!r}: {field}={value!r}, use one of {allowed}")
+
+    def _require_width(self, field: str, value: object, low: int, high: int, note: str) -> None:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or not low <= value <= high:  # type: ignore[operator]
+            raise ChoiceError(
+                f"layer {self.layer!r}: {field}={value!r}, "
+                f"use a whole number in {low}..{high}{note}"
+            )
+
+    @property
+    def arithmetic_bits(self) -> int:
+        """Weight width that bit-operations count: 32 when kept, 2 when ternary."""
+        if self.method == "keep":
+            return FLOAT_BITS
+        return TERNARY_BITS if self.method == "ternary" else self.bits
+
+    def canonical(self, fidelity: Fidelity = "calibrated") -> LayerChoice:
+        """Drop what has no effect, so that equal results have equal choices.
+
+        A kept layer has nothing else; a ternary one has no bits, rounding or points of its own;
+        without a training step (`calibrated`) distilled is post_training and learned points are
+        their quantile start.
+        """
+        if self.method == "keep":
+            return LayerChoice(self.layer, FLOAT_BITS, method="keep")
+        if self.method == "ternary":
+            return LayerChoice(
+                self.layer,
+                TERNARY_BITS,
+                method="ternary",
+                activation_bits=self.activation_bits,
+            )
+        if fidelity != "calibrated":
+            return self
+        return replace(
+            self,
+            method="post_training",
+            points="quantile" if self.points == "learned" else self.points,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizationConfig:
+    """The decision for a whole network: one `LayerChoice` a layer, in execution order.
+
+    Layers of the network that are not named are kept in float32.
+    """
+
+    choices: tuple[LayerChoice, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "choices", tuple(self.choices))
+        seen: set[str] = set()
+        for choice in self.choices:
+            if choice.layer in seen:
+                raise ChoiceError(f"layer {choice.layer!r} has two choices; give one")
+            seen.add(choice.layer)
+
+    def __iter__(self) -> Iterator[LayerChoice]:
+        return iter(self.choices)
+
+    def __len__(self) -> int:
+        return len(self.choices)
+
+    def __getitem__(self, layer: str) -> LayerChoice:
+        """Return the choice of the layer named `layer`."""
+        for choice in self.choices:
+            if choice.layer == layer:
+                return choice
+        raise ChoiceError(f"no choice for layer {layer!r}; layers: {[c.layer for c in self]}")
+
+    def canonical(self, fidelity: Fidelity = "calibrated") -> QuantizationConfig:
+        """Return the canonical form; equal canonical forms are one evaluation."""
+        return QuantizationConfig(tuple(c.canonical(fidelity) for c in self.choices))
+
+    @property
+    def key(self) -> str:
+        """Hash of exactly this configuration (hex), the same in every process."""
+        return hashlib.blake2b(self.to_json().encode(), digest_size=16).hexdigest()
+
+    def to_json(self, indent: int | None = None) -> str:
+        """Write as versioned JSON."""
+        document = {"version": CONFIG_VERSION, "layers": [asdict(c) for c in self.choices]}
+        return json.dumps(document, indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str) -> QuantizationConfig:
+        """Read what `to_json` wrote.
+
+        Raises:
+            ChoiceError: not JSON, another version, or fields that no layer choice has.
+        """
+        try:
+            document: Any = json.loads(text)
+        except ValueError as error:
+            raise ChoiceError(f"configuration is not JSON: {error}") from error
+        version = document.get("version") if isinstance(document, dict) else None
+        if version != CONFIG_VERSION:
+            raise ChoiceError(
+                f"configuration has version {version!r}, this rlquant reads {CONFIG_VERSION}"
+            )
+        try:
+            return cls(tuple(LayerChoice(**layer) for layer in document["layers"]))
+        except (TypeError, KeyError) as error:
+            raise ChoiceError(f"configuration has wrong fields: {error}") from error

@@ -1,0 +1,65 @@
+"""The errors of rlquant: one family, and each is also the built-in a caller would expect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class RlquantError(Exception):
+    """Base of everything that rlquant raises on purpose."""
+
+
+class ChoiceError(RlquantError, ValueError):
+    """A layer choice, configuration or search space that cannot exist."""
+
+
+class QuantizationError(RlquantError, ValueError):
+    """A tensor that cannot be quantized as asked (not finite, wrong points, wrong sizes)."""
+
+
+class NetworkError(RlquantError, ValueError):
+    """A network that cannot be searched or quantized as it is."""
+
+
+class DataError(RlquantError, ValueError):
+    """Data that cannot be used: empty, exhausted, out of range, or overlapping."""
+
+
+class BudgetError(RlquantError, ValueError):
+    """A budget that makes no sense or that no configuration can keep."""
+
+
+class SettingsError(RlquantError, ValueError):
+    """A setting outside what is allowed."""
+
+
+class UnknownNameError(RlquantError, KeyError):
+    """A name that no registry knows."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class FileFormatError(RlquantError, ValueError):
+    """A file that is damaged, foreign, or of another version."""
+
+
+class StorageError(RlquantError, OSError):
+    """A folder or file that cannot be written or read."""
+
+
+def require_finite(place: str, field: str, value: float, *, above: float | None = None) -> None:
+    """Raise `SettingsError` unless `value` is finite and, where given, greater than `above`."""
+    finite = value == value and abs(value) != float("inf")
+    if not finite or (above is not None and value <= above):
+        limit = "" if above is None else f" greater than {above}"
+        raise SettingsError(f"{place}: {field}={value!r} must be a finite number{limit}")
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """Build the error for a name that is not registered, with the nearest known one."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return UnknownNameError(f"unknown {kind} {name!r}; {hint}known: {', '.join(names)}")

@@ -1,0 +1,1 @@
+"""Measuring configurations: evaluator, weight bank and store."""

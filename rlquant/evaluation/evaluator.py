@@ -1,0 +1,119 @@
+"""A configuration in, what it is worth out: real quantized weights, real calibration, real data."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from rlquant.choices import BucketSize, QuantizationConfig
+from rlquant.data import Samples
+from rlquant.evaluation.weight_bank import WeightBank
+from rlquant.layers import LayerFacts, copy_network
+from rlquant.network.calibrate import FloatReference, calibrate, calibrated_tensors
+from rlquant.network.quantize import activation_quantizer, build_quantized, install_activation
+from rlquant.quantizers.activation import RangeMethod
+from rlquant.score import Measurement, Objective
+
+
+class Evaluator:
+    """Measures configurations of one network on fixed samples.
+
+    It owns a working copy of the network: an evaluation points the copy's weights at the bank's,
+    calibrates the copy and runs the validation batches. Nothing is carried over from one
+    evaluation to the next, so the result depends on the configuration alone.
+
+    Args:
+        network: float network; left as it is.
+        layers: the searched layers.
+        calibration: samples for calibration, run as one batch.
+        validation: samples to measure on, run in batches of `batch_size`.
+        objective: how outputs are judged.
+        bucket_size: weights that share a scale.
+        seed: decides random draws of quantizers.
+        batch_size: larger batches than about 250 images are slower: their memory is not reused.
+        activation_range: how the range of a layer's inputs is taken from the calibration samples.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layers: tuple[LayerFacts, ...],
+        calibration: Samples,
+        validation: Samples,
+        objective: Objective,
+        *,
+        bucket_size: BucketSize,
+        seed: int,
+        batch_size: int = 250,
+        activation_range: RangeMethod = "percentile",
+    ) -> None:
+        self.network = network
+        self.layers = layers
+        self.objective = objective
+        self.calibration = calibration
+        self.batches = validation.batches(batch_size)
+        self.reference = FloatReference.measure(network, layers, calibration, activation_range)
+        self._working = copy_network(network)
+        self._modules = {f.name: self._working.get_submodule(f.name) for f in layers}
+        weights = {name: _weight(module).detach() for name, module in self._modules.items()}
+        self.bank = WeightBank(weights, layers, bucket_size, seed)
+        self._calibrated = [
+            (tensor, tensor.clone()) for tensor in calibrated_tensors(self._working, self.reference)
+        ]
+
+    def measure(self, config: QuantizationConfig) -> Measurement:
+        """Measure a canonical configuration that names every searched layer."""
+        removals = []
+        try:
+            for choice in config:
+                module = self._modules[choice.layer]
+                _weight(module).data = self.bank.values(choice)
+                if choice.activation_bits is not None:
+                    quantizer = activation_quantizer(choice, self.reference)
+                    device = _weight(module).device
+                    removals.append(install_activation(module, quantizer.to(device)))
+            for tensor, original in self._calibrated:
+                tensor.copy_(original)
+            calibrate(self._working, self.reference, self.calibration)
+            return self._run(self._working)
+        finally:
+            for remove in removals:
+                remove()
+
+    def build(self, config: QuantizationConfig) -> nn.Module:
+        """Return a calibrated quantized network with exactly the outputs that were scored."""
+        quantized = build_quantized(self.network, config, self.bank.tensor, self.reference)
+        calibrate(quantized, self.reference, self.calibration)
+        return quantized
+
+    def measure_float(self) -> Measurement:
+        """Measure the float network as it is, without calibration.
+
+        Raises:
+            DataError: outputs and targets do not belong together.
+        """
+        with torch.inference_mode():
+            for batch in self.batches:
+                self.objective.check(self.network(*batch.inputs), batch.targets)
+        return self._run(self.network)
+
+    def _run(self, network: nn.Module) -> Measurement:
+        loss = torch.zeros((), dtype=torch.float64, device=self.batches[0].targets.device)
+        metric = torch.zeros_like(loss)
+        count = 0
+        with torch.inference_mode():
+            for batch in self.batches:
+                batch_loss, batch_metric = self.objective(network(*batch.inputs), batch.targets)
+                loss += batch_loss
+                metric += batch_metric
+                count += len(batch)
+        mean = float(loss) / count
+        return Measurement(mean if math.isfinite(mean) else math.inf, float(metric) / count, count)
+
+
+def _weight(module: nn.Module) -> Tensor:
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    return weight

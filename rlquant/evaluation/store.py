@@ -1,0 +1,126 @@
+"""Every evaluation, written to a file as it happens, so that none is ever computed twice."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from rlquant.choices import QuantizationConfig
+from rlquant.errors import FileFormatError, StorageError
+from rlquant.score import Measurement
+
+APPLICATION_ID = 0x726C7161  # "rlqa" in SQLite's header: tells our files from others
+STORE_VERSION = 1
+BUSY_SECONDS = 60.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS evaluations (
+    problem TEXT NOT NULL, config_key TEXT NOT NULL, config TEXT NOT NULL,
+    loss REAL, accuracy REAL NOT NULL, samples INTEGER NOT NULL,
+    seconds REAL NOT NULL, recorded_at REAL NOT NULL, PRIMARY KEY (problem, config_key)
+) WITHOUT ROWID
+"""
+
+
+class EvaluationStore:
+    """Measurements by problem fingerprint and canonical configuration, in one SQLite file (WAL).
+
+    Opened on first use and dropped when pickled, so that it crosses processes as its path. Several
+    processes may use one file at the same time.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._opened: tuple[int, sqlite3.Connection] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "_opened": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def get(self, problem: str, config: QuantizationConfig) -> Measurement | None:
+        """Return what was recorded for a canonical configuration, if anything was."""
+        query = (
+            "SELECT loss, accuracy, samples FROM evaluations WHERE problem = ? AND config_key = ?"
+        )
+        for loss, accuracy, samples in self._run(query, (problem, config.key)):
+            return Measurement(math.inf if loss is None else loss, accuracy, samples)
+        return None
+
+    def put(
+        self, problem: str, config: QuantizationConfig, measured: Measurement, seconds: float
+    ) -> None:
+        """Record a measurement; the first one recorded for a configuration stays."""
+        loss = measured.loss if math.isfinite(measured.loss) else None
+        row = (problem, config.key, config.to_json(), loss, measured.accuracy, measured.samples)
+        statement = "INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        self._run(statement, (*row, seconds, time.time()))
+
+    def count(self, problem: str | None = None) -> int:
+        """Return how many evaluations are recorded, of one problem or of all."""
+        where, arguments = ("", ()) if problem is None else (" WHERE problem = ?", (problem,))
+        return int(self._run("SELECT COUNT(*) FROM evaluations" + where, arguments)[0][0])
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        if self._opened is not None and self._opened[0] == os.getpid():
+            self._opened[1].close()
+        self._opened = None
+
+    def _run(self, statement: str, arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        try:
+            with self._connection() as connection:
+                return connection.execute(statement, arguments).fetchall()
+        except sqlite3.OperationalError as error:
+            raise StorageError(
+                f"{self.path}: cannot be used ({error}); is the disk full or the folder read-only?"
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise FileFormatError(
+                f"{self.path}: damaged or no evaluation store ({error}); move it away"
+            ) from error
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._opened is None or self._opened[0] != os.getpid():  # never shared with a fork
+            self._opened = (os.getpid(), self._open())
+        return self._opened[1]
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(f"{self.path.parent}: cannot be made ({error})") from error
+        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS)
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+        if tables and application != APPLICATION_ID:
+            raise FileFormatError(f"{self.path}: a database of another program; move it away")
+        if tables and version != STORE_VERSION:
+            raise FileFormatError(
+                f"{self.path}: written by store version {version}, this one reads {STORE_VERSION}"
+            )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        with connection:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {STORE_VERSION}")
+            connection.execute(_SCHEMA)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self.close()

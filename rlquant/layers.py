@@ -1,0 +1,258 @@
+"""Find a network's quantizable layers, in execution order, with what a search wants to know."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from rlquant.errors import NetworkError, unknown_name
+from rlquant.quantizers.buckets import to_rows
+from rlquant.quantizers.integer_grid import quantize_integer
+
+logger = logging.getLogger(__name__)
+
+KINDS: dict[type[nn.Module], str] = {
+    nn.Linear: "linear",
+    nn.Conv1d: "conv1d",
+    nn.Conv2d: "conv2d",
+    nn.Conv3d: "conv3d",
+    nn.ConvTranspose1d: "conv_transpose1d",
+    nn.ConvTranspose2d: "conv_transpose2d",
+    nn.ConvTranspose3d: "conv_transpose3d",
+    nn.Embedding: "embedding",
+}
+"""Layers that carry a `weight` to quantize; subclasses count as their parent."""
+
+ERROR_BITS = (2, 3, 4, 5, 6, 7, 8)
+"""Bit-widths at which `LayerFacts.relative_error` is given."""
+SAMPLED_WEIGHTS = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFacts:
+    """What is known of one quantizable layer of the float network.
+
+    Attributes:
+        name: module path.
+        kind: one of the values of `KINDS`.
+        shape: shape of the weight.
+        parameters: number of weights (without bias).
+        macs: multiply-accumulates for one sample, over all calls of one forward pass.
+        channel_axis: output-channel axis of the weight.
+        calls: how often one forward pass runs the layer.
+        has_bias: whether it has a bias.
+        normalized: whether its output goes straight into a BatchNorm.
+        std: standard deviation of the weights.
+        largest: max |w|.
+        kurtosis: fourth standardised moment of the weights (3 for a normal distribution).
+        relative_error: squared error of the clipped per-channel grid over the squared weights,
+            at `ERROR_BITS`.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+    macs: int
+    channel_axis: int = 0
+    calls: int = 1
+    has_bias: bool = True
+    normalized: bool = False
+    std: float = 0.0
+    largest: float = 0.0
+    kurtosis: float = 0.0
+    relative_error: tuple[float, ...] = (0.0,) * len(ERROR_BITS)
+
+
+def as_arguments(inputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return `inputs` as the positional arguments of the network."""
+    return (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+
+
+def copy_network(network: nn.Module) -> nn.Module:
+    """Return an independent copy in eval mode that asks for no gradients."""
+    return copy.deepcopy(network).eval().requires_grad_(False)
+
+
+def layer_kind(module: nn.Module) -> str | None:
+    """Return the kind of a quantizable layer, or None for any other module."""
+    return next((kind for cls, kind in KINDS.items() if isinstance(module, cls)), None)
+
+
+def channel_axis_of(module: nn.Module) -> int:
+    """Return the axis of `module.weight` that counts output channels."""
+    return 1 if (layer_kind(module) or "").startswith("conv_transpose") else 0
+
+
+def find_layers(
+    network: nn.Module, example_input: Tensor | Sequence[Tensor], *, keep: Iterable[str] = ()
+) -> tuple[LayerFacts, ...]:
+    """Find the quantizable layers in the order in which one forward pass first runs them.
+
+    Args:
+        network: left as it is; a copy in eval mode is run once.
+        example_input: one batch as the network takes it (a tuple is passed as arguments).
+        keep: layers that will stay in float32: left out, and allowed to be unquantizable.
+
+    Raises:
+        NetworkError: no quantizable layer; a layer that shares its weight with another module,
+            is already parametrized, or has a meta, integer or non-finite weight.
+        UnknownNameError: `keep` names a layer that is not there.
+    """
+    candidates = {n: m for n, m in network.named_modules() if layer_kind(m) is not None}
+    kept = set(keep)
+    for name in kept - candidates.keys():
+        raise unknown_name("layer in keep", name, candidates)
+    searched = {n: m for n, m in candidates.items() if n not in kept}
+    for name, module in searched.items():
+        _require_plain_weight(name, module)
+    _require_untied(network, searched)
+    trace = _Trace.of(network, example_input, tuple(searched))
+    never_run = [name for name in searched if name not in trace.macs]
+    if never_run:
+        logger.warning("left out, never run in a forward pass: %s", ", ".join(never_run))
+    if not trace.macs:
+        raise NetworkError(
+            f"no quantizable layer: {type(network).__name__} runs no "
+            f"{', '.join(cls.__name__ for cls in KINDS)} outside keep={sorted(kept)}"
+        )
+    return tuple(_facts(name, searched[name], trace) for name in trace.macs)
+
+
+def count_macs(
+    network: nn.Module, example_input: Tensor | Sequence[Tensor], names: Sequence[str]
+) -> dict[str, int]:
+    """Return the multiply-accumulates for one sample of the named layers that run."""
+    return dict(_Trace.of(network, example_input, names).macs)
+
+
+def _require_plain_weight(name: str, module: nn.Module) -> None:
+    if parametrize.is_parametrized(module, "weight") or "weight" not in module._parameters:
+        raise NetworkError(
+            f"layer {name!r}: its weight is already parametrized or quantized; give the plain "
+            f"float network, or name the layer in keep"
+        )
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    if weight.is_meta or not weight.is_floating_point():
+        what = "has no data (meta device)" if weight.is_meta else f"is of type {weight.dtype}"
+        raise NetworkError(f"layer {name!r}: its weight {what}; load float weights first")
+    if not torch.isfinite(weight).all():
+        raise NetworkError(f"layer {name!r}: its weight has NaN or infinite values")
+
+
+def _require_untied(network: nn.Module, searched: dict[str, nn.Module]) -> None:
+    owners: dict[int, list[str]] = {}
+    for module_name, module in network.named_modules():
+        for parameter_name, parameter in module._parameters.items():
+            if parameter is not None:
+                owners.setdefault(id(parameter), []).append(f"{module_name}.{parameter_name}")
+    for name, module in searched.items():
+        shared = owners[id(module.weight)]
+        if len(shared) > 1:
+            raise NetworkError(
+                f"layer {name!r}: its weight is tied ({', '.join(shared)}) and cannot be quantized "
+                f"once for all; name every layer that shares it in keep"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Trace:
+    """What one forward pass shows: MACs and calls by layer in order, who feeds a BatchNorm."""
+
+    macs: dict[str, int]
+    calls: dict[str, int]
+    normalized: set[str]
+
+    @classmethod
+    def of(
+        cls, network: nn.Module, example_input: Tensor | Sequence[Tensor], names: Sequence[str]
+    ) -> _Trace:
+        trace = cls({}, {}, set())
+        outputs: dict[int, tuple[str, Tensor]] = {}
+        inputs = as_arguments(example_input)
+        batch = max(1, inputs[0].shape[0] if inputs[0].dim() else 1)
+        wanted = set(names)
+
+        def watch(name: str) -> Any:
+            def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+                macs = multiply_accumulates(module, args[0], output) // batch
+                trace.macs[name] = trace.macs.get(name, 0) + macs
+                trace.calls[name] = trace.calls.get(name, 0) + 1
+                outputs[id(output)] = (name, output)  # keeps it alive, so that ids stay unique
+
+            return hook
+
+        def note_input(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            if id(args[0]) in outputs:
+                trace.normalized.add(outputs[id(args[0])][0])
+
+        clone = copy_network(network)
+        for name, module in clone.named_modules():
+            if name in wanted:
+                module.register_forward_hook(watch(name))
+            elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.register_forward_pre_hook(note_input)
+        with torch.no_grad():
+            clone(*inputs)
+        return trace
+
+
+def multiply_accumulates(module: nn.Module, inputs: Tensor, output: Tensor) -> int:
+    """Return the multiply-accumulates of one call of a layer on a whole batch."""
+    kind = layer_kind(module)
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    if kind == "embedding":
+        return 0
+    if kind is not None and kind.startswith("conv_transpose"):
+        return inputs.numel() // weight.shape[0] * weight.numel()
+    return output.numel() // weight.shape[0] * weight.numel()
+
+
+def _facts(name: str, module: nn.Module, trace: _Trace) -> LayerFacts:
+    kind = layer_kind(module)
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    assert kind is not None
+    weight = weight.detach().float()
+    axis = channel_axis_of(module)
+    centred = weight - weight.mean()
+    variance = centred.square().mean()
+    return LayerFacts(
+        name=name,
+        kind=kind,
+        shape=tuple(weight.shape),
+        parameters=weight.numel(),
+        macs=trace.macs[name],
+        channel_axis=axis,
+        calls=trace.calls[name],
+        has_bias=getattr(module, "bias", None) is not None,
+        normalized=name in trace.normalized,
+        std=float(variance.sqrt()),
+        largest=float(weight.abs().max()),
+        kurtosis=float(centred.pow(4).mean() / variance.square().clamp_min(1e-30)),
+        relative_error=relative_errors(weight, axis),
+    )
+
+
+def relative_errors(weight: Tensor, channel_axis: int) -> tuple[float, ...]:
+    """Return the relative squared error of the clipped per-channel grid at `ERROR_BITS`.
+
+    Large layers are judged on evenly spaced channels, about 65,536 weights of them.
+    """
+    rows = to_rows(weight, "channel", channel_axis)
+    stride = max(1, weight.numel() // SAMPLED_WEIGHTS)
+    rows = rows[:: min(stride, len(rows))]
+    power = float(rows.square().sum()) or 1.0
+    return tuple(
+        float((quantize_integer(rows, bits, clip=True).dequantize() - rows).square().sum()) / power
+        for bits in ERROR_BITS
+    )

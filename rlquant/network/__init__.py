@@ -1,0 +1,1 @@
+"""From a float network and a configuration to a quantized, calibrated network."""

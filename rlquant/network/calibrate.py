@@ -1,0 +1,170 @@
+"""Calibration: one pass over the calibration samples mends what quantization shifted.
+
+In execution order, each BatchNorm takes mean and variance of its input in the network quantized so
+far, is fixed, and only then feeds what follows; a layer with no BatchNorm behind it gets its bias
+corrected, so that the mean of its outputs is the float network's. Sources: re-estimated statistics
+as in Sun et al. 2019 and others; bias correction as in Nagel et al. 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rlquant.data import Samples
+from rlquant.layers import LayerFacts, copy_network
+from rlquant.quantizers.activation import RangeMethod, activation_range
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FloatReference:
+    """What calibration needs of the float network, measured once.
+
+    Attributes:
+        output_means: by layer, the mean of each output channel, shape `(channels,)`; only for
+            layers whose bias can be corrected: with a bias, run once, no BatchNorm behind.
+        input_ranges: by layer, the range of its inputs.
+        batch_norms: names of the BatchNorms whose statistics can be re-estimated: those with
+            running statistics that one forward pass runs once.
+    """
+
+    output_means: Mapping[str, Tensor]
+    input_ranges: Mapping[str, tuple[float, float]]
+    batch_norms: tuple[str, ...]
+
+    @classmethod
+    def measure(
+        cls,
+        network: nn.Module,
+        layers: Sequence[LayerFacts],
+        samples: Samples,
+        range_method: RangeMethod = "percentile",
+        percentile: float = 99.9,
+    ) -> FloatReference:
+        """Run the float network once over the calibration samples."""
+        means: dict[str, Tensor] = {}
+        ranges: dict[str, tuple[float, float]] = {}
+        calls: dict[str, int] = {}
+        clone = copy_network(network)
+        for facts in layers:
+            module = clone.get_submodule(facts.name)
+            if facts.kind != "embedding":
+                module.register_forward_pre_hook(
+                    _range_recorder(ranges, facts.name, range_method, percentile)
+                )
+            if facts.has_bias and facts.calls == 1 and not facts.normalized:
+                module.register_forward_hook(_mean_recorder(means, facts.name))
+        for name, module in clone.named_modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.register_forward_pre_hook(_call_counter(calls, name))
+        with torch.no_grad():
+            clone(*samples.inputs)
+        once = tuple(
+            name
+            for name, count in calls.items()
+            if count == 1 and getattr(clone.get_submodule(name), "running_mean", None) is not None
+        )
+        return cls(means, ranges, once)
+
+
+def _range_recorder(
+    ranges: dict[str, tuple[float, float]], name: str, method: RangeMethod, percentile: float
+) -> Any:
+    def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        low, high = activation_range(args[0], method, percentile)
+        known = ranges.get(name, (low, high))
+        ranges[name] = (min(low, known[0]), max(high, known[1]))
+
+    return hook
+
+
+def _mean_recorder(means: dict[str, Tensor], name: str) -> Any:
+    def hook(module: nn.Module, args: Any, output: Tensor) -> None:
+        means[name] = channel_means(module, output)
+
+    return hook
+
+
+def _call_counter(calls: dict[str, int], name: str) -> Any:
+    def hook(module: nn.Module, args: Any) -> None:
+        calls[name] = calls.get(name, 0) + 1
+
+    return hook
+
+
+def output_channel_axis(module: nn.Module, output: Tensor) -> int:
+    """Return the axis of a layer's output that counts channels (last, or before the positions)."""
+    if isinstance(module, nn.Linear):
+        return output.dim() - 1
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    return output.dim() - weight.dim() + 1
+
+
+def channel_means(module: nn.Module, output: Tensor) -> Tensor:
+    """Return the mean of each output channel over samples and positions, shape `(channels,)`."""
+    axis = output_channel_axis(module, output)
+    others = [d for d in range(output.dim()) if d != axis]
+    return output.mean(dim=others) if others else output
+
+
+def calibrate(network: nn.Module, reference: FloatReference, samples: Samples) -> None:
+    """Calibrate a quantized copy in place, in one forward pass over all samples."""
+    with calibrating(network, reference), torch.no_grad():
+        network(*samples.inputs)
+
+
+@contextmanager
+def calibrating(network: nn.Module, reference: FloatReference) -> Iterator[None]:
+    """Within the context, a forward pass of `network` calibrates it as it goes."""
+    handles: list[Any] = [
+        network.get_submodule(name).register_forward_pre_hook(_take_statistics)
+        for name in reference.batch_norms
+    ]
+    for name, mean in reference.output_means.items():
+        handles.append(network.get_submodule(name).register_forward_hook(_bias_corrector(mean)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _take_statistics(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+    inputs = args[0]
+    variance, mean = torch.var_mean(
+        inputs, dim=[d for d in range(inputs.dim()) if d != 1], correction=0
+    )
+    assert isinstance(module.running_mean, Tensor)
+    assert isinstance(module.running_var, Tensor)
+    module.running_mean.copy_(mean)
+    module.running_var.copy_(variance)
+
+
+def _bias_corrector(float_mean: Tensor) -> Any:
+    def hook(module: nn.Module, args: Any, output: Tensor) -> Tensor:
+        shift = float_mean - channel_means(module, output)
+        assert isinstance(module.bias, Tensor)
+        module.bias.add_(shift)
+        positions = output.dim() - 1 - output_channel_axis(module, output)
+        return output + shift.reshape(-1, *[1] * positions)
+
+    return hook
+
+
+def calibrated_tensors(network: nn.Module, reference: FloatReference) -> Iterable[Tensor]:
+    """Yield the tensors that calibration writes: statistics and corrected biases."""
+    for name in reference.batch_norms:
+        module = network.get_submodule(name)
+        for tensor in (module.running_mean, module.running_var):
+            assert isinstance(tensor, Tensor)
+            yield tensor
+    for name in reference.output_means:
+        bias = network.get_submodule(name).bias
+        assert isinstance(bias, Tensor)
+        yield bias

@@ -1,0 +1,306 @@
+"""The problem that searchers and environments know: layers, space, budget, and an evaluator."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from rlquant.choices import Fidelity, LayerChoice, QuantizationConfig
+from rlquant.cost import Budget, NetworkCosts, total
+from rlquant.data import Data, fingerprint_tensors, require_different, take_samples
+from rlquant.errors import DataError, NetworkError, SettingsError, unknown_name
+from rlquant.evaluation.evaluator import Evaluator
+from rlquant.evaluation.store import EvaluationStore
+from rlquant.feasible import FeasibleSet
+from rlquant.file_layout import stored_tensors
+from rlquant.layers import LayerFacts, copy_network, count_macs, find_layers
+from rlquant.quantizers.activation import RangeMethod
+from rlquant.score import Classification, Measurement, Objective, Score
+from rlquant.space import SearchSpace
+
+logger = logging.getLogger(__name__)
+
+EVALUATION_VERSION = 1
+"""Raised whenever the same configuration would be measured differently; part of fingerprints."""
+AVAILABLE_FIDELITIES: tuple[Fidelity, ...] = ("calibrated",)
+
+
+class Problem(Protocol):
+    """What a searcher or an environment may know: a live network and a table look alike."""
+
+    @property
+    def layers(self) -> tuple[LayerFacts, ...]:
+        """The searched layers in execution order."""
+
+    @property
+    def space(self) -> SearchSpace:
+        """The options of every layer."""
+
+    @property
+    def budget(self) -> Budget:
+        """The limit that results keep."""
+
+    @property
+    def seed(self) -> int:
+        """The seed of the quantizers' draws."""
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """How far networks are trained before they are measured."""
+
+    @property
+    def feasible(self) -> FeasibleSet:
+        """The configurations that keep the budget."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that a score depends on, budget not included."""
+
+    @property
+    def float_score(self) -> Score:
+        """The score of the float network."""
+
+    def evaluate(self, config: QuantizationConfig) -> Score:
+        """Score any valid configuration, also one over the budget."""
+
+    def evaluate_many(self, configs: Iterable[QuantizationConfig]) -> list[Score]:
+        """Score several configurations, in the order given."""
+
+    def with_budget(self, budget: Budget) -> Problem:
+        """Return the same problem under another budget; scores are shared."""
+
+
+class QuantizationProblem:
+    """A trained network, data, a space and a budget, with the real evaluator behind it.
+
+    Args:
+        network: trained float network; copied, never changed.
+        train_data: for calibration; see `rlquant.data.Data`.
+        validation_data: what searches are judged on.
+        space: the options; `SearchSpace()` by default.
+        budget: the limit.
+        fidelity: "calibrated" (no training step).
+        seed: decides the quantizers' random draws.
+        objective: cross-entropy and accuracy by default.
+        validation_samples: at most so many validation samples are used.
+        calibration_samples: exactly so many training samples are used.
+        batch_size: samples of a validation batch.
+        activation_range: "minmax" or "percentile" of each layer's inputs.
+        device: where to evaluate; the network's own by default.
+        store: file that keeps every evaluation; None keeps them in memory only.
+
+    Raises:
+        NetworkError: no quantizable layer, tied or parametrized weights, a float loss that is not
+            finite; see `find_layers`.
+        DataError: empty, exhausted, too short or overlapping data, labels out of range.
+        BudgetError: a budget below the smallest reachable value (which it names).
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        train_data: Data,
+        validation_data: Data,
+        *,
+        budget: Budget,
+        space: SearchSpace | None = None,
+        fidelity: Fidelity = "calibrated",
+        seed: int = 0,
+        objective: Objective | None = None,
+        validation_samples: int = 2000,
+        calibration_samples: int = 512,
+        batch_size: int = 250,
+        activation_range: RangeMethod = "percentile",
+        device: str | torch.device | None = None,
+        store: str | Path | EvaluationStore | None = None,
+    ) -> None:
+        if fidelity not in AVAILABLE_FIDELITIES:
+            raise SettingsError(f"fidelity={fidelity!r} is not one of {AVAILABLE_FIDELITIES}")
+        if train_data is validation_data:
+            raise DataError("validation_data is train_data; give separate data")
+        place = torch.device(device) if device is not None else _device_of(network)
+        self.network = copy_network(network).to(place)
+        self.fidelity: Fidelity = fidelity
+        self.seed = seed
+        self.objective: Objective = objective or Classification()
+        self.batch_size = batch_size
+        self.activation_range: RangeMethod = activation_range
+        self.calibration = take_samples(
+            train_data, calibration_samples, name="train_data", device=place, exactly=True
+        )
+        self.validation = take_samples(
+            validation_data, validation_samples, name="validation_data", device=place
+        )
+        require_different(self.calibration, self.validation)
+
+        self.space = (space or SearchSpace()).at(fidelity)
+        example = self.calibration.first(2).inputs
+        self.layers = find_layers(self.network, example, keep=self.space.keep)
+        kept_macs = sum(count_macs(self.network, example, self.space.keep).values())
+        self.costs = NetworkCosts.of(self.network, self.layers, self.space.bucket_size, kept_macs)
+        self.budget = budget
+        self.feasible = self._feasible(budget)
+        self.store = None if store is None else as_store(store)
+        self.fingerprint = self._fingerprint()
+        self._memo: dict[QuantizationConfig, Measurement] = {}
+        self._evaluator: Evaluator | None = None
+        self.float_score = self._measure_float()
+
+    # --- scores
+
+    def evaluate(self, config: QuantizationConfig) -> Score:
+        """Score any valid configuration of the searched layers, also one over the budget.
+
+        Raises:
+            UnknownNameError: `config` names a layer that is not searched.
+        """
+        canonical = self.canonical(config)
+        measured = self._memo.get(canonical)
+        if measured is None:
+            measured = self._memo[canonical] = self._measure_or_recall(canonical)
+        return self._score(canonical, measured)
+
+    def evaluate_many(self, configs: Iterable[QuantizationConfig]) -> list[Score]:
+        """Score several configurations, in the order given."""
+        return [self.evaluate(config) for config in configs]
+
+    def canonical(self, config: QuantizationConfig) -> QuantizationConfig:
+        """Return the canonical form in execution order; layers not named are kept in float32."""
+        named = {choice.layer: choice for choice in config}
+        names = [facts.name for facts in self.layers]
+        for name in named.keys() - set(names):
+            raise unknown_name("searched layer", name, names)
+        kept = {name: LayerChoice(name, 32, method="keep") for name in names}
+        return QuantizationConfig(
+            tuple(named.get(n, kept[n]).canonical(self.fidelity) for n in names)
+        )
+
+    def build(self, config: QuantizationConfig) -> nn.Module:
+        """Return the calibrated quantized network with exactly the outputs that were scored."""
+        return self.evaluator.build(self.canonical(config))
+
+    def with_budget(self, budget: Budget) -> QuantizationProblem:
+        """Return the same problem under another budget; evaluator, memo and store are shared."""
+        other = copy.copy(self)
+        other.budget = budget
+        other.feasible = other._feasible(budget)
+        other._evaluator = self.evaluator
+        return other
+
+    def with_store(self, store: str | Path | EvaluationStore | None) -> QuantizationProblem:
+        """Return the same problem with its evaluations kept in `store`."""
+        other = self.with_budget(self.budget)
+        other.store = None if store is None else as_store(store)
+        other._memo = {}
+        return other
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """The evaluator, made on first use in each process."""
+        if self._evaluator is None:
+            self._evaluator = Evaluator(
+                self.network,
+                self.layers,
+                self.calibration,
+                self.validation,
+                self.objective,
+                bucket_size=self.space.bucket_size,
+                seed=self.seed,
+                batch_size=self.batch_size,
+                activation_range=self.activation_range,
+            )
+        return self._evaluator
+
+    def _measure_or_recall(self, canonical: QuantizationConfig) -> Measurement:
+        if self.store is not None:
+            recorded = self.store.get(self.fingerprint, canonical)
+            if recorded is not None:
+                return recorded
+        start = time.perf_counter()
+        measured = self.evaluator.measure(canonical)
+        if self.store is not None:
+            seconds = time.perf_counter() - start
+            self.store.put(self.fingerprint, canonical, measured, seconds)
+        return measured
+
+    def _measure_float(self) -> Score:
+        measured = self.evaluator.measure_float()
+        if not math.isfinite(measured.loss):
+            raise NetworkError(
+                "the float network's loss on validation_data is not finite; is it trained, and do "
+                "the data have the scale it was trained on?"
+            )
+        kept = self.canonical(QuantizationConfig(()))
+        return self._score(kept, measured, latency=False)
+
+    def _score(
+        self, config: QuantizationConfig, measured: Measurement, *, latency: bool = True
+    ) -> Score:
+        choices: Mapping[str, LayerChoice] = {c.layer: c for c in config}
+        costs, table = self.costs, self.budget.table if latency else None
+        size_bytes = total(costs.size, self.layers, choices)
+        bits = total(costs.average_bits, self.layers, choices)
+        return Score(
+            loss=measured.loss,
+            accuracy=measured.accuracy,
+            size_bytes=size_bytes,
+            average_bits=costs.average_bits.value(bits),
+            size_ratio=size_bytes / costs.size.float_bytes,
+            bops=total(costs.bops, self.layers, choices),
+            latency=table.value(total(table, self.layers, choices)) if table is not None else None,
+            samples=measured.samples,
+            fidelity=self.fidelity,
+        )
+
+    def _feasible(self, budget: Budget) -> FeasibleSet:
+        options = self.space.options(self.fidelity)
+        return FeasibleSet(self.layers, options, self.costs.under(budget), budget)
+
+    def _fingerprint(self) -> str:
+        """Hash what a measurement depends on: network, samples, settings, version of the code."""
+        tensors = stored_tensors(self.network)
+        parts = (
+            EVALUATION_VERSION,
+            str(self.network),
+            tuple(tensors),
+            fingerprint_tensors(tensors.values()),
+            tuple(facts.name for facts in self.layers),
+            self.calibration.fingerprint(),
+            self.validation.fingerprint(),
+            self.objective.name,
+            self.space.bucket_size,
+            self.seed,
+            self.fidelity,
+            self.batch_size,
+            self.activation_range,
+            self.calibration.targets.device.type,
+        )
+        return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+    # --- processes
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_evaluator": None}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> QuantizationProblem:
+        """Return itself: `gymnasium.make` deep-copies its keywords, and scores are shared."""
+        return self
+
+
+def as_store(store: str | Path | EvaluationStore) -> EvaluationStore:
+    """Return a store, opening the file of that name where a path is given."""
+    return store if isinstance(store, EvaluationStore) else EvaluationStore(store)
+
+
+def _device_of(network: nn.Module) -> torch.device:
+    tensor: Tensor | None = next(network.parameters(), None)
+    return torch.device("cpu") if tensor is None or tensor.is_meta else tensor.device

@@ -1,0 +1,31 @@
+"""Quantizers: pure functions from a float tensor to codes, codebook, scale and offset."""
+
+from rlquant.quantizers.activation import ActivationQuantizer, activation_grid, activation_range
+from rlquant.quantizers.codebook import kmeans_points, quantile_points, quantize_to_points
+from rlquant.quantizers.fixed_point import quantize_fixed_point
+from rlquant.quantizers.integer_grid import quantize_integer, quantize_power_of_two
+from rlquant.quantizers.linear_scaling import quantize_uniform
+from rlquant.quantizers.rounding import round_nearest, round_stochastic, rounder
+from rlquant.quantizers.tensor import QuantizedTensor, storage_dtype
+from rlquant.quantizers.ternary import quantize_ternary, sparsity_threshold, ternary_scales
+
+__all__ = [
+    "ActivationQuantizer",
+    "QuantizedTensor",
+    "activation_grid",
+    "activation_range",
+    "kmeans_points",
+    "quantile_points",
+    "quantize_fixed_point",
+    "quantize_integer",
+    "quantize_power_of_two",
+    "quantize_ternary",
+    "quantize_to_points",
+    "quantize_uniform",
+    "round_nearest",
+    "round_stochastic",
+    "rounder",
+    "sparsity_threshold",
+    "storage_dtype",
+    "ternary_scales",
+]

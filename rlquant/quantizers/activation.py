@@ -1,0 +1,122 @@
+"""Activations: unsigned integers with an integer zero point, one scale per tensor."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rlquant.errors import QuantizationError, unknown_name
+from rlquant.quantizers.tensor import require_quantizable
+
+RangeMethod = Literal["minmax", "percentile"]
+
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def activation_range(
+    x: Tensor, method: RangeMethod = "minmax", percentile: float = 99.9
+) -> tuple[float, float]:
+    """Return the range (low, high) that a tensor of activations should keep.
+
+    Args:
+        x: float, any shape.
+        method: "minmax" for the extremes, "percentile" to cut both tails.
+        percentile: for "percentile", above 50 and at most 100: high is this percentile, low
+            100 minus this one.
+
+    Raises:
+        QuantizationError: `x` is empty or not finite, or a percentile outside its range.
+        UnknownNameError: an unknown method.
+    """
+    require_quantizable(x, "activations")
+    if method == "minmax":
+        low, high = x.aminmax()
+        return float(low), float(high)
+    if method != "percentile":
+        raise unknown_name("activation range", method, ("minmax", "percentile"))
+    if not 50.0 < percentile <= 100.0:
+        raise QuantizationError(f"percentile={percentile!r}, use a number above 50, at most 100")
+    values = x.detach().double().cpu().numpy()
+    cuts = np.percentile(values, [100.0 - percentile, percentile])
+    return float(cuts[0]), float(cuts[1])
+
+
+def activation_grid(low: float, high: float, bits: int) -> tuple[float, int]:
+    """Return `(scale, zero_point)` of the unsigned grid that covers `[low, high]` and 0.
+
+    Value = scale * (integer - zero_point), integer in 0..2^bits-1. 0 is always on the grid, as
+    padding and ReLU need it. The scale is a float32 number; a range without width has scale 1
+    and zero point 0.
+
+    Args:
+        low: lower end of the range; widened to 0 if above.
+        high: upper end of the range; widened to 0 if below.
+        bits: 2..16.
+
+    Raises:
+        QuantizationError: a range that is not finite or upside down, or wrong bits.
+    """
+    _require_activation_bits(bits)
+    if not -LARGEST <= low <= high <= LARGEST:
+        raise QuantizationError(
+            f"activation range low={low!r}, high={high!r}: use finite float32 numbers, low <= high"
+        )
+    low, high = min(low, 0.0), max(high, 0.0)
+    last = 2**bits - 1
+    scale = float(np.float32((high - low) / last))
+    if scale == 0.0:
+        return 1.0, 0
+    return scale, min(max(round(-low / scale), 0), last)
+
+
+class ActivationQuantizer(nn.Module):
+    """Fake-quantize a tensor to the unsigned integers of `bits` bits, as ONNX does.
+
+    integer = saturate(round(x / scale) + zero_point), a tie to the even one;
+    result = scale * (integer - zero_point). Shape and dtype are kept.
+
+    Attributes:
+        bits: 2..16.
+        scale: buffer, float32 scalar, above 0.
+        zero_point: buffer, int32 scalar, in 0..2^bits-1.
+    """
+
+    scale: Tensor
+    zero_point: Tensor
+
+    def __init__(self, bits: int, scale: float = 1.0, zero_point: int = 0) -> None:
+        """Take the grid, as `activation_grid` returns it.
+
+        Raises:
+            QuantizationError: bits, scale or zero point outside their range.
+        """
+        super().__init__()
+        _require_activation_bits(bits)
+        stored = torch.tensor(scale, dtype=torch.float32)
+        if not (torch.isfinite(stored) and stored > 0 and 0 <= zero_point < 2**bits):
+            raise QuantizationError(
+                f"scale={scale!r}, zero_point={zero_point!r}: use a finite scale above 0 and a "
+                f"zero point in 0..{2**bits - 1}"
+            )
+        self.bits = bits
+        self.register_buffer("scale", stored)
+        self.register_buffer("zero_point", torch.tensor(zero_point, dtype=torch.int32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x` on the grid."""
+        last = 2**self.bits - 1
+        # In place after the division: evaluation spends its time in memory traffic.
+        integers = (x.float() / self.scale).round_().add_(self.zero_point).clamp_(0, last)
+        return integers.sub_(self.zero_point).mul_(self.scale).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        """Describe the grid."""
+        return f"bits={self.bits}, scale={float(self.scale):.4g}, zero_point={int(self.zero_point)}"
+
+
+def _require_activation_bits(bits: object) -> None:
+    if not isinstance(bits, int) or isinstance(bits, bool) or not 2 <= bits <= 16:
+        raise QuantizationError(f"activation bits={bits!r}, use a whole number in 2..16")

@@ -1,0 +1,67 @@
+"""Buckets: the groups of weights that share one scale and one offset."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rlquant.choices import BucketSize
+from rlquant.errors import QuantizationError
+
+
+def require_bucket_size(bucket_size: object) -> None:
+    """Raise `QuantizationError` unless it is a positive whole number, "channel" or None."""
+    whole = isinstance(bucket_size, int) and not isinstance(bucket_size, bool) and bucket_size > 0
+    if not whole and bucket_size not in ("channel", None):
+        raise QuantizationError(
+            f"bucket_size={bucket_size!r}, use a positive whole number of consecutive weights, "
+            f'"channel" (one bucket per output channel) or None (the whole tensor)'
+        )
+
+
+def bucket_count(shape: torch.Size, bucket_size: BucketSize, channel_axis: int = 0) -> int:
+    """Return how many buckets a tensor of `shape` has; the last one may be shorter."""
+    if bucket_size is None:
+        return 1
+    if bucket_size == "channel":
+        return shape[channel_axis] if shape else 1
+    return -(-shape.numel() // bucket_size)
+
+
+def to_rows(weights: Tensor, bucket_size: BucketSize, channel_axis: int = 0) -> Tensor:
+    """Return the buckets as rows, shape `(buckets, size)`.
+
+    Consecutive buckets follow the C order of the tensor's elements. A shorter last bucket is
+    filled up by repeating its last weight, which leaves its extremes alone; `from_rows` drops it.
+    """
+    if bucket_size is None:
+        return weights.reshape(1, -1)
+    if bucket_size == "channel":
+        moved = weights.movedim(channel_axis, 0) if weights.dim() else weights
+        return moved.reshape(bucket_count(weights.shape, bucket_size, channel_axis), -1)
+    flat = weights.reshape(-1)
+    missing = -flat.numel() % bucket_size
+    if missing:
+        flat = torch.cat([flat, flat[-1:].expand(missing)])
+    return flat.reshape(-1, bucket_size)
+
+
+def from_rows(
+    rows: Tensor, shape: torch.Size, bucket_size: BucketSize, channel_axis: int = 0
+) -> Tensor:
+    """Undo `to_rows`: a contiguous tensor of `shape`."""
+    if bucket_size == "channel" and shape:
+        moved = torch.Size([shape[channel_axis], *shape[:channel_axis], *shape[channel_axis + 1 :]])
+        return rows.reshape(moved).movedim(0, channel_axis).contiguous()
+    return rows.reshape(-1)[: shape.numel()].reshape(shape).contiguous()
+
+
+def spread(
+    per_bucket: Tensor, shape: torch.Size, bucket_size: BucketSize, channel_axis: int = 0
+) -> Tensor:
+    """Return `per_bucket`, shape `(buckets,)`, in a shape that broadcasts against `shape`."""
+    if bucket_size is None or not shape:
+        return per_bucket.reshape([1] * len(shape))
+    if bucket_size == "channel":
+        return per_bucket.reshape([-1 if i == channel_axis else 1 for i in range(len(shape))])
+    return per_bucket.repeat_interleave(bucket_size)[: shape.numel()].reshape(shape)

@@ -1,0 +1,177 @@
+"""Stored codebooks: quantization points anywhere on each bucket's [0, 1], and where to put them."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rlquant.choices import BucketSize, Rounding
+from rlquant.errors import QuantizationError
+from rlquant.quantizers.buckets import from_rows, require_bucket_size, to_rows
+from rlquant.quantizers.linear_scaling import bucket_scaling, to_unit
+from rlquant.quantizers.rounding import rounder
+from rlquant.quantizers.tensor import (
+    QuantizedTensor,
+    codes_dtype,
+    require_quantizable,
+    round_for_storage,
+    strides_of,
+)
+
+MOST_POINTS = 256
+KMEANS_ROUNDS = 100
+
+
+def quantize_to_points(
+    weights: Tensor,
+    points: Tensor,
+    *,
+    bucket_size: BucketSize = 256,
+    rounding: Rounding = "nearest",
+    generator: torch.Generator | None = None,
+    scale_dtype: torch.dtype = torch.float32,
+    channel_axis: int = 0,
+) -> QuantizedTensor:
+    """Quantize to given points, which lie in the [0, 1] of every bucket.
+
+    Args:
+        weights: float, any shape; never written to.
+        points: shape `(count,)`, `2 <= count <= 256`, ascending (equal ones allowed), finite;
+            0 is a bucket's minimum, 1 its maximum. They may lie outside.
+        bucket_size: consecutive weights (C order), "channel", or None for the whole tensor.
+        rounding: "nearest" (a tie goes to the lower point) or "stochastic" (one of the two
+            neighbouring points, the upper with probability equal to the distance from the
+            lower over their gap). A weight outside all points takes the outermost.
+        generator: needed by "stochastic".
+        scale_dtype: float32 or float16, also of the stored points; codes are assigned with what
+            is stored.
+        channel_axis: the output-channel axis, for "channel".
+
+    Returns:
+        Kind "stored", of ceil(log2(count)) bits; a constant bucket has scale 0 and is kept
+        exactly (up to `scale_dtype`).
+
+    Raises:
+        QuantizationError: weights not quantizable, or an argument outside its range.
+
+    Source: Polino et al. 2018, "Differentiable quantization" (the assignment step).
+    """
+    require_quantizable(weights)
+    require_bucket_size(bucket_size)
+    _require_points(points)
+    round_ = rounder(rounding, generator)
+    bits = (points.numel() - 1).bit_length()
+    values = round_for_storage(points.detach().to(weights.device, torch.float32), scale_dtype)
+    rows = to_rows(weights.detach().float(), bucket_size, channel_axis)
+    scale, offset = bucket_scaling(rows, scale_dtype)
+    lower, share = _bracket(to_unit(rows, scale, offset), values.float())
+    codes = (lower + round_(share).long()).to(codes_dtype(bits))
+    return QuantizedTensor(
+        from_rows(codes, weights.shape, bucket_size, channel_axis),
+        bits,
+        "stored",
+        scale=scale,
+        offset=offset,
+        values=values,
+        bucket_size=bucket_size,
+        channel_axis=channel_axis,
+        strides=strides_of(weights),
+    )
+
+
+def quantile_points(
+    weights: Tensor, count: int, *, bucket_size: BucketSize = 256, channel_axis: int = 0
+) -> Tensor:
+    """Place points at equally spaced quantiles of the weights, scaled to their buckets' [0, 1].
+
+    Padding and constant buckets do not enter; a tensor of constant buckets alone gets equally
+    spaced points.
+
+    Args:
+        weights: float, any shape.
+        count: number of points, 2..256.
+        bucket_size: as in `quantize_to_points`.
+        channel_axis: the output-channel axis, for "channel".
+
+    Returns:
+        Shape `(count,)`, float32, ascending from 0 to 1, on the weights' device. Between two
+        weights the quantile is interpolated linearly.
+
+    Raises:
+        QuantizationError: weights not quantizable, or an argument outside its range.
+
+    Source: Polino et al. 2018, "Differentiable quantization" (initialisation by quantiles).
+    """
+    scaled = _scaled(weights, count, bucket_size, channel_axis)
+    return torch.from_numpy(_quantiles(scaled, count)).to(weights.device, torch.float32)
+
+
+def kmeans_points(
+    weights: Tensor, count: int, *, bucket_size: BucketSize = 256, channel_axis: int = 0
+) -> Tensor:
+    """Place points by 1-D k-means of the weights, scaled to their buckets' [0, 1].
+
+    Lloyd's algorithm from the quantile points until no assignment changes or for 100 rounds;
+    deterministic. A point that no weight takes stays where it is. Arguments, result and errors
+    as in `quantile_points`, except that the outer points need not be 0 and 1.
+
+    Source: Lloyd 1982, "Least squares quantization in PCM".
+    """
+    scaled = np.sort(_scaled(weights, count, bucket_size, channel_axis))
+    points = _quantiles(scaled, count)
+    sums = np.concatenate([[0.0], np.cumsum(scaled)])
+    previous: npt.NDArray[np.intp] | None = None
+    for _ in range(KMEANS_ROUNDS):
+        middles = (points[1:] + points[:-1]) / 2
+        inner = np.searchsorted(scaled, middles, side="right")
+        if previous is not None and np.array_equal(inner, previous):
+            break
+        previous = inner
+        edges = np.concatenate([[0], inner, [scaled.size]])
+        taken = np.diff(edges)
+        means = np.diff(sums[edges]) / np.maximum(taken, 1)
+        points = np.where(taken > 0, means, points)
+    return torch.from_numpy(points).to(weights.device, torch.float32)
+
+
+def _bracket(unit: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the index of the point below each value and its share of the way to the next."""
+    inside = unit.clamp(float(points[0]), float(points[-1])).contiguous()
+    lower = (torch.bucketize(inside, points, right=True) - 1).clamp_(max=points.numel() - 2)
+    gap = points[1:] - points[:-1]
+    # Equal last points have no gap: their values are at share 0 of the way.
+    width = torch.where(gap > 0, gap, 1.0)
+    return lower, ((inside - points[lower]) / width[lower]).clamp_(0, 1)
+
+
+def _scaled(
+    weights: Tensor, count: int, bucket_size: BucketSize, channel_axis: int
+) -> npt.NDArray[np.float64]:
+    """Return the weights of all buckets that vary, scaled to [0, 1], without padding."""
+    require_quantizable(weights)
+    require_bucket_size(bucket_size)
+    if not isinstance(count, int) or isinstance(count, bool) or not 2 <= count <= MOST_POINTS:
+        raise QuantizationError(f"count={count!r} points, use a whole number in 2..{MOST_POINTS}")
+    rows = to_rows(weights.detach().float(), bucket_size, channel_axis)
+    scale, offset = bucket_scaling(rows, torch.float32)
+    varies = (scale > 0)[:, None].expand_as(rows).reshape(-1)[: weights.numel()]
+    unit = to_unit(rows, scale, offset).reshape(-1)[: weights.numel()]
+    scaled: npt.NDArray[np.float64] = unit[varies].double().cpu().numpy()
+    return scaled
+
+
+def _quantiles(scaled: npt.NDArray[np.float64], count: int) -> npt.NDArray[np.float64]:
+    shares = np.linspace(0, 1, count)
+    return np.quantile(scaled, shares) if scaled.size else shares
+
+
+def _require_points(points: Tensor) -> None:
+    if points.dim() != 1 or not 2 <= points.numel() <= MOST_POINTS:
+        raise QuantizationError(
+            f"points have shape {tuple(points.shape)}, use one dimension of 2..{MOST_POINTS} values"
+        )
+    require_quantizable(points, "points")
+    if (points[1:] < points[:-1]).any():
+        raise QuantizationError(f"points {points.tolist()} are not ascending; sort them first")

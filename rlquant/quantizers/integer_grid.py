@@ -1,0 +1,204 @@
+"""Integer grids: a scale times -2^(b-1) .. 2^(b-1)-1; the scale covers, clips, or is 2^-FL."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from rlquant.choices import BucketSize, Rounding
+from rlquant.quantizers.buckets import from_rows, require_bucket_size, to_rows
+from rlquant.quantizers.rounding import rounder
+from rlquant.quantizers.tensor import (
+    QuantizedTensor,
+    codes_dtype,
+    require_bits,
+    require_quantizable,
+    round_for_storage,
+    strides_of,
+)
+
+CLIP_RATIOS = tuple(0.95**k for k in range(1, 91))
+"""Scales tried when clipping, as shares of the covering scale: down to 0.01."""
+CLIP_REFINEMENTS = 6
+"""Least-squares steps from the best of them."""
+POWERS_TRIED = 12
+"""Fraction lengths tried, from the one that covers the tensor to finer ones."""
+
+
+def quantize_integer(
+    weights: Tensor,
+    bits: int,
+    *,
+    bucket_size: BucketSize = "channel",
+    clip: bool = False,
+    rounding: Rounding = "nearest",
+    generator: torch.Generator | None = None,
+    scale_dtype: torch.dtype = torch.float32,
+    channel_axis: int = 0,
+) -> QuantizedTensor:
+    """Quantize to a scale per bucket times the integers of `bits` bits, without offset.
+
+    Args:
+        weights: float, any shape; never written to.
+        bits: 1..16. One bit has only {-1, 0}: it covers negative weights, positive ones go to 0.
+        bucket_size: consecutive weights (C order), "channel", or None for the whole tensor.
+        clip: False takes the smallest scale that covers the bucket; True one that minimises the
+            bucket's squared error under nearest rounding, where weights outside saturate (a
+            search; never worse than the covering scale).
+        rounding: "nearest" (a tie goes to the lower point) or "stochastic".
+        generator: needed by "stochastic".
+        scale_dtype: float32 or float16; codes are assigned with the stored scales, which are
+            rounded upward when covering and to nearest when clipping.
+        channel_axis: the output-channel axis, for "channel".
+
+    Returns:
+        Kind "integer"; a bucket with nothing to cover has scale 1.
+
+    Raises:
+        QuantizationError: weights not quantizable, or an argument outside its range.
+    """
+    require_quantizable(weights)
+    require_bits(bits)
+    require_bucket_size(bucket_size)
+    round_ = rounder(rounding, generator)
+    rows = to_rows(weights.detach().float(), bucket_size, channel_axis)
+    scale = _round_up(_covering_scale(rows, bits), scale_dtype)
+    if clip:
+        # The last bucket is searched without its padding, which would weigh in the error.
+        tail = weights.numel() % bucket_size if isinstance(bucket_size, int) else 0
+        parts = [(rows[:-1], scale[:-1]), (rows[-1:, :tail], scale[-1:])] if tail else None
+        parts = parts or [(rows, scale)]
+        scale = torch.cat([_clipping_scale(part, covering, bits) for part, covering in parts])
+    codes = _codes(round_(rows / scale.float()[:, None]), bits)
+    return QuantizedTensor(
+        from_rows(codes, weights.shape, bucket_size, channel_axis),
+        bits,
+        "integer",
+        scale=scale,
+        bucket_size=bucket_size,
+        channel_axis=channel_axis,
+        strides=strides_of(weights),
+    )
+
+
+def quantize_power_of_two(
+    weights: Tensor,
+    bits: int,
+    *,
+    rounding: Rounding = "nearest",
+    generator: torch.Generator | None = None,
+    scale_dtype: torch.dtype = torch.float32,
+) -> QuantizedTensor:
+    """Quantize to fixed point: the integers of `bits` bits times one 2^-FL for the whole tensor.
+
+    The fraction length FL is chosen by squared error under nearest rounding with saturation;
+    the coarsest of equals.
+
+    Args:
+        weights: float, any shape; never written to.
+        bits: word length, 1..16.
+        rounding: "nearest" (a tie goes to the lower point) or "stochastic".
+        generator: needed by "stochastic".
+        scale_dtype: float32, or float16, where 2^-24 is the finest step.
+
+    Returns:
+        Kind "integer", one exact power of two as scale.
+
+    Raises:
+        QuantizationError: weights not quantizable, or an argument outside its range.
+
+    Source: Gupta et al. 2015, "Limited precision arithmetic" (the number format).
+    """
+    require_quantizable(weights)
+    require_bits(bits)
+    round_ = rounder(rounding, generator)
+    rows = to_rows(weights.detach().float(), None)
+    covering = _round_up(_covering_scale(rows, bits), scale_dtype).float()
+    limits = torch.finfo(scale_dtype)
+    finest = int(math.log2(limits.smallest_normal) + math.log2(limits.eps))
+    coarsest = math.ceil(math.log2(float(covering)))
+    exponents = range(coarsest, max(coarsest - POWERS_TRIED, finest - 1), -1)
+    unit = rows / covering
+    best = min(exponents, key=lambda e: float(_squared_error(unit, 2.0**e / covering, bits)))
+    scale = round_for_storage(torch.full_like(covering, 2.0**best), scale_dtype)
+    return QuantizedTensor(
+        from_rows(_codes(round_(rows / scale.float()), bits), weights.shape, None),
+        bits,
+        "integer",
+        scale=scale,
+        strides=strides_of(weights),
+    )
+
+
+def _codes(integers: Tensor, bits: int) -> Tensor:
+    """Saturate whole numbers to the grid and count them from its lower end."""
+    half = 2 ** (bits - 1)
+    return (integers.clamp(-half, half - 1) + half).to(codes_dtype(bits))
+
+
+def _covering_scale(rows: Tensor, bits: int) -> Tensor:
+    """Return the smallest scale per row whose grid covers the row; 1 where nothing is covered."""
+    low, high = rows.aminmax(dim=1)
+    half = 2 ** (bits - 1)
+    scale: Tensor = -low / half
+    if bits > 1:
+        scale = torch.maximum(scale, high / (half - 1))
+    return torch.where(scale > 0, scale, 1.0)
+
+
+def _round_up(scale: Tensor, dtype: torch.dtype) -> Tensor:
+    """Round positive scales upward to `dtype`, so that a covering scale still covers."""
+    stored = round_for_storage(scale, dtype)
+    if dtype == torch.float32:
+        return stored
+    # The margin is float32's own error: a scale that was stored once must come back unchanged.
+    short = stored.float() < scale * (1 - 2.0**-22)
+    return round_for_storage(torch.where(short, _next_up(stored), stored), dtype)
+
+
+def _next_up(stored: Tensor) -> Tensor:
+    """Return the next larger float16 of non-negative ones: their bit patterns are ordered."""
+    return (stored.view(torch.int16) + 1).view(torch.float16)
+
+
+def _clipping_scale(rows: Tensor, covering: Tensor, bits: int) -> Tensor:
+    """Return the scale per row with the least squared error, starting from the covering one.
+
+    Every candidate is rounded to the type of `covering` before it is judged.
+    """
+    base = covering.float()
+    unit = rows / base[:, None]  # squared errors neither overflow nor vanish
+    best, best_ratio = covering, torch.ones_like(base)
+    best_error = _squared_error(unit, best_ratio, bits)
+
+    def keep_better(wanted: Tensor) -> bool:
+        nonlocal best, best_ratio, best_error
+        candidate = (base * wanted).to(covering.dtype)
+        ratio = candidate.float() / base
+        error = _squared_error(unit, ratio, bits)
+        better = error < best_error  # never for a scale that rounds to 0
+        best = torch.where(better, candidate, best)
+        best_ratio = torch.where(better, ratio, best_ratio)
+        best_error = torch.where(better, error, best_error)
+        return bool(better.any())
+
+    for share in CLIP_RATIOS:
+        keep_better(torch.full_like(base, share))
+    for _ in range(CLIP_REFINEMENTS):
+        integers = _integers(unit, best_ratio, bits)
+        if not keep_better((unit * integers).sum(dim=1) / integers.square().sum(dim=1)):
+            break
+    return best
+
+
+def _integers(unit: Tensor, ratio: Tensor, bits: int) -> Tensor:
+    """Return the nearest grid integers; which way a tie goes does not change the error."""
+    half = 2 ** (bits - 1)
+    return (unit / ratio[:, None]).round_().clamp_(-half, half - 1)
+
+
+def _squared_error(unit: Tensor, ratio: Tensor, bits: int) -> Tensor:
+    """Return the squared error per row on the grid with step `ratio`."""
+    return _integers(unit, ratio, bits).mul_(ratio[:, None]).sub_(unit).square_().sum(dim=1)

@@ -1,0 +1,141 @@
+"""The one form of every quantized weight: codes, codebook, scale and offset per bucket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from rlquant.choices import BucketSize
+from rlquant.errors import QuantizationError
+from rlquant.quantizers.buckets import spread
+
+CodebookKind = Literal["integer", "uniform", "stored", "ternary"]
+
+TERNARY_CODES_PER_BYTE = 5  # 3**5 = 243 fits a byte
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QuantizedTensor:
+    """A quantized weight: `value[i] = offset[b(i)] + scale[b(i)] * codebook[codes[i]]`.
+
+    Attributes:
+        codes: shape of the weight, contiguous; uint8 up to 8 bits, int32 above; in `[0, 2**bits)`.
+        bits: width of a code (2 for ternary).
+        kind: "integer" (-2**(b-1) .. 2**(b-1)-1, implied), "uniform" (equally spaced on [0, 1],
+            implied), "stored" (any ascending values) or "ternary" (-Wn, 0, +Wp).
+        scale: shape `(buckets,)`, or None for 1.
+        offset: shape `(buckets,)`, or None for 0.
+        values: the stored codebook, at most `2**bits` values; None where it is implied.
+        bucket_size: consecutive weights, "channel", or None for the whole tensor.
+        channel_axis: the output-channel axis of the weight.
+        strides: memory layout that `dequantize` reproduces; None for contiguous.
+    """
+
+    codes: Tensor
+    bits: int
+    kind: CodebookKind
+    scale: Tensor | None = None
+    offset: Tensor | None = None
+    values: Tensor | None = None
+    bucket_size: BucketSize = None
+    channel_axis: int = 0
+    strides: tuple[int, ...] | None = None
+
+    @property
+    def codebook(self) -> Tensor:
+        """The value of every code before scale and offset, float32, ascending."""
+        if self.values is not None:
+            return self.values.float()
+        points = torch.arange(2**self.bits, device=self.codes.device, dtype=torch.float32)
+        if self.kind == "integer":
+            return points.sub_(2 ** (self.bits - 1))
+        return points.div_(2**self.bits - 1)
+
+    def dequantize(self) -> Tensor:
+        """Return the values, float32, in the shape and memory layout of the original weight."""
+        result = self.codebook[self.codes.long()]
+        layout = (self.codes.shape, self.bucket_size, self.channel_axis)
+        if self.scale is not None:
+            result = result * spread(self.scale.float(), *layout)
+        if self.offset is not None:
+            result = result + spread(self.offset.float(), *layout)
+        if self.strides is None or self.strides == result.stride():
+            return result
+        laid_out = torch.empty_strided(result.shape, self.strides, device=result.device)
+        return laid_out.copy_(result)
+
+    def size_bits(self) -> int:
+        """Return the bits that codes, scales, offsets and a stored codebook take."""
+        count = self.codes.numel()
+        if self.kind == "ternary":
+            # -Wn and +Wp are stored, the 0 between them is known.
+            element = 0 if self.values is None else 8 * self.values.element_size()
+            return 8 * -(-count // TERNARY_CODES_PER_BYTE) + 2 * element
+        stored = (t for t in (self.scale, self.offset, self.values) if t is not None)
+        return count * self.bits + sum(8 * t.element_size() * t.numel() for t in stored)
+
+
+def codes_dtype(bits: int) -> torch.dtype:
+    """Return the integer type that holds codes of `bits` bits."""
+    return torch.uint8 if bits <= 8 else torch.int32
+
+
+def strides_of(weights: Tensor) -> tuple[int, ...]:
+    """Return the memory layout to reproduce: the weight's own, closed up where it has gaps."""
+    return tuple(torch.empty_like(weights, device="meta").stride())
+
+
+def require_quantizable(values: Tensor, name: str = "weights") -> None:
+    """Raise `QuantizationError` unless `values` is a non-empty float tensor, finite in float32."""
+    if not values.is_floating_point() or values.is_meta:
+        kind = "a meta tensor" if values.is_meta else f"of type {values.dtype}"
+        raise QuantizationError(f"{name} are {kind}; only float tensors with data are quantized")
+    if values.numel() == 0:
+        raise QuantizationError(f"{name} of shape {tuple(values.shape)} have no element")
+    finite = torch.isfinite(values.float())
+    if not finite.all():
+        count = int((~finite).sum())
+        raise QuantizationError(f"{count} of {values.numel()} {name} are NaN or infinite")
+
+
+def require_bits(bits: object, most: int = 16) -> None:
+    """Raise `QuantizationError` unless `bits` is a whole number in `[1, most]`."""
+    if not isinstance(bits, int) or isinstance(bits, bool) or not 1 <= bits <= most:
+        raise QuantizationError(f"bits={bits!r}, use a whole number in 1..{most}")
+
+
+def storage_dtype(smallest: float, largest: float, bits: int) -> torch.dtype:
+    """Return the type in which a layer's scales, offsets and codebook are stored.
+
+    Args:
+        smallest: smallest non-zero over the layer's buckets of the bucket's max |w|.
+        largest: largest of the same.
+        bits: width of a code.
+
+    Returns:
+        float16 where the layer's smallest scale keeps at least four significant bits in it and
+        nothing overflows, else float32.
+    """
+    fits = largest < 2.0**14 and (largest == 0.0 or smallest / 2**bits >= 2.0**-20)
+    return torch.float16 if fits else torch.float32
+
+
+def round_for_storage(numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    """Round scales, offsets or a codebook to the type in which they are stored, to nearest.
+
+    Raises:
+        QuantizationError: `dtype` is not float16 or float32, or a number overflows in it.
+    """
+    if dtype not in (torch.float16, torch.float32):
+        raise QuantizationError(f"scale_dtype={dtype}, use torch.float32 or torch.float16")
+    stored = numbers.to(dtype)
+    if not torch.isfinite(stored).all():
+        largest = float(numbers.abs().amax())
+        raise QuantizationError(
+            f"a scale, offset or point of {largest:.4g} is too large for {dtype}; "
+            f"use scale_dtype=torch.float32, or smaller weights"
+        )
+    return stored

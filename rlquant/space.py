@@ -1,0 +1,135 @@
+"""The search space: which layers, which options per layer, and what an action means."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rlquant.choices import BucketSize, Fidelity, LayerChoice, Method, Points, Rounding
+from rlquant.errors import ChoiceError
+from rlquant.quantizers.buckets import require_bucket_size
+
+HEADS = ("bits", "rounding", "method", "points", "activation_bits")
+"""The decisions of a layer, in the order in which actions give them."""
+
+_ANY_LAYER = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One decision that is asked for each layer: its name and what it may be."""
+
+    name: str
+    options: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The options of every searched layer; decisions with one option are not asked.
+
+    Attributes:
+        bits, rounding, method, points, activation_bits: the options of `LayerChoice`'s fields.
+        keep: layers that stay in float32 and are not searched.
+        bucket_size: weights that share a scale: a number, "channel" or None (whole tensor).
+    """
+
+    bits: tuple[int, ...] = (2, 3, 4, 5, 6, 8)
+    rounding: tuple[Rounding, ...] = ("nearest",)
+    method: tuple[Method, ...] = ("post_training",)
+    points: tuple[Points, ...] = ("clipped",)
+    activation_bits: tuple[int | None, ...] = (None,)
+    keep: tuple[str, ...] = ()
+    bucket_size: BucketSize = "channel"
+
+    def __post_init__(self) -> None:
+        for field in (*HEADS, "keep"):
+            value = getattr(self, field)
+            if isinstance(value, str) or not isinstance(value, Sequence):
+                raise ChoiceError(f"SearchSpace: {field}={value!r}, give a tuple of options")
+            object.__setattr__(self, field, tuple(value))
+            if field != "keep" and not value:
+                raise ChoiceError(f"SearchSpace: {field} is empty, give at least one option")
+            if len(set(value)) != len(value):
+                raise ChoiceError(f"SearchSpace: {field}={value!r} names an option twice")
+        require_bucket_size(self.bucket_size)
+        for field in HEADS:  # each option must exist in some choice, with the others at their best
+            for option in getattr(self, field):
+                plain: dict[str, Any] = {"bits": 4, field: option}
+                LayerChoice("any", **plain)
+        if not self.options():
+            raise ChoiceError(
+                "SearchSpace: no combination of the options is legal; points with a stored "
+                "codebook (quantile, kmeans, learned) take at most 8 bits"
+            )
+
+    @cached_property
+    def heads(self) -> tuple[Head, ...]:
+        """The decisions that are asked, in the order of `HEADS`; at least one."""
+        asked = tuple(
+            Head(name, getattr(self, name)) for name in HEADS if len(getattr(self, name)) > 1
+        )
+        return asked or (Head("bits", self.bits),)
+
+    @cached_property
+    def actions(self) -> npt.NDArray[np.int64]:
+        """Every action of one layer, shape `(actions, heads)`, legal or not."""
+        sizes = [range(len(head.options)) for head in self.heads]
+        return np.array(list(itertools.product(*sizes)), dtype=np.int64)
+
+    def choice(self, layer: str, action: Sequence[int]) -> LayerChoice | None:
+        """Return the choice an action stands for, or None where the combination is illegal.
+
+        Args:
+            layer: name of the layer.
+            action: one option index per head, in `[0, len(head.options))`.
+        """
+        fields = {name: getattr(self, name)[0] for name in HEADS}
+        for head, index in zip(self.heads, action, strict=True):
+            fields[head.name] = head.options[index]
+        return _legal(layer, fields)
+
+    def options(self, fidelity: Fidelity = "calibrated") -> tuple[LayerChoice, ...]:
+        """Return the distinct canonical choices of a layer, in the order of the actions.
+
+        The layer's name is left empty; see `for_layer`.
+        """
+        choices = (self.choice(_ANY_LAYER, action) for action in self.actions.tolist())
+        return tuple(dict.fromkeys(c.canonical(fidelity) for c in choices if c is not None))
+
+    def option_of_action(self, fidelity: Fidelity = "calibrated") -> npt.NDArray[np.int64]:
+        """Return for every row of `actions` its index in `options`, -1 where it is illegal."""
+        index = {choice: i for i, choice in enumerate(self.options(fidelity))}
+        choices = (self.choice(_ANY_LAYER, action) for action in self.actions.tolist())
+        return np.array([-1 if c is None else index[c.canonical(fidelity)] for c in choices])
+
+    def at(self, fidelity: Fidelity) -> SearchSpace:
+        """Return the space without the options that mean nothing of their own at `fidelity`.
+
+        Without a training step a distilled layer is a post-training one, and learned points are
+        the quantile points they start from.
+        """
+        if fidelity != "calibrated":
+            return self
+        method = dict.fromkeys("post_training" if m == "distilled" else m for m in self.method)
+        points = dict.fromkeys("quantile" if p == "learned" else p for p in self.points)
+        return replace(self, method=tuple(method), points=tuple(points))
+
+
+def for_layer(choice: LayerChoice, layer: str) -> LayerChoice:
+    """Return `choice` for the layer named `layer`."""
+    return replace(choice, layer=layer)
+
+
+def _legal(layer: str, fields: dict[str, Any]) -> LayerChoice | None:
+    if fields["method"] == "ternary":  # its bits and points are not used, so they cannot be wrong
+        fields = {**fields, "points": "symmetric"}
+    try:
+        return LayerChoice(layer, **fields)
+    except ChoiceError:
+        return None

@@ -1,0 +1,98 @@
+"""Train a float network once, with nothing but a seed deciding the outcome."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from rlquant.errors import SettingsError, require_finite
+from rlquant.tasks.task import Samples
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FloatTrainSettings:
+    """How a float network is trained: SGD with Nesterov momentum and a one-cycle schedule.
+
+    Attributes:
+        epochs: passes over the training data.
+        batch_size: samples a step.
+        learning_rate: the largest of the schedule, reached after a quarter of the steps.
+        weight_decay: of all parameters.
+        seed: of the first weights and of the order of the samples.
+    """
+
+    epochs: int
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    weight_decay: float = 1e-4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for field, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
+            if value < 1:
+                raise SettingsError(f"FloatTrainSettings: {field}={value!r}, use 1 or more")
+        require_finite("FloatTrainSettings", "learning_rate", self.learning_rate, above=0)
+        require_finite("FloatTrainSettings", "weight_decay", self.weight_decay)
+
+
+def train_float(network: nn.Module, train: Samples, settings: FloatTrainSettings) -> None:
+    """Train `network` in place for classification; it ends in eval mode, channels-last.
+
+    The outcome depends on the first weights, the data and the settings, and to the last bit on
+    the machine, the device and torch's number of threads too. Progress is logged once an epoch.
+
+    Args:
+        network: on the device of `train`.
+        train: inputs and targets; an incomplete last batch of an epoch is left out.
+        settings: see there.
+    """
+    inputs, targets = train
+    batch = min(settings.batch_size, len(targets))
+    steps = len(targets) // batch
+    # Channels-last convolutions are 1.6 times as fast on a CPU.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.train()
+    optimizer = torch.optim.SGD(
+        network.parameters(),
+        lr=settings.learning_rate,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=settings.weight_decay,
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=settings.epochs * steps, pct_start=0.25
+    )
+    generator = torch.Generator().manual_seed(settings.seed)
+    start = perf_counter()
+    for epoch in range(1, settings.epochs + 1):
+        order = torch.randperm(len(targets), generator=generator)[: steps * batch]
+        loss = torch.zeros((), device=targets.device)
+        for index in torch.split(order.to(targets.device), batch):
+            loss += _step(network, inputs[index], targets[index], optimizer)
+            schedule.step()
+        _log_epoch(epoch, settings.epochs, float(loss) / steps, perf_counter() - start)
+    network.eval()
+
+
+def _step(
+    network: nn.Module, inputs: Tensor, targets: Tensor, optimizer: torch.optim.Optimizer
+) -> Tensor:
+    loss = cross_entropy(network(inputs.contiguous(memory_format=torch.channels_last)), targets)
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return loss.detach()
+
+
+def _log_epoch(epoch: int, epochs: int, loss: float, seconds: float) -> None:
+    left = seconds / epoch * (epochs - epoch)
+    logger.info(
+        "epoch %d of %d: loss %.4f, %.1f s so far, %.1f s left", epoch, epochs, loss, seconds, left
+    )

@@ -1,0 +1,71 @@
+"""What a task is: a trained network with its training, validation and test data."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+Samples = tuple[Tensor, Tensor]
+"""Inputs, float32 of shape `(n, channels, height, width)`, and targets, int64 of shape `(n,)`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Splits:
+    """A data set in three disjoint parts.
+
+    Attributes:
+        train: what networks are trained and calibrated on.
+        validation: what searches see.
+        test: reported once, at the end.
+        classes: how many classes there are; targets lie in `[0, classes)`.
+    """
+
+    train: Samples
+    validation: Samples
+    test: Samples
+    classes: int
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one input."""
+        channels, height, width = self.train[0].shape[1:]
+        return channels, height, width
+
+    def to(self, device: torch.device) -> Splits:
+        """Return the same data on `device`."""
+        train, validation, test = (
+            (inputs.to(device), targets.to(device))
+            for inputs, targets in (self.train, self.validation, self.test)
+        )
+        return Splits(train, validation, test, self.classes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Task:
+    """A trained network and its data, all on one device.
+
+    Attributes:
+        name: "<data set>/<network>", e.g. "digits/mlp".
+        network: trained, in eval mode.
+        train: what the network was trained on; calibration samples come from here.
+        validation: what searches see.
+        test: reported once, at the end.
+    """
+
+    name: str
+    network: nn.Module
+    train: Samples
+    validation: Samples
+    test: Samples
+
+
+def fingerprint(samples: Samples) -> str:
+    """Return a hash (hex) of the values and shapes of `samples`, the same in every process."""
+    digest = hashlib.blake2b(digest_size=16)
+    for tensor in samples:
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().contiguous().numpy().data)
+    return digest.hexdigest()

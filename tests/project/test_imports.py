@@ -1,0 +1,269 @@
+"""The layers of the project: who may import whom, read from the source with `ast`."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Lowest first: a package imports only itself and those above it in this table.
+PACKAGES = {
+    "rlquant": "rlquant",
+    "rlquant_envs": "envs/rlquant_envs",
+    "rlquant_agents": "agents/rlquant_agents",
+    "scripts": "scripts",
+}
+
+# The rooms of rlquant: a room imports only itself and the lines above its own.
+ROOMS = (
+    ("errors",),
+    ("choices",),
+    ("quantizers",),
+    ("layers",),
+    ("size",),
+    ("file_layout",),
+    ("data",),
+    ("score",),
+    ("cost",),
+    ("space",),
+    ("feasible",),
+    ("network",),
+    ("training",),
+    ("evaluation",),
+    ("problem", "table", "probe"),
+    ("export",),
+    ("tasks",),
+    ("__init__",),
+)
+ROOM_RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
+
+SEARCH_ROOMS = {"space", "feasible", "evaluation", "problem", "table", "probe"}
+# Beyond the order: what a room must not import although it stands above.
+FORBIDDEN = {"tasks": SEARCH_ROOMS | {"export"}}
+
+AGENTS = "agents/rlquant_agents"
+PPO_FILES = tuple(
+    f"{AGENTS}/{name}" for name in ("*ppo*.py", "callbacks.py", "*policy*.py", "*agent*.py")
+)
+OPTUNA_FILES = tuple(f"{AGENTS}/{name}" for name in ("optuna*.py", "tpe.py", "nsga2.py"))
+
+# Module and everything below it -> the files that may import it, as patterns of paths.
+ONLY_IN: dict[str, tuple[str, ...]] = {
+    "stable_baselines3": PPO_FILES,
+    "sb3_contrib": PPO_FILES,
+    "optuna": OPTUNA_FILES,
+    "matplotlib": ("*/figures.py",),
+    "torch.utils.tensorboard": (f"{AGENTS}/*.py",),
+    "gymnasium": ("envs/*", "agents/*", "scripts/*"),
+    "envs": (),
+    "agents": (),
+    "tests": (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One imported module, and where: `path` is relative to the root, `module` the importer."""
+
+    path: str
+    line: int
+    module: str
+    target: str
+
+
+def modules(root: Path) -> dict[str, Path]:
+    """Return every module of the project by dotted name; a package is its `__init__`."""
+    found = {}
+    for package, folder in PACKAGES.items():
+        for path in sorted((root / folder).rglob("*.py")):
+            parts = path.relative_to(root / folder).with_suffix("").parts
+            if parts[-1] == "__init__":
+                parts = parts[:-1]
+            found[".".join((package, *parts))] = path
+    return found
+
+
+def imports(root: Path) -> Iterator[Import]:
+    """Yield every import, inside functions and under TYPE_CHECKING too."""
+    known = modules(root)
+    for module, path in known.items():
+        place = path.relative_to(root).as_posix()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for target in targets(node, known):
+                yield Import(place, node.lineno, module, target)  # type: ignore[attr-defined]
+
+
+def targets(node: ast.AST, known: dict[str, Path]) -> list[str]:
+    """Return the modules that a statement imports; `from a import b` is `a.b` if that is one."""
+    match node:
+        case ast.Import(names=names):
+            return [alias.name for alias in names]
+        case ast.ImportFrom(module=source, names=names, level=level):
+            if level or source is None:
+                return ["." * level + (source or "")]
+            own = source.partition(".")[0] in PACKAGES
+            longer = [f"{source}.{alias.name}" for alias in names]
+            found = [name if name in known or not own else source for name in longer]
+            return list(dict.fromkeys(found))
+        case ast.Call(func=ast.Attribute(attr="import_module") | ast.Name(id="import_module")):
+            first = node.args[0] if node.args else None
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                return [first.value]
+    return []
+
+
+def room(module: str) -> str:
+    """Return the room of a module of rlquant: its first part below the package."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+def fault(found: Import) -> str | None:
+    """Say what is wrong with an import, or None."""
+    if found.target.startswith("."):
+        return "relative import"
+    for module, patterns in ONLY_IN.items():
+        inside = f"{found.target}.".startswith(f"{module}.")
+        if inside and not any(fnmatch(found.path, pattern) for pattern in patterns):
+            return f"{module} belongs to {patterns or 'no file'}"
+    order = list(PACKAGES)
+    importer, imported = (name.partition(".")[0] for name in (found.module, found.target))
+    if imported not in order:
+        return None
+    if order.index(imported) > order.index(importer):
+        return f"{importer} stands below {imported}"
+    if importer == imported == "rlquant":
+        return room_fault(room(found.module), room(found.target))
+    return None
+
+
+def room_fault(importer: str, imported: str) -> str | None:
+    """Say what is wrong with an import between two rooms of rlquant, or None."""
+    for name in (importer, imported):
+        if name not in ROOM_RANK:
+            return f"room {name} has no place in ROOMS: give it one"
+    if ROOM_RANK[imported] > ROOM_RANK[importer]:
+        return f"room {importer} stands above {imported}"
+    if imported in FORBIDDEN.get(importer, ()):
+        return f"room {importer} must know nothing of {imported}"
+    return None
+
+
+def violations(root: Path) -> list[str]:
+    """Return one line for each import that breaks the layers."""
+    checked = ((found, fault(found)) for found in imports(root))
+    return [f"{f.path}:{f.line} imports {f.target}: {why}" for f, why in checked if why]
+
+
+def circle(root: Path) -> list[str]:
+    """Return modules of the project that import each other in a circle, or nothing."""
+    known = modules(root)
+    graph: dict[str, set[str]] = {module: set() for module in known}
+    for found in imports(root):
+        if found.target in known:
+            graph[found.module].add(found.target)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def plant(root: Path, files: dict[str, str]) -> Path:
+    for name, source in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(source, encoding="utf-8")
+    return root
+
+
+def test_the_project_keeps_its_layers() -> None:
+    assert "rlquant.errors" in modules(ROOT)
+    assert violations(ROOT) == []
+
+
+def test_the_project_has_no_circle() -> None:
+    assert circle(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "words"),
+    [
+        ("rlquant/space.py", "import rlquant_envs", "rlquant stands below rlquant_envs"),
+        ("envs/rlquant_envs/a.py", "import rlquant_agents.api", "stands below rlquant_agents"),
+        ("agents/rlquant_agents/a.py", "from scripts import x", "stands below scripts"),
+        ("rlquant/errors.py", "from rlquant.choices import Method", "errors stands above choices"),
+        ("rlquant/errors.py", "from rlquant import Score", "errors stands above __init__"),
+        ("rlquant/evaluation/a.py", "import rlquant.problem", "evaluation stands above problem"),
+        ("rlquant/problem.py", "import rlquant.export.packed", "problem stands above export"),
+        ("rlquant/tasks/a.py", "import rlquant.space", "tasks must know nothing of space"),
+        ("rlquant/tasks/a.py", "import rlquant.export", "tasks must know nothing of export"),
+        ("rlquant/utils.py", "import rlquant.errors", "utils has no place in ROOMS"),
+        ("rlquant/a/b.py", "from ..errors import x", "relative import"),
+        ("rlquant/cost.py", "import gymnasium", "gymnasium belongs to"),
+        ("envs/rlquant_envs/a.py", "import agents", "agents belongs to no file"),
+        ("agents/rlquant_agents/api.py", "import optuna", "optuna belongs to"),
+        ("agents/rlquant_agents/ppo.py", "from optuna.trial import x", "optuna belongs to"),
+        ("agents/rlquant_agents/api.py", "import sb3_contrib", "sb3_contrib belongs to"),
+        ("agents/rlquant_agents/tpe.py", "import stable_baselines3", "stable_baselines3 belongs"),
+        ("scripts/search.py", "import matplotlib.pyplot as plt", "matplotlib belongs to"),
+        (
+            "rlquant/evaluation/log.py",
+            "from torch.utils import tensorboard",
+            "torch.utils.tensorboard belongs to",
+        ),
+        ("scripts/a.py", "def f():\n    import optuna", "scripts/a.py:2 imports optuna"),
+        (
+            "rlquant/score.py",
+            "from importlib import import_module\nimport_module('rlquant.problem')",
+            "score stands above problem",
+        ),
+    ],
+)
+def test_a_planted_violation_is_found(tmp_path: Path, path: str, source: str, words: str) -> None:
+    (line,) = violations(plant(tmp_path, {path: source}))
+    assert path in line
+    assert words in line
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("rlquant/choices.py", "from rlquant.errors import ChoiceError"),
+        ("rlquant/quantizers/a.py", "from rlquant.quantizers.b import x"),
+        ("rlquant/table.py", "from rlquant.problem import Problem"),
+        ("rlquant/__init__.py", "from rlquant.export.packed import save"),
+        ("rlquant/tasks/digits.py", "import pooch\nfrom rlquant.training import loop"),
+        ("envs/rlquant_envs/layerwise.py", "import gymnasium\nimport rlquant"),
+        ("agents/rlquant_agents/masked_ppo.py", "import sb3_contrib"),
+        ("agents/rlquant_agents/callbacks.py", "from stable_baselines3.common import callbacks"),
+        ("agents/rlquant_agents/optuna_search.py", "import optuna"),
+        ("agents/rlquant_agents/figures.py", "import matplotlib.pyplot"),
+        ("agents/rlquant_agents/events.py", "from torch.utils.tensorboard import SummaryWriter"),
+        ("rlquant/layers.py", "import optunafoo, torch"),
+        ("scripts/search.py", "import rlquant_agents, rlquant_envs, rlquant"),
+    ],
+)
+def test_an_allowed_import_passes(tmp_path: Path, path: str, source: str) -> None:
+    assert violations(plant(tmp_path, {path: source})) == []
+
+
+def test_a_planted_circle_is_found(tmp_path: Path) -> None:
+    folder = "agents/rlquant_agents"
+    plant(
+        tmp_path,
+        {
+            f"{folder}/__init__.py": "from rlquant_agents.api import search",
+            f"{folder}/api.py": "from rlquant_agents import searcher",
+            f"{folder}/searcher.py": "",
+        },
+    )
+    assert circle(tmp_path) == []
+    plant(tmp_path, {f"{folder}/searcher.py": "def f():\n    import rlquant_agents.api"})
+    assert {"rlquant_agents.api", "rlquant_agents.searcher"} <= set(circle(tmp_path))

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from rlquant.errors import UnknownNameError
+from rlquant.tasks import FloatTrainSettings, load, names, registry
+from rlquant.tasks.registry import load_data
+
+TINY = FloatTrainSettings(epochs=1)
+
+
+def refuse_training(*args: object) -> None:
+    raise AssertionError("trained again")
+
+
+def test_every_data_set_goes_with_every_network() -> None:
+    assert len(names()) == 10
+    assert "digits/mlp" in names()
+    assert "fashion-mnist/resnet8-wide" in names()
+
+
+@pytest.mark.parametrize("network", ["mlp", "cnn", "resnet8", "resnet14", "resnet8-wide"])
+def test_digits_networks_are_accurate(network: str, tmp_path: Path) -> None:
+    task = load(f"digits/{network}", cache=tmp_path)
+    inputs, targets = task.validation
+    assert (task.network(inputs).argmax(dim=1) == targets).float().mean() >= 0.95
+
+
+def test_the_second_load_does_not_train_and_is_the_same_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = load("digits/resnet8", cache=tmp_path, settings=TINY)
+    monkeypatch.setattr(registry, "train_float", refuse_training)
+    second = load("digits/resnet8", cache=tmp_path, settings=TINY)
+    assert first.name == second.name == "digits/resnet8"
+    assert torch.equal(first.network(first.test[0]), second.network(first.test[0]))
+    for task in (first, second):
+        assert not any(module.training for module in task.network.modules())
+        for parameter in task.network.parameters():
+            assert parameter.requires_grad
+            assert parameter.stride() == torch.empty(parameter.shape).stride()
+    with pytest.raises(AssertionError, match="trained again"):
+        load("digits/resnet8", cache=tmp_path, settings=FloatTrainSettings(epochs=2))
+
+
+def test_the_cache_holds_one_file_a_network_with_its_name(tmp_path: Path) -> None:
+    load("digits/mlp", cache=tmp_path, settings=TINY)
+    (file,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert file.name.startswith("digits-mlp-")
+    assert file.suffix == ".safetensors"
+
+
+def test_a_damaged_file_is_trained_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = load("digits/mlp", cache=tmp_path, settings=TINY)
+    (file,) = (tmp_path / "networks").iterdir()
+    file.write_bytes(b"damaged")
+    second = load("digits/mlp", cache=tmp_path, settings=TINY)
+    assert "is damaged" in caplog.text
+    assert torch.equal(first.network(first.test[0]), second.network(first.test[0]))
+    assert len(file.read_bytes()) > 1000
+
+
+def test_loading_works_without_a_cache_and_says_so_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    with caplog.at_level(logging.WARNING):
+        task = load("digits/mlp", cache=tmp_path / "file", settings=TINY)
+    assert task.network(task.test[0]).shape == (400, 10)
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_task_lies_on_its_device(tmp_path: Path) -> None:
+    task = load("digits/cnn", device="cuda", cache=tmp_path, settings=TINY)
+    assert task.network(task.test[0]).is_cuda
+    assert task.train[1].is_cuda
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("digits/resnet", "unknown task 'digits/resnet'; did you mean 'digits/resnet"),
+        ("digit/mlp", "did you mean 'digits/mlp'"),
+        ("fashion-mnist", "unknown task 'fashion-mnist'; did you mean 'fashion-mnist/"),
+    ],
+)
+def test_an_unknown_task_suggests_the_near_name(name: str, words: str) -> None:
+    with pytest.raises(UnknownNameError, match=words):
+        load(name)
+
+
+def test_an_unknown_data_set_suggests_the_near_name() -> None:
+    with pytest.raises(UnknownNameError, match="unknown data set 'digit'; did you mean 'digits'"):
+        load_data("digit")
