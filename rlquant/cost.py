@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -42,6 +42,15 @@ class Cost(Protocol):
         """Return `units` in the unit in which people give the budget."""
 
 
+def _most_within(limit: float, near: Fraction, value: Callable[[int], float]) -> int:
+    """Return the most whole units whose value is within `limit`; `near` is the exact quotient.
+
+    Judged on the floats that scores show, so that a budget equal to a score's value keeps it.
+    """
+    units = math.floor(near)
+    return units + 1 if value(units + 1) <= limit else units
+
+
 @dataclass(frozen=True)
 class AverageBitsCost:
     """Bits of codes, scales, offsets and stored codebooks per weight of the searched layers."""
@@ -60,7 +69,7 @@ class AverageBitsCost:
 
     def units(self, limit: float) -> int:
         """Return the bits that `limit` bits per weight allow."""
-        return math.floor(Fraction(limit) * self.weights)
+        return _most_within(limit, Fraction(limit) * self.weights, self.value)
 
     def value(self, units: int) -> float:
         """Return bits per weight."""
@@ -86,7 +95,8 @@ class SizeCost:
 
     def units(self, limit: float) -> int:
         """Return the bytes that `limit` allows."""
-        return math.floor(Fraction(limit) * (self.float_bytes if self.as_ratio else 1))
+        scale = self.float_bytes if self.as_ratio else 1
+        return _most_within(limit, Fraction(limit) * scale, self.value)
 
     def value(self, units: int) -> float:
         """Return bytes, or the share of the float network's bytes."""
@@ -170,7 +180,8 @@ class LatencyTable:
         for macs in (facts.macs, None):
             key = (facts.kind, shape, macs, choice.arithmetic_bits, choice.activation_bits)
             if key in self.rows:
-                return math.ceil(Fraction(self.rows[key]) * NANOSECONDS)
+                seconds = Fraction(str(float(self.rows[key])))  # 0.001 is a million, not one more
+                return math.ceil(seconds * NANOSECONDS)
         raise BudgetError(
             f"{self.source} has no row for layer {facts.name!r}: kind={facts.kind}, shape={shape}, "
             f"bits={choice.arithmetic_bits}, activation_bits={choice.activation_bits}; measure it, "
@@ -179,7 +190,7 @@ class LatencyTable:
 
     def units(self, limit: float) -> int:
         """Return whole nanoseconds."""
-        return math.floor(Fraction(limit) * NANOSECONDS)
+        return _most_within(limit, Fraction(limit) * NANOSECONDS, self.value)
 
     def value(self, units: int) -> float:
         """Return seconds."""

@@ -62,7 +62,7 @@ class FeasibleSet:
         if self.smallest > self.limit:
             raise BudgetError(
                 f"budget {budget} cannot be kept: the smallest reachable is "
-                f"{cost.value(self.smallest):g} (every layer at its cheapest option); raise the "
+                f"{cost.value(self.smallest)} (every layer at its cheapest option); raise the "
                 f"budget, offer fewer bits, or use larger buckets"
             )
 
@@ -153,6 +153,14 @@ class FeasibleSet:
         if room // unit > GRID:
             unit = -(-room // GRID)
         return -(-excess // unit), room // unit
+
+    @property
+    def exact(self) -> bool:
+        """Whether the counting grid is as fine as the costs, so that `count` is exact."""
+        excess, room = self._grid
+        real = self.costs - self.costs.min(axis=1, keepdims=True)
+        unit = int(np.gcd.reduce(real[real > 0])) if (real > 0).any() else 1
+        return bool((excess * unit == real).all())
 
     @cached_property
     def _completions(self) -> tuple[list[npt.NDArray[np.float64]], float]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -52,20 +53,29 @@ NOT_NEEDED = "num_batches_tracked"
 def stored_tensors(network: nn.Module) -> dict[str, Tensor]:
     """Return every tensor that a plain network needs beyond its class, sorted by name.
 
-    A tensor with several names (tied weights) stands under the first. Raises `NetworkError` for
-    state that is no tensor or of a type that the file cannot hold.
+    A tensor with several names (a shared module, tied weights) stands under the one registered
+    first, as in `named_modules`. Raises `NetworkError` for state that is no tensor or of a type
+    that the file cannot hold.
     """
+    return needed_tensors(network.state_dict(keep_vars=True))
+
+
+def needed_tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Do the work of `stored_tensors` on a state dictionary in the order of registration."""
     found: dict[str, Tensor] = {}
     seen: set[int] = set()
-    for name, tensor in sorted(network.state_dict(keep_vars=True).items()):
+    for name, tensor in state.items():
         if name.endswith(NOT_NEEDED) or id(tensor) in seen:
             continue
         if not isinstance(tensor, Tensor) or tensor.dtype not in DTYPES:
             kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
             raise NetworkError(f"{name!r} is of type {kind}, which a packed file cannot hold")
+        if tensor.is_meta or tensor.layout != torch.strided:
+            kind = "meta" if tensor.is_meta else str(tensor.layout)
+            raise NetworkError(f"{name!r} is a {kind} tensor; a packed file needs dense data")
         seen.add(id(tensor))
         found[name] = tensor.detach()
-    return found
+    return dict(sorted(found.items()))
 
 
 def encode_varint(value: int) -> bytes:

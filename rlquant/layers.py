@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,9 +111,7 @@ def find_layers(
     for name in kept - candidates.keys():
         raise unknown_name("layer in keep", name, candidates)
     searched = {n: m for n, m in candidates.items() if n not in kept}
-    for name, module in searched.items():
-        _require_plain_weight(name, module)
-    _require_untied(network, searched)
+    require_quantizable(network, searched)
     trace = _Trace.of(network, example_input, tuple(searched))
     never_run = [name for name in searched if name not in trace.macs]
     if never_run:
@@ -133,6 +131,13 @@ def count_macs(
     return dict(_Trace.of(network, example_input, names).macs)
 
 
+def require_quantizable(network: nn.Module, searched: Mapping[str, nn.Module]) -> None:
+    """Raise `NetworkError` unless every searched layer has a plain, finite weight of its own."""
+    for name, module in searched.items():
+        _require_plain_weight(name, module)
+    _require_untied(network, searched)
+
+
 def _require_plain_weight(name: str, module: nn.Module) -> None:
     if parametrize.is_parametrized(module, "weight") or "weight" not in module._parameters:
         raise NetworkError(
@@ -144,11 +149,16 @@ def _require_plain_weight(name: str, module: nn.Module) -> None:
     if weight.is_meta or not weight.is_floating_point():
         what = "has no data (meta device)" if weight.is_meta else f"is of type {weight.dtype}"
         raise NetworkError(f"layer {name!r}: its weight {what}; load float weights first")
+    if weight.numel() == 0:
+        raise NetworkError(
+            f"layer {name!r}: its weight of shape {tuple(weight.shape)} has no element; "
+            f"name the layer in keep"
+        )
     if not torch.isfinite(weight).all():
         raise NetworkError(f"layer {name!r}: its weight has NaN or infinite values")
 
 
-def _require_untied(network: nn.Module, searched: dict[str, nn.Module]) -> None:
+def _require_untied(network: nn.Module, searched: Mapping[str, nn.Module]) -> None:
     owners: dict[int, list[str]] = {}
     for module_name, module in network.named_modules():
         for parameter_name, parameter in module._parameters.items():
@@ -183,6 +193,11 @@ class _Trace:
 
         def watch(name: str) -> Any:
             def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
+                if not args:
+                    raise NetworkError(
+                        f"layer {name!r} takes its input as a keyword; call it with a positional "
+                        f"argument, or name it in keep"
+                    )
                 macs = multiply_accumulates(module, args[0], output) // batch
                 trace.macs[name] = trace.macs.get(name, 0) + macs
                 trace.calls[name] = trace.calls.get(name, 0) + 1

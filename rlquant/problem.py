@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from rlquant.choices import Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost import Budget, NetworkCosts, total
 from rlquant.data import Data, fingerprint_tensors, require_different, take_samples
-from rlquant.errors import DataError, NetworkError, SettingsError, unknown_name
+from rlquant.errors import ChoiceError, DataError, NetworkError, SettingsError, unknown_name
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.feasible import FeasibleSet
@@ -125,8 +125,11 @@ class QuantizationProblem:
     ) -> None:
         if fidelity not in AVAILABLE_FIDELITIES:
             raise SettingsError(f"fidelity={fidelity!r} is not one of {AVAILABLE_FIDELITIES}")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise SettingsError(f"batch_size={batch_size!r} must be a whole number above 0")
         if train_data is validation_data:
             raise DataError("validation_data is train_data; give separate data")
+        _require_data(network)
         place = torch.device(device) if device is not None else _device_of(network)
         self.network = copy_network(network).to(place)
         self.fidelity: Fidelity = fidelity
@@ -145,6 +148,7 @@ class QuantizationProblem:
         self.space = (space or SearchSpace()).at(fidelity)
         example = self.calibration.first(2).inputs
         self.layers = find_layers(self.network, example, keep=self.space.keep)
+        _require_activations(self.layers, self.space)
         kept_macs = sum(count_macs(self.network, example, self.space.keep).values())
         self.costs = NetworkCosts.of(self.network, self.layers, self.space.bucket_size, kept_macs)
         self.budget = budget
@@ -303,4 +307,21 @@ def as_store(store: str | Path | EvaluationStore) -> EvaluationStore:
 
 def _device_of(network: nn.Module) -> torch.device:
     tensor: Tensor | None = next(network.parameters(), None)
-    return torch.device("cpu") if tensor is None or tensor.is_meta else tensor.device
+    return torch.device("cpu") if tensor is None else tensor.device
+
+
+def _require_data(network: nn.Module) -> None:
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        if isinstance(tensor, Tensor) and tensor.is_meta:
+            raise NetworkError(f"{name!r} has no data (meta device); load the weights first")
+
+
+def _require_activations(layers: Iterable[LayerFacts], space: SearchSpace) -> None:
+    if all(bits is None for bits in space.activation_bits):
+        return
+    for facts in layers:
+        if facts.kind == "embedding":
+            raise ChoiceError(
+                f"layer {facts.name!r} is an embedding, whose inputs are no activations: name it "
+                f"in keep, or search with activation_bits=(None,)"
+            )

@@ -6,6 +6,7 @@ The packed file (`export/packed.py`) follows these formulas to the byte; tests h
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +19,35 @@ LAYER_RECORD_BYTES = 8
 """A quantized layer's record: method, rounding, points, bits and so on; see `export/packed.py`."""
 ACTIVATION_BYTES = 6
 """A float32 scale and an unsigned 16-bit zero point."""
+
+
+class NumberCounts(NamedTuple):
+    """How many scales, offsets and codebook values a quantized layer stores."""
+
+    scales: int
+    offsets: int
+    values: int
+
+    @classmethod
+    def of(cls, choice: LayerChoice, buckets: int) -> NumberCounts:
+        """Count them for a weight cut into so many buckets.
+
+        A ternary layer stores -Wn and +Wp, a fixed-point one has one scale per tensor.
+        """
+        if choice.method == "ternary":
+            return cls(0, 0, 2)
+        if choice.points == "fixed_point":
+            return cls(1, 0, 0)
+        if choice.points in ("symmetric", "clipped"):
+            return cls(buckets, 0, 0)
+        return cls(buckets, buckets, 2**choice.bits if choice.points in STORED_CODEBOOKS else 0)
+
+
+def code_bytes(choice: LayerChoice, weights: int) -> int:
+    """Return the bytes of the codes in the file: blocks of eight (ternary: five) codes."""
+    if choice.method == "ternary":
+        return -(-weights // TERNARY_CODES_PER_BYTE)
+    return -(-weights // 8) * choice.bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +87,15 @@ class LayerStorage:
             return 8 * -(-self.weights // TERNARY_CODES_PER_BYTE)
         return self.weights * choice.bits
 
-    def code_bytes(self, choice: LayerChoice) -> int:
-        """Return the bytes of the codes in the file: blocks of eight codes, see `export`."""
-        if choice.method == "ternary":
-            return -(-self.weights // TERNARY_CODES_PER_BYTE)
-        return -(-self.weights // 8) * choice.bits
-
-    def _numbers(self, choice: LayerChoice) -> tuple[int, float]:
-        """Return how many scales, offsets and codebook values are stored, and the smallest."""
-        if choice.method == "ternary":
-            return 2, self.largest
-        if choice.points == "fixed_point":
-            return 1, self.largest
-        if choice.points in ("symmetric", "clipped"):
-            return self.buckets, self.smallest
-        stored = 2**choice.bits if choice.points in STORED_CODEBOOKS else 0
-        return 2 * self.buckets + stored, self.smallest
-
     def scale_dtype(self, choice: LayerChoice) -> torch.dtype:
         """Return the type in which the layer's scales, offsets and codebook are stored."""
-        return storage_dtype(self._numbers(choice)[1], self.largest, choice.bits)
+        one_scale = choice.method == "ternary" or choice.points == "fixed_point"
+        smallest = self.largest if one_scale else self.smallest
+        return storage_dtype(smallest, self.largest, choice.bits)
 
     def number_bytes(self, choice: LayerChoice) -> int:
         """Return the bytes of the scales, offsets and stored codebook."""
-        return self._numbers(choice)[0] * self.scale_dtype(choice).itemsize
+        return sum(NumberCounts.of(choice, self.buckets)) * self.scale_dtype(choice).itemsize
 
     def bits(self, choice: LayerChoice) -> int:
         """Return the bits that `average_bits` counts: codes, scales, offsets, stored codebook."""
@@ -93,5 +108,5 @@ class LayerStorage:
         if choice.method == "keep":
             return self.weights * self.element_bytes
         activations = 0 if choice.activation_bits is None else ACTIVATION_BYTES
-        body = self.code_bytes(choice) + self.number_bytes(choice)
+        body = code_bytes(choice, self.weights) + self.number_bytes(choice)
         return LAYER_RECORD_BYTES + activations + body

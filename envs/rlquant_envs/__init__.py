@@ -1,1 +1,13 @@
-"""Gymnasium environments over quantization problems."""
+"""Gymnasium environments over quantization problems; importing this registers their ids."""
+
+from gymnasium import register
+
+from rlquant_envs.layerwise import LayerwiseQuantization
+from rlquant_envs.observation import FEATURES
+from rlquant_envs.wrappers import OneDecisionAtATime
+
+LAYERWISE_ID = "rlquant/LayerwiseQuantization-v0"
+
+register(id=LAYERWISE_ID, entry_point="rlquant_envs.layerwise:LayerwiseQuantization")
+
+__all__ = ["FEATURES", "LAYERWISE_ID", "LayerwiseQuantization", "OneDecisionAtATime"]

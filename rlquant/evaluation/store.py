@@ -105,9 +105,10 @@ class EvaluationStore:
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
+        # Tables first: another process that is making the file writes them last.
+        tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
         if tables and application != APPLICATION_ID:
             raise FileFormatError(f"{self.path}: a database of another program; move it away")
         if tables and version != STORE_VERSION:

@@ -13,7 +13,14 @@ from torch.nn.utils import parametrize
 from rlquant.choices import BucketSize, LayerChoice, QuantizationConfig
 from rlquant.data import Data, take_samples
 from rlquant.errors import ChoiceError, DataError, unknown_name
-from rlquant.layers import LayerFacts, channel_axis_of, copy_network, find_layers, layer_kind
+from rlquant.layers import (
+    LayerFacts,
+    channel_axis_of,
+    copy_network,
+    find_layers,
+    layer_kind,
+    require_quantizable,
+)
 from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.quantizers import (
     ActivationQuantizer,
@@ -29,6 +36,7 @@ from rlquant.quantizers import (
     ternary_scales,
 )
 from rlquant.quantizers.activation import RangeMethod
+from rlquant.quantizers.buckets import require_bucket_size
 from rlquant.size import LayerStorage
 
 
@@ -174,8 +182,17 @@ def install_activation(module: nn.Module, quantizer: ActivationQuantizer) -> Cal
 
 
 def activation_quantizer(choice: LayerChoice, reference: FloatReference) -> ActivationQuantizer:
-    """Return the quantizer of a layer's input from the range it had in the float network."""
+    """Return the quantizer of a layer's input from the range it had in the float network.
+
+    Raises:
+        ChoiceError: the layer is an embedding, whose inputs are no activations.
+    """
     assert choice.activation_bits is not None
+    if choice.layer not in reference.input_ranges:
+        raise ChoiceError(
+            f"layer {choice.layer!r}: activation_bits={choice.activation_bits}, but an embedding "
+            f"has no activations as inputs; use activation_bits=None"
+        )
     low, high = reference.input_ranges[choice.layer]
     scale, zero_point = activation_grid(low, high, choice.activation_bits)
     return ActivationQuantizer(choice.activation_bits, scale, zero_point)
@@ -240,6 +257,9 @@ def quantize(
         NetworkError, DataError, QuantizationError: see `find_layers`, `take_samples`.
     """
     require_known_layers(config, network)
+    require_bucket_size(bucket_size)
+    quantized = [c.layer for c in config if c.method != "keep"]
+    require_quantizable(network, {name: network.get_submodule(name) for name in quantized})
     config = config.canonical("calibrated")
     if calibration is None and any(c.activation_bits is not None for c in config):
         raise DataError("activation_bits need the ranges of the inputs: give calibration data")
@@ -256,7 +276,7 @@ def quantize(
             seed=seed,
         )
 
-    if calibration is None:
+    if calibration is None or not config.choices:
         return build_quantized(network, config, weights, None)
     device = next(network.parameters()).device
     samples = take_samples(
@@ -264,9 +284,9 @@ def quantize(
     )
     layers = layers_of(network, config, samples.first(2).inputs)
     reference = FloatReference.measure(network, layers, samples, activation_range)
-    quantized = build_quantized(network, config, weights, reference)
-    calibrate(quantized, reference, samples)
-    return quantized
+    copied = build_quantized(network, config, weights, reference)
+    calibrate(copied, reference, samples)
+    return copied
 
 
 def layers_of(

@@ -64,13 +64,12 @@ def quantize_integer(
     require_bucket_size(bucket_size)
     round_ = rounder(rounding, generator)
     rows = to_rows(weights.detach().float(), bucket_size, channel_axis)
-    scale = _round_up(_covering_scale(rows, bits), scale_dtype)
+    scale = covering = _round_up(_covering_scale(rows, bits), scale_dtype)
     if clip:
-        # The last bucket is searched without its padding, which would weigh in the error.
-        tail = weights.numel() % bucket_size if isinstance(bucket_size, int) else 0
-        parts = [(rows[:-1], scale[:-1]), (rows[-1:, :tail], scale[-1:])] if tail else None
-        parts = parts or [(rows, scale)]
-        scale = torch.cat([_clipping_scale(part, covering, bits) for part, covering in parts])
+        scale = _clipping_scale(rows, covering, bits)
+        if tail := weights.numel() % rows.shape[1]:
+            # The padding of a short last bucket must not weigh in its error.
+            scale[-1:] = _clipping_scale(rows[-1:, :tail], covering[-1:], bits)
     codes = _codes(round_(rows / scale.float()[:, None]), bits)
     return QuantizedTensor(
         from_rows(codes, weights.shape, bucket_size, channel_axis),
@@ -134,7 +133,7 @@ def quantize_power_of_two(
 
 def _codes(integers: Tensor, bits: int) -> Tensor:
     """Saturate whole numbers to the grid and count them from its lower end."""
-    half = 2 ** (bits - 1)
+    half: int = 2 ** (bits - 1)
     return (integers.clamp(-half, half - 1) + half).to(codes_dtype(bits))
 
 

@@ -1,0 +1,115 @@
+"""What watches a search: progress on the terminal, TensorBoard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlquant_agents.searcher import SearchResult
+    from rlquant_agents.session import Evaluation, Session
+
+
+class Callback:
+    """Observes a search; write only the methods you need. It must not change the search."""
+
+    log_folder: Path | None = None
+    """Where the search itself may write TensorBoard events."""
+
+    def on_start(self, session: Session) -> None:
+        """Hear that a search begins."""
+
+    def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+        """Hear of a configuration that was asked for the first time."""
+
+    def on_end(self, session: Session, result: SearchResult) -> None:
+        """Hear the result, also after an interruption."""
+
+
+class Callbacks(Callback):
+    """Several callbacks as one, told in order."""
+
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
+        self._callbacks = tuple(callbacks)
+        folders = (c.log_folder for c in self._callbacks)
+        self.log_folder = next((folder for folder in folders if folder is not None), None)
+
+    def on_start(self, session: Session) -> None:
+        """Pass on."""
+        for callback in self._callbacks:
+            callback.on_start(session)
+
+    def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+        """Pass on."""
+        for callback in self._callbacks:
+            callback.on_evaluation(session, evaluation)
+
+    def on_end(self, session: Session, result: SearchResult) -> None:
+        """Pass on."""
+        for callback in self._callbacks:
+            callback.on_end(session, result)
+
+
+class ProgressBar(Callback):
+    """A bar on standard error with the best so far, evaluations a second and time left."""
+
+    def __init__(self, description: str = "search") -> None:
+        self._description = description
+        self._bar: Any = None
+
+    def on_start(self, session: Session) -> None:
+        """Open the bar."""
+        from tqdm import tqdm  # here: importing the agents stays light
+
+        self._bar = tqdm(
+            total=session.evaluations, desc=self._description, unit="evaluation", mininterval=0.5
+        )
+
+    def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+        """Move the bar on."""
+        if session.best is not None:
+            score = session.best.score
+            self._bar.set_postfix_str(
+                f"best loss {score.loss:.4f}, accuracy {score.accuracy:.4f}", refresh=False
+            )
+        self._bar.update(1)
+
+    def on_end(self, session: Session, result: SearchResult) -> None:
+        """Close the bar."""
+        self._bar.close()
+
+
+class TensorBoardLog(Callback):
+    """Writes `search/...` scalars, the step being the number of evaluations."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.log_folder = Path(folder)
+        self._writer: Any = None
+
+    def on_start(self, session: Session) -> None:
+        """Open the event file."""
+        from torch.utils.tensorboard import SummaryWriter  # imports slowly
+
+        self._writer = SummaryWriter(str(self.log_folder))
+
+    def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+        """Write the evaluation and the best so far."""
+        score, best = evaluation.score, session.best
+        scalars = {
+            "search/accuracy": score.accuracy,
+            "search/loss": score.loss,
+            "search/average_bits": score.average_bits,
+            "search/size_bytes": float(score.size_bytes),
+            "search/evaluations": float(evaluation.number),
+            "search/episodes": float(session.episodes),
+        }
+        if best is not None:
+            scalars["search/best_accuracy"] = best.score.accuracy
+            scalars["search/best_loss"] = best.score.loss
+        for tag, value in scalars.items():
+            self._writer.add_scalar(tag, value, evaluation.number)
+
+    def on_end(self, session: Session, result: SearchResult) -> None:
+        """Close the event file."""
+        self._writer.close()

@@ -1,0 +1,103 @@
+"""Local search by swaps: one layer up, another down, from the knapsack's solution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from rlquant.feasible import Indices
+from rlquant_agents.knapsack import solve_knapsack
+from rlquant_agents.searcher import Searcher
+from rlquant_agents.sensitivity import Effects, measure_effects
+from rlquant_agents.session import Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalSwap(Searcher):
+    """Improve the knapsack's solution by changes of one or two layers, best predicted first.
+
+    The first change that measures better is taken. Where none does, the best is shaken at `kick`
+    random layers and the search goes on from there.
+
+    Attributes:
+        kick: layers that change at random when stuck.
+        tries: neighbours that are measured before a place counts as stuck.
+    """
+
+    name: ClassVar[str] = "local-swap"
+
+    kick: int = 3
+    tries: int = 60
+
+    def explore(self, session: Session, seed: int) -> None:
+        """Ask for the sensitivities, the knapsack's solution, and then for neighbours."""
+        generator = np.random.default_rng(seed)
+        effects = measure_effects(session)
+        place = solve_knapsack(effects, session.feasible)
+        value = session.ask_indices(place.tolist()).value
+        best, best_value = place, value
+        while True:
+            moved = self._improve(session, effects, place, value)
+            if moved is not None:
+                place, value = moved
+            if value > best_value:
+                best, best_value = place, value
+            if moved is None:
+                place = self._shaken(session, best, generator)
+                value = session.ask_indices(place.tolist()).value
+
+    def _improve(
+        self, session: Session, effects: Effects, place: Indices, value: float
+    ) -> tuple[Indices, float] | None:
+        for neighbour in neighbours(session, effects, place)[: self.tries]:
+            asked = session.ask_indices(neighbour.tolist())
+            if asked.value > value:
+                return neighbour, asked.value
+        return None
+
+    def _shaken(self, session: Session, best: Indices, generator: np.random.Generator) -> Indices:
+        shaken = best.copy()
+        count = min(self.kick, len(best))
+        layers = generator.choice(len(best), size=count, replace=False)
+        shaken[layers] = generator.integers(effects_width(session), size=count)
+        return session.feasible.repair(shaken)
+
+
+def effects_width(session: Session) -> int:
+    """Return the number of options of a layer."""
+    return len(session.feasible.options)
+
+
+def neighbours(session: Session, effects: Effects, place: Indices) -> list[Indices]:
+    """Return the feasible configurations one or two layers away, best predicted first."""
+    feasible = session.feasible
+    layers, options = effects.shape
+    rows = np.arange(layers)
+    gain = effects - effects[rows, place][:, None]
+    extra = feasible.costs - feasible.costs[rows, place][:, None]
+    room = feasible.limit - feasible.spent(place)
+    gains, extras = gain.reshape(-1), extra.reshape(-1)
+    pair_gain = gains[:, None] + gains[None, :]
+    layer_of = np.repeat(rows, options)
+    moves = np.tile(np.arange(options), layers) != place[layer_of]
+    legal = (
+        (extras[:, None] + extras[None, :] <= room)
+        & moves[:, None]
+        & (
+            ((layer_of[:, None] < layer_of[None, :]) & moves[None, :])
+            | ((layer_of[:, None] != layer_of[None, :]) & ~moves[None, :])
+        )
+    )
+    first, second = np.nonzero(legal)
+    order = np.argsort(pair_gain[first, second], kind="stable")
+    found: dict[bytes, Indices] = {}
+    for a, b in zip(first[order], second[order], strict=True):
+        changed = place.copy()
+        changed[layer_of[a]] = a % options
+        changed[layer_of[b]] = b % options
+        found.setdefault(changed.tobytes(), changed)
+        if len(found) == 4096:
+            break
+    return list(found.values())

@@ -1,0 +1,125 @@
+"""Optuna's samplers on the same evaluator; every trial is decoded into the feasible set."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+import optuna
+
+from rlquant.feasible import Indices
+from rlquant_agents.searcher import Searcher
+from rlquant_agents.sensitivity import log_loss
+from rlquant_agents.session import Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptunaSearch(Searcher):
+    """Ask Optuna for every decision of every layer, repair what breaks the budget, tell the score.
+
+    Bits are suggested as ordered numbers, other decisions as categories; parameters are named
+    `<layer>.<decision>`. A trial that decodes to a known configuration costs no evaluation.
+    """
+
+    directions: ClassVar[tuple[Literal["minimize", "maximize"], ...]] = ("maximize",)
+
+    @abstractmethod
+    def sampler(self, session: Session, seed: int) -> optuna.samplers.BaseSampler:
+        """Return Optuna's sampler."""
+
+    def explore(self, session: Session, seed: int) -> None:
+        """Ask and tell until the evaluations are spent."""
+        study = quiet_study(self.directions, self.sampler(session, seed))
+        decoder = Decoder(session)
+        while True:
+            trial = study.ask()
+            asked = session.ask_indices(decoder.suggest(trial).tolist())
+            trial.set_user_attr("average_bits", asked.score.average_bits)
+            if len(self.directions) == 1:
+                study.tell(trial, asked.value)
+            else:
+                share = session.feasible.spent(session.feasible.indices(asked.config))
+                study.tell(trial, [log_loss(asked.score.loss), share / session.feasible.limit])
+
+
+def quiet_study(
+    directions: Sequence[Literal["minimize", "maximize"]], sampler: optuna.samplers.BaseSampler
+) -> optuna.Study:
+    """Return a study in memory, without the line that Optuna writes on making one."""
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        return optuna.create_study(directions=list(directions), sampler=sampler)
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+class Decoder:
+    """Turns a trial's suggestions into option indices within the budget."""
+
+    def __init__(self, session: Session) -> None:
+        self._feasible = session.feasible
+        self._space = session.space
+        self._option = session.space.option_of_action(session.fidelity)
+        self._sizes = [len(head.options) for head in session.space.heads]
+
+    def suggest(self, trial: optuna.Trial) -> Indices:
+        """Ask the trial for every decision and return the feasible configuration it stands for."""
+        wanted = [self._one_layer(trial, name) for name in self._feasible.names]
+        return self._feasible.repair(wanted)
+
+    def _one_layer(self, trial: optuna.Trial, layer: str) -> int:
+        action = []
+        for head in self._space.heads:
+            name = f"{layer}.{head.name}"
+            if head.name == "bits":
+                action.append(trial.suggest_int(name, 0, len(head.options) - 1))
+            else:
+                labels = [str(option) for option in head.options]
+                action.append(labels.index(trial.suggest_categorical(name, labels)))
+        number = int(np.ravel_multi_index(action, self._sizes))
+        if self._option[number] >= 0:
+            return int(self._option[number])
+        legal = np.flatnonzero(self._option >= 0)
+        differs = (self._space.actions[legal] != action).sum(axis=1)
+        return int(self._option[legal[differs.argmin()]])
+
+
+@dataclass(frozen=True, kw_only=True)
+class TPE(OptunaSearch):
+    """Tree-structured Parzen estimator (Bergstra et al. 2011), multivariate.
+
+    Attributes:
+        startup: random trials before the model is used.
+    """
+
+    name: ClassVar[str] = "tpe"
+
+    startup: int = 20
+
+    def sampler(self, session: Session, seed: int) -> optuna.samplers.BaseSampler:
+        """Return the sampler, every default that changed between versions stated."""
+        return optuna.samplers.TPESampler(
+            n_startup_trials=self.startup, multivariate=True, constant_liar=False, seed=seed
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NSGA2(OptunaSearch):
+    """NSGA-II (Deb et al. 2002) on loss and cost together.
+
+    Attributes:
+        population: configurations in a generation.
+    """
+
+    name: ClassVar[str] = "nsga2"
+    directions: ClassVar[tuple[Literal["minimize", "maximize"], ...]] = ("minimize", "minimize")
+
+    population: int = 20
+
+    def sampler(self, session: Session, seed: int) -> optuna.samplers.BaseSampler:
+        """Return the sampler."""
+        return optuna.samplers.NSGAIISampler(population_size=self.population, seed=seed)

@@ -1,0 +1,163 @@
+"""What a searcher is, what it returns, and the registry of all of them by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from torch import nn
+
+from rlquant import Problem, QuantizationConfig, Reward, Score
+from rlquant.errors import SettingsError, unknown_name
+from rlquant_agents.callbacks import Callback
+from rlquant_agents.session import Evaluation, SearchEnded, Session
+
+STOPPED = {
+    "evaluations": "all evaluations are spent",
+    "exhausted": "every feasible configuration was evaluated",
+    "episodes": "it kept asking for configurations it knew",
+    "finished": "the searcher has nothing more to ask",
+    "interrupted": "interrupted; this is the best so far",
+}
+"""Why a search ended: name -> meaning."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search found.
+
+    Attributes:
+        best: the best feasible configuration.
+        score: its score.
+        pareto: non-dominated (configuration, score) pairs of loss and the budget's quantity,
+            cheapest first.
+        history: every evaluation in order.
+        stopped: why it ended, a key of `STOPPED`.
+        episodes: configurations asked for, known ones included.
+        searcher: name of the searcher.
+        seed: seed of the search.
+        notes: what the reader should know, e.g. what was extrapolated.
+        network: the very network that was scored, where the problem can build it.
+    """
+
+    best: QuantizationConfig
+    score: Score
+    pareto: list[tuple[QuantizationConfig, Score]]
+    history: tuple[Evaluation, ...]
+    stopped: str
+    episodes: int
+    searcher: str
+    seed: int
+    notes: tuple[str, ...] = ()
+    network: nn.Module | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searcher(ABC):
+    """A way to search; a frozen record of settings with one method to write: `explore`."""
+
+    name: ClassVar[str]
+
+    reward: str | Reward = "log_loss"
+
+    @abstractmethod
+    def explore(self, session: Session, seed: int) -> None:
+        """Ask `session` for configurations until done; `SearchEnded` may come from any question."""
+
+    def search(
+        self, problem: Problem, evaluations: int, seed: int, callback: Callback | None = None
+    ) -> SearchResult:
+        """Search within the budget and return the best found, also when interrupted.
+
+        Args:
+            problem: what is searched.
+            evaluations: distinct configurations that may be asked for.
+            seed: decides everything random in the search.
+            callback: told of the start, each new evaluation, and the end.
+        """
+        session = Session(problem, evaluations, callback, self.reward)
+        if callback is not None:
+            callback.on_start(session)
+        try:
+            self.explore(session, seed)
+            stopped = "finished"
+        except SearchEnded as end:
+            stopped = end.reason
+        except KeyboardInterrupt:
+            stopped = "interrupted"
+        best = session.best or session.ask_cheapest()
+        result = SearchResult(
+            best=best.config,
+            score=best.score,
+            pareto=pareto_front(session.history, problem.budget.quantity),
+            history=tuple(session.history),
+            stopped=stopped,
+            episodes=session.episodes,
+            searcher=self.name,
+            seed=seed,
+            notes=tuple(session.notes),
+        )
+        if callback is not None:
+            callback.on_end(session, result)
+        return result
+
+
+def pareto_front(
+    history: Sequence[Evaluation], quantity: str
+) -> list[tuple[QuantizationConfig, Score]]:
+    """Return the evaluations that none beats in both loss and `quantity`, cheapest first."""
+
+    def cost(evaluation: Evaluation) -> float:
+        return float(getattr(evaluation.score, quantity))
+
+    front: list[tuple[QuantizationConfig, Score]] = []
+    for evaluation in sorted(history, key=lambda e: (cost(e), e.score.loss)):
+        if not front or evaluation.score.loss < front[-1][1].loss:
+            front.append((evaluation.config, evaluation.score))
+    return front
+
+
+_REGISTRY: dict[str, str] = {
+    "masked-ppo": "rlquant_agents.ppo:MaskedPPO",
+    "ppo": "rlquant_agents.ppo:PlainPPO",
+    "tpe": "rlquant_agents.optuna_search:TPE",
+    "nsga2": "rlquant_agents.optuna_search:NSGA2",
+    "random": "rlquant_agents.random_feasible:RandomFeasible",
+    "uniform": "rlquant_agents.uniform:Uniform",
+    "knapsack": "rlquant_agents.knapsack:Knapsack",
+    "local-swap": "rlquant_agents.local_swap:LocalSwap",
+}
+"""Name -> where its class is; imported on request, since some need large libraries."""
+
+
+def searchers() -> tuple[str, ...]:
+    """Return the names of all searchers."""
+    return tuple(_REGISTRY)
+
+
+def searcher_class(name: str) -> type[Searcher]:
+    """Return the class of the searcher of that name; `UnknownNameError` suggests a near one."""
+    if name not in _REGISTRY:
+        raise unknown_name("searcher", name, _REGISTRY)
+    module, _, attribute = _REGISTRY[name].partition(":")
+    found: type[Searcher] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def make_searcher(name: str, **settings: Any) -> Searcher:
+    """Return the searcher of that name, with the given settings instead of its defaults.
+
+    Raises:
+        UnknownNameError: no searcher has that name.
+        SettingsError: it has no such setting.
+    """
+    found = searcher_class(name)
+    known = [f.name for f in dataclasses.fields(found)]
+    for setting in settings:
+        if setting not in known:
+            raise SettingsError(f"searcher {name!r} has no setting {setting!r}; it has {known}")
+    return found(**settings)

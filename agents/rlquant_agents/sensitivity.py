@@ -1,0 +1,163 @@
+"""What each option does to the loss when one layer alone takes it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from rlquant import LayerChoice, LayerFacts
+from rlquant.layers import ERROR_BITS
+from rlquant_agents.session import Session
+
+Effects = npt.NDArray[np.float64]
+
+WORST_LOG_LOSS = 20.0
+"""Stands for the log of an infinite loss."""
+PASS_SHARE = 1 / 3
+"""The full pass over layers and options may take so much of the evaluations."""
+
+
+def log_loss(loss: float) -> float:
+    """Return the log of a loss, bounded where it is not finite."""
+    return math.log(max(loss, 1e-12)) if math.isfinite(loss) else WORST_LOG_LOSS
+
+
+def measure_effects(session: Session) -> Effects:
+    """Measure the log-loss effect of every option at every layer, the others at their widest.
+
+    Where that would take more than a third of the evaluations, only the bits are measured by
+    layer, at the default of the other decisions, and every other option once, with all layers
+    taking it; the effects are added. Where even that is too much, fewer widths are measured and
+    the others follow the layer's weight error. The session's notes say what was extrapolated.
+
+    Returns:
+        Shape `(layers, options)`; 0 for the reference option, the widest one.
+    """
+    layers, options = session.layers, session.feasible.options
+    reference = reference_option(options, session)
+    if len(layers) * (len(options) - 1) <= PASS_SHARE * session.evaluations:
+        rows = range(len(layers))
+        return np.array(
+            [[_one_layer(session, reference, i, o) for o in range(len(options))] for i in rows]
+        )
+    return _Extrapolation(session, reference).effects()
+
+
+def reference_option(options: Sequence[LayerChoice], session: Session) -> int:
+    """Return the widest option, of equally wide ones the one nearest to the space's defaults."""
+    space = session.space
+    defaults = (space.rounding[0], space.method[0], space.points[0])
+
+    def rank(index: int) -> tuple[int, int, int, int]:
+        option = options[index]
+        chosen = (option.rounding, option.method, option.points)
+        agree = sum(a == b for a, b in zip(chosen, defaults, strict=True))
+        return option.arithmetic_bits, option.activation_bits or 32, agree, -index
+
+    return max(range(len(options)), key=rank)
+
+
+def _one_layer(session: Session, reference: int, layer: int, option: int) -> float:
+    """Return the log loss with one layer at `option` over that with none."""
+    base = [reference] * len(session.layers)
+    changed = [*base[:layer], option, *base[layer + 1 :]]
+    base_loss = session.ask_indices(base).score.loss
+    return log_loss(session.ask_indices(changed).score.loss) - log_loss(base_loss)
+
+
+class _Extrapolation:
+    """The cheaper pass: bits by layer, every other option once for all layers together."""
+
+    def __init__(self, session: Session, reference: int) -> None:
+        self.session = session
+        self.options = session.feasible.options
+        self.reference = self.options[reference]
+        self.index = {option: i for i, option in enumerate(self.options)}
+        widths = {o.bits for o in self.options if o.bits != self.reference.bits}
+        self.widths = sorted(
+            bits for bits in widths if replace(self.reference, bits=bits) in self.index
+        )
+
+    def effects(self) -> Effects:
+        """Return the effects, measured and extrapolated."""
+        by_width = self._by_width()
+        middle = self.widths[len(self.widths) // 2] if self.widths else self.reference.bits
+        others = self._others(middle)
+        layers = range(len(self.session.layers))
+        share = np.maximum([by_width[i].get(middle, 0.0) for i in layers], 1e-6)
+        share /= share.sum()
+        effects = np.zeros((len(layers), len(self.options)))
+        for layer in layers:
+            for column, option in enumerate(self.options):
+                bits = middle if option.method == "ternary" else option.bits
+                total = sum(others.get(change, 0.0) for change in self._changes(option))
+                effects[layer, column] = by_width[layer].get(bits, 0.0) + share[layer] * total
+        return effects
+
+    def _by_width(self) -> list[dict[int, float]]:
+        """Measure each layer's widths, narrowest first, as far as the evaluations reach."""
+        session = self.session
+        affordable = (2 * session.evaluations // 3 - 1) // len(session.layers)
+        measured = self.widths[: max(0, affordable)]
+        if len(measured) < len(self.widths):
+            session.say(
+                f"sensitivities measured at {measured or 'no'} bits only; other widths follow the "
+                f"weight error"
+            )
+        reference = self.index[self.reference]
+        rows = []
+        for i, facts in enumerate(session.layers):
+            found = {
+                bits: _one_layer(
+                    session, reference, i, self.index[replace(self.reference, bits=bits)]
+                )
+                for bits in measured
+            }
+            anchor = max(found, default=None)
+            scale = 1.0 if anchor is None else found[anchor] / weight_error(facts, anchor)
+            for bits in self.widths[len(measured) :]:
+                found[bits] = scale * weight_error(facts, bits)
+            rows.append(found)
+        return rows
+
+    def _others(self, middle: int) -> dict[tuple[str, object], float]:
+        """Measure every option of the other decisions once: all layers take it at `middle` bits."""
+        plain = replace(self.reference, bits=middle)
+        changes = dict.fromkeys(c for o in self.options for c in self._changes(o))
+        found: dict[tuple[str, object], float] = {}
+        count = len(self.session.layers)
+        for change in changes:
+            candidates = [o for o in self.options if self._changes(o) == (change,)]
+            if not candidates or self.session.remaining < 2:
+                continue
+            option = min(candidates, key=lambda o: abs(o.bits - middle))
+            score = self.session.ask_indices([self.index[option]] * count).score
+            plain_score = self.session.ask_indices([self.index[plain]] * count).score
+            found[change] = log_loss(score.loss) - log_loss(plain_score.loss)
+        if found:
+            names = ", ".join(f"{head}={value}" for head, value in found)
+            self.session.say(
+                f"measured once for all layers at {middle} bits, effects added: {names}"
+            )
+        return found
+
+    def _changes(self, option: LayerChoice) -> tuple[tuple[str, object], ...]:
+        """Return in which decisions other than bits an option differs from the reference."""
+        if option.method == "ternary":
+            heads: tuple[str, ...] = ("method", "activation_bits")
+        else:
+            heads = ("method", "rounding", "points", "activation_bits")
+        pairs = ((head, getattr(option, head)) for head in heads)
+        return tuple(p for p in pairs if p[1] != getattr(self.reference, p[0]))
+
+
+def weight_error(facts: LayerFacts, bits: int) -> float:
+    """Return the layer's relative weight error at `bits`, beyond 2..8 by a factor 4 a bit."""
+    low, high = ERROR_BITS[0], ERROR_BITS[-1]
+    inside = min(max(bits, low), high)
+    error = max(facts.relative_error[inside - low], 1e-9)
+    return float(error * 4.0 ** (inside - bits))

@@ -1,0 +1,227 @@
+"""The book-keeping that every searcher shares: asking, counting, remembering the best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlquant import (
+    Budget,
+    FeasibleSet,
+    LayerFacts,
+    Problem,
+    QuantizationConfig,
+    Reward,
+    RlquantError,
+    Score,
+    SearchSpace,
+)
+from rlquant.choices import Fidelity
+from rlquant.errors import SettingsError
+from rlquant.score import resolve_reward
+
+if TYPE_CHECKING:
+    from rlquant_agents.callbacks import Callback
+
+EPISODES_PER_EVALUATION = 20
+"""A search that keeps asking for what it knows ends after so many episodes per evaluation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One distinct configuration that a search asked for.
+
+    Attributes:
+        number: 1 for the first.
+        config: canonical configuration.
+        score: what it measured.
+        feasible: whether it keeps the budget.
+        value: the reward of the score; larger is better.
+        seconds: time since the search began.
+    """
+
+    number: int
+    config: QuantizationConfig
+    score: Score
+    feasible: bool
+    value: float
+    seconds: float
+
+
+class SearchEnded(Exception):
+    """Nothing more may be asked; `reason` is one of `SearchResult.stopped`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Session:
+    """A problem as one search sees it: every question is counted, the best answer is kept.
+
+    It is itself a `Problem`, so that environments run on it unchanged. `evaluate` raises
+    `SearchEnded` once the evaluations are spent, the feasible set is exhausted, or
+    20 x `evaluations` questions were asked.
+
+    Args:
+        problem: what is searched.
+        evaluations: how many distinct configurations may be asked for, at least one.
+        callback: told of each new evaluation.
+        reward: what makes one configuration better than another.
+
+    Raises:
+        SettingsError: `evaluations` is no positive whole number.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        evaluations: int,
+        callback: Callback | None = None,
+        reward: str | Reward = "log_loss",
+    ) -> None:
+        whole = isinstance(evaluations, int) and not isinstance(evaluations, bool)
+        if not whole or evaluations < 1:
+            raise SettingsError(f"evaluations={evaluations!r}, use a whole number of at least 1")
+        self.problem = problem
+        self.evaluations = evaluations
+        self.callback = callback
+        self.history: list[Evaluation] = []
+        self.best: Evaluation | None = None
+        self.episodes = 0
+        self.notes: list[str] = []
+        self._reward = resolve_reward(reward)
+        self._known: dict[QuantizationConfig, Evaluation] = {}
+        self._feasible_asked = 0
+        self._feasible_count = problem.feasible.count()
+        self._started = time.perf_counter()
+
+    # --- asking
+
+    def evaluate(self, config: QuantizationConfig) -> Score:
+        """Score a configuration; a new one costs an evaluation, a known one nothing."""
+        return self.ask(config).score
+
+    def evaluate_many(self, configs: Iterable[QuantizationConfig]) -> list[Score]:
+        """Score several configurations, in the order given."""
+        return [self.evaluate(config) for config in configs]
+
+    def ask_indices(self, indices: Sequence[int]) -> Evaluation:
+        """Ask for the configuration of a vector of option indices."""
+        return self.ask(self.feasible.config(indices))
+
+    def ask(self, config: QuantizationConfig) -> Evaluation:
+        """Ask for a configuration, as `evaluate`, and return all that is known of it."""
+        self._require_room()
+        self.episodes += 1
+        canonical = config.canonical(self.fidelity)
+        if canonical in self._known:
+            return self._known[canonical]
+        feasible = self.feasible.fits(self.feasible.indices(canonical))
+        if not feasible and self.best is None and self.remaining == 1:
+            self.ask_cheapest()  # the last evaluation must leave something to return
+            raise SearchEnded("evaluations")
+        return self._record(canonical, feasible)
+
+    def ask_cheapest(self) -> Evaluation:
+        """Ask for the cheapest configuration, which always keeps the budget."""
+        cheapest = self.feasible.config(self.feasible.costs.argmin(axis=1))
+        known = self._known.get(cheapest)
+        return known or self._record(cheapest, True)
+
+    @property
+    def remaining(self) -> int:
+        """How many evaluations are left."""
+        return self.evaluations - len(self.history)
+
+    def _require_room(self) -> None:
+        if self.remaining <= 0:
+            raise SearchEnded("evaluations")
+        if self._feasible_asked >= self._feasible_count and self.feasible.exact:
+            raise SearchEnded("exhausted")
+        if self.episodes >= EPISODES_PER_EVALUATION * self.evaluations:
+            raise SearchEnded("episodes")
+
+    def _record(self, config: QuantizationConfig, feasible: bool) -> Evaluation:
+        score = self.problem.evaluate(config)
+        evaluation = Evaluation(
+            number=len(self.history) + 1,
+            config=config,
+            score=score,
+            feasible=feasible,
+            value=self._reward(score, self.float_score),
+            seconds=time.perf_counter() - self._started,
+        )
+        self._known[config] = evaluation
+        self.history.append(evaluation)
+        if feasible:
+            self._feasible_asked += 1
+            if self.best is None or _better(evaluation, self.best):
+                self.best = evaluation
+        if self.callback is not None:
+            self.callback.on_evaluation(self, evaluation)
+        return evaluation
+
+    def say(self, note: str) -> None:
+        """Add something that the reader of the result should know."""
+        self.notes.append(note)
+
+    @property
+    def log_folder(self) -> Path | None:
+        """Where TensorBoard events go, if anywhere."""
+        return None if self.callback is None else self.callback.log_folder
+
+    # --- the problem
+
+    @property
+    def layers(self) -> tuple[LayerFacts, ...]:
+        """The searched layers."""
+        return self.problem.layers
+
+    @property
+    def space(self) -> SearchSpace:
+        """The options of every layer."""
+        return self.problem.space
+
+    @property
+    def budget(self) -> Budget:
+        """The limit."""
+        return self.problem.budget
+
+    @property
+    def seed(self) -> int:
+        """The seed of the quantizers' draws."""
+        return self.problem.seed
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """How far networks are trained before they are measured."""
+        return self.problem.fidelity
+
+    @property
+    def feasible(self) -> FeasibleSet:
+        """The configurations that keep the budget."""
+        return self.problem.feasible
+
+    @property
+    def fingerprint(self) -> str:
+        """The problem's fingerprint."""
+        return self.problem.fingerprint
+
+    @property
+    def float_score(self) -> Score:
+        """The score of the float network."""
+        return self.problem.float_score
+
+    def with_budget(self, budget: Budget) -> Session:
+        """Return itself for its own budget; a search has one budget."""
+        if budget != self.budget:
+            raise RlquantError(f"this search runs under budget {self.budget}, not {budget}")
+        return self
+
+
+def _better(a: Evaluation, b: Evaluation) -> bool:
+    return (a.value, -a.score.size_bytes) > (b.value, -b.score.size_bytes)

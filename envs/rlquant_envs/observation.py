@@ -1,0 +1,134 @@
+"""What an agent sees: named features of the layer to decide and of the budget, all in [0, 1]."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from rlquant import FeasibleSet, LayerFacts, Problem
+from rlquant.layers import ERROR_BITS
+from rlquant.space import HEADS
+
+Observation = npt.NDArray[np.float32]
+
+LAYER_FEATURES: dict[str, str] = {
+    "position": "index of the layer over the index of the last one",
+    "is_linear": "1 for a linear layer",
+    "is_convolution": "1 for a convolution",
+    "is_transposed": "1 for a transposed convolution",
+    "is_embedding": "1 for an embedding",
+    "parameters": "log2 of the number of weights over 24",
+    "parameter_share": "the layer's share of all searched weights",
+    "mac_share": "the layer's share of all searched multiply-accumulates",
+    "fan_in": "log2 of the weights per output channel over 16",
+    "has_bias": "1 if the layer has a bias",
+    "normalized": "1 if its output goes straight into a BatchNorm",
+    "std": "standard deviation of the weights, as s / (s + 0.1)",
+    "peak": "standard deviation over max |w|",
+    "kurtosis": "3 over the kurtosis of the weights (1 for a normal distribution)",
+    **{
+        f"error_{bits}_bits": f"relative squared error of the weights at {bits} bits, "
+        "as 1 + log10(error) / 6"
+        for bits in ERROR_BITS
+    },
+    "cost_share": "the layer's share of what all layers can cost above their cheapest options",
+}
+"""Features of the layer to decide, the same in every episode: name -> meaning."""
+
+BUDGET_FEATURES: dict[str, str] = {
+    "budget": "where the limit lies between the cheapest (0) and the dearest configuration (1)",
+    "budget_left": "share of the room above the cheapest configuration that is still unspent",
+    "room": "budget left over what the remaining layers could cost above their cheapest options",
+    "average_room": "budget left per remaining layer weight, relative to the whole episode's, / 2",
+}
+"""Features of the budget, which change with every choice: name -> meaning."""
+
+LAST_CHOICE_FEATURES: dict[str, str] = {
+    f"last_{head}": f"option chosen for {head} at the layer before, over the index of the last "
+    "option (0 at the first layer)"
+    for head in HEADS
+}
+"""Features of the choice before: name -> meaning. Decisions that are not asked stay 0."""
+
+FEATURES: dict[str, str] = {**LAYER_FEATURES, **BUDGET_FEATURES, **LAST_CHOICE_FEATURES}
+"""Every feature in the order of the observation: name -> meaning."""
+
+_BUDGET_AT = len(LAYER_FEATURES)
+_LAST_AT = _BUDGET_AT + len(BUDGET_FEATURES)
+
+
+class Observer:
+    """Makes observations, shape `(len(FEATURES),)`, float32, always a new array."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._feasible = problem.feasible
+        self._static = _layer_rows(problem.layers, problem.feasible)
+        excess = problem.feasible.costs.max(axis=1) - problem.feasible.costs.min(axis=1)
+        self._excess_rest = np.concatenate([np.cumsum(excess[::-1])[::-1], [0]])
+        weights = np.array([facts.parameters for facts in problem.layers], dtype=np.float64)
+        self._weight_rest = np.concatenate([np.cumsum(weights[::-1])[::-1] / weights.sum(), [0.0]])
+        feasible = problem.feasible
+        self._room = max(1, feasible.limit - feasible.smallest)
+        self._level = _share(self._room, feasible.largest - feasible.smallest)
+        # where each asked head's last choice goes, and how many steps its options have
+        asked = [(HEADS.index(h.name), max(1, len(h.options) - 1)) for h in problem.space.heads]
+        self._last_at = np.array([_LAST_AT + position for position, _ in asked])
+        self._last_steps = np.array([steps for _, steps in asked], dtype=np.float64)
+
+    def observe(self, layer: int, spent: int, last_action: Sequence[int] | None) -> Observation:
+        """Return the observation before layer number `layer` is decided.
+
+        Args:
+            layer: in `[0, layers]`; the number of layers gives the end of the episode.
+            spent: units of the layers decided so far, fixed part included.
+            last_action: options executed at the layer before, None at the first.
+        """
+        features = np.zeros(len(FEATURES), dtype=np.float32)
+        features[:_BUDGET_AT] = self._static[layer]
+        left = max(0, self._feasible.limit - spent - int(self._feasible.rest[layer]))
+        budget_left = min(1.0, left / self._room)
+        features[_BUDGET_AT:_LAST_AT] = (
+            self._level,
+            budget_left,
+            _share(left, int(self._excess_rest[layer])),
+            min(1.0, budget_left / max(2 * self._weight_rest[layer], 1e-9)),
+        )
+        if last_action is not None:
+            features[self._last_at] = np.asarray(last_action) / self._last_steps
+        return features
+
+
+def _share(part: int, whole: int) -> float:
+    return min(1.0, part / whole) if whole > 0 else 1.0
+
+
+def _layer_rows(layers: Sequence[LayerFacts], feasible: FeasibleSet) -> Observation:
+    """Return the layers' features by row; one row of zeros more for the end of the episode."""
+    weights = sum(facts.parameters for facts in layers)
+    macs = max(1, sum(facts.macs for facts in layers))
+    excess = feasible.costs.max(axis=1) - feasible.costs.min(axis=1)
+    rows = [
+        [
+            i / max(1, len(layers) - 1),
+            facts.kind == "linear",
+            facts.kind.startswith("conv") and "transpose" not in facts.kind,
+            "transpose" in facts.kind,
+            facts.kind == "embedding",
+            math.log2(facts.parameters) / 24,
+            facts.parameters / weights,
+            facts.macs / macs,
+            math.log2(max(1, facts.parameters // facts.shape[facts.channel_axis])) / 16,
+            facts.has_bias,
+            facts.normalized,
+            facts.std / (facts.std + 0.1),
+            facts.std / facts.largest if facts.largest else 0.0,
+            3 / max(3e-3, facts.kurtosis),
+            *(1 + math.log10(max(error, 1e-6)) / 6 for error in facts.relative_error),
+            excess[i] / max(1, excess.sum()),
+        ]
+        for i, facts in enumerate(layers)
+    ]
+    return np.clip(np.array([*rows, [0.0] * _BUDGET_AT], dtype=np.float32), 0.0, 1.0)

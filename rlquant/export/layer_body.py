@@ -1,0 +1,184 @@
+"""The bytes of one tensor in a packed file: raw, or a quantized weight's codes and numbers.
+
+A quantized weight is its packed codes, then scales, offsets and codebook values, then, where its
+inputs are quantized, their scale (float32) and zero point (unsigned, 16 bits).
+"""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rlquant.choices import STORED_CODEBOOKS, TERNARY_BITS, BucketSize, LayerChoice
+from rlquant.errors import FileFormatError, NetworkError, QuantizationError
+from rlquant.export.bit_packing import (
+    Bytes,
+    pack_codes,
+    pack_ternary,
+    unpack_codes,
+    unpack_ternary,
+)
+from rlquant.export.contents import NUMBER_DTYPES, Entry, LayerRecord
+from rlquant.export.quantized_layers import QuantizedLayer
+from rlquant.quantizers import ActivationQuantizer, QuantizedTensor
+from rlquant.quantizers.buckets import bucket_count
+from rlquant.quantizers.tensor import CodebookKind
+from rlquant.size import ACTIVATION_BYTES, NumberCounts, code_bytes
+
+ACTIVATION = struct.Struct("<fH")
+
+
+def codebook_kind(choice: LayerChoice) -> CodebookKind:
+    """Return the kind of codebook that a quantized layer has under `choice`."""
+    if choice.method == "ternary":
+        return "ternary"
+    if choice.points == "uniform":
+        return "uniform"
+    return "stored" if choice.points in STORED_CODEBOOKS else "integer"
+
+
+def has_buckets(choice: LayerChoice) -> bool:
+    """Return whether scales go by the network's buckets, not by the tensor."""
+    return choice.method != "ternary" and choice.points != "fixed_point"
+
+
+def body_bytes(entry: Entry, bucket_size: BucketSize) -> int:
+    """Return how many bytes an entry's tensor takes in the body."""
+    weights, kind = entry.shape.numel(), entry.kind
+    if isinstance(kind, torch.dtype):
+        return weights * kind.itemsize
+    activations = 0 if kind.choice.activation_bits is None else ACTIVATION_BYTES
+    numbers = sum(_counts(kind, entry.shape, bucket_size)) * kind.number_dtype.itemsize
+    return code_bytes(kind.choice, weights) + numbers + activations
+
+
+def raw_bytes(tensor: Tensor) -> Bytes:
+    """Return a tensor's bytes in C order."""
+    flat = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1)
+    raw: Bytes = flat.view(torch.uint8).numpy()
+    return raw
+
+
+def raw_tensor(data: Bytes, dtype: torch.dtype, shape: torch.Size) -> Tensor:
+    """Undo `raw_bytes`; a truth value that is neither 0 nor 1 is a `FileFormatError`."""
+    if dtype == torch.bool and data.size and data.max() > 1:
+        raise FileFormatError(f"a truth value is stored as {data.max()}, not 0 or 1")
+    return torch.from_numpy(data.copy()).view(dtype).reshape(shape)
+
+
+def record_of(name: str, layer: QuantizedLayer) -> LayerRecord:
+    """Return the record of a quantized layer.
+
+    Raises:
+        NetworkError: the layer's tensors are not those of its choice, or its numbers are of a
+            type that the file cannot hold.
+    """
+    choice, tensor = layer.weight.choice, layer.weight.tensor
+    numbers = _numbers(tensor)
+    dtypes = {part.dtype for part in numbers}
+    number_dtype = next(iter(dtypes), torch.float32)
+    if len(dtypes) != 1 or number_dtype not in NUMBER_DTYPES:
+        raise NetworkError(
+            f"layer {name!r}: its scales are of type {sorted(map(str, dtypes))}, a packed file "
+            f"holds one of {NUMBER_DTYPES}; convert the float network before it is quantized"
+        )
+    record = LayerRecord(choice, tensor.channel_axis, number_dtype)
+    counts = _counts(record, tensor.codes.shape, tensor.bucket_size)
+    inputs_bits = None if layer.inputs is None else layer.inputs.bits
+    is_as_chosen = (
+        tensor.kind == codebook_kind(choice)
+        and tensor.bits == (TERNARY_BITS if choice.method == "ternary" else choice.bits)
+        and [part.numel() for part in numbers] == [count for count in counts if count]
+        and inputs_bits == choice.activation_bits
+    )
+    if not is_as_chosen:
+        raise NetworkError(
+            f"layer {name!r} is not quantized as its {choice} says ({tensor.bits} bits, "
+            f"{tensor.kind} codebook, activation_bits={inputs_bits}); quantize the float network "
+            f"again with rlquant.quantize"
+        )
+    return record
+
+
+def encode_layer(layer: QuantizedLayer) -> list[bytes]:
+    """Return the parts of a quantized weight's bytes, which `record_of` has checked."""
+    tensor = layer.weight.tensor
+    codes = tensor.codes.detach().cpu().reshape(-1).numpy()
+    if tensor.kind == "ternary":
+        packed = pack_ternary(codes)
+    else:
+        packed = pack_codes(codes if tensor.bits <= 8 else codes.astype(np.uint16), tensor.bits)
+    parts = [packed.tobytes(), *(raw_bytes(part).tobytes() for part in _numbers(tensor))]
+    if layer.inputs is not None:
+        parts.append(ACTIVATION.pack(float(layer.inputs.scale), int(layer.inputs.zero_point)))
+    return parts
+
+
+def decode_layer(
+    data: Bytes, record: LayerRecord, shape: torch.Size, bucket_size: BucketSize
+) -> tuple[QuantizedTensor, ActivationQuantizer | None]:
+    """Undo `encode_layer`, strides aside.
+
+    Args:
+        data: exactly `body_bytes` long.
+        record: the layer's record.
+        shape: shape of the weight.
+        bucket_size: the network's.
+
+    Raises:
+        FileFormatError: codes or an activation scale that cannot be.
+    """
+    choice = record.choice
+    counts = _counts(record, shape, bucket_size)
+    ternary = choice.method == "ternary"
+    codes_end = code_bytes(choice, shape.numel())
+    numbers_end = codes_end + sum(counts) * record.number_dtype.itemsize
+    numbers = raw_tensor(data[codes_end:numbers_end], record.number_dtype, torch.Size([-1]))
+    scale, offset, values = (
+        part.clone() if part.numel() else None for part in numbers.split(list(counts))
+    )
+    if ternary and values is not None:
+        values = torch.stack([values[0], torch.zeros_like(values[0]), values[1]])
+    tensor = QuantizedTensor(
+        _decode_codes(data[:codes_end], choice).reshape(-1)[: shape.numel()].reshape(shape),
+        TERNARY_BITS if ternary else choice.bits,
+        codebook_kind(choice),
+        scale=scale,
+        offset=offset,
+        values=values,
+        bucket_size=bucket_size if has_buckets(choice) else None,
+        channel_axis=record.channel_axis,
+    )
+    return tensor, _decode_activation(data[numbers_end:], choice)
+
+
+def _decode_codes(packed: Bytes, choice: LayerChoice) -> Tensor:
+    if choice.method == "ternary":
+        return torch.from_numpy(unpack_ternary(packed, packed.size * 5))
+    codes = unpack_codes(packed, choice.bits, packed.size // choice.bits * 8)
+    return torch.from_numpy(codes if choice.bits <= 8 else codes.astype(np.int32))
+
+
+def _decode_activation(data: Bytes, choice: LayerChoice) -> ActivationQuantizer | None:
+    if choice.activation_bits is None:
+        return None
+    scale, zero_point = ACTIVATION.unpack(data.tobytes())
+    try:
+        return ActivationQuantizer(choice.activation_bits, scale, zero_point)
+    except QuantizationError as error:
+        raise FileFormatError(f"the inputs of layer {choice.layer!r}: {error}") from error
+
+
+def _counts(record: LayerRecord, shape: torch.Size, bucket_size: BucketSize) -> NumberCounts:
+    return NumberCounts.of(record.choice, bucket_count(shape, bucket_size, record.channel_axis))
+
+
+def _numbers(tensor: QuantizedTensor) -> list[Tensor]:
+    """Return what is stored of scale, offset and codebook; of a ternary one not the 0."""
+    values = tensor.values
+    if tensor.kind == "ternary" and values is not None:
+        values = values[::2]
+    return [part for part in (tensor.scale, tensor.offset, values) if part is not None]

@@ -1,0 +1,101 @@
+"""The quantized layers of a network, its float network's names, and the way back to plain."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from rlquant.errors import NetworkError
+from rlquant.file_layout import needed_tensors
+from rlquant.network.quantize import INPUT_QUANTIZER, QuantizedWeight, quantized_weight
+from rlquant.quantizers import ActivationQuantizer
+
+
+@dataclass(frozen=True, slots=True)
+class QuantizedLayer:
+    """The quantized weight of a layer and the quantizer of its inputs, if it has one."""
+
+    weight: QuantizedWeight
+    inputs: ActivationQuantizer | None
+
+
+def quantized_layers(network: nn.Module) -> dict[str, QuantizedLayer]:
+    """Return the quantized layers by module path; a shared module under each of its paths.
+
+    Raises:
+        NetworkError: nothing is quantized, or something else than rlquant parametrized a tensor.
+    """
+    found: dict[str, QuantizedLayer] = {}
+    for name, module in network.named_modules(remove_duplicate=False):
+        if not parametrize.is_parametrized(module):
+            continue
+        weight = quantized_weight(module)
+        tensors = module.parametrizations
+        assert isinstance(tensors, nn.ModuleDict)
+        steps = [step for chain in tensors.values() for step in chain]  # type: ignore[attr-defined]
+        if weight is None or steps != [weight]:
+            kinds = [type(step).__name__ for step in steps if step is not weight]
+            raise NetworkError(
+                f"layer {name!r} carries parametrizations that are not rlquant's ({kinds}); remove "
+                f"them with torch.nn.utils.parametrize.remove_parametrizations, then quantize"
+            )
+        inputs = getattr(module, INPUT_QUANTIZER, None)
+        found[name] = QuantizedLayer(weight, inputs)
+    # A network whose layers are all kept looks like any other, but `quantize` hands its copies
+    # out without gradients.
+    if not found and any(parameter.requires_grad for parameter in network.parameters()):
+        raise NetworkError(
+            f"no layer of this {type(network).__name__} is quantized; call rlquant.quantize first"
+        )
+    return found
+
+
+def float_tensors(network: nn.Module, layers: Mapping[str, QuantizedLayer]) -> dict[str, Tensor]:
+    """Return what `stored_tensors` returned for the float network; quantized weights are latent.
+
+    Raises:
+        NetworkError: an input quantizer without a quantized weight, or state that cannot be
+            stored.
+    """
+    prefixes = {f"{name}." if name else "" for name in layers}
+    latent = {f"{p}parametrizations.weight.original": f"{p}weight" for p in prefixes}
+    ours = tuple(f"{p}{own}." for p in prefixes for own in ("parametrizations", INPUT_QUANTIZER))
+    orphans = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, ActivationQuantizer) and not f"{name}.".startswith(ours)
+    ]
+    if orphans:
+        raise NetworkError(
+            f"{orphans[0]!r} quantizes the inputs of a layer whose weight is not quantized; a "
+            f"frozen network is not saved, save the quantized one it was made from"
+        )
+    state = network.state_dict(keep_vars=True)
+    return needed_tensors(
+        {
+            latent.get(name, name): tensor
+            for name, tensor in state.items()
+            if name in latent or not name.startswith(ours)
+        }
+    )
+
+
+def freeze(quantized: nn.Module) -> nn.Module:
+    """Return a plain copy: dequantized weights as ordinary parameters, the same outputs.
+
+    Input quantizers stay, as the outputs need them. The copy can be traced, compiled and
+    pickled; it is as large as the float network.
+
+    Raises:
+        NetworkError: `quantized` is not a network that `rlquant.quantize` returned.
+    """
+    quantized_layers(quantized)
+    frozen = copy.deepcopy(quantized)
+    for module in list(frozen.modules()):
+        if quantized_weight(module) is not None:
+            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+    return frozen

@@ -1,0 +1,45 @@
+"""Generators of tensors and seeds that the tests of several parts share."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from torch import Tensor
+
+SHAPES = ((1,), (7,), (3, 5), (5, 3), (2, 3, 4), (4, 1, 3, 3), (1, 1, 1, 1), (3, 2, 2, 3))
+
+seeds = st.integers(0, 2**31 - 1)
+
+
+def seeded(seed: int) -> torch.Generator:
+    """A fresh CPU generator."""
+    return torch.Generator().manual_seed(seed)
+
+
+def laid_out(values: Tensor, layout: str) -> Tensor:
+    """The same values in another memory layout."""
+    if layout == "channels_last" and values.dim() == 4:
+        return values.contiguous(memory_format=torch.channels_last)
+    if layout == "transposed" and values.dim() > 1:
+        return values.transpose(0, -1).contiguous().transpose(0, -1)
+    if layout == "gaps":
+        return values.repeat_interleave(2, dim=-1)[..., ::2]
+    return values.contiguous()
+
+
+@st.composite
+def weights(draw: st.DrawFn, limit: float = 8.0) -> Tensor:
+    """Float32 tensors of one to four dimensions, any layout, often with equal or zero values."""
+    shape = draw(st.sampled_from(SHAPES))
+    elements = st.floats(-limit, limit, width=32, allow_subnormal=False)
+    values = torch.from_numpy(draw(hnp.arrays(np.float32, shape, elements=elements)))
+    return laid_out(values, draw(st.sampled_from(("plain", "channels_last", "transposed", "gaps"))))
+
+
+@st.composite
+def points(draw: st.DrawFn) -> Tensor:
+    """Ascending points in [0, 1], two to nine, equal ones allowed."""
+    share = st.floats(0, 1, width=32, allow_subnormal=False)
+    return torch.tensor(sorted(draw(st.lists(share, min_size=2, max_size=9))))
