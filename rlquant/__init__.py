@@ -5,6 +5,8 @@ from rlquant.choices import LayerChoice, QuantizationConfig
 from rlquant.cost import Budget, LatencyTable
 from rlquant.errors import RlquantError
 from rlquant.evaluation.store import EvaluationStore
+from rlquant.export.packed import load, save
+from rlquant.export.quantized_layers import freeze
 from rlquant.feasible import FeasibleSet
 from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.quantize import quantize
@@ -30,6 +32,9 @@ __all__ = [
     "Score",
     "SearchSpace",
     "find_layers",
+    "freeze",
+    "load",
     "quantize",
+    "save",
     "tasks",
 ]

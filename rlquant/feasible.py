@@ -188,6 +188,9 @@ class FeasibleSet:
 
     def count(self) -> float:
         """Return the number of feasible configurations; infinite above 1e300."""
+        counts, log_factor = self._completions
+        if log_factor == 0.0:
+            return float(counts[0][-1])  # below 2**53 to the last digit
         return math.exp(self.log_count()) if self.log_count() < 690 else math.inf
 
     def sample(self, generator: np.random.Generator) -> Indices:

@@ -4,7 +4,8 @@
     contents   bucket size, number of tensors, then one entry a tensor, sorted by name:
                shared prefix with the name before, rest of the name, type, shape;
                a quantized weight has a record of its choice behind its entry
-    body       the tensors' bytes in the same order, nothing between them
+    body       the tensors' bytes in the same order, nothing between them; of a quantized weight
+               its packed codes, scales, offsets, codebook and activation grid
 
 Whole numbers are little-endian; varints are LEB128. The size of a file is known before anything
 is quantized: `fixed_bytes` here plus `LayerStorage.file_bytes` for each searched layer.
@@ -26,7 +27,7 @@ FILE_VERSION = 1
 PROLOGUE = struct.Struct("<4sHxxIQ16s")
 """Magic, version, bytes of contents, bytes of body, BLAKE2b-128 of all but itself."""
 CONTENTS_HEAD = struct.Struct("<iI")
-"""Bucket size (-1 per channel, 0 whole tensor) and number of tensors."""
+"""Bucket size (-1 per channel, 0 whole tensor, else weights) and number of tensors."""
 
 DTYPES: tuple[torch.dtype, ...] = (
     torch.float32,
@@ -44,7 +45,7 @@ DTYPES: tuple[torch.dtype, ...] = (
 )
 """Types by their number in the file; only ever append."""
 QUANTIZED = 255
-"""The type number of a quantized weight: a `LAYER_RECORD` follows its entry."""
+"""The type number of a quantized weight: a `LayerRecord` follows its entry."""
 
 NOT_NEEDED = "num_batches_tracked"
 """BatchNorm's counter of training steps: no output depends on it, so it is not stored."""

@@ -16,7 +16,7 @@ from rlquant.quantizers.buckets import to_rows
 from rlquant.quantizers.tensor import TERNARY_CODES_PER_BYTE, storage_dtype
 
 LAYER_RECORD_BYTES = 8
-"""A quantized layer's record: method, rounding, points, bits and so on; see `export/packed.py`."""
+"""A quantized layer's record: method, points, bits and so on, as in `export/contents.py`."""
 ACTIVATION_BYTES = 6
 """A float32 scale and an unsigned 16-bit zero point."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ WORDS = 12
 IMAGE = (2, 6, 6)
 
 Pair = tuple[Tensor, Tensor]
+N = TypeVar("N", bound=nn.Module)
 
 
 class Mlp(nn.Module):
@@ -145,7 +147,7 @@ NETWORKS: Mapping[str, Kind] = {
 """The networks that a search takes as they are; `TiedNet` is not one of them."""
 
 
-def fresh(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
+def fresh(build: Callable[[], N], seed: int = 0) -> N:
     """Build a network whose weights depend on `seed` alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -179,6 +181,6 @@ def trained(name: str, seed: int = 0, steps: int = 40) -> nn.Module:
     optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
     for _ in range(steps):
         optimizer.zero_grad()
-        functional.cross_entropy(network(inputs), labels).backward()
+        functional.cross_entropy(network(inputs), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return network.eval()

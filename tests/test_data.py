@@ -47,7 +47,7 @@ def test_samples_are_the_first_ones_in_order_however_they_are_batched(
     sizes: list[int], count: int
 ) -> None:
     inputs, targets = samples(sum(sizes))
-    batches = list(zip(inputs.split(sizes), targets.split(sizes), strict=True))
+    batches = list(zip(torch.split(inputs, sizes), torch.split(targets, sizes), strict=True))
     if sum(sizes) == 0:
         with pytest.raises(DataError, match="train_data is empty: it gave no sample"):
             take(batches, count)

@@ -1,1 +1,25 @@
-"""Searchers over quantization problems."""
+"""Searchers over quantization problems, and the one call that runs them."""
+
+from rlquant_agents.api import measure, search, search_problem
+from rlquant_agents.callbacks import Callbacks, ProgressBar, TensorBoardLog
+from rlquant_agents.result import Evaluation, SearchResult
+from rlquant_agents.run_folder import RunFolder
+from rlquant_agents.searcher import Searcher, make_searcher, searchers
+from rlquant_agents.session import Callback, Session
+
+__all__ = [
+    "Callback",
+    "Callbacks",
+    "Evaluation",
+    "ProgressBar",
+    "RunFolder",
+    "SearchResult",
+    "Searcher",
+    "Session",
+    "TensorBoardLog",
+    "make_searcher",
+    "measure",
+    "search",
+    "search_problem",
+    "searchers",
+]

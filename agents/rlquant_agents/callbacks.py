@@ -4,27 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from rlquant_agents.searcher import SearchResult
-    from rlquant_agents.session import Evaluation, Session
-
-
-class Callback:
-    """Observes a search; write only the methods you need. It must not change the search."""
-
-    log_folder: Path | None = None
-    """Where the search itself may write TensorBoard events."""
-
-    def on_start(self, session: Session) -> None:
-        """Hear that a search begins."""
-
-    def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
-        """Hear of a configuration that was asked for the first time."""
-
-    def on_end(self, session: Session, result: SearchResult) -> None:
-        """Hear the result, also after an interruption."""
+from rlquant_agents.result import Evaluation, SearchResult
+from rlquant_agents.session import Callback, Session
 
 
 class Callbacks(Callback):

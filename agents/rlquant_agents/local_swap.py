@@ -13,6 +13,8 @@ from rlquant_agents.searcher import Searcher
 from rlquant_agents.sensitivity import Effects, measure_effects
 from rlquant_agents.session import Session
 
+MOST_NEIGHBOURS = 4096
+
 
 @dataclass(frozen=True, kw_only=True)
 class LocalSwap(Searcher):
@@ -82,22 +84,15 @@ def neighbours(session: Session, effects: Effects, place: Indices) -> list[Indic
     pair_gain = gains[:, None] + gains[None, :]
     layer_of = np.repeat(rows, options)
     moves = np.tile(np.arange(options), layers) != place[layer_of]
-    legal = (
-        (extras[:, None] + extras[None, :] <= room)
-        & moves[:, None]
-        & (
-            ((layer_of[:, None] < layer_of[None, :]) & moves[None, :])
-            | ((layer_of[:, None] != layer_of[None, :]) & ~moves[None, :])
-        )
-    )
+    two = (layer_of[:, None] < layer_of[None, :]) & moves[None, :]
+    one = (layer_of[:, None] == layer_of[None, :]) & ~moves[None, :]  # beside what is there
+    legal = (extras[:, None] + extras[None, :] <= room) & moves[:, None] & (one | two)
     first, second = np.nonzero(legal)
-    order = np.argsort(pair_gain[first, second], kind="stable")
-    found: dict[bytes, Indices] = {}
+    order = np.argsort(pair_gain[first, second], kind="stable")[:MOST_NEIGHBOURS]
+    found = []
     for a, b in zip(first[order], second[order], strict=True):
         changed = place.copy()
-        changed[layer_of[a]] = a % options
         changed[layer_of[b]] = b % options
-        found.setdefault(changed.tobytes(), changed)
-        if len(found) == 4096:
-            break
-    return list(found.values())
+        changed[layer_of[a]] = a % options
+        found.append(changed)
+    return found

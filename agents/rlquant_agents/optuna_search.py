@@ -22,9 +22,14 @@ class OptunaSearch(Searcher):
 
     Bits are suggested as ordered numbers, other decisions as categories; parameters are named
     `<layer>.<decision>`. A trial that decodes to a known configuration costs no evaluation.
+
+    Attributes:
+        patience: after so many known configurations in a row, a random feasible one is tried.
     """
 
     directions: ClassVar[tuple[Literal["minimize", "maximize"], ...]] = ("maximize",)
+
+    patience: int = 5
 
     @abstractmethod
     def sampler(self, session: Session, seed: int) -> optuna.samplers.BaseSampler:
@@ -34,9 +39,15 @@ class OptunaSearch(Searcher):
         """Ask and tell until the evaluations are spent."""
         study = quiet_study(self.directions, self.sampler(session, seed))
         decoder = Decoder(session)
+        generator = np.random.default_rng(seed)
+        repeats = 0
         while True:
+            if repeats >= self.patience:  # a model that only repeats itself gets something new
+                study.enqueue_trial(decoder.parameters(session.feasible.sample(generator)))
             trial = study.ask()
+            known = len(session.history)
             asked = session.ask_indices(decoder.suggest(trial).tolist())
+            repeats = repeats + 1 if len(session.history) == known else 0
             trial.set_user_attr("average_bits", asked.score.average_bits)
             if len(self.directions) == 1:
                 study.tell(trial, asked.value)
@@ -70,6 +81,17 @@ class Decoder:
         """Ask the trial for every decision and return the feasible configuration it stands for."""
         wanted = [self._one_layer(trial, name) for name in self._feasible.names]
         return self._feasible.repair(wanted)
+
+    def parameters(self, indices: Indices) -> dict[str, int | str]:
+        """Return the suggestions that decode to `indices`."""
+        found: dict[str, int | str] = {}
+        for layer, option in zip(self._feasible.names, indices, strict=True):
+            number = int(np.flatnonzero(self._option == option)[0])
+            for head, choice in zip(self._space.heads, self._space.actions[number], strict=True):
+                is_bits = head.name == "bits"
+                value = int(choice) if is_bits else str(head.options[choice])
+                found[f"{layer}.{head.name}"] = value
+        return found
 
     def _one_layer(self, trial: optuna.Trial, layer: str) -> int:
         action = []

@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
 from rlquant_agents.searcher import Searcher
 from rlquant_agents.session import EPISODES_PER_EVALUATION, Session
+from rlquant_agents.warm_start import imitate_random
 from rlquant_envs import LayerwiseQuantization
 
 
@@ -62,14 +63,21 @@ class PPOSearch(Searcher):
             logger = make_logger(session)
             model.set_logger(logger)
             try:
+                self.before_learning(model, session, seed)
                 model.learn(total_timesteps=steps)
             finally:
                 logger.close()
 
+    def before_learning(self, model: OnPolicyAlgorithm, session: Session, seed: int) -> None:
+        """Do what comes before the first rollout; nothing here."""
+
     def make_environments(self, session: Session) -> VecEnv:
         """Return the environments, all asking the same session."""
-        make = [lambda: LayerwiseQuantization(session, reward=self.reward)] * self.environments
-        return VecMonitor(DummyVecEnv(make))
+
+        def make() -> LayerwiseQuantization:
+            return LayerwiseQuantization(session, reward=self.reward)
+
+        return VecMonitor(DummyVecEnv([make] * self.environments))
 
     def make_model(self, environments: VecEnv, layers: int, seed: int) -> OnPolicyAlgorithm:
         """Return a new agent for episodes of `layers` steps."""
@@ -94,6 +102,16 @@ class MaskedPPO(PPOSearch):
     """PPO that never samples an option that cannot fit the budget (Huang and Ontanon 2022)."""
 
     name: ClassVar[str] = "masked-ppo"
+
+    warm_samples: int = 300
+    warm_epochs: int = 15
+
+    def before_learning(self, model: OnPolicyAlgorithm, session: Session, seed: int) -> None:
+        """Fit the new policy to uniformly drawn configurations; no evaluation is spent."""
+        if self.warm_samples:
+            imitate_random(
+                model, session, samples=self.warm_samples, epochs=self.warm_epochs, seed=seed
+            )
 
     def algorithm(self) -> type[OnPolicyAlgorithm]:
         """Return sb3-contrib's MaskablePPO."""

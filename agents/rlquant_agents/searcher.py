@@ -1,59 +1,17 @@
-"""What a searcher is, what it returns, and the registry of all of them by name."""
+"""What a searcher is, and the registry of all of them by name."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import nn
-
-from rlquant import Problem, QuantizationConfig, Reward, Score
+from rlquant import Problem, Reward
 from rlquant.errors import SettingsError, unknown_name
-from rlquant_agents.callbacks import Callback
-from rlquant_agents.session import Evaluation, SearchEnded, Session
-
-STOPPED = {
-    "evaluations": "all evaluations are spent",
-    "exhausted": "every feasible configuration was evaluated",
-    "episodes": "it kept asking for configurations it knew",
-    "finished": "the searcher has nothing more to ask",
-    "interrupted": "interrupted; this is the best so far",
-}
-"""Why a search ended: name -> meaning."""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """What a search found.
-
-    Attributes:
-        best: the best feasible configuration.
-        score: its score.
-        pareto: non-dominated (configuration, score) pairs of loss and the budget's quantity,
-            cheapest first.
-        history: every evaluation in order.
-        stopped: why it ended, a key of `STOPPED`.
-        episodes: configurations asked for, known ones included.
-        searcher: name of the searcher.
-        seed: seed of the search.
-        notes: what the reader should know, e.g. what was extrapolated.
-        network: the very network that was scored, where the problem can build it.
-    """
-
-    best: QuantizationConfig
-    score: Score
-    pareto: list[tuple[QuantizationConfig, Score]]
-    history: tuple[Evaluation, ...]
-    stopped: str
-    episodes: int
-    searcher: str
-    seed: int
-    notes: tuple[str, ...] = ()
-    network: nn.Module | None = field(default=None, repr=False)
+from rlquant_agents.result import SearchResult, pareto_front
+from rlquant_agents.session import Callback, SearchEnded, Session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,21 +62,6 @@ class Searcher(ABC):
         if callback is not None:
             callback.on_end(session, result)
         return result
-
-
-def pareto_front(
-    history: Sequence[Evaluation], quantity: str
-) -> list[tuple[QuantizationConfig, Score]]:
-    """Return the evaluations that none beats in both loss and `quantity`, cheapest first."""
-
-    def cost(evaluation: Evaluation) -> float:
-        return float(getattr(evaluation.score, quantity))
-
-    front: list[tuple[QuantizationConfig, Score]] = []
-    for evaluation in sorted(history, key=lambda e: (cost(e), e.score.loss)):
-        if not front or evaluation.score.loss < front[-1][1].loss:
-            front.append((evaluation.config, evaluation.score))
-    return front
 
 
 _REGISTRY: dict[str, str] = {

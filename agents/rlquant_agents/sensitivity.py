@@ -48,15 +48,16 @@ def measure_effects(session: Session) -> Effects:
 
 
 def reference_option(options: Sequence[LayerChoice], session: Session) -> int:
-    """Return the widest option, of equally wide ones the one nearest to the space's defaults."""
+    """Return the widest quantized option, of equally wide ones the nearest to the defaults."""
     space = session.space
     defaults = (space.rounding[0], space.method[0], space.points[0])
 
-    def rank(index: int) -> tuple[int, int, int, int]:
+    def rank(index: int) -> tuple[bool, int, int, int, int]:
         option = options[index]
         chosen = (option.rounding, option.method, option.points)
         agree = sum(a == b for a, b in zip(chosen, defaults, strict=True))
-        return option.arithmetic_bits, option.activation_bits or 32, agree, -index
+        quantized = option.method != "keep"
+        return quantized, option.arithmetic_bits, option.activation_bits or 32, agree, -index
 
     return max(range(len(options)), key=rank)
 
@@ -93,7 +94,7 @@ class _Extrapolation:
         effects = np.zeros((len(layers), len(self.options)))
         for layer in layers:
             for column, option in enumerate(self.options):
-                bits = middle if option.method == "ternary" else option.bits
+                bits = middle if option.method in ("ternary", "keep") else option.bits
                 total = sum(others.get(change, 0.0) for change in self._changes(option))
                 effects[layer, column] = by_width[layer].get(bits, 0.0) + share[layer] * total
         return effects
@@ -132,7 +133,7 @@ class _Extrapolation:
         count = len(self.session.layers)
         for change in changes:
             candidates = [o for o in self.options if self._changes(o) == (change,)]
-            if not candidates or self.session.remaining < 2:
+            if not candidates or self.session.remaining < 3:  # one is for what is made of it
                 continue
             option = min(candidates, key=lambda o: abs(o.bits - middle))
             score = self.session.ask_indices([self.index[option]] * count).score
@@ -147,8 +148,10 @@ class _Extrapolation:
 
     def _changes(self, option: LayerChoice) -> tuple[tuple[str, object], ...]:
         """Return in which decisions other than bits an option differs from the reference."""
-        if option.method == "ternary":
-            heads: tuple[str, ...] = ("method", "activation_bits")
+        if option.method == "keep":
+            heads: tuple[str, ...] = ("method",)
+        elif option.method == "ternary":
+            heads = ("method", "activation_bits")
         else:
             heads = ("method", "rounding", "points", "activation_bits")
         pairs = ((head, getattr(option, head)) for head in heads)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rlquant import (
     Budget,
@@ -22,33 +20,10 @@ from rlquant import (
 from rlquant.choices import Fidelity
 from rlquant.errors import SettingsError
 from rlquant.score import resolve_reward
-
-if TYPE_CHECKING:
-    from rlquant_agents.callbacks import Callback
+from rlquant_agents.result import Evaluation, SearchResult
 
 EPISODES_PER_EVALUATION = 20
 """A search that keeps asking for what it knows ends after so many episodes per evaluation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """One distinct configuration that a search asked for.
-
-    Attributes:
-        number: 1 for the first.
-        config: canonical configuration.
-        score: what it measured.
-        feasible: whether it keeps the budget.
-        value: the reward of the score; larger is better.
-        seconds: time since the search began.
-    """
-
-    number: int
-    config: QuantizationConfig
-    score: Score
-    feasible: bool
-    value: float
-    seconds: float
 
 
 class SearchEnded(Exception):
@@ -57,6 +32,22 @@ class SearchEnded(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Callback:
+    """Observes a search; write only the methods you need. It must not change the search."""
+
+    log_folder: Path | None = None
+    """Where the search itself may write TensorBoard events."""
+
+    def on_start(self, session: Session) -> None:
+        """Hear that a search begins."""
+
+    def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+        """Hear of a configuration that was asked for the first time."""
+
+    def on_end(self, session: Session, result: SearchResult) -> None:
+        """Hear the result, also after an interruption."""
 
 
 class Session:

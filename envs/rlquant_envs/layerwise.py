@@ -15,6 +15,7 @@ from gymnasium.spaces import Box, MultiDiscrete
 from rlquant import (
     Budget,
     EvaluationStore,
+    LayerChoice,
     Problem,
     QuantizationProblem,
     Reward,
@@ -61,8 +62,9 @@ class ActionTable:
         option = space.option_of_action(fidelity)
         legal = option >= 0
         first = [int(np.flatnonzero(option == o)[0]) for o in range(option.max() + 1)]
+        widths = np.array([o.arithmetic_bits for o in space.options(fidelity)])[option]
         for number in np.flatnonzero(~legal):
-            option[number] = option[_nearest_legal(space, legal, int(number))]
+            option[number] = option[_nearest_legal(space, widths, legal, int(number))]
         starts = np.cumsum([0, *sizes])
         contains = np.zeros((starts[-1], option.max() + 1), dtype=np.bool_)
         for number in np.flatnonzero(legal):
@@ -70,13 +72,18 @@ class ActionTable:
         return cls(weights, option, legal, contains, space.actions[first])
 
 
-def _nearest_legal(space: SearchSpace, legal: npt.NDArray[np.bool_], number: int) -> int:
-    """Return the legal action that keeps the bits where possible, then most other decisions."""
+def _nearest_legal(
+    space: SearchSpace, widths: npt.NDArray[np.int64], legal: npt.NDArray[np.bool_], number: int
+) -> int:
+    """Return the legal action nearest in executed bits, then in most other decisions."""
     wanted = space.actions[number]
-    differs = space.actions != wanted
-    is_bits = np.array([head.name == "bits" for head in space.heads])
-    bits_first = differs[:, is_bits].sum(axis=1) * len(wanted) + differs.sum(axis=1)
-    return int(np.lexsort((np.arange(len(legal)), bits_first, ~legal))[0])
+    fields = {"bits": space.bits[0], "method": space.method[0]}
+    for head, index in zip(space.heads, wanted, strict=True):
+        if head.name in fields:
+            fields[head.name] = head.options[index]
+    width = LayerChoice("", **fields).arithmetic_bits  # type: ignore[arg-type]
+    differs = (space.actions != wanted).sum(axis=1)
+    return int(np.lexsort((differs, np.abs(widths - width), ~legal))[0])
 
 
 class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
@@ -93,7 +100,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         fidelity, seed, space, store: of the problem made from `task`; see `QuantizationProblem`.
 
     Raises:
-        SettingsError: both `problem` and what only `task` uses.
+        SettingsError: both `problem` and what only `task` uses, or no budget in the sequence.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own interface
@@ -111,6 +118,8 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         store: str | Path | EvaluationStore | None = None,
         render_mode: str | None = None,
     ) -> None:
+        if budget is not None and not isinstance(budget, Budget) and not budget:
+            raise SettingsError("LayerwiseQuantization: budget is empty, give at least one Budget")
         if problem is None:
             chosen = tasks.load(task or DEFAULT_TASK)
             problem = QuantizationProblem(
@@ -140,7 +149,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         self.render_mode = None
         self.observation_space = Box(0.0, 1.0, shape=(len(FEATURES),), dtype=np.float32)
         sizes = [len(head.options) for head in problem.space.heads]
-        self.action_space = MultiDiscrete(sizes)  # type: ignore[assignment]
+        self.action_space = MultiDiscrete(sizes)
         self._sizes = np.array(sizes)
         self._select(0)
         self._chosen: list[int] | None = None
@@ -170,21 +179,20 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decide the next layer; the last decision has the network measured."""
-        if self._chosen is None or len(self._chosen) == len(self._problem.layers):
-            raise RlquantError("the episode is over or has not begun: call reset() first")
-        layer, feasible = len(self._chosen), self._problem.feasible
+        chosen, feasible = self.require_running(), self._problem.feasible
+        layer = len(chosen)
         number = self._number(action)
         wanted = int(self._table.options[number])
         option = feasible.nearest(layer, wanted, self._spent)
-        self._chosen.append(option)
+        chosen.append(option)
         self._spent += int(feasible.costs[layer, option])
         info: dict[str, Any] = {
             "choice": for_layer(feasible.options[option], feasible.names[layer]),
             "repaired": option != wanted or not self._table.legal[number],
         }
-        reward, done = 0.0, len(self._chosen) == len(feasible)
+        reward, done = 0.0, len(chosen) == len(feasible)
         if done:
-            info["config"] = feasible.config(self._chosen)
+            info["config"] = feasible.config(chosen)
             info["score"] = self._problem.evaluate(info["config"])
             reward = self._reward(info["score"], self._problem.float_score)
         observation = self._observer.observe(layer + 1, self._spent, self._table.action_of[option])
@@ -196,8 +204,8 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         An option is allowed if some legal choice that contains it fits the budget together with
         the cheapest choices for all layers that follow.
         """
-        allowed = self.allowed_options()
-        return (self._table.contains & allowed).any(axis=1)
+        mask: npt.NDArray[np.bool_] = (self._table.contains & self.allowed_options()).any(axis=1)
+        return mask
 
     def allowed_options(self) -> npt.NDArray[np.bool_]:
         """Return which canonical options of the space fit at the layer to decide."""
@@ -210,6 +218,12 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
     def action_table(self) -> ActionTable:
         """What the actions mean; wrappers ask one decision at a time with it."""
         return self._table
+
+    def require_running(self) -> list[int]:
+        """Return the options executed so far; `RlquantError` outside an episode."""
+        if self._chosen is None or len(self._chosen) == len(self._problem.layers):
+            raise RlquantError("the episode is over or has not begun: call reset() first")
+        return self._chosen
 
     def _select(self, index: int) -> None:
         self._problem, self._observer = self._problems[index], self._observers[index]

@@ -14,7 +14,7 @@ from rlquant_envs.layerwise import Action, LayerwiseQuantization
 from rlquant_envs.observation import Observation
 
 
-class OneDecisionAtATime(gymnasium.Wrapper[Observation, int, Observation, Action]):
+class OneDecisionAtATime(gymnasium.Wrapper):
     """Ask a layer's decisions one after the other, with exact masks: nothing is ever repaired.
 
     The action is `Discrete`: an option of the head whose turn it is. The observation has two parts
@@ -52,13 +52,16 @@ class OneDecisionAtATime(gymnasium.Wrapper[Observation, int, Observation, Action
 
         An option that is masked gives way to the nearest allowed one.
         """
+        self._base.require_running()
         allowed = np.flatnonzero(self.action_masks())
         taken = int(allowed[np.abs(allowed - int(action)).argmin()])
+        repaired = taken != int(action)
         self._decided.append(taken)
         if len(self._decided) < len(self._sizes):
-            return self._extended(), 0.0, False, False, {"repaired": taken != int(action)}
+            return self._extended(), 0.0, False, False, {"repaired": repaired}
         decided, self._decided = np.array(self._decided), []
         self._observed, reward, terminated, truncated, info = self.env.step(decided)
+        info["repaired"] = repaired
         return self._extended(), float(reward), terminated, truncated, info
 
     def action_masks(self) -> npt.NDArray[np.bool_]:

@@ -115,7 +115,7 @@ class EvaluationStore:
             raise FileFormatError(
                 f"{self.path}: written by store version {version}, this one reads {STORE_VERSION}"
             )
-        connection.execute("PRAGMA journal_mode = WAL")
+        _switch_to_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         with connection:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -125,3 +125,18 @@ class EvaluationStore:
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
             self.close()
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Switch a database to WAL; SQLite's own timeout does not cover two that do so at once."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return

@@ -42,10 +42,11 @@ def pack_codes(codes: Codes, bits: int) -> Bytes:
 def unpack_codes(packed: Bytes, bits: int, count: int) -> Codes:
     """Undo `pack_codes`: shape `(count,)`, uint8 up to 8 bits, uint16 above."""
     planes = packed.reshape(bits, -1)
-    blocks: Codes = np.zeros((8, planes.shape[1]), np.uint8 if bits <= 8 else np.uint16)
+    shape = (8, planes.shape[1])
+    blocks: Codes = np.zeros(shape, np.uint8) if bits <= 8 else np.zeros(shape, np.uint16)
     part = np.empty_like(blocks[0])
     for plane, block, shift in _overlaps(bits):
-        _shift(planes[plane].astype(blocks.dtype, copy=False), -shift, part)
+        _shift(planes[plane].astype(part.dtype, copy=False), -shift, part)
         blocks[block] |= part
     blocks &= blocks.dtype.type(2**bits - 1)
     return blocks.reshape(-1)[:count]
@@ -54,7 +55,7 @@ def unpack_codes(packed: Bytes, bits: int, count: int) -> Codes:
 def pack_ternary(codes: Bytes) -> Bytes:
     """Pack codes 0, 1, 2, five to a byte: shape `(n,)` to `(ceil(n / 5),)`."""
     blocks = _blocks(codes, TERNARY_CODES_PER_BYTE)
-    packed = blocks[-1].copy()
+    packed: Bytes = blocks[-1].astype(np.uint8)
     for block in blocks[-2::-1]:
         packed *= 3
         packed += block

@@ -66,11 +66,13 @@ def raw_tensor(data: Bytes, dtype: torch.dtype, shape: torch.Size) -> Tensor:
     """Undo `raw_bytes`; a truth value that is neither 0 nor 1 is a `FileFormatError`."""
     if dtype == torch.bool and data.size and data.max() > 1:
         raise FileFormatError(f"a truth value is stored as {data.max()}, not 0 or 1")
-    return torch.from_numpy(data.copy()).view(dtype).reshape(shape)
+    tensor = torch.empty(shape, dtype=dtype)
+    tensor.reshape(-1).view(torch.uint8).numpy()[:] = data
+    return tensor
 
 
 def record_of(name: str, layer: QuantizedLayer) -> LayerRecord:
-    """Return the record of a quantized layer.
+    """Return the record of a quantized layer; `name` is its weight's.
 
     Raises:
         NetworkError: the layer's tensors are not those of its choice, or its numbers are of a
@@ -82,7 +84,7 @@ def record_of(name: str, layer: QuantizedLayer) -> LayerRecord:
     number_dtype = next(iter(dtypes), torch.float32)
     if len(dtypes) != 1 or number_dtype not in NUMBER_DTYPES:
         raise NetworkError(
-            f"layer {name!r}: its scales are of type {sorted(map(str, dtypes))}, a packed file "
+            f"tensor {name!r}: its scales are of type {sorted(map(str, dtypes))}, a packed file "
             f"holds one of {NUMBER_DTYPES}; convert the float network before it is quantized"
         )
     record = LayerRecord(choice, tensor.channel_axis, number_dtype)
@@ -96,7 +98,7 @@ def record_of(name: str, layer: QuantizedLayer) -> LayerRecord:
     )
     if not is_as_chosen:
         raise NetworkError(
-            f"layer {name!r} is not quantized as its {choice} says ({tensor.bits} bits, "
+            f"tensor {name!r} is not quantized as its {choice} says ({tensor.bits} bits, "
             f"{tensor.kind} codebook, activation_bits={inputs_bits}); quantize the float network "
             f"again with rlquant.quantize"
         )
@@ -136,14 +138,15 @@ def decode_layer(
     ternary = choice.method == "ternary"
     codes_end = code_bytes(choice, shape.numel())
     numbers_end = codes_end + sum(counts) * record.number_dtype.itemsize
-    numbers = raw_tensor(data[codes_end:numbers_end], record.number_dtype, torch.Size([-1]))
+    stored = torch.Size([sum(counts)])
+    numbers = raw_tensor(data[codes_end:numbers_end], record.number_dtype, stored)
     scale, offset, values = (
-        part.clone() if part.numel() else None for part in numbers.split(list(counts))
+        part.clone() if part.numel() else None for part in torch.split(numbers, list(counts))
     )
     if ternary and values is not None:
         values = torch.stack([values[0], torch.zeros_like(values[0]), values[1]])
     tensor = QuantizedTensor(
-        _decode_codes(data[:codes_end], choice).reshape(-1)[: shape.numel()].reshape(shape),
+        _decode_codes(data[:codes_end], choice, shape.numel()).reshape(shape),
         TERNARY_BITS if ternary else choice.bits,
         codebook_kind(choice),
         scale=scale,
@@ -155,10 +158,10 @@ def decode_layer(
     return tensor, _decode_activation(data[numbers_end:], choice)
 
 
-def _decode_codes(packed: Bytes, choice: LayerChoice) -> Tensor:
+def _decode_codes(packed: Bytes, choice: LayerChoice, count: int) -> Tensor:
     if choice.method == "ternary":
-        return torch.from_numpy(unpack_ternary(packed, packed.size * 5))
-    codes = unpack_codes(packed, choice.bits, packed.size // choice.bits * 8)
+        return torch.from_numpy(unpack_ternary(packed, count))
+    codes = unpack_codes(packed, choice.bits, count)
     return torch.from_numpy(codes if choice.bits <= 8 else codes.astype(np.int32))
 
 

@@ -97,5 +97,15 @@ def freeze(quantized: nn.Module) -> nn.Module:
     frozen = copy.deepcopy(quantized)
     for module in list(frozen.modules()):
         if quantized_weight(module) is not None:
+            _give_own_class(module)
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
     return frozen
+
+
+def _give_own_class(module: nn.Module) -> None:
+    """Part a copied module from its original's class, which carries the `weight` property.
+
+    `copy.deepcopy` shares that class, and removing a parametrization deletes the property from it.
+    """
+    shared = type(module)
+    module.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))

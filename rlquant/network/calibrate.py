@@ -136,14 +136,24 @@ def calibrating(network: nn.Module, reference: FloatReference) -> Iterator[None]
 
 
 def _take_statistics(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-    inputs = args[0]
-    variance, mean = torch.var_mean(
-        inputs, dim=[d for d in range(inputs.dim()) if d != 1], correction=0
-    )
+    mean, variance = channel_statistics(args[0])
     assert isinstance(module.running_mean, Tensor)
     assert isinstance(module.running_var, Tensor)
     module.running_mean.copy_(mean)
     module.running_var.copy_(variance)
+
+
+def channel_statistics(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of each channel (axis 1) over samples and positions.
+
+    Two passes, each summing positions first: as exact as `torch.var_mean` over the same axes and
+    an order of magnitude faster on a CPU.
+    """
+    rows = inputs.reshape(*inputs.shape[:2], -1)
+    count = rows.shape[0] * rows.shape[2]
+    mean = rows.sum(dim=2).sum(dim=0) / count
+    spread = torch.linalg.vector_norm(rows - mean[:, None], dim=2)
+    return mean, spread.square().sum(dim=0) / count
 
 
 def _bias_corrector(float_mean: Tensor) -> Any:

@@ -224,7 +224,7 @@ def build_quantized(
             assert reference is not None
             quantizer = activation_quantizer(choice, reference)
             install_activation(module, quantizer.to(device))
-    return quantized
+    return quantized.eval()  # what was installed came in training mode
 
 
 def quantize(

@@ -1,0 +1,235 @@
+"""The user's one call: a network, data and a budget in, a quantized network out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rlquant import (
+    Budget,
+    Classification,
+    EvaluationStore,
+    Objective,
+    Problem,
+    QuantizationProblem,
+    Reward,
+    SearchSpace,
+)
+from rlquant.choices import Fidelity
+from rlquant.data import Data, take_samples
+from rlquant.errors import SettingsError
+from rlquant.quantizers.activation import RangeMethod
+from rlquant.score import Measurement
+from rlquant_agents.callbacks import Callbacks, ProgressBar, TensorBoardLog
+from rlquant_agents.counting_store import CountingStore
+from rlquant_agents.result import SearchResult
+from rlquant_agents.run_folder import RunFolder
+from rlquant_agents.run_settings import describe_run
+from rlquant_agents.searcher import Searcher, make_searcher
+from rlquant_agents.session import Callback
+from rlquant_agents.whole_files import make_folder
+
+STORE = "evaluations.sqlite"
+ALL_SAMPLES = 2**62
+
+
+def search(
+    network: nn.Module,
+    train_data: Data,
+    validation_data: Data,
+    *,
+    budget: Budget,
+    searcher: str | Searcher = "masked-ppo",
+    evaluations: int = 200,
+    seed: int = 0,
+    out: str | Path | None = None,
+    space: SearchSpace | None = None,
+    store: str | Path | EvaluationStore | None = None,
+    progress: bool = False,
+    reward: str | Reward | None = None,
+    settings: Mapping[str, Any] | None = None,
+    callback: Callback | None = None,
+    fidelity: Fidelity = "calibrated",
+    quantizer_seed: int = 0,
+    objective: Objective | None = None,
+    validation_samples: int = 2000,
+    calibration_samples: int = 512,
+    batch_size: int = 250,
+    activation_range: RangeMethod = "percentile",
+    device: str | torch.device | None = None,
+) -> SearchResult:
+    """Find how each layer of a trained network should be quantized, within a budget.
+
+    Args:
+        network: trained float network; copied, never changed.
+        train_data: for calibration: a pair (inputs, targets), or what iterates such batches.
+        validation_data: what the search is judged on.
+        budget: the limit, which the result keeps.
+        searcher: a name out of `searchers()`, or a searcher.
+        evaluations: distinct configurations that may be measured.
+        seed: of the search; the same seed gives the same result.
+        out: folder for everything that is found. A search that was stopped there goes on.
+        space: the options; `SearchSpace()` by default.
+        store: file that keeps every evaluation; `<out>/evaluations.sqlite` where `out` is given.
+        progress: show a progress bar on standard error.
+        reward: what makes a configuration better, a name in `rlquant.REWARDS` or
+            `reward(score, float_score) -> float`; by default the searcher's, "log_loss".
+        settings: of the searcher, where that is a name.
+        callback: told of each evaluation.
+        fidelity: how far networks are trained before they are measured.
+        quantizer_seed: of the quantizers' random draws.
+        objective: cross-entropy and accuracy by default.
+        validation_samples: at most so many validation samples are used.
+        calibration_samples: exactly so many training samples are used.
+        batch_size: samples of a validation batch.
+        activation_range: "minmax" or "percentile" of each layer's inputs.
+        device: where to evaluate; the network's own by default.
+
+    Returns:
+        The best configuration, its score, and `network`, the very network that was scored.
+
+    Raises:
+        RlquantError: a child that names what is wrong with network, data, budget, space, searcher,
+            settings or folder.
+    """
+    chosen = _searcher(searcher, reward, settings)
+    if out is not None:
+        make_folder(Path(out))
+    problem = QuantizationProblem(
+        network,
+        train_data,
+        validation_data,
+        budget=budget,
+        space=space,
+        fidelity=fidelity,
+        seed=quantizer_seed,
+        objective=objective,
+        validation_samples=validation_samples,
+        calibration_samples=calibration_samples,
+        batch_size=batch_size,
+        activation_range=activation_range,
+        device=device,
+    )
+    return search_problem(
+        problem,
+        searcher=chosen,
+        evaluations=evaluations,
+        seed=seed,
+        out=out,
+        store=store,
+        progress=progress,
+        callback=callback,
+    )
+
+
+def search_problem(
+    problem: Problem,
+    *,
+    searcher: str | Searcher = "masked-ppo",
+    evaluations: int = 200,
+    seed: int = 0,
+    out: str | Path | None = None,
+    store: str | Path | EvaluationStore | None = None,
+    progress: bool = False,
+    reward: str | Reward | None = None,
+    settings: Mapping[str, Any] | None = None,
+    callback: Callback | None = None,
+    remember: Mapping[str, Any] | None = None,
+) -> SearchResult:
+    """Search a ready problem, as `search` does.
+
+    Args:
+        problem: what is searched, a live network or a table.
+        searcher: a name out of `searchers()`, or a searcher.
+        evaluations: distinct configurations that may be measured.
+        seed: of the search.
+        out: folder for everything that is found.
+        store: file that keeps every evaluation; the problem's own by default, else
+            `<out>/evaluations.sqlite`.
+        progress: show a progress bar on standard error.
+        reward: what makes a configuration better; by default the searcher's.
+        settings: of the searcher, where that is a name.
+        callback: told of each evaluation.
+        remember: what else is written into settings.json, e.g. the command line.
+
+    Raises:
+        SettingsError: a setting out of range, or `out` holds another run.
+        UnknownNameError: no searcher or reward has that name.
+        StorageError: `out` or `store` cannot be written.
+    """
+    chosen = _searcher(searcher, reward, settings)
+    problem = _with_store(problem, out, store)
+    watchers = [] if callback is None else [callback]
+    folder = None
+    if out is not None:
+        document = describe_run(problem, chosen, evaluations, seed, remember)
+        folder = RunFolder(out, problem, document)
+        watchers += [TensorBoardLog(out), folder]
+    if progress:
+        watchers.append(ProgressBar(chosen.name))
+    result = chosen.search(problem, evaluations, seed, Callbacks(watchers) if watchers else None)
+    if isinstance(problem, QuantizationProblem):
+        result = dataclasses.replace(result, network=problem.build(result.best))
+    if folder is not None:
+        folder.finish(result)
+    return result
+
+
+def measure(
+    network: nn.Module, data: Data, *, objective: Objective | None = None, batch_size: int = 250
+) -> Measurement:
+    """Measure a network on data that no search saw, e.g. the test set.
+
+    Args:
+        network: float or quantized; run in eval mode as it is.
+        data: all of its samples are used.
+        objective: cross-entropy and accuracy by default.
+        batch_size: samples of a batch.
+    """
+    judge = objective or Classification()
+    first = next(network.parameters(), None)
+    place = torch.device("cpu") if first is None else first.device
+    samples = take_samples(data, ALL_SAMPLES, name="data", device=place)
+    loss = metric = 0.0
+    with torch.inference_mode():
+        for batch in samples.batches(batch_size):
+            batch_loss, batch_metric = judge(network(*batch.inputs), batch.targets)
+            loss += float(batch_loss)
+            metric += float(batch_metric)
+    return Measurement(loss / len(samples), metric / len(samples), len(samples))
+
+
+def _searcher(
+    searcher: str | Searcher, reward: str | Reward | None, settings: Mapping[str, Any] | None
+) -> Searcher:
+    if isinstance(searcher, Searcher):
+        if settings:
+            raise SettingsError(
+                f"settings={dict(settings)!r} go with a searcher's name; this searcher "
+                f"({searcher.name!r}) has its own"
+            )
+        return searcher if reward is None else dataclasses.replace(searcher, reward=reward)
+    return make_searcher(
+        searcher, **(settings or {}), **({} if reward is None else {"reward": reward})
+    )
+
+
+def _with_store(
+    problem: Problem, out: str | Path | None, store: str | Path | EvaluationStore | None
+) -> Problem:
+    """Return the problem with the store that the arguments name, opened."""
+    if not isinstance(problem, QuantizationProblem):
+        if store is not None:
+            raise SettingsError(f"a {type(problem).__name__} measures nothing: leave out store")
+        return problem
+    chosen = store or problem.store or (None if out is None else Path(out) / STORE)
+    if chosen is None:
+        return problem
+    counting = CountingStore(chosen.path if isinstance(chosen, EvaluationStore) else chosen)
+    counting.count()  # a file that cannot be used says so before the search
+    return problem.with_store(counting)

@@ -1,0 +1,44 @@
+"""How a script meets a person: settings from flags, errors as one line, Ctrl-C as code 130."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import tyro
+
+from rlquant import RlquantError
+
+Settings = TypeVar("Settings")
+
+FAILED, INTERRUPTED = 2, 130
+
+
+def run_command(
+    settings: type[Settings],
+    command: Callable[[Settings], int],
+    argv: Sequence[str] | None,
+    description: str | None,
+) -> int:
+    """Read the settings from the command line, run, and return the exit code.
+
+    Args:
+        settings: a frozen dataclass; its attributes become flags, its docstring their help.
+        command: what to do with them; returns the exit code.
+        argv: arguments, without the program's name; those of the process by default.
+        description: what `--help` begins with.
+    """
+    chosen = tyro.cli(settings, args=argv, description=description)
+    logging.basicConfig(format="%(message)s")
+    for package in ("rlquant", "rlquant_envs", "rlquant_agents"):
+        logging.getLogger(package).setLevel(logging.INFO)
+    try:
+        return command(chosen)
+    except RlquantError as error:
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        return FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED

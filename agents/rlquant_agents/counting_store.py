@@ -1,0 +1,30 @@
+"""A store that knows what this process computed, for honest times of searches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rlquant import EvaluationStore, QuantizationConfig
+from rlquant.score import Measurement
+
+
+class CountingStore(EvaluationStore):
+    """An evaluation store that counts what was computed rather than answered.
+
+    Attributes:
+        computed: evaluations computed since this object was made.
+        seconds: time they took.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        self.computed = 0
+        self.seconds = 0.0
+
+    def put(
+        self, problem: str, config: QuantizationConfig, measured: Measurement, seconds: float
+    ) -> None:
+        """Record a measurement and count it."""
+        super().put(problem, config, measured, seconds)
+        self.computed += 1
+        self.seconds += seconds

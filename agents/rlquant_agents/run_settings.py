@@ -1,0 +1,132 @@
+"""What a run was asked to do, as JSON, and whether two runs were asked the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rlquant import Budget, Problem
+from rlquant.errors import FileFormatError, SettingsError
+from rlquant_agents.searcher import Searcher
+
+SETTINGS_VERSION = 1
+DECISIVE = (
+    "version",
+    "problem",
+    "budget",
+    "space",
+    "fidelity",
+    "searcher",
+    "searcher_settings",
+    "reward",
+    "seed",
+)
+"""The settings that a folder must share with the run that goes on in it."""
+
+Document = dict[str, Any]
+
+
+def describe_run(
+    problem: Problem,
+    searcher: Searcher,
+    evaluations: int,
+    seed: int,
+    extra: Mapping[str, Any] | None = None,
+) -> Document:
+    """Return all settings of a search as they stand in `settings.json`.
+
+    Args:
+        problem: what is searched.
+        searcher: the searcher with its settings.
+        evaluations: how many it may use.
+        seed: the search's seed.
+        extra: what else should be remembered, e.g. the task's name and the command line.
+    """
+    fields = {f.name: getattr(searcher, f.name) for f in dataclasses.fields(searcher)}
+    reward = fields.pop("reward")
+    document = {
+        "version": SETTINGS_VERSION,
+        "problem": problem.fingerprint,
+        "budget": _budget(problem.budget),
+        "space": dataclasses.asdict(problem.space),
+        "fidelity": problem.fidelity,
+        "quantizer_seed": problem.seed,
+        "layers": [facts.name for facts in problem.layers],
+        "searcher": searcher.name,
+        "searcher_settings": fields,
+        "reward": reward,
+        "seed": seed,
+        "evaluations": evaluations,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "rlquant": version("rlquant"),
+        },
+        **(extra or {}),
+    }
+    plain: Document = json.loads(json.dumps(document, default=_named))  # as it will be read back
+    return plain
+
+
+def read_settings(path: Path) -> Document | None:
+    """Read a settings file, None where there is none; `FileFormatError` if it is damaged."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise FileFormatError(f"{path}: no settings of a run ({error}); move it away") from error
+    if not isinstance(document, dict):
+        raise FileFormatError(f"{path}: no settings of a run; move it away")
+    return document
+
+
+def require_same(
+    here: Document, there: Document, folder: Path, decisive: tuple[str, ...] = DECISIVE
+) -> None:
+    """Raise `SettingsError` where a folder holds a run with other decisive settings."""
+    new, old = (dict(_flat({k: d.get(k) for k in decisive})) for d in (here, there))
+    differ = [k for k in dict.fromkeys([*old, *new]) if old.get(k) != new.get(k)]
+    if differ:
+        words = ", ".join(f"{k} was {old.get(k)!r} and is {new.get(k)!r} now" for k in differ)
+        raise SettingsError(
+            f"{folder} holds another run: {words}; give another folder as out, or the same settings"
+        )
+
+
+def command_line() -> list[str]:
+    """Return the command of this process, as a person would type it again."""
+    return ["python", *sys.argv]
+
+
+def _budget(budget: Budget) -> Document:
+    """Describe a budget; a latency table by a hash of its rows."""
+    document: Document = {"quantity": budget.quantity, "limit": budget.limit}
+    if budget.table is not None:
+        rows = repr(sorted(budget.table.rows.items(), key=repr)).encode()
+        document["latency_table"] = hashlib.blake2b(rows, digest_size=8).hexdigest()
+    return document
+
+
+def _named(value: Any) -> str:
+    """Return a name that is the same in every process for what JSON does not know."""
+    if isinstance(value, Path):
+        return str(value)
+    return str(getattr(value, "__qualname__", type(value).__qualname__))
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in document.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,275 @@
+"""The store: nothing is lost, nothing foreign is touched, and several may write."""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import rlquant.evaluation.store
+from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.errors import FileFormatError, StorageError
+from rlquant.evaluation.store import EvaluationStore
+from rlquant.score import Measurement
+
+MEASURED = Measurement(0.25, 0.75, 200)
+
+
+def config(bits: int) -> QuantizationConfig:
+    return QuantizationConfig((LayerChoice("conv", bits),))
+
+
+def spoiled(path: Path, statement: str) -> Path:
+    """Write to a database as another program would."""
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute(statement)
+    connection.close()
+    return path
+
+
+def written(path: Path) -> Path:
+    store = EvaluationStore(path)
+    store.put("p", config(3), MEASURED, 0.1)
+    store.close()
+    return path
+
+
+# --- what is kept
+
+
+def test_what_was_put_is_found_by_problem_and_configuration(tmp_path: Path) -> None:
+    store = EvaluationStore(tmp_path / "store.db")
+    assert store.get("p", config(3)) is None
+    store.put("p", config(3), MEASURED, 0.1)
+    assert store.get("p", config(3)) == MEASURED
+    assert store.get("p", config(4)) is None
+    assert store.get("q", config(3)) is None
+
+
+def test_an_infinite_loss_is_kept(tmp_path: Path) -> None:
+    store = EvaluationStore(tmp_path / "store.db")
+    store.put("p", config(3), Measurement(math.inf, 0.1, 200), 0.1)
+    assert store.get("p", config(3)) == Measurement(math.inf, 0.1, 200)
+
+
+def test_numbers_come_back_bit_for_bit(tmp_path: Path) -> None:
+    store = EvaluationStore(tmp_path / "store.db")
+    measured = Measurement(0.1 + 0.2, 1 / 3, 7)
+    store.put("p", config(3), measured, 0.1)
+    assert store.get("p", config(3)) == measured
+
+
+def test_the_first_record_stays(tmp_path: Path) -> None:
+    store = EvaluationStore(tmp_path / "store.db")
+    store.put("p", config(3), MEASURED, 0.1)
+    store.put("p", config(3), Measurement(9.0, 0.0, 1), 0.1)
+    assert store.get("p", config(3)) == MEASURED
+    assert store.count() == 1
+
+
+def test_records_are_counted_by_problem_or_all(tmp_path: Path) -> None:
+    store = EvaluationStore(tmp_path / "store.db")
+    assert store.count() == store.count("p") == 0
+    for bits, problem in ((2, "p"), (3, "p"), (2, "q")):
+        store.put(problem, config(bits), MEASURED, 0.1)
+    assert (store.count(), store.count("p"), store.count("q"), store.count("r")) == (3, 2, 1, 0)
+
+
+def test_the_store_survives_reopening(tmp_path: Path) -> None:
+    path = written(tmp_path / "store.db")
+    again = EvaluationStore(path)
+    assert again.get("p", config(3)) == MEASURED
+    again.close()
+    again.close()  # twice is no error
+    assert again.get("p", config(3)) == MEASURED  # and the next use opens it
+
+
+def test_nothing_is_made_before_first_use(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "store.db"
+    store = EvaluationStore(path)
+    assert not path.parent.exists()
+    assert store.count() == 0
+    assert path.exists()
+
+
+def test_the_configuration_can_be_read_with_any_sqlite(tmp_path: Path) -> None:
+    connection = sqlite3.connect(written(tmp_path / "store.db"))
+    ((text, seconds),) = connection.execute("SELECT config, seconds FROM evaluations").fetchall()
+    connection.close()
+    assert QuantizationConfig.from_json(text) == config(3)
+    assert seconds == 0.1
+
+
+def test_a_store_crosses_processes_as_its_path(tmp_path: Path) -> None:
+    store = EvaluationStore(tmp_path / "store.db")
+    store.put("p", config(3), MEASURED, 0.1)
+    copied = pickle.loads(pickle.dumps(store))
+    assert copied.path == store.path
+    assert copied.get("p", config(3)) == MEASURED
+
+
+def test_a_forked_process_opens_its_own_connection(tmp_path: Path) -> None:
+    store = EvaluationStore(tmp_path / "store.db")
+    store.put("p", config(3), MEASURED, 0.1)
+    mine = store._connection()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: -1)
+        assert store._connection() is not mine
+        assert store.get("p", config(3)) == MEASURED
+    mine.close()
+
+
+# --- what is refused
+
+
+def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    path = spoiled(tmp_path / "theirs.db", "CREATE TABLE theirs (x)")
+    before = path.read_bytes()
+    for use in (EvaluationStore.count, lambda store: store.get("p", config(3))):
+        with pytest.raises(FileFormatError, match=r"theirs.db: a database of another program; mo"):
+            use(EvaluationStore(path))
+    assert path.read_bytes() == before
+
+
+def test_a_store_of_another_version_is_left_alone(tmp_path: Path) -> None:
+    path = spoiled(written(tmp_path / "store.db"), "PRAGMA user_version = 7")
+    with pytest.raises(FileFormatError, match="written by store version 7, this one reads 1"):
+        EvaluationStore(path).count()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"not a database, but long enough to be looked at " * 50,
+        lambda content: content[:100] + b"\xff" * (len(content) - 100),
+        lambda content: content[: len(content) // 2],
+    ],
+    ids=["text", "overwritten", "truncated"],
+)
+def test_a_damaged_file_is_said_to_be(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = written(tmp_path / "store.db")
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(FileFormatError, match=r"store.db: damaged or no evaluation store \(.*\);"):
+        EvaluationStore(path).get("p", config(3))
+
+
+def test_a_folder_that_cannot_be_made_is_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    with pytest.raises(StorageError, match=r"file: cannot be made \(") as caught:
+        EvaluationStore(tmp_path / "file" / "store.db").count()
+    assert isinstance(caught.value, OSError)
+
+
+def test_a_file_that_cannot_be_opened_is_said_to_be(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"cannot be used \(unable to open database file\)"):
+        EvaluationStore(tmp_path).count()  # a folder
+
+
+def test_a_full_disk_is_said_to_be(tmp_path: Path) -> None:
+    store = EvaluationStore(tmp_path / "store.db")
+    connection = store._connection()
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageError, match=r"cannot be used \(database or disk is full\)"):
+        store.put("p" * 100_000, config(3), MEASURED, 0.1)
+    assert store.count() == 0  # what was recorded can still be read
+
+
+@pytest.mark.parametrize(
+    ("make", "statements"),
+    [
+        (Path, ("BEGIN EXCLUSIVE",)),  # a fresh file that nobody else may read
+        (Path, ("BEGIN", "SELECT * FROM sqlite_master")),  # one that cannot be switched to WAL
+        (written, ("BEGIN IMMEDIATE",)),  # a store in which somebody else writes
+    ],
+)
+def test_a_file_that_stays_locked_is_said_to_be(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[Path], Path],
+    statements: tuple[str, ...],
+) -> None:
+    monkeypatch.setattr(rlquant.evaluation.store, "BUSY_SECONDS", 0.05)
+    path = make(tmp_path / "store.db")
+    other = sqlite3.connect(path)
+    for statement in statements:
+        other.execute(statement).fetchall()
+    with pytest.raises(StorageError, match=r"cannot be used \(database is locked\)"):
+        EvaluationStore(path).put("p", config(4), MEASURED, 0.1)
+    other.close()
+    EvaluationStore(path).put("p", config(4), MEASURED, 0.1)
+
+
+# --- several at once
+
+
+def test_many_may_make_the_same_file_at_the_same_time(tmp_path: Path) -> None:
+    errors: list[Exception] = []
+
+    def work(path: Path, bits: int, barrier: threading.Barrier) -> None:
+        store = EvaluationStore(path)
+        barrier.wait()
+        try:
+            store.put("p", config(bits), MEASURED, 0.1)
+        except Exception as error:
+            errors.append(error)
+        store.close()
+
+    for attempt in range(25):
+        path, barrier = tmp_path / f"{attempt}.db", threading.Barrier(6)
+        threads = [threading.Thread(target=work, args=(path, i + 1, barrier)) for i in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        assert EvaluationStore(path).count() == 6
+
+
+def test_two_processes_write_to_one_file(tmp_path: Path) -> None:
+    code = """
+import sys
+from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.evaluation.store import EvaluationStore
+from rlquant.score import Measurement
+store = EvaluationStore(sys.argv[1])
+for number in range(int(sys.argv[2]), int(sys.argv[2]) + 100):
+    choice = LayerChoice(f"layer{number}", 3)
+    store.put("p", QuantizationConfig((choice,)), Measurement(float(number), 0.5, 10), 0.1)
+"""
+    path = tmp_path / "store.db"
+    commands = [[sys.executable, "-c", code, str(path), start] for start in ("0", "50")]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE) for command in commands]
+    for process in running:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said.decode()
+    store = EvaluationStore(path)
+    assert store.count("p") == 150
+    for number in (0, 75, 149):
+        found = store.get("p", QuantizationConfig((LayerChoice(f"layer{number}", 3),)))
+        assert found == Measurement(float(number), 0.5, 10)
+
+
+def test_what_was_written_survives_a_killed_process(tmp_path: Path) -> None:
+    code = """
+import os, signal, sys
+from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.evaluation.store import EvaluationStore
+from rlquant.score import Measurement
+store = EvaluationStore(sys.argv[1])
+store.put("p", QuantizationConfig((LayerChoice("conv", 3),)), Measurement(0.25, 0.75, 200), 0.1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    path = tmp_path / "store.db"
+    ran = subprocess.run([sys.executable, "-c", code, str(path)], env=dict(os.environ))
+    assert ran.returncode == -9
+    assert EvaluationStore(path).get("p", config(3)) == MEASURED

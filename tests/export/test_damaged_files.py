@@ -1,0 +1,318 @@
+"""Damaged, foreign and hostile files: one clear error, quickly, and no memory on their word."""
+
+from __future__ import annotations
+
+import os
+import struct
+import tracemalloc
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import rlquant
+from rlquant.errors import FileFormatError, StorageError
+from rlquant.export.contents import ContentsReader, Entry, LayerRecord, write_contents
+from rlquant.export.packed import read_config, unpack
+from rlquant.file_layout import (
+    CONTENTS_HEAD,
+    MAGIC,
+    PROLOGUE,
+    QUANTIZED,
+    encode_entry,
+    encode_varint,
+)
+from small_networks import NETWORKS, fresh, samples_of
+
+Seal = Callable[[bytes, bytes], bytes]
+Parts = tuple[bytes, bytes]
+fuzz = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@st.composite
+def damage(draw: st.DrawFn, data: bytes) -> bytes:
+    """The same bytes with one to three of them altered, cut out, or put in."""
+    altered = bytearray(data)
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, max(len(altered) - 1, 0)))
+        match draw(st.sampled_from(("alter", "cut", "put in", "truncate"))):
+            case "alter":
+                altered[place : place + 1] = bytes([draw(st.integers(0, 255))])
+            case "cut":
+                del altered[place : place + draw(st.integers(1, 9))]
+            case "put in":
+                altered[place:place] = draw(st.binary(min_size=1, max_size=9))
+            case _:
+                del altered[place:]
+    return bytes(altered)
+
+
+@fuzz
+@given(data=st.data())
+def test_any_damage_is_found(data: st.DataObject, packed_mlp: bytes, mlp: nn.Module) -> None:
+    damaged = data.draw(damage(packed_mlp))
+    if damaged != packed_mlp:
+        with pytest.raises(FileFormatError):
+            unpack(damaged, mlp)
+
+
+@fuzz
+@given(data=st.data())
+def test_damage_behind_a_right_checksum_is_found_or_harmless(
+    data: st.DataObject, parts: Parts, mlp: nn.Module, seal: Seal, tmp_path: Path
+) -> None:
+    contents, body = parts
+    if data.draw(st.booleans()):
+        contents = data.draw(damage(contents))
+    else:
+        body = data.draw(damage(body))
+    path = tmp_path / "x.rlq"
+    path.write_bytes(seal(contents, body))
+    for read in (read_config, lambda p: rlquant.load(p, mlp)(samples_of("mlp", 3)[0])):
+        with suppress(FileFormatError):
+            read(path)
+
+
+def test_every_truncation_is_found(packed_mlp: bytes, mlp: nn.Module) -> None:
+    for length in range(len(packed_mlp)):
+        with pytest.raises(FileFormatError):
+            unpack(packed_mlp[:length], mlp)
+
+
+# --- the prologue
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "it is empty"),
+        (b"RLQ", "it has only 3 bytes"),
+        (b"PK\x03\x04" + bytes(100), r"it is not a packed network \(\.rlq\)"),
+        (PROLOGUE.pack(MAGIC, 7, 0, 0, b""), "format version 7, this rlquant reads version 1"),
+        (PROLOGUE.pack(MAGIC, 1, 9, 2**63, b""), "it has 36 bytes, its header says 92233720368547"),
+        (PROLOGUE.pack(MAGIC, 1, 0, 0, b""), "its checksum does not match: it is damaged"),
+    ],
+)
+def test_other_files(content: bytes, message: str, tmp_path: Path, mlp: nn.Module) -> None:
+    path = tmp_path / "x.rlq"
+    path.write_bytes(content)
+    for read in (read_config, lambda p: rlquant.load(p, mlp)):
+        with pytest.raises(FileFormatError, match=message) as caught:
+            read(path)
+        assert str(caught.value).startswith(f"{path}: ")
+
+
+def test_a_large_foreign_file_is_not_read(tmp_path: Path, mlp: nn.Module) -> None:
+    path = tmp_path / "film.mp4"
+    path.touch()
+    os.truncate(path, 2**40)  # sparse
+    with pytest.raises(FileFormatError, match="not a packed network"):
+        rlquant.load(path, mlp)
+
+
+def test_places_that_cannot_be_read_or_written(
+    tmp_path: Path,
+    mlp: nn.Module,
+    quantized_mlp: nn.Module,
+) -> None:
+    with pytest.raises(StorageError, match=r"missing\.rlq: cannot be read"):
+        rlquant.load(tmp_path / "missing.rlq", mlp)
+    with pytest.raises(StorageError, match="cannot be read"):
+        read_config(tmp_path)
+    with pytest.raises(StorageError, match="cannot be written"):
+        rlquant.save(quantized_mlp, tmp_path / "no folder" / "x.rlq")
+    with pytest.raises(StorageError, match="cannot be written"):
+        rlquant.save(quantized_mlp, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_save_leaves_the_old_file(
+    tmp_path: Path, quantized_mlp: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "x.rlq"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(StorageError, match="No space left on device"):
+        rlquant.save(quantized_mlp, path)
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"]
+
+
+# --- contents of another network, or of none
+
+
+def altered(contents: bytes, name: str, /, **fields: object) -> bytes:
+    """The contents with one entry changed."""
+    reader = ContentsReader(contents)
+    entries = [replace(e, **fields) if e.name == name else e for e in reader.entries()]
+    return write_contents(reader.bucket_size, entries)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "message"),
+    [
+        ("first.bias", {"name": "first.bios"}, "tensor 'first.bios' in place of 'first.bias'"),
+        ("first.bias", {"shape": torch.Size([9])}, r"has shape \(9,\), the network's \(8,\)"),
+        ("first.bias", {"shape": torch.Size([2**62, 2**62])}, "'first.bias' has shape"),
+        ("last.weight", {"shape": torch.Size([2**62, 2**62])}, "'last.weight' has shape"),
+        ("first.bias", {"kind": torch.float16}, r"of type torch\.float16, the network's torch\.f"),
+        ("last.weight", {"kind": torch.float32}, "its tensors take .* bytes, but it has"),
+    ],
+)
+def test_tensors_of_another_network(
+    name: str, fields: dict[str, object], message: str, parts: Parts, mlp: nn.Module, seal: Seal
+) -> None:
+    contents, body = parts
+    with pytest.raises(FileFormatError, match=message):
+        unpack(seal(altered(contents, name, **fields), body), mlp)
+
+
+@pytest.mark.parametrize("name", ["conv", "transposed", "words"])
+def test_files_of_another_class(name: str, packed_mlp: bytes) -> None:
+    network = fresh(NETWORKS[name].build)
+    with pytest.raises(FileFormatError, match="load it into the class of network that was saved"):
+        unpack(packed_mlp, network)
+
+
+@pytest.mark.parametrize("kept", [0, 3])
+def test_missing_tensors(kept: int, parts: Parts, mlp: nn.Module, seal: Seal) -> None:
+    reader = ContentsReader(parts[0])
+    entries = list(reader.entries())[:kept]
+    with pytest.raises(FileFormatError, match=f"it has {kept} tensors, the network 6"):
+        unpack(seal(write_contents(reader.bucket_size, entries), b""), mlp)
+
+
+def test_only_weights_of_layers_are_quantized(parts: Parts, seal: Seal, mlp: nn.Module) -> None:
+    network = nn.Sequential(nn.LayerNorm(8))
+    reader = ContentsReader(parts[0])
+    record = next(e.kind for e in reader.entries() if isinstance(e.kind, LayerRecord))
+    entries = [
+        Entry("0.bias", torch.Size([8]), torch.float32),
+        Entry("0.weight", torch.Size([8]), record),
+    ]
+    with pytest.raises(FileFormatError, match=r"'0\.weight' is quantized, which it cannot be"):
+        unpack(seal(write_contents(0, entries), bytes(100)), network)
+    wrong_axis = replace(record, channel_axis=2)
+    with pytest.raises(FileFormatError, match=r"'last\.weight' is quantized, which it cannot be"):
+        unpack(seal(altered(parts[0], "last.weight", kind=wrong_axis), parts[1]), mlp)
+
+
+@pytest.mark.parametrize("code", [-2, 65, 2**31 - 1])
+def test_wrong_bucket_sizes(code: int, parts: Parts, mlp: nn.Module, seal: Seal) -> None:
+    contents = struct.pack("<i", code) + parts[0][4:]
+    with pytest.raises(FileFormatError, match=f"bucket size {code} is larger than every tensor"):
+        unpack(seal(contents, parts[1]), mlp)
+
+
+# --- single fields
+
+
+def first_record(contents: bytes) -> bytes:
+    record = next(e.kind for e in ContentsReader(contents).entries() if e.name == "first.weight")
+    assert isinstance(record, LayerRecord)
+    return record.encode()
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (0, 200, "index out of range"),
+        (0, 0, "method='keep'"),
+        (1, 200, "index out of range"),
+        (2, 200, "index out of range"),
+        (3, 0, "bits=0, use a whole number in 1..8"),
+        (3, 9, "bits=9, use a whole number in 1..8"),
+        (4, 1, "activation_bits=1"),
+        (4, 17, "activation_bits=17"),
+        (6, 200, "index out of range"),
+        (6, 3, r"numbers of type torch\.float64"),
+        (7, 1, "last byte 1"),
+    ],
+)
+def test_wrong_records(
+    place: int, value: int, message: str, parts: Parts, mlp: nn.Module, seal: Seal
+) -> None:
+    contents, body = parts
+    record = bytearray(first_record(contents))
+    record[place] = value
+    wrong = contents.replace(first_record(contents), bytes(record))
+    with pytest.raises(FileFormatError, match=rf"layer 'first' .*{message}"):
+        unpack(seal(wrong, body), mlp)
+
+
+def head(count: int) -> bytes:
+    return CONTENTS_HEAD.pack(0, count)
+
+
+BIAS = encode_entry("", "first.bias", 0, (8,))
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        (b"", "contents end in the middle"),
+        (head(1), "contents end in the middle"),
+        (head(2**32 - 1) + BIAS, "contents end in the middle"),
+        (head(1) + BIAS[:-1], "contents end in the middle"),
+        (head(1) + BIAS + b"\0", "contents go on after the last tensor"),
+        (head(1) + b"\x05\x01a\0\0", "shares more than there is"),
+        (head(1) + b"\0\0\0\0", "not in order"),
+        (head(2) + BIAS + encode_entry("", "e", 0, ()), "not in order"),
+        (head(1) + b"\0\x02\xff\xfe\0\0", "is not UTF-8"),
+        (head(1) + encode_entry("", "first.bias", 99, (8,)), "'first.bias' is of unknown type 99"),
+        (head(1) + encode_entry("", "first.bias", QUANTIZED, (8,)), "only a weight can be"),
+        (head(1) + b"\xff" * 50, "a number in its contents is too large"),
+        (head(1) + b"\0\x01a\0" + encode_varint(2**60), "contents end in the middle"),
+    ],
+)
+def test_wrong_contents(contents: bytes, message: str, tmp_path: Path, seal: Seal) -> None:
+    path = tmp_path / "x.rlq"
+    path.write_bytes(seal(contents, b""))
+    with pytest.raises(FileFormatError, match=message):
+        read_config(path)
+
+
+def test_names_cannot_fill_the_memory(tmp_path: Path, seal: Seal) -> None:
+    long = encode_entry("", "a" * 2**20, 0, ())
+    longer = b"".join(encode_varint(2**20 + i) + b"\x01a\0\0" for i in range(1000))
+    path = tmp_path / "x.rlq"
+    path.write_bytes(seal(head(1001) + long + longer, b""))  # 1 MB that stands for 1 GB
+    tracemalloc.start()
+    with pytest.raises(FileFormatError, match="not in order or too long"):
+        read_config(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**25
+    tracemalloc.stop()
+
+
+# --- single numbers of the body
+
+
+def test_wrong_activation_scale_and_ternary_codes(parts: Parts, mlp: nn.Module, seal: Seal) -> None:
+    contents, body = parts
+    # The last tensor is second.weight: 13 bytes of codes, two float16 scales, 6 of activations.
+    with pytest.raises(FileFormatError, match="the inputs of layer 'second': scale=nan"):
+        unpack(seal(contents, body[:-6] + struct.pack("<fH", float("nan"), 0)), mlp)
+    with pytest.raises(FileFormatError, match="zero_point=256"):
+        unpack(seal(contents, body[:-6] + struct.pack("<fH", 1.0, 256)), mlp)
+    codes = len(body) - 6 - 4 - 13
+    with pytest.raises(FileFormatError, match="ternary codes hold the byte 255"):
+        unpack(seal(contents, body[:codes] + b"\xff" + body[codes + 1 :]), mlp)
+
+
+def test_wrong_truth_values(seal: Seal) -> None:
+    network = nn.Module()
+    network.register_buffer("mask", torch.ones(2, dtype=torch.bool))
+    contents = write_contents(0, [Entry("mask", torch.Size([2]), torch.bool)])
+    assert unpack(seal(contents, b"\0\1"), network).mask.tolist() == [False, True]
+    with pytest.raises(FileFormatError, match="a truth value is stored as 7"):
+        unpack(seal(contents, b"\0\7"), network)

@@ -1,0 +1,174 @@
+"""Networks that can be saved and those that cannot, and freezing."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations, parametrize
+
+import rlquant
+from rlquant import LayerChoice, QuantizationConfig
+from rlquant.errors import NetworkError
+from rlquant.export.packed import pack, unpack
+from rlquant.network.quantize import install_activation, install_weight, quantize_weight
+from rlquant.quantizers import ActivationQuantizer
+from small_networks import NETWORKS, fresh, samples_of
+
+
+def quantized(name: str, bucket_size: object = "channel", **fields: object) -> nn.Module:
+    network = fresh(NETWORKS[name].build)
+    layers = [n for n, _ in network.named_modules() if n in ("first", "second", "up", "twice")]
+    config = QuantizationConfig(tuple(LayerChoice(n, 3, **fields) for n in layers))
+    return rlquant.quantize(
+        network, config, samples_of(name, 32), bucket_size=bucket_size, calibration_samples=32
+    )
+
+
+@pytest.mark.parametrize("name", ["mlp", "transposed", "shared"])
+@pytest.mark.parametrize("activation_bits", [None, 4])
+def test_frozen_networks_are_plain_and_give_the_same(name: str, activation_bits: int) -> None:
+    network = quantized(name, activation_bits=activation_bits)
+    inputs, _ = samples_of(name, 9)
+    frozen = rlquant.freeze(network)
+    assert not any(parametrize.is_parametrized(module) for module in frozen.modules())
+    assert not any("Parametrized" in type(module).__name__ for module in frozen.modules())
+    assert torch.equal(frozen(inputs), network(inputs))
+    assert torch.equal(pickle.loads(pickle.dumps(frozen))(inputs), network(inputs))
+    if activation_bits is None:
+        plain = fresh(NETWORKS[name].build, seed=5).eval()
+        plain.load_state_dict(frozen.state_dict())
+        assert torch.equal(plain(inputs), network(inputs))
+
+
+def test_freezing_leaves_the_network_and_its_other_copies_alone() -> None:
+    network = quantized("mlp")
+    other = copy.deepcopy(network)
+    inputs, _ = samples_of("mlp", 9)
+    before = network(inputs)
+    frozen = rlquant.freeze(network)
+    for parameter in frozen.parameters():
+        parameter.zero_()
+    assert torch.equal(network(inputs), before)
+    assert torch.equal(other(inputs), before)
+    assert torch.equal(rlquant.freeze(other)(inputs), before)
+
+
+def test_frozen_weights_keep_their_layout() -> None:
+    network = fresh(NETWORKS["conv"].build).to(memory_format=torch.channels_last)
+    config = QuantizationConfig((LayerChoice("conv", 3),))
+    frozen = rlquant.freeze(rlquant.quantize(network, config))
+    assert isinstance(frozen.conv.weight, nn.Parameter)
+    assert frozen.conv.weight.stride() == network.conv.weight.stride()
+
+
+def test_a_float_network_is_not_quantized(mlp: nn.Module) -> None:
+    with pytest.raises(NetworkError, match=r"no layer of this Mlp is quantized.*rlquant\.quantize"):
+        pack(mlp)
+    with pytest.raises(NetworkError, match="no layer of this Mlp is quantized"):
+        rlquant.freeze(mlp)
+
+
+class Doubled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * x
+
+
+def test_foreign_parametrizations_are_refused() -> None:
+    foreign = parametrizations.weight_norm(fresh(lambda: nn.Linear(3, 3)))
+    with pytest.raises(NetworkError, match=r"layer '' carries.*_WeightNorm"):
+        pack(foreign)
+    both = quantized("mlp")
+    parametrize.register_parametrization(both.first, "weight", Doubled())
+    with pytest.raises(NetworkError, match=r"layer 'first' carries.*Doubled"):
+        pack(both)
+
+
+def test_a_frozen_network_with_input_quantizers_is_not_saved() -> None:
+    frozen = rlquant.freeze(quantized("mlp", activation_bits=4))
+    with pytest.raises(NetworkError, match=r"'first\.input_quantizer'.*frozen network"):
+        pack(frozen)
+
+
+def with_choice(choice: LayerChoice, bits: int, *, bucket_size: object = "channel") -> nn.Module:
+    """A network whose first layer has `bits` bits and carries another choice."""
+    network = fresh(NETWORKS["mlp"].build)
+    tensor = quantize_weight(
+        network.first.weight.detach(), LayerChoice("first", bits), bucket_size=bucket_size
+    )
+    install_weight(network.first, choice, tensor)
+    return network
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        LayerChoice("first", 4),
+        LayerChoice("first", 3, method="ternary"),
+        LayerChoice("first", 3, points="uniform"),
+        LayerChoice("first", 3, points="fixed_point"),
+        LayerChoice("first", 3, activation_bits=4),
+    ],
+)
+def test_a_layer_that_is_not_as_chosen_is_refused(choice: LayerChoice) -> None:
+    with pytest.raises(NetworkError, match=r"tensor 'first\.weight' is not quantized as its"):
+        pack(with_choice(choice, 3))
+
+
+def test_an_input_quantizer_that_was_not_chosen_is_refused() -> None:
+    network = with_choice(LayerChoice("first", 3), 3)
+    install_activation(network.first, ActivationQuantizer(4))
+    with pytest.raises(NetworkError, match="activation_bits=4"):
+        pack(network)
+
+
+def test_one_bucket_size_for_all() -> None:
+    network = with_choice(LayerChoice("first", 3), 3, bucket_size=16)
+    choice = LayerChoice("second", 3)
+    install_weight(network.second, choice, quantize_weight(network.second.weight, choice))
+    with pytest.raises(NetworkError, match="different bucket sizes"):
+        pack(network)
+
+
+def test_scales_of_a_type_that_the_file_cannot_hold_are_refused() -> None:
+    with pytest.raises(
+        NetworkError, match=r"'first\.weight'.*torch\.float64.*before it is quantized"
+    ):
+        pack(quantized("mlp").double())
+
+
+class Stateful(nn.Linear):
+    def get_extra_state(self) -> object:
+        return {"anything": 1}
+
+    def set_extra_state(self, state: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("buffer", "message"),
+    [
+        (torch.empty(3, device="meta"), "is a meta tensor"),
+        (torch.eye(3).to_sparse(), "sparse_coo tensor"),
+        (torch.zeros(3, dtype=torch.uint16), "is of type torch.uint16"),
+    ],
+)
+def test_tensors_that_the_file_cannot_hold_are_refused(buffer: Tensor, message: str) -> None:
+    network = quantized("mlp")
+    network.register_buffer("odd", buffer)
+    with pytest.raises(NetworkError, match=f"'odd' .*{message}"):
+        pack(network)
+
+
+def test_state_that_is_no_tensor_is_refused() -> None:
+    network = rlquant.quantize(Stateful(3, 3), QuantizationConfig((LayerChoice("", 3),)))
+    with pytest.raises(NetworkError, match="'_extra_state' is of type dict"):
+        pack(network)
+
+
+def test_only_plain_networks_are_loaded_into(packed_mlp: bytes, quantized_mlp: nn.Module) -> None:
+    with pytest.raises(NetworkError, match=r"is parametrized or quantized; give a plain float one"):
+        unpack(packed_mlp, quantized_mlp)

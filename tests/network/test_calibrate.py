@@ -1,0 +1,338 @@
+"""Calibration against statistics computed by hand, in execution order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.data import Samples
+from rlquant.layers import copy_network, find_layers
+from rlquant.network.calibrate import (
+    FloatReference,
+    calibrate,
+    calibrated_tensors,
+    calibrating,
+    channel_means,
+)
+from rlquant.network.quantize import quantize
+from rlquant.quantizers import activation_range
+from small_networks import (
+    CLASSES,
+    FEATURES,
+    NETWORKS,
+    ConvNet,
+    Pair,
+    fresh,
+    samples,
+    samples_of,
+    trained,
+)
+
+COUNT = 64
+
+
+def as_samples(pair: Pair) -> Samples:
+    return Samples((pair[0],), pair[1])
+
+
+def reference_of(network: nn.Module, taken: Samples) -> FloatReference:
+    return FloatReference.measure(network, find_layers(network, taken.inputs), taken)
+
+
+def two_bits(network: nn.Module, example: Tensor, **fields: int) -> QuantizationConfig:
+    layers = find_layers(network, example)
+    return QuantizationConfig(tuple(LayerChoice(f.name, 2, **fields) for f in layers))  # type: ignore[arg-type]
+
+
+def quantized_pair(name: str, **fields: int) -> tuple[nn.Module, nn.Module, Pair]:
+    """Return a trained network, its calibrated two-bit version, and the calibration data."""
+    data = samples_of(name, COUNT, seed=1)
+    network = trained(name)
+    chosen = two_bits(network, data[0], **fields)
+    return network, quantize(network, chosen, data, calibration_samples=COUNT), data
+
+
+@contextmanager
+def watching(network: nn.Module, *names: str) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+    """Note the input and the output of each named module."""
+    seen: dict[str, tuple[Tensor, Tensor]] = {}
+    handles = []
+    for name in names:
+
+        def hook(
+            module: nn.Module, args: tuple[Tensor, ...], output: Tensor, name: str = name
+        ) -> None:
+            seen[name] = (args[0].detach().clone(), output.detach().clone())
+
+        handles.append(network.get_submodule(name).register_forward_hook(hook))
+    yield seen
+    for handle in handles:
+        handle.remove()
+
+
+def tensor_of(network: nn.Module, module: str, name: str) -> Tensor:
+    tensor = getattr(network.get_submodule(module), name)
+    assert isinstance(tensor, Tensor)
+    return tensor
+
+
+# --- BatchNorm
+
+
+def test_statistics_are_those_of_the_quantized_network_in_execution_order() -> None:
+    network, quantized, (images, _) = quantized_pair("conv")
+
+    def normalize(x: Tensor, name: str) -> Tensor:
+        """Normalize by the mean and variance of `x` itself, which calibration must have found."""
+        mean = x.mean(dim=(0, 2, 3))
+        variance = (x - mean[:, None, None]).square().mean(dim=(0, 2, 3))
+        assert torch.allclose(tensor_of(quantized, name, "running_mean"), mean, atol=1e-5)
+        assert torch.allclose(tensor_of(quantized, name, "running_var"), variance, rtol=1e-4)
+        unit = (x - mean[:, None, None]) / torch.sqrt(variance[:, None, None] + 1e-5)
+        weight, bias = (tensor_of(network, name, n)[:, None, None] for n in ("weight", "bias"))
+        return unit * weight + bias
+
+    def convolve(x: Tensor, name: str, padding: int) -> Tensor:
+        return functional.conv2d(x, tensor_of(quantized, name, "weight"), padding=padding)
+
+    hidden = torch.relu(normalize(convolve(images, "stem", 1), "stem_norm"))
+    normalize(convolve(hidden, "conv", 1), "conv_norm")
+    normalize(convolve(hidden, "shortcut", 0), "shortcut_norm")
+    means = [tensor_of(net, "conv_norm", "running_mean") for net in (network, quantized)]
+    assert not torch.allclose(means[0], means[1], atol=1e-2)  # there was something to mend
+
+
+@pytest.mark.parametrize("activation_bits", [None, 4])
+def test_every_batch_norm_gets_an_input_of_its_own_statistics(activation_bits: int | None) -> None:
+    fields = {} if activation_bits is None else {"activation_bits": activation_bits}
+    _, quantized, (images, _) = quantized_pair("conv", **fields)
+    names = ("stem_norm", "conv_norm", "shortcut_norm")
+    with watching(quantized, *names) as seen:
+        quantized(images)
+    for name in names:
+        variance, mean = torch.var_mean(seen[name][0], dim=(0, 2, 3), correction=0)
+        assert torch.allclose(tensor_of(quantized, name, "running_mean"), mean, atol=1e-5)
+        assert torch.allclose(tensor_of(quantized, name, "running_var"), variance, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 5)])
+def test_batch_norms_without_image_planes_are_calibrated(shape: tuple[int, ...]) -> None:
+    class Flat(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = nn.Conv1d(4, 4, 1)
+            self.norm = nn.BatchNorm1d(4)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            hidden: Tensor = self.mix(inputs if inputs.dim() == 3 else inputs[..., None])
+            output: Tensor = self.norm(hidden.reshape(inputs.shape))
+            return output
+
+    data = samples(COUNT, shape)
+    network = fresh(Flat)
+    chosen = QuantizationConfig((LayerChoice("mix", 2),))
+    quantized = quantize(network, chosen, data, calibration_samples=COUNT)
+    output = quantized(data[0])
+    axes = [0, *range(2, output.dim())]
+    assert torch.allclose(output.mean(dim=axes), torch.zeros(4), atol=1e-5)
+    assert torch.allclose(output.var(dim=axes, correction=0), torch.ones(4), atol=1e-3)
+
+
+def test_a_batch_norm_that_runs_twice_is_left_alone() -> None:
+    network, quantized, data = quantized_pair("shared")
+    assert reference_of(network, as_samples(data)).batch_norms == ()
+    for name in ("running_mean", "running_var"):
+        assert torch.equal(tensor_of(quantized, "norm", name), tensor_of(network, "norm", name))
+
+
+def test_a_batch_norm_without_running_statistics_is_left_alone() -> None:
+    network = fresh(
+        lambda: nn.Sequential(
+            nn.Linear(FEATURES, 4),
+            nn.BatchNorm1d(4, track_running_stats=False),
+            nn.Linear(4, CLASSES),
+        )
+    ).eval()
+    data = samples(COUNT)
+    assert reference_of(network, as_samples(data)).batch_norms == ()
+    quantized = quantize(network, two_bits(network, data[0]), data, calibration_samples=COUNT)
+    assert torch.isfinite(quantized(data[0])).all()
+
+
+# --- bias correction
+
+
+@pytest.mark.parametrize(
+    ("name", "activation_bits"),
+    [("mlp", None), ("mlp", 3), ("conv", None), ("conv", 3), ("transposed", 3), ("words", None)],
+)
+def test_mean_outputs_are_those_of_the_float_network(
+    name: str, activation_bits: int | None
+) -> None:
+    fields = {} if activation_bits is None else {"activation_bits": activation_bits}
+    network, quantized, data = quantized_pair(name, **fields)
+    corrected = list(reference_of(network, as_samples(data)).output_means)
+    assert (
+        corrected
+        == {
+            "mlp": ["first", "second", "last"],
+            "conv": ["grouped", "classifier"],  # the others feed a BatchNorm
+            "transposed": ["up", "classifier"],
+            "words": ["classifier"],  # an embedding has no bias
+        }[name]
+    )
+    with watching(network, *corrected) as wanted, watching(quantized, *corrected) as got:
+        network(data[0])
+        quantized(data[0])
+    for layer in corrected:
+        module = network.get_submodule(layer)
+        means = [channel_means(module, seen[layer][1]) for seen in (wanted, got)]
+        assert torch.allclose(means[0], means[1], atol=1e-5)
+
+
+def test_a_layer_that_runs_twice_keeps_its_bias() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(FEATURES, FEATURES)
+            self.outer = nn.Linear(FEATURES, CLASSES)
+
+        def forward(self, inputs: Tensor) -> Tensor:
+            output: Tensor = self.outer(torch.relu(self.inner(torch.relu(self.inner(inputs)))))
+            return output
+
+    network, data = fresh(Twice), samples(COUNT)
+    assert list(reference_of(network, as_samples(data)).output_means) == ["outer"]
+    quantized = quantize(network, two_bits(network, data[0]), data, calibration_samples=COUNT)
+    assert torch.equal(tensor_of(quantized, "inner", "bias"), tensor_of(network, "inner", "bias"))
+    assert not torch.equal(
+        tensor_of(quantized, "outer", "bias"), tensor_of(network, "outer", "bias")
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "channels"),
+    [
+        (nn.Linear(4, 3), (5, 4), 3),
+        (nn.Linear(4, 3), (5, 2, 4), 3),
+        (nn.Linear(4, 3), (4,), 3),
+        (nn.Conv1d(4, 3, 1), (5, 4, 6), 3),
+        (nn.Conv2d(4, 6, 1, groups=2), (5, 4, 6, 7), 6),
+        (nn.Conv2d(4, 3, 1), (4, 6, 7), 3),  # a single image
+        (nn.Conv3d(4, 3, 1), (5, 4, 2, 2, 2), 3),
+        (nn.ConvTranspose2d(4, 6, 2, groups=2), (5, 4, 3, 3), 6),
+    ],
+    ids=str,
+)
+def test_channel_means_see_what_the_bias_moves(
+    module: nn.Linear | nn.Conv2d, shape: tuple[int, ...], channels: int
+) -> None:
+    inputs = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    assert module.bias is not None
+    with torch.no_grad():
+        before = channel_means(module, module(inputs))
+        shift = torch.arange(1.0, channels + 1)
+        module.bias += shift
+        after = channel_means(module, module(inputs))
+    assert torch.allclose(after - before, shift, atol=1e-5)
+
+
+# --- what it is good for, and what it leaves alone
+
+
+def test_calibration_mends_a_low_bit_network() -> None:
+    # Three networks of two bits; validation samples are none of the calibration samples.
+    raw, mended = 0.0, 0.0
+    for seed in range(3):
+        network = trained("conv", seed)
+        data, (images, labels) = samples_of("conv", 128, seed=1), samples_of("conv", 200, seed=2)
+        chosen = two_bits(network, data[0])
+        for calibration in (None, data):
+            quantized = quantize(network, chosen, calibration, calibration_samples=128)
+            loss = float(functional.cross_entropy(quantized(images), labels))
+            raw, mended = (raw + loss, mended) if calibration is None else (raw, mended + loss)
+    assert mended < 0.7 * raw
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_calibration_writes_exactly_what_it_says(name: str) -> None:
+    taken = as_samples(samples_of(name, COUNT, seed=1))
+    network = copy_network(fresh(NETWORKS[name].build))
+    reference = reference_of(network, taken)
+    for facts in find_layers(network, taken.inputs):
+        tensor_of(network, facts.name, "weight").data.mul_(1.3)  # something to calibrate
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    said = {tensor.data_ptr() for tensor in calibrated_tensors(network, reference)}
+    calibrate(network, reference, taken)
+    for key, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[key]) != (tensor.data_ptr() in said), key
+
+
+def test_a_calibrated_network_is_calibrated() -> None:
+    taken = as_samples(samples_of("conv", COUNT, seed=1))
+    network = copy_network(fresh(ConvNet))
+    calibrate(network, reference_of(network, taken), taken)
+    once = network(*taken.inputs)
+    calibrate(network, reference_of(network, taken), taken)
+    assert torch.allclose(network(*taken.inputs), once, atol=1e-5)
+
+
+def test_no_hook_stays_behind_even_when_the_network_fails() -> None:
+    taken = as_samples(samples_of("conv", COUNT, seed=1))
+    network = copy_network(fresh(ConvNet))
+    reference = reference_of(network, taken)
+    with pytest.raises(ZeroDivisionError), calibrating(network, reference):
+        raise ZeroDivisionError
+    for module in network.modules():
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+
+
+# --- the float network, measured once
+
+
+def test_ranges_are_those_of_the_inputs() -> None:
+    network, (inputs, labels) = trained("mlp"), samples_of("mlp", COUNT, seed=1)
+    taken = as_samples((inputs, labels))
+    layers = find_layers(network, inputs)
+    hidden = torch.relu(network.get_submodule("first")(inputs)).detach()
+    for method in ("minmax", "percentile"):
+        ranges = FloatReference.measure(network, layers, taken, method).input_ranges
+        assert list(ranges) == ["first", "second", "last"]
+        assert ranges["first"] == activation_range(inputs, method, 99.9)
+        assert ranges["second"] == activation_range(hidden, method, 99.9)
+    assert ranges["second"][0] == 0.0
+
+
+def test_the_range_of_a_shared_layer_covers_all_its_calls() -> None:
+    network, (inputs, labels) = trained("shared"), samples_of("shared", COUNT, seed=1)
+    layers = find_layers(network, inputs)
+    taken = as_samples((inputs, labels))
+    ranges = FloatReference.measure(network, layers, taken, "minmax").input_ranges
+    low, high = (float(x) for x in inputs.aminmax())
+    with watching(network, "again") as seen:  # the second call is seen last
+        network(inputs)
+    second_low, second_high = (float(x) for x in seen["again"][0].aminmax())
+    assert ranges["twice"] == (min(low, second_low), max(high, second_high))
+
+
+def test_an_embedding_has_no_range() -> None:
+    network, data = trained("words"), samples_of("words", COUNT, seed=1)
+    assert list(reference_of(network, as_samples(data)).input_ranges) == ["classifier"]
+
+
+def test_means_are_those_of_the_float_outputs() -> None:
+    network, data = trained("conv"), samples_of("conv", COUNT, seed=1)
+    reference = reference_of(network, as_samples(data))
+    assert reference.batch_norms == ("stem_norm", "conv_norm", "shortcut_norm")
+    with watching(network, "grouped", "classifier") as seen:
+        network(data[0])
+    means = reference.output_means
+    assert torch.allclose(means["grouped"], seen["grouped"][1].mean(dim=(0, 2, 3)))
+    assert torch.allclose(means["classifier"], seen["classifier"][1].mean(dim=0))
