@@ -157,7 +157,7 @@ class FeasibleSet:
     @property
     def exact(self) -> bool:
         """Whether the counting grid is as fine as the costs, so that `count` is exact."""
-        excess, room = self._grid
+        excess, _ = self._grid
         real = self.costs - self.costs.min(axis=1, keepdims=True)
         unit = int(np.gcd.reduce(real[real > 0])) if (real > 0).any() else 1
         return bool((excess * unit == real).all())

@@ -7,77 +7,77 @@ same folder, an interrupted training goes on from its last checkpoint; Ctrl-C sa
 from __future__ import annotations
 
 import json
-import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-import tyro
 from rich.console import Console
 from rich.table import Table
 
-from rlquant import Budget, QuantizationProblem, RlquantError, SearchSpace, tasks
 from rlquant_agents.agent_training import TrainedAgent, train_agent
+from rlquant_agents.command_line import INTERRUPTED, run_command
 from rlquant_agents.ppo import MaskedPPO
+from rlquant_agents.task_settings import TaskSettings
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Train one PPO agent on one or several tasks and budgets."""
+@dataclass(frozen=True, kw_only=True)
+class AgentSettings:
+    """An agent and what it learns on.
+
+    Attributes:
+        tasks: each episode is on one of them.
+        budgets: average bits per weight, scales included; one is drawn for each episode.
+        bits: bit-widths that a layer may have.
+        episodes: to learn from, those before an interruption included.
+        seed: decides everything random.
+        out: folder for the agent, its TensorBoard events and answers.json.
+        store: file that keeps every evaluation, shared with other searches.
+        checkpoint_every: episodes between two checkpoints.
+        learning_rate: of the agent's optimizer.
+        entropy: weight of the entropy bonus.
+        device: where networks are evaluated, e.g. cpu or cuda.
+        threads: threads of torch; by default torch decides.
+        progress: show a progress bar.
+    """
 
     tasks: tuple[str, ...] = ("digits/resnet8",)
-    """Tasks to learn on; each episode is on one of them."""
     budgets: tuple[float, ...] = (2.5, 3.0, 4.0)
-    """Average bits per weight, scales included; one is drawn for each episode."""
     bits: tuple[int, ...] = (2, 3, 4, 5, 6, 8)
-    """Bit-widths that a layer may have."""
     episodes: int = 2000
-    """Episodes to learn from, those before an interruption included."""
     seed: int = 0
-    """Decides everything random."""
     out: Path = Path("runs/agent")
-    """Folder for the agent, its TensorBoard events and answers.json."""
     store: Path = Path("runs/evaluations.sqlite")
-    """File that keeps every evaluation, shared with other searches."""
     checkpoint_every: int = 200
-    """Episodes between two checkpoints."""
     learning_rate: float = MaskedPPO.learning_rate
-    """Adam's."""
     entropy: float = MaskedPPO.entropy
-    """Weight of the entropy bonus."""
-    device: str | None = None
-    """Where networks are evaluated, e.g. cuda; the processor by default."""
-    threads: int = 0
-    """Torch's threads; 0 leaves its default."""
+    device: str = "cpu"
+    threads: int | None = None
+    progress: bool = True
+
+    def of_task(self, name: str) -> TaskSettings:
+        """Return the settings of one of the tasks."""
+        return TaskSettings(task=name, bits=self.bits, device=self.device, threads=self.threads)
 
 
-def train(settings: Settings) -> TrainedAgent:
-    """Build the problems and train."""
-    space = SearchSpace(bits=settings.bits)
-    budgets = [Budget.average_bits(bits) for bits in settings.budgets]
+def run(settings: AgentSettings) -> int:
+    """Train, then show and write what the agent answers."""
     problems = {}
     for name in settings.tasks:
-        task = tasks.load(name, device=settings.device or "cpu")
-        problems[name] = QuantizationProblem(
-            task.network,
-            task.train,
-            task.validation,
-            space=space,
-            budget=budgets[0],
-            store=settings.store,
-        )
-    return train_agent(
+        task = settings.of_task(name)
+        budget = task.budget_of(settings.budgets[0])
+        problems[name] = task.problem(task.load(), budget, settings.store)
+    agent = train_agent(
         problems,
-        budgets,
+        [TaskSettings().budget_of(limit) for limit in settings.budgets],
         folder=settings.out,
         episodes=settings.episodes,
         seed=settings.seed,
         settings=MaskedPPO(learning_rate=settings.learning_rate, entropy=settings.entropy),
         checkpoint_every=settings.checkpoint_every,
-        progress=True,
+        progress=settings.progress,
     )
+    report(agent, Console())
+    return INTERRUPTED if agent.interrupted else 0
 
 
 def report(agent: TrainedAgent, console: Console) -> None:
@@ -111,18 +111,8 @@ def report(agent: TrainedAgent, console: Console) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run from the command line; returns the exit status."""
-    settings = tyro.cli(Settings, args=argv, description=__doc__)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    try:
-        agent = train(settings)
-        report(agent, Console())
-    except RlquantError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 130 if agent.interrupted else 0
+    """Run from the command line; returns the exit code."""
+    return run_command(AgentSettings, run, argv, __doc__)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
@@ -206,15 +203,6 @@ def test_keys_are_equal_where_configurations_are(
 
 def test_a_key_is_the_same_in_every_process() -> None:
     config = QuantizationConfig((LayerChoice("a", 4), LayerChoice("b", 3, points="kmeans")))
-    code = (
-        "import sys; from rlquant.choices import QuantizationConfig as C;"
-        "sys.stdout.write(C.from_json(sys.argv[1]).key)"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code, config.to_json()],
-        env=os.environ | {"PYTHONHASHSEED": "12345"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ran.stdout == config.key
+    assert (
+        config.key == "baeaf3142c31ee436f39e80c9594e1b5"
+    )  # noted once; stores would forget all under another

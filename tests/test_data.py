@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -241,18 +238,8 @@ def test_every_type_has_a_fingerprint() -> None:
 
 
 def test_a_fingerprint_is_the_same_in_every_process() -> None:
-    code = (
-        "import sys, torch; from rlquant.data import fingerprint_tensors as f;"
-        "sys.stdout.write(f([torch.arange(9.0).reshape(3, 3)]))"
-    )
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONHASHSEED": "1"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert ran.stdout == fingerprint_tensors([torch.arange(9.0).reshape(3, 3)])
+    noted = "044cdacd9a31e64b75fd5f5d3030c527"
+    assert fingerprint_tensors([torch.arange(9.0).reshape(3, 3)]) == noted
 
 
 # --- training and validation

@@ -253,6 +253,7 @@ def test_the_widest_layers_give_way_first() -> None:
 @given(found=small_sets())
 def test_the_count_is_that_of_brute_force(found: FeasibleSet) -> None:
     number = len(feasible_ones(found))
+    assert found.exact
     assert found.count() == pytest.approx(number)
     assert found.log_count() == pytest.approx(math.log(number))
 
@@ -270,16 +271,22 @@ def test_costs_finer_than_the_grid_never_break_the_budget(
     generator = np.random.default_rng(seed)
     with mock.patch.object(feasible, "GRID", grid):
         assert all(found.fits(found.sample(generator)) for _ in range(5))
-        assert 1 - 1e-9 <= found.count() <= len(feasible_ones(found)) * (1 + 1e-9)
+        number = len(feasible_ones(found))
+        assert 1 - 1e-9 <= found.count() <= number * (1 + 1e-9)
+        if found.exact:
+            assert found.count() == pytest.approx(number)
 
 
 def test_a_finer_grid_misses_fewer() -> None:
     rows = [[0, 301, 707, 1013]] * 4
     true = len(feasible_ones(feasible_set(rows, limit=1800)))
-    counts = []
+    counts, exact = [], []
     for grid in (8, 40, 2000):
         with mock.patch.object(feasible, "GRID", grid):
-            counts.append(feasible_set(rows, limit=1800).count())
+            found = feasible_set(rows, limit=1800)
+            counts.append(found.count())
+            exact.append(found.exact)
+    assert exact == [False, False, True]
     assert counts[0] < counts[1] <= counts[2]
     assert counts[2] == pytest.approx(true)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import tyro
@@ -42,3 +43,13 @@ def run_command(
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
+
+
+def command_of(script: str, argv: Sequence[str] | None) -> list[str]:
+    """Return the command that a person types to run a script again.
+
+    Args:
+        script: the script's `__file__`.
+        argv: its arguments; those of the process by default.
+    """
+    return ["python", f"scripts/{Path(script).name}", *(sys.argv[1:] if argv is None else argv)]

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from rlquant import Budget, LayerFacts, QuantizationConfig, Score, SearchSpace
 from rlquant.space import HEADS
+from rlquant_agents.comparison import Curve, best_losses
 from rlquant_agents.result import Evaluation, pareto_front
 
 DPI = 150
@@ -27,13 +27,13 @@ QUANTITIES = {
     "latency": ("latency by table (ms)", 1e3),
 }
 """What a budget limits: quantity -> (axis label, factor to the label's unit)."""
+NARROW = 4.0
+"""Loss axes with a smaller ratio of ends than this have equally spaced numbers."""
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f3c8d", "#555555")
 """Told apart also by colour-blind readers (Okabe and Ito 2008), with two more."""
 REFERENCE_LINES = {"float": ("#333333", (0, (6, 3))), "uniform": ("#888888", (0, (1, 1.5)))}
 
 LEGEND: dict[str, Any] = {"fontsize": 8, "framealpha": 0.85, "edgecolor": "none"}
-
-Curve = npt.NDArray[np.float64]
 
 
 def pareto_figure(
@@ -178,23 +178,11 @@ def comparison_figure(
         axes.step(numbers, median, style, where="post", color=color, linewidth=1.6, label=label)
     _references(axes, references)
     _evaluations_axis(axes)
+    _show_ends(axes, curves, references)
     _loss_axis(axes)
-    _leave_out_starts(axes, curves, references)
     axes.legend(**LEGEND, loc="upper right")
     axes.set_title(title or "Best validation loss within budget")
     return figure
-
-
-def best_losses(history: Sequence[Evaluation]) -> Curve:
-    """Return the loss of the best feasible configuration after each evaluation; NaN before one."""
-    best: Evaluation | None = None
-    curve = np.full(len(history), np.nan)
-    for index, evaluation in enumerate(history):
-        if evaluation.feasible and (best is None or evaluation.value > best.value):
-            best = evaluation
-        if best is not None:
-            curve[index] = best.score.loss
-    return curve
 
 
 def png(figure: Figure) -> bytes:
@@ -221,7 +209,8 @@ def _best(history: Sequence[Evaluation]) -> Evaluation | None:
 def _references(axes: Axes, references: Mapping[str, Score]) -> None:
     for name, score in references.items():
         color, dashes = REFERENCE_LINES.get(name, ("#888888", (0, (3, 2))))
-        label = f"{name} ({score.average_bits:.2f} bits)" if name != "float" else "float network"
+        bits = "" if name == "float" else f" at {score.average_bits:.2f} bits"
+        label = f"{name}{bits}: {score.loss:.3g}"
         axes.axhline(score.loss, color=color, linestyle=dashes, linewidth=1.1, label=label)
 
 
@@ -231,10 +220,15 @@ def _loss_axis(axes: Axes) -> None:
     if axes.dataLim.y0 <= 0:
         return
     axes.set_ylabel(f"{LOSS}, log scale")
+    limits = axes.get_ylim()
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+    low, high = axes.get_ylim() if limits[0] <= 0 else limits
+    narrow = high < NARROW * low
+    axes.yaxis.set_major_locator(
+        MaxNLocator(8) if narrow else LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
+    )
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _evaluations_axis(axes: Axes) -> None:
@@ -242,15 +236,16 @@ def _evaluations_axis(axes: Axes) -> None:
     axes.set_xlabel("evaluations (distinct configurations measured)")
 
 
-def _leave_out_starts(
+def _show_ends(
     axes: Axes, curves: Mapping[str, Sequence[Curve]], references: Mapping[str, Score]
 ) -> None:
-    """Cut the first few evaluations off the loss axis: they would flatten all the rest."""
+    """Leave the first evaluations and far lines out of sight: they would flatten all the rest."""
     seen = [curve[min(len(curve) - 1, len(curve) // 20) :] for c in curves.values() for curve in c]
-    losses = np.concatenate([*seen, [s.loss for s in references.values()]])
+    near = [score.loss for name, score in references.items() if name == "float"]
+    losses = np.concatenate([*seen, near])
     losses = losses[np.isfinite(losses)]
     if len(losses) and losses.min() > 0:
-        axes.set_ylim(0.93 * losses.min(), 1.1 * losses.max())
+        axes.set_ylim(0.95 * losses.min(), 1.1 * losses.max())
 
 
 def _is_finite(evaluation: Evaluation) -> bool:

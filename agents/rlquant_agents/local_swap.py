@@ -14,14 +14,15 @@ from rlquant_agents.sensitivity import Effects, measure_effects
 from rlquant_agents.session import Session
 
 MOST_NEIGHBOURS = 4096
+SHAKES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalSwap(Searcher):
     """Improve the knapsack's solution by changes of one or two layers, best predicted first.
 
-    The first change that measures better is taken. Where none does, the best is shaken at `kick`
-    random layers and the search goes on from there.
+    The first change that measures better is taken. Where `tries` new neighbours are no better, the
+    best so far is shaken at `kick` random layers and the search goes on from there.
 
     Attributes:
         kick: layers that change at random when stuck.
@@ -31,7 +32,7 @@ class LocalSwap(Searcher):
     name: ClassVar[str] = "local-swap"
 
     kick: int = 3
-    tries: int = 60
+    tries: int = 30
 
     def explore(self, session: Session, seed: int) -> None:
         """Ask for the sensitivities, the knapsack's solution, and then for neighbours."""
@@ -41,35 +42,41 @@ class LocalSwap(Searcher):
         value = session.ask_indices(place.tolist()).value
         best, best_value = place, value
         while True:
-            moved = self._improve(session, effects, place, value)
-            if moved is not None:
-                place, value = moved
-            if value > best_value:
-                best, best_value = place, value
-            if moved is None:
+            better = self._better_neighbour(session, effects, place, value)
+            if better is None:
                 place = self._shaken(session, best, generator)
                 value = session.ask_indices(place.tolist()).value
+            else:
+                place, value = better
+            if value > best_value:
+                best, best_value = place, value
 
-    def _improve(
+    def _better_neighbour(
         self, session: Session, effects: Effects, place: Indices, value: float
     ) -> tuple[Indices, float] | None:
-        for neighbour in neighbours(session, effects, place)[: self.tries]:
-            asked = session.ask_indices(neighbour.tolist())
-            if asked.value > value:
-                return neighbour, asked.value
+        measured = 0
+        for neighbour in neighbours(session, effects, place):
+            known = session.recall(neighbour.tolist())
+            if known is None:
+                if measured == self.tries:
+                    break
+                known = session.ask_indices(neighbour.tolist())
+                measured += 1
+            if known.value > value:
+                return neighbour, known.value
         return None
 
     def _shaken(self, session: Session, best: Indices, generator: np.random.Generator) -> Indices:
-        shaken = best.copy()
+        """Return a configuration near `best`, a new one if some draws find one."""
         count = min(self.kick, len(best))
-        layers = generator.choice(len(best), size=count, replace=False)
-        shaken[layers] = generator.integers(effects_width(session), size=count)
-        return session.feasible.repair(shaken)
-
-
-def effects_width(session: Session) -> int:
-    """Return the number of options of a layer."""
-    return len(session.feasible.options)
+        for _ in range(SHAKES):
+            shaken = best.copy()
+            layers = generator.choice(len(best), size=count, replace=False)
+            shaken[layers] = generator.integers(len(session.feasible.options), size=count)
+            shaken = session.feasible.repair(shaken)
+            if session.recall(shaken.tolist()) is None:
+                return shaken
+        return session.feasible.sample(generator)
 
 
 def neighbours(session: Session, effects: Effects, place: Indices) -> list[Indices]:

@@ -64,7 +64,7 @@ class PPOSearch(Searcher):
             model.set_logger(logger)
             try:
                 self.before_learning(model, session, seed)
-                model.learn(total_timesteps=steps)
+                model.learn(total_timesteps=steps + 1)  # the session says when it is enough
             finally:
                 logger.close()
 

@@ -161,3 +161,19 @@ def widest_uniform(problem: Problem) -> QuantizationConfig | None:
         and feasible.fits([index] * len(feasible))
     ]
     return feasible.config([max(fitting)[1]] * len(feasible)) if fitting else None
+
+
+def finished_result(folder: Path, settings: Document) -> Document | None:
+    """Return the result of a run that ended in `folder` with exactly these settings, if one did.
+
+    Raises:
+        SettingsError: the folder holds another run.
+        FileFormatError: its settings or its result are damaged.
+    """
+    earlier = read_settings(folder / SETTINGS)
+    if earlier is None:
+        return None
+    require_same(settings, earlier, folder)
+    result = read_settings(folder / RESULT)
+    ended = result is not None and result.get("stopped") != "interrupted"
+    return result if ended and earlier.get("evaluations") == settings["evaluations"] else None

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import platform
-import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -101,11 +100,6 @@ def require_same(
         raise SettingsError(
             f"{folder} holds another run: {words}; give another folder as out, or the same settings"
         )
-
-
-def command_line() -> list[str]:
-    """Return the command of this process, as a person would type it again."""
-    return ["python", *sys.argv]
 
 
 def _budget(budget: Budget) -> Document:

@@ -40,10 +40,11 @@ def measure_effects(session: Session) -> Effects:
     layers, options = session.layers, session.feasible.options
     reference = reference_option(options, session)
     if len(layers) * (len(options) - 1) <= PASS_SHARE * session.evaluations:
-        rows = range(len(layers))
-        return np.array(
-            [[_one_layer(session, reference, i, o) for o in range(len(options))] for i in rows]
-        )
+        effects = np.zeros((len(layers), len(options)))
+        for layer, option in np.ndindex(effects.shape):
+            if option != reference:
+                effects[layer, option] = _one_layer(session, reference, layer, option)
+        return effects
     return _Extrapolation(session, reference).effects()
 
 
@@ -66,8 +67,8 @@ def _one_layer(session: Session, reference: int, layer: int, option: int) -> flo
     """Return the log loss with one layer at `option` over that with none."""
     base = [reference] * len(session.layers)
     changed = [*base[:layer], option, *base[layer + 1 :]]
-    base_loss = session.ask_indices(base).score.loss
-    return log_loss(session.ask_indices(changed).score.loss) - log_loss(base_loss)
+    known = session.recall(base) or session.ask_indices(base)
+    return log_loss(session.ask_indices(changed).score.loss) - log_loss(known.score.loss)
 
 
 class _Extrapolation:
@@ -78,7 +79,7 @@ class _Extrapolation:
         self.options = session.feasible.options
         self.reference = self.options[reference]
         self.index = {option: i for i, option in enumerate(self.options)}
-        widths = {o.bits for o in self.options if o.bits != self.reference.bits}
+        widths = {o.bits for o in self.options if o.method != "keep"} - {self.reference.bits}
         self.widths = sorted(
             bits for bits in widths if replace(self.reference, bits=bits) in self.index
         )

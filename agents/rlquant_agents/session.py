@@ -100,6 +100,10 @@ class Session:
         """Score several configurations, in the order given."""
         return [self.evaluate(config) for config in configs]
 
+    def recall(self, indices: Sequence[int]) -> Evaluation | None:
+        """Return what this search knows of a configuration, without asking for it."""
+        return self._known.get(self.feasible.config(indices))
+
     def ask_indices(self, indices: Sequence[int]) -> Evaluation:
         """Ask for the configuration of a vector of option indices."""
         return self.ask(self.feasible.config(indices))

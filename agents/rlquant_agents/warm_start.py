@@ -8,12 +8,15 @@ evaluation and makes its first episodes as good as random search's.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from rlquant import Problem
-from rlquant_envs.layerwise import ActionTable
-from rlquant_envs.observation import Observer
+from rlquant_envs.layerwise import Action, ActionTable
+from rlquant_envs.observation import Observation, Observer
+
+Mask = npt.NDArray[np.bool_]
 
 LEARNING_RATE = 3e-3
 BATCH = 256
@@ -37,27 +40,29 @@ def imitate_random(
     optimizer = torch.optim.Adam(model.policy.parameters(), lr=LEARNING_RATE)
     for _ in range(epochs):
         order = torch.as_tensor(generator.permutation(len(actions)))
-        for rows in order.split(BATCH):
-            _, log_probability, _ = model.policy.evaluate_actions(  # type: ignore[call-arg, operator]
+        for rows in torch.split(order, BATCH):
+            _, log_probability, _ = model.policy.evaluate_actions(  # type: ignore[call-arg]
                 observations[rows], actions[rows], action_masks=masks[rows]
             )
             optimizer.zero_grad()
-            (-log_probability.mean()).backward()
+            torch.autograd.backward(-log_probability.mean())
             optimizer.step()
 
 
 def _steps(
     problem: Problem, samples: int, generator: np.random.Generator
-) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+) -> tuple[list[Observation], list[Action], list[Mask]]:
     """Return observations, actions and flat masks along the sampled configurations."""
     feasible, observer = problem.feasible, Observer(problem)
     table = ActionTable.of(problem.space, problem.fidelity)
-    observations, actions, masks = [], [], []
+    observations: list[Observation] = []
+    actions: list[Action] = []
+    masks: list[Mask] = []
     for _ in range(samples):
         spent, last = feasible.cost.fixed, None
         for layer, option in enumerate(feasible.sample(generator)):
             observations.append(observer.observe(layer, spent, last))
-            masks.append((table.contains & feasible.allowed(layer, spent)).any(axis=1))
+            masks.append(np.any(table.contains & feasible.allowed(layer, spent), axis=1))
             last = table.action_of[option]
             actions.append(last)
             spent += int(feasible.costs[layer, option])

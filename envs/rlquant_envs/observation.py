@@ -27,7 +27,7 @@ LAYER_FEATURES: dict[str, str] = {
     "has_bias": "1 if the layer has a bias",
     "normalized": "1 if its output goes straight into a BatchNorm",
     "std": "standard deviation of the weights, as s / (s + 0.1)",
-    "peak": "standard deviation over max |w|",
+    "peak": "standard deviation over the largest absolute weight",
     "kurtosis": "3 over the kurtosis of the weights (1 for a normal distribution)",
     **{
         f"error_{bits}_bits": f"relative squared error of the weights at {bits} bits, "
@@ -41,8 +41,8 @@ LAYER_FEATURES: dict[str, str] = {
 BUDGET_FEATURES: dict[str, str] = {
     "budget": "where the limit lies between the cheapest (0) and the dearest configuration (1)",
     "budget_left": "share of the room above the cheapest configuration that is still unspent",
-    "room": "budget left over what the remaining layers could cost above their cheapest options",
-    "average_room": "budget left per remaining layer weight, relative to the whole episode's, / 2",
+    "room": "budget left over what the layers still to decide could cost above their cheapest",
+    "average_room": "budget left per weight still to decide, over the same at the start, / 2",
 }
 """Features of the budget, which change with every choice: name -> meaning."""
 
@@ -72,7 +72,9 @@ class Observer:
         self._weight_rest = np.concatenate([np.cumsum(weights[::-1])[::-1] / weights.sum(), [0.0]])
         feasible = problem.feasible
         self._room = max(1, feasible.limit - feasible.smallest)
-        self._level = _share(self._room, feasible.largest - feasible.smallest)
+        self._level = _share(
+            feasible.limit - feasible.smallest, feasible.largest - feasible.smallest
+        )
         # where each asked head's last choice goes, and how many steps its options have
         asked = [(HEADS.index(h.name), max(1, len(h.options) - 1)) for h in problem.space.heads]
         self._last_at = np.array([_LAST_AT + position for position, _ in asked])

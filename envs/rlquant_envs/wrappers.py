@@ -8,13 +8,14 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 from gymnasium.spaces import Box, Discrete
+from gymnasium.utils import RecordConstructorArgs
 
 from rlquant.errors import SettingsError
 from rlquant_envs.layerwise import Action, LayerwiseQuantization
 from rlquant_envs.observation import Observation
 
 
-class OneDecisionAtATime(gymnasium.Wrapper):
+class OneDecisionAtATime(gymnasium.Wrapper, RecordConstructorArgs):
     """Ask a layer's decisions one after the other, with exact masks: nothing is ever repaired.
 
     The action is `Discrete`: an option of the head whose turn it is. The observation has two parts
@@ -23,7 +24,8 @@ class OneDecisionAtATime(gymnasium.Wrapper):
     """
 
     def __init__(self, env: gymnasium.Env[Observation, Action]) -> None:
-        super().__init__(env)
+        RecordConstructorArgs.__init__(self)  # lets Gymnasium make the wrapped environment again
+        gymnasium.Wrapper.__init__(self, env)
         base = env.unwrapped
         if not isinstance(base, LayerwiseQuantization):
             raise SettingsError(
@@ -34,7 +36,7 @@ class OneDecisionAtATime(gymnasium.Wrapper):
         self._sizes = [len(head.options) for head in base.problem.space.heads]
         self._decided: list[int] = []
         self._observed: Observation = np.zeros(0, dtype=np.float32)
-        self.action_space = Discrete(max(self._sizes))  # type: ignore[assignment]
+        self.action_space = Discrete(max(self._sizes))
         assert base.observation_space.shape is not None
         width = base.observation_space.shape[0] + 2 * len(self._sizes)
         self.observation_space = Box(0.0, 1.0, shape=(width,), dtype=np.float32)

@@ -17,6 +17,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 from rlquant import Budget, QuantizationProblem, RlquantError, Score, SearchSpace
 from rlquant.errors import BudgetError, SettingsError, UnknownNameError
 from rlquant.score import REWARDS, WORST_REWARD
+from rlquant.space import for_layer
 from rlquant_envs import FEATURES, LayerwiseQuantization
 from small_networks import samples_of, trained
 from toy_problem import MIXED, ToyProblem
@@ -37,7 +38,7 @@ def live() -> QuantizationProblem:
         samples_of("mlp", 64, seed=1),
         samples_of("mlp", 96, seed=2),
         space=SearchSpace(bits=(2, 3, 4, 8), points=("clipped", "kmeans")),
-        budget=Budget.average_bits(8.0),
+        budget=Budget.average_bits(20.0),
         calibration_samples=32,
     )
 
@@ -50,20 +51,28 @@ def play(
     return [s[1] for s in steps], [s[4] for s in steps], [s[2] for s in steps]
 
 
+def wanted_bits(space: SearchSpace, action: list[int]) -> int:
+    """The bits that an action asks for, legal or not."""
+    asked = {head.name: head.options[i] for head, i in zip(space.heads, action, strict=True)}
+    of_method = {"keep": 32, "ternary": 2}
+    return of_method.get(asked.get("method", ""), asked["bits"])
+
+
 # --- the rules of Gymnasium and Stable-Baselines3; warnings are errors in every test
 
 
 @pytest.mark.parametrize("space", SPACES)
 def test_both_checkers_find_nothing(space: str) -> None:
-    env = LayerwiseQuantization(ToyProblem(3, 40.0, SPACES[space]))
-    check_env(env)
+    env = gymnasium.make(ID, problem=ToyProblem(3, 40.0, SPACES[space]))
+    check_env(env.unwrapped)
+    check_env_of_sb3(env.unwrapped)
     check_env_of_sb3(env)
 
 
 def test_both_checkers_find_nothing_on_a_live_network(live: QuantizationProblem) -> None:
-    made = gymnasium.make(ID, problem=live)
-    check_env(made.unwrapped)
-    check_env_of_sb3(made)
+    env = gymnasium.make(ID, problem=live)
+    check_env(env.unwrapped)
+    check_env_of_sb3(env)
 
 
 def test_made_by_name_it_passes_the_problem_on_and_not_a_copy(live: QuantizationProblem) -> None:
@@ -169,20 +178,15 @@ def test_a_repaired_action_keeps_its_bits_where_some_allowed_choice_has_them(  #
         wanted = problem.space.choice("", action)
         allowed = env.allowed_options()
         executed = env.step(np.array(action))[4]
-        choice, same = (
-            executed["choice"],
-            {o.arithmetic_bits for o in np.array(problem.feasible.options)[allowed]},
-        )
-        if wanted is None:
-            assert executed["repaired"]
-        else:
-            fits = wanted.canonical() in np.array(problem.feasible.options)[allowed].tolist()
-            assert executed["repaired"] is not fits
-            if fits:
-                assert problem.space.choice(choice.layer, action).canonical() == choice  # type: ignore[union-attr]
-            if wanted.canonical().arithmetic_bits in same:
-                assert choice.arithmetic_bits == wanted.canonical().arithmetic_bits
+        choice = executed["choice"]
         assert choice.layer == problem.layers[layer].name
+        fitting = [o for o, fits in zip(problem.feasible.options, allowed, strict=True) if fits]
+        assert executed["repaired"] is (wanted is None or wanted.canonical() not in fitting)
+        if wanted is not None and not executed["repaired"]:
+            assert choice == for_layer(wanted.canonical(), choice.layer)
+        bits = wanted_bits(problem.space, action)
+        if bits in {option.arithmetic_bits for option in fitting}:
+            assert choice.arithmetic_bits == bits
 
 
 @settings(deadline=None, max_examples=40)
@@ -260,10 +264,8 @@ def test_a_reward_of_ones_own_sees_the_score_and_the_float_score() -> None:
 
     problem = ToyProblem(2)
     rewards, infos, _ = play(LayerwiseQuantization(problem, reward=saved), [[0], [0]])
-    assert rewards == [
-        0.0,
-        0.0,
-    ][:1] + [problem.float_score.average_bits - infos[-1]["score"].average_bits]
+    saving = problem.float_score.average_bits - infos[-1]["score"].average_bits
+    assert rewards == [0.0, saving]
 
 
 @pytest.mark.parametrize("loss", [math.inf, math.nan])

@@ -19,6 +19,7 @@ from rlquant.network.calibrate import (
     calibrated_tensors,
     calibrating,
     channel_means,
+    channel_statistics,
 )
 from rlquant.network.quantize import quantize
 from rlquant.quantizers import activation_range
@@ -119,6 +120,28 @@ def test_every_batch_norm_gets_an_input_of_its_own_statistics(activation_bits: i
         variance, mean = torch.var_mean(seen[name][0], dim=(0, 2, 3), correction=0)
         assert torch.allclose(tensor_of(quantized, name, "running_mean"), mean, atol=1e-5)
         assert torch.allclose(tensor_of(quantized, name, "running_var"), variance, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(64, 3), (64, 3, 50), (64, 3, 40, 40), (2, 3, 2, 2, 2)])
+def test_channel_statistics_are_as_exact_as_their_type(
+    dtype: torch.dtype, shape: tuple[int, ...]
+) -> None:
+    inputs = (2 * torch.randn(shape, generator=torch.Generator().manual_seed(0)) + 1).to(dtype)
+    variance, mean = torch.var_mean(
+        inputs.double(), dim=[d for d in range(inputs.dim()) if d != 1], correction=0
+    )
+    for laid_out in (inputs, inputs.transpose(0, -1).contiguous().transpose(0, -1)):
+        found_mean, found_variance = channel_statistics(laid_out)
+        assert torch.allclose(found_mean.double(), mean, rtol=1e-5, atol=1e-6)
+        assert torch.allclose(found_variance.double(), variance, rtol=1e-5)
+
+
+def test_a_small_variance_beside_a_large_mean_is_found() -> None:
+    draw = torch.randn(256, 2, 20, generator=torch.Generator().manual_seed(0))
+    inputs = draw * 1e-2 + 1000
+    expected = inputs.double().var(dim=(0, 2), correction=0)
+    assert torch.allclose(channel_statistics(inputs)[1].double(), expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 5)])

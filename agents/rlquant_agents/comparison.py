@@ -1,0 +1,128 @@
+"""Finished runs of several searchers, and in words what their numbers say."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import numpy.typing as npt
+
+from rlquant import Score
+from rlquant.score import Measurement
+from rlquant_agents.result import Evaluation
+
+Curve = npt.NDArray[np.float64]
+"""The best loss so far after each evaluation; NaN before the first feasible one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished search.
+
+    Attributes:
+        searcher: its name.
+        seed: its seed.
+        score: of the best configuration, on the validation data.
+        test: of the same network on data that no search saw.
+        curve: best loss after each evaluation.
+        episodes: configurations asked for, known ones included.
+        seconds: what the search takes where no evaluation is known before.
+        stopped: why it ended.
+        notes: what it wants the reader to know.
+    """
+
+    searcher: str
+    seed: int
+    score: Score
+    test: Measurement
+    curve: Curve
+    episodes: int
+    seconds: float
+    stopped: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def evaluations(self) -> int:
+        """Evaluations used."""
+        return len(self.curve)
+
+
+Runs = Mapping[str, Sequence[Run]]
+"""The runs of each searcher, by its name."""
+
+
+def best_losses(history: Iterable[Evaluation]) -> Curve:
+    """Return the best loss after each evaluation of a search."""
+    return _best((e.feasible, e.score.loss, e.value) for e in history)
+
+
+def read_best_losses(table: Path) -> Curve:
+    """Return the best loss after each evaluation out of an `evaluations.csv`."""
+    with open(table, newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    return _best((r["feasible"] == "True", float(r["loss"]), float(r["value"])) for r in rows)
+
+
+def _best(asked: Iterable[tuple[bool, float, float]]) -> Curve:
+    best_value, best_loss = -math.inf, math.nan
+    curve = []
+    for feasible, loss, value in asked:
+        if feasible and value > best_value:
+            best_value, best_loss = value, loss
+        curve.append(best_loss)
+    return np.array(curve)
+
+
+def mean_loss(runs: Sequence[Run]) -> float:
+    """Return the mean over runs of the best validation loss."""
+    return fmean(run.score.loss for run in runs)
+
+
+def ranked(runs: Runs) -> list[str]:
+    """Return the searchers, the lowest mean loss first."""
+    return sorted(runs, key=lambda name: mean_loss(runs[name]))
+
+
+def loss_at(curve: Curve, evaluations: int) -> float:
+    """Return the best loss after `evaluations`; the last one where the run ended before."""
+    return float(curve[min(evaluations, len(curve)) - 1])
+
+
+def verdict(runs: Runs, agent: str = "masked-ppo", floor: str = "random") -> str:
+    """Say in words which searchers are below random search, and whom the agent beats.
+
+    Args:
+        runs: all runs under one budget.
+        agent: the searcher that is compared with each other one.
+        floor: the baseline that every search should beat.
+    """
+    sentences = []
+    if floor in runs:
+        level = mean_loss(runs[floor])
+        others = [name for name in ranked(runs) if name != floor]
+        below = [name for name in others if mean_loss(runs[name]) < level]
+        rest = [name for name in others if name not in below]
+        sentences.append(f"Mean best loss of {floor}: {level:.4f}.")
+        sentences.append(f"Below it: {_list(below)}. Not below it: {_list(rest)}.")
+    if agent in runs:
+        own = mean_loss(runs[agent])
+        rivals = [name for name in ranked(runs) if name != agent]
+        beaten = [name for name in rivals if own < mean_loss(runs[name])]
+        ahead = [name for name in rivals if name not in beaten]
+        sentences.append(f"{agent} (mean {own:.4f}) beats {_margins(beaten, runs, own)}.")
+        sentences.append(f"It does not beat {_margins(ahead, runs, own)}.")
+    return " ".join(sentences)
+
+
+def _margins(names: Sequence[str], runs: Runs, own: float) -> str:
+    """List names with how far the agent's mean loss lies from theirs."""
+    return _list([f"{n} ({100 * (own / mean_loss(runs[n]) - 1):+.1f} %)" for n in names])
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(names) if names else "none"

@@ -1,0 +1,131 @@
+"""An agent survives the disk; what is damaged or foreign is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rlquant.errors import FileFormatError, StorageError
+from rlquant.space import SearchSpace
+from rlquant_agents.agent_training import train_agent
+from rlquant_agents.ppo import MaskedPPO
+from rlquant_agents.saved_agent import (
+    AGENT_FILE,
+    POLICY_FILE,
+    AgentRecord,
+    from_agent,
+    read_record,
+    save_agent,
+)
+from rlquant_agents.session import Session
+from toy_problem import ToyProblem
+
+SMALL = MaskedPPO(environments=2, episodes=4, epochs=1, hidden=16, warm_samples=0)
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("agent")
+    train_agent(
+        {"toy": ToyProblem()}, [ToyProblem().budget], folder=folder, episodes=8, settings=SMALL
+    )
+    return folder
+
+
+def test_a_search_starts_with_the_agents_greedy_answer(agent: Path) -> None:
+    first = from_agent(agent).search(ToyProblem(), 5, seed=0)
+    second = from_agent(agent).search(ToyProblem(), 5, seed=1)
+    assert first.history[0].config == second.history[0].config
+    assert first.history[0].feasible
+
+
+def test_the_folder_holds_no_pickle(agent: Path) -> None:
+    names = {p.name for p in agent.iterdir() if not p.name.startswith("events")}
+    assert names == {"agent.json", "policy.safetensors", "optimizer.safetensors"}
+
+
+def test_weights_and_moments_come_back(agent: Path) -> None:
+    searcher = from_agent(agent)
+    environments = searcher.make_environments(Session(ToyProblem(), 5))
+    model = searcher.make_model(environments, 4, seed=3)
+    other = searcher.make_model(environments, 4, seed=4)
+    for a, b in zip(model.policy.parameters(), other.policy.parameters(), strict=True):
+        assert torch.equal(a, b)
+        assert torch.equal(
+            model.policy.optimizer.state[a]["exp_avg"], other.policy.optimizer.state[b]["exp_avg"]
+        )
+
+
+def test_an_agent_for_other_decisions_is_refused(agent: Path) -> None:
+    other = ToyProblem(space=SearchSpace(bits=(2, 3, 4, 6)))
+    with pytest.raises(FileFormatError, match="the agent decides"):
+        from_agent(agent).search(other, 5, seed=0)
+
+
+def _copy(agent: Path, target: Path) -> Path:
+    for path in agent.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    return target
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 99}, "version 99"),
+        ({"features": ["position"]}, "other observation features"),
+        ({"surprise": 1}, "damaged or no agent"),
+    ],
+)
+def test_a_foreign_record_is_refused(
+    agent: Path, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    folder = _copy(agent, tmp_path)
+    record = json.loads((folder / AGENT_FILE).read_text())
+    (folder / AGENT_FILE).write_text(json.dumps({**record, **change}))
+    with pytest.raises(FileFormatError, match=message):
+        read_record(folder)
+
+
+def test_no_agent_and_no_json_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="holds no agent"):
+        from_agent(tmp_path)
+    (tmp_path / AGENT_FILE).write_text("{")
+    with pytest.raises(FileFormatError, match="damaged"):
+        from_agent(tmp_path)
+
+
+def test_damaged_weights_are_refused(agent: Path, tmp_path: Path) -> None:
+    folder = _copy(agent, tmp_path)
+    weights = (folder / POLICY_FILE).read_bytes()
+    (folder / POLICY_FILE).write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(FileFormatError, match="weights cannot be used"):
+        from_agent(folder).search(ToyProblem(), 5, seed=0)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    environments = SMALL.make_environments(Session(ToyProblem(), 5))
+    model = SMALL.make_model(environments, 4, seed=0)
+    record = AgentRecord.of(ToyProblem().space, 16, 0, [])
+    with pytest.raises(StorageError, match="cannot be written"):
+        save_agent(model, record, blocked / "agent")
+
+
+def test_training_twice_gives_the_same_agent(tmp_path: Path) -> None:
+    weights = []
+    for name in ("one", "two"):
+        train_agent(
+            {"toy": ToyProblem()},
+            [ToyProblem().budget],
+            folder=tmp_path / name,
+            episodes=8,
+            settings=SMALL,
+        )
+        weights.append((tmp_path / name / POLICY_FILE).read_bytes())
+    assert weights[0] == weights[1]
+    assert np.random.get_state()[0] == "MT19937"

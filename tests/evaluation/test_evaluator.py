@@ -1,0 +1,270 @@
+"""The evaluator: what it measures is what `build` returns, whatever came before."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from rlquant.choices import FLOAT_BITS, LayerChoice, QuantizationConfig
+from rlquant.data import Samples
+from rlquant.errors import DataError
+from rlquant.evaluation.evaluator import Evaluator
+from rlquant.evaluation.weight_bank import WeightBank
+from rlquant.layers import LayerFacts, find_layers
+from rlquant.network.quantize import quantize_weight
+from rlquant.score import Classification, Measurement
+from rlquant.space import for_layer
+from small_networks import CLASSES, FEATURES, NETWORKS, Mlp, fresh, samples, samples_of, trained
+
+SEED = 7
+CHOICES = (
+    LayerChoice("", 1),
+    LayerChoice("", 2),
+    LayerChoice("", 2, method="ternary"),
+    LayerChoice("", 3, points="clipped"),
+    LayerChoice("", 3, "stochastic"),
+    LayerChoice("", 4, "stochastic", points="uniform"),
+    LayerChoice("", 4, points="fixed_point"),
+    LayerChoice("", 3, points="quantile"),
+    LayerChoice("", 2, "stochastic", points="kmeans"),
+    LayerChoice("", FLOAT_BITS, method="keep"),
+)
+
+
+def with_activation_bits(choice: LayerChoice, bits: int | None) -> LayerChoice:
+    return LayerChoice(
+        choice.layer, choice.bits, choice.rounding, choice.method, choice.points, bits
+    )
+
+
+def evaluator_of(network: nn.Module, name: str, *, seed: int = SEED) -> Evaluator:
+    """Make an evaluator whose last validation batch is shorter than the others."""
+    calibration, validation = (samples_of(name, count, seed=count) for count in (40, 50))
+    return Evaluator(
+        network,
+        find_layers(network, calibration[0]),
+        Samples((calibration[0],), calibration[1]),
+        Samples((validation[0],), validation[1]),
+        Classification(),
+        bucket_size="channel",
+        seed=seed,
+        batch_size=16,
+    )
+
+
+@cache
+def shared_evaluator(name: str) -> Evaluator:
+    return evaluator_of(trained(name), name)
+
+
+@st.composite
+def canonical_configs(draw: st.DrawFn, layers: tuple[LayerFacts, ...]) -> QuantizationConfig:
+    chosen = []
+    for facts in layers:
+        choice = for_layer(draw(st.sampled_from(CHOICES)), facts.name)
+        bits = draw(st.sampled_from((None, None, 2, 6)))
+        if facts.kind != "embedding" and choice.method != "keep":
+            choice = with_activation_bits(choice, bits)
+        chosen.append(choice.canonical())
+    return QuantizationConfig(tuple(chosen))
+
+
+def uniform(evaluator: Evaluator, choice: LayerChoice) -> QuantizationConfig:
+    return QuantizationConfig(tuple(for_layer(choice, f.name) for f in evaluator.layers))
+
+
+def measured_by_hand(evaluator: Evaluator, network: nn.Module) -> Measurement:
+    """Run the validation batches through a network, as a user would."""
+    loss, correct, count = 0.0, 0, 0
+    with torch.no_grad():
+        for batch in evaluator.batches:
+            outputs = network(*batch.inputs)
+            loss += float(nn.functional.cross_entropy(outputs, batch.targets, reduction="sum"))
+            correct += int((outputs.argmax(dim=1) == batch.targets).sum())
+            count += len(batch)
+    return Measurement(loss / count, correct / count, count)
+
+
+# --- the same numbers
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@settings(max_examples=12, deadline=None)
+@given(data=st.data())
+def test_what_is_measured_is_what_is_built(name: str, data: st.DataObject) -> None:
+    evaluator = shared_evaluator(name)
+    config = data.draw(canonical_configs(evaluator.layers))
+    measured = evaluator.measure(config)
+    by_hand = measured_by_hand(evaluator, evaluator.build(config))
+    if math.isfinite(by_hand.loss):
+        assert measured == by_hand
+    else:
+        assert measured.loss == math.inf
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_a_measurement_does_not_depend_on_what_came_before(name: str, data: st.DataObject) -> None:
+    evaluator = shared_evaluator(name)
+    configs = canonical_configs(evaluator.layers)
+    chosen = data.draw(st.lists(configs, min_size=2, max_size=4, unique=True))
+    forward = [evaluator.measure(config) for config in chosen]
+    backward = [evaluator.measure(config) for config in reversed(chosen)]
+    assert forward == backward[::-1]
+    assert evaluator_of(evaluator.network, name).measure(chosen[-1]) == forward[-1]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_float_network_is_measured_as_it_is(name: str) -> None:
+    evaluator = shared_evaluator(name)
+    assert evaluator.measure_float() == measured_by_hand(evaluator, evaluator.network)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_sixteen_bits_are_nearly_float(name: str) -> None:
+    evaluator = shared_evaluator(name)
+    measured = evaluator.measure(uniform(evaluator, LayerChoice("", 16)))
+    kept = evaluator.measure(uniform(evaluator, LayerChoice("", FLOAT_BITS, method="keep")))
+    assert measured.loss == pytest.approx(kept.loss, abs=1e-3)
+    assert measured.samples == 50
+
+
+def test_the_network_is_left_as_it_is() -> None:
+    network = trained("conv")
+    state = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    evaluator = evaluator_of(network, "conv")
+    evaluator.measure(uniform(evaluator, LayerChoice("", 2, activation_bits=4)))
+    evaluator.build(uniform(evaluator, LayerChoice("", 2, activation_bits=4)))
+    assert all(torch.equal(state[key], tensor) for key, tensor in network.state_dict().items())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in network.modules())
+
+
+def test_random_draws_follow_the_seed() -> None:
+    network = trained("mlp")
+    stochastic = LayerChoice("", 2, "stochastic")
+    first, same, other = (evaluator_of(network, "mlp", seed=seed) for seed in (0, 0, 1))
+    config = uniform(first, stochastic)
+    assert first.measure(config) == same.measure(config)
+    assert first.measure(config) != other.measure(config)
+
+
+# --- trouble
+
+
+class Ratio(nn.Module):
+    """Positive weights whose sum divides: with one symmetric bit, -1 or 0, nothing is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Linear(FEATURES, 4, bias=False)
+        self.inner.weight.data.abs_().add_(0.1)
+        self.outer = nn.Linear(4, CLASSES)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden = self.inner(inputs.abs() + 1)
+        output: Tensor = self.outer(hidden / hidden.sum(dim=1, keepdim=True))
+        return output
+
+
+def test_a_network_broken_by_quantization_has_an_infinite_loss() -> None:
+    evaluator = evaluator_of(fresh(Ratio).eval(), "mlp")
+    broken = uniform(evaluator, LayerChoice("", 1))
+    fine = uniform(evaluator, LayerChoice("", 8))
+    before = evaluator.measure(fine)
+    measured = evaluator.measure(broken)
+    assert measured.loss == math.inf
+    assert 0 <= measured.accuracy <= 1
+    assert torch.isnan(evaluator.build(broken)(*evaluator.batches[0].inputs)).any()
+    assert evaluator.measure(fine) == before  # the NaN in its biases is gone
+    assert math.isfinite(before.loss)
+
+
+def test_an_interrupted_measurement_leaves_nothing_behind() -> None:
+    class Failing(Classification):
+        """Judges some batches and is then interrupted."""
+
+        left = 3
+
+        def __call__(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+            Failing.left -= 1
+            if Failing.left == 0:
+                raise KeyboardInterrupt
+            return Classification.__call__(self, outputs, targets)
+
+    evaluator = evaluator_of(trained("conv"), "conv")
+    config = uniform(evaluator, LayerChoice("", 3))
+    before = evaluator.measure(config)
+    evaluator.objective = Failing()
+    with pytest.raises(KeyboardInterrupt):
+        evaluator.measure(uniform(evaluator, LayerChoice("", 2, activation_bits=2)))
+    evaluator.objective = Classification()
+    assert evaluator.measure(config) == before
+
+
+def test_outputs_and_targets_must_belong_together() -> None:
+    evaluator = evaluator_of(nn.Linear(FEATURES, CLASSES - 1).eval(), "mlp")
+    with pytest.raises(DataError, match="labels reach from 0 to 2, the network has 2 outputs"):
+        evaluator.measure_float()
+
+
+# --- the weight bank
+
+
+def bank_of(network: nn.Module, *, max_bytes: int = 2**20) -> WeightBank:
+    layers = find_layers(network, samples(4)[0])
+    weights = {}
+    for facts in layers:
+        weight = network.get_submodule(facts.name).weight
+        assert isinstance(weight, Tensor)
+        weights[facts.name] = weight.detach()
+    return WeightBank(weights, layers, "channel", SEED, max_bytes)
+
+
+def test_a_weight_is_quantized_once() -> None:
+    network = fresh(Mlp)
+    bank = bank_of(network)
+    choice = LayerChoice("first", 3, "stochastic")
+    values = bank.values(choice)
+    assert bank.values(choice) is values
+    expected = quantize_weight(network.first.weight.detach(), choice, seed=SEED)
+    assert torch.equal(values, expected.dequantize())
+    assert torch.equal(bank.tensor(choice).dequantize(), values)
+
+
+def test_a_kept_weight_is_the_original() -> None:
+    network = fresh(Mlp)
+    kept = LayerChoice("first", FLOAT_BITS, method="keep")
+    assert bank_of(network).values(kept).data_ptr() == network.first.weight.data_ptr()
+
+
+def test_weights_keep_their_type_and_layout() -> None:
+    network = nn.Conv2d(3, 4, 3).double().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    facts = find_layers(network, torch.zeros(1, 3, 5, 5, dtype=torch.float64))
+    weight = network.weight.detach()
+    values = WeightBank({"": weight}, facts, "channel", SEED).values(LayerChoice("", 3))
+    assert (values.dtype, values.stride()) == (weight.dtype, weight.stride())
+
+
+def test_the_least_recently_used_weights_go_first() -> None:
+    bank = bank_of(fresh(Mlp), max_bytes=2 * 8 * 8 * 4)  # two of the second layer's weights
+    two, three, four = (LayerChoice("second", bits) for bits in (2, 3, 4))
+    first, second = bank.values(two), bank.values(three)
+    assert bank.values(two) is first  # used again
+    bank.values(four)
+    assert bank.values(two) is first
+    again = bank.values(three)
+    assert again is not second
+    assert torch.equal(again, second)
+
+
+def test_a_weight_larger_than_the_bank_is_kept_while_it_is_the_last() -> None:
+    bank = bank_of(fresh(Mlp), max_bytes=1)
+    choice = LayerChoice("second", 3)
+    assert bank.values(choice) is bank.values(choice)

@@ -1,0 +1,38 @@
+"""The real script, tiny: train, go on, and search with the agent."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+import train_agent
+
+
+def _run(tmp_path: Path, *more: str) -> int:
+    arguments = ["--tasks", "digits/mlp", "--budgets", "2.6", "4.0", "--episodes", "32"]
+    arguments += ["--out", str(tmp_path / "agent"), "--store", str(tmp_path / "store.sqlite")]
+    return train_agent.main([*arguments, *more])
+
+
+def test_it_trains_answers_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run(tmp_path) == 0
+    answers = json.loads((tmp_path / "agent" / "answers.json").read_text())
+    assert [a["budget"] for a in answers] == ["average bits 2.6", "average bits 4"]
+    assert answers[0]["score"]["average_bits"] <= 2.6
+    episodes = json.loads((tmp_path / "agent" / "agent.json").read_text())["episodes"]
+    assert episodes >= 32
+    assert _run(tmp_path) == 0
+    assert json.loads((tmp_path / "agent" / "agent.json").read_text())["episodes"] == episodes
+    assert "Greedy answers" in capsys.readouterr().out
+
+
+def test_a_wrong_task_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train_agent.main(["--tasks", "digits/mpl", "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "digits/mlp" in error
