@@ -127,7 +127,7 @@ def for_layer(choice: LayerChoice, layer: str) -> LayerChoice:
 
 
 def _legal(layer: str, fields: dict[str, Any]) -> LayerChoice | None:
-    if fields["method"] == "ternary":  # its bits and points are not used, so they cannot be wrong
+    if fields["method"] in ("ternary", "keep"):  # their points are not used, so cannot be wrong
         fields = {**fields, "points": "symmetric"}
     try:
         return LayerChoice(layer, **fields)

@@ -52,7 +52,7 @@ class BenchmarkSettings:
         threads: numbers of torch threads to measure with.
         environment_task: task of the environment benchmark.
         episodes: known configurations that the environment plays through in each of nine rounds.
-        search_arguments: arguments for scripts/search.py, given as one word.
+        search_arguments: arguments for scripts/search.py, as in --search-arguments="--seed 1".
         json: file for the figures, where wanted.
     """
 

@@ -36,7 +36,7 @@ class AgentSettings:
         learning_rate: of the agent's optimizer.
         entropy: weight of the entropy bonus.
         device: where networks are evaluated, e.g. cpu or cuda.
-        threads: threads of torch; by default torch decides.
+        threads: threads of torch; for networks as small as these one is fastest.
         progress: show a progress bar.
     """
 
@@ -51,7 +51,7 @@ class AgentSettings:
     learning_rate: float = MaskedPPO.learning_rate
     entropy: float = MaskedPPO.entropy
     device: str = "cpu"
-    threads: int | None = None
+    threads: int = 1
     progress: bool = True
 
     def of_task(self, name: str) -> TaskSettings:

@@ -71,6 +71,11 @@ class ActionTable:
             contains[starts[:-1] + space.actions[number], option[number]] = True
         return cls(weights, option, legal, contains, space.actions[first])
 
+    def mask(self, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return the flat mask, head after head, for what options are allowed."""
+        mask: npt.NDArray[np.bool_] = np.any(self.contains & allowed, axis=1)
+        return mask
+
 
 def _nearest_legal(
     space: SearchSpace, widths: npt.NDArray[np.int64], legal: npt.NDArray[np.bool_], number: int
@@ -204,8 +209,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         An option is allowed if some legal choice that contains it fits the budget together with
         the cheapest choices for all layers that follow.
         """
-        mask: npt.NDArray[np.bool_] = (self._table.contains & self.allowed_options()).any(axis=1)
-        return mask
+        return self._table.mask(self.allowed_options())
 
     def allowed_options(self) -> npt.NDArray[np.bool_]:
         """Return which canonical options of the space fit at the layer to decide."""

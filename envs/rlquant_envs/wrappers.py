@@ -63,7 +63,7 @@ class OneDecisionAtATime(gymnasium.Wrapper, RecordConstructorArgs):
             return self._extended(), 0.0, False, False, {"repaired": repaired}
         decided, self._decided = np.array(self._decided), []
         self._observed, reward, terminated, truncated, info = self.env.step(decided)
-        info["repaired"] = repaired
+        info["repaired"] |= repaired
         return self._extended(), float(reward), terminated, truncated, info
 
     def action_masks(self) -> npt.NDArray[np.bool_]:

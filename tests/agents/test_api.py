@@ -218,7 +218,5 @@ def test_measure_is_the_mean_over_all_samples() -> None:
     with torch.inference_mode():
         outputs = network(inputs)
     assert measured.loss == pytest.approx(float(functional.cross_entropy(outputs, targets)))
-    assert measured.accuracy == pytest.approx(
-        float((outputs.argmax(1) == targets).double().mean())
-    )
+    assert measured.accuracy == pytest.approx(float((outputs.argmax(1) == targets).double().mean()))
     assert measured.samples == 96

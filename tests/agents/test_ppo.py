@@ -43,12 +43,6 @@ def test_it_learns(name: str) -> None:
     assert learnt > chance + 0.5 * (optimum - chance)
 
 
-@pytest.mark.parametrize("name", ["masked-ppo", "ppo"])
-def test_the_best_of_what_it_tries_beats_random(name: str) -> None:
-    best = {n: max(e.value for e in searched(n).history if e.feasible) for n in (name, "random")}
-    assert best[name] > best["random"]
-
-
 def test_masks_keep_a_single_decision_from_ever_being_repaired(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -63,7 +57,7 @@ def test_masks_keep_a_single_decision_from_ever_being_repaired(
     monkeypatch.setattr(LayerwiseQuantization, "step", spying)
     for name, expected in (("masked-ppo", False), ("ppo", True)):
         repaired.clear()
-        make_searcher(name).search(ToyProblem(4, 3.0, SPACE), 30, seed=0)
+        make_searcher(name).search(ToyProblem(6, 3.5, SPACE), 20, seed=0)
         assert any(repaired) is expected
 
 

@@ -50,7 +50,7 @@ FORBIDDEN = {"tasks": SEARCH_ROOMS | {"export"}}
 
 AGENTS = "agents/rlquant_agents"
 PPO_FILES = tuple(
-    f"{AGENTS}/{name}" for name in ("*ppo*.py", "callbacks.py", "*policy*.py", "*agent*.py")
+    f"{AGENTS}/{name}" for name in ("*ppo*.py", "callbacks.py", "*policy*.py", "*agent*.py", "imitation.py")
 )
 OPTUNA_FILES = tuple(f"{AGENTS}/{name}" for name in ("optuna*.py", "tpe.py", "nsga2.py"))
 

@@ -1,0 +1,56 @@
+"""scripts/benchmark.py, the real one, tiny: its figures have the right shape, not a size."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+import benchmark
+
+
+def test_it_measures_shows_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "out" / "speed.json"
+    arguments = ["--task", "digits/mlp", "--configs", "4", "--threads", "1"]
+    arguments += ["--environment-task", "digits/mlp", "--episodes", "3", "--json", str(target)]
+    arguments += ["--search-arguments=--task digits/mlp --evaluations 2 --searcher random"]
+    assert benchmark.main(arguments) == 0
+    assert "environment steps" in capsys.readouterr().out
+    document = json.loads(target.read_text())
+    assert document["machine"]["torch"] == torch.__version__
+    names = [figure["name"] for figure in document["figures"]]
+    assert names[0] == "evaluation of digits/mlp, 1 thread"
+    assert names[1] == "environment steps, digits/mlp, known scores"
+    assert names[2].startswith("scripts/search.py --task digits/mlp")
+    assert all(figure["value"] > 0 for figure in document["figures"])
+
+
+def test_a_target_is_met_from_the_right_side() -> None:
+    assert benchmark.Figure("ratio", 1.05, "x", 1.1).met
+    assert not benchmark.Figure("ratio", 1.15, "x", 1.1).met
+    assert benchmark.Figure("steps", 5000, "1/s", 4000, at_least=True).met
+    assert not benchmark.Figure("steps", 3000, "1/s", 4000, at_least=True).met
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--run", "evaluations"], "known benchmarks are evaluation, environment, search"),
+        (["--configs", "0"], "at least 1"),
+        (["--threads"], "at least 1"),
+        (["--run", "evaluation", "--task", "digits/mpl"], "did you mean 'digits/mlp'"),
+        (["--run", "search", "--search-arguments=--task digits/mpl"], "ended with 2"),
+    ],
+)
+def test_wrong_input_is_one_clear_line(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert benchmark.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert words in error

@@ -1,0 +1,230 @@
+"""scripts/search.py, the real one: tiny runs, bad input, kill -9 and Ctrl-C."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import rlquant
+from rlquant import EvaluationStore, QuantizationConfig
+from rlquant_agents import measure
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
+
+import search
+
+SCRIPT = search.__file__
+
+# The script as a process that writes down every configuration it really measures. Ctrl-C is set
+# because a process that was started in the background ignores it.
+WATCHED = """
+import runpy, signal, sys
+from rlquant.evaluation.evaluator import Evaluator
+
+log, script, *arguments = sys.argv[1:]
+measure = Evaluator.measure
+
+def watched(self, config):
+    with open(log, "a") as stream:
+        stream.write(config.key + "\\n")
+    return measure(self, config)
+
+Evaluator.measure = watched
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = [script, *arguments]
+runpy.run_path(script, run_name="__main__")
+"""
+
+
+def tiny(out: Path, *more: str) -> list[str]:
+    plain = ["--task", "digits/mlp", "--evaluations", "6", "--no-progress", "--out", str(out)]
+    return [*plain, *more]
+
+
+def keys_of(out: Path) -> list[str]:
+    with open(out / "evaluations.csv", newline="", encoding="utf-8") as stream:
+        return [row["key"] for row in csv.DictReader(stream)]
+
+
+# --- a run
+
+
+def test_it_writes_a_network_within_the_budget_and_shows_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert search.main(tiny(out, "--searcher", "random", "--baselines", "uniform", "random")) == 0
+    shown = capsys.readouterr().out
+    for words in ("smallest reachable", "float", "uniform", "random", "tensorboard --logdir"):
+        assert words.replace("tensorboard", "tensorboard.main") in shown
+    rows = json.loads((out / "summary.json").read_text())
+    assert [row["name"] for row in rows] == ["float", "uniform", "random"]
+    assert rows[-1]["score"]["average_bits"] <= 3.0
+    task = rlquant.tasks.load("digits/mlp")
+    network = rlquant.load(out / "model.rlq", task.network)
+    assert measure(network, task.test).accuracy == rows[-1]["test_accuracy"]
+    assert measure(network, task.validation).accuracy == rows[-1]["score"]["accuracy"]
+    assert (out / "model.rlq").stat().st_size == rows[-1]["score"]["size_bytes"]
+    assert (out / "comparison.png").stat().st_size > 10_000
+    assert (out / "baselines" / "uniform" / "result.json").exists()
+    command = json.loads((out / "settings.json").read_text())["command"]
+    assert command[:4] == ["python", "scripts/search.py", "--task", "digits/mlp"]
+
+
+def test_the_main_job_runs_with_all_of_its_baselines(tmp_path: Path) -> None:
+    assert search.main(tiny(tmp_path / "run", "--budget", "2500", "--quantity", "size_bytes")) == 0
+    rows = json.loads((tmp_path / "run" / "summary.json").read_text())
+    names = [row["name"] for row in rows]
+    assert names == ["float", "uniform", "random", "tpe", "knapsack", "masked-ppo"]
+    assert all(row["score"]["size_bytes"] <= 2500 for row in rows[1:])
+
+
+def test_names_and_places_have_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = ["--task", "digits/mlp", "--evaluations", "2", "--no-progress", "--baselines"]
+    assert search.main([*arguments, "--searcher", "random"]) == 0
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {
+        "digits-mlp-random-3.0-seed0",
+        "evaluations.sqlite",
+    }
+
+
+def test_searches_beside_each_other_share_what_was_computed(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert search.main(tiny(tmp_path / name, "--searcher", "random", "--baselines")) == 0
+    computed = [
+        json.loads((tmp_path / name / "result.json").read_text())["computed"] for name in "ab"
+    ]
+    assert computed == [6, 0]
+
+
+# --- bad input
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--task", "digits/mpl"], "did you mean 'digits/mlp'"),
+        (["--searcher", "knapsak"], "did you mean 'knapsack'"),
+        (["--baselines", "randm"], "did you mean 'random'"),
+        (["--reward", "los"], "did you mean 'loss'"),
+        (["--budget", "0.5"], "smallest reachable"),
+        (["--budget", "-1"], "positive number"),
+        (["--evaluations", "0"], "at least 1"),
+        (["--bits", "2", "2"], "names an option twice"),
+        (["--keep", "clasifier"], "clasifier"),
+        (["--quantity", "latency"], "--latency-table"),
+        (["--calibration-samples", "5000"], "5000"),
+        (["--agent", "nowhere"], "nowhere"),
+    ],
+)
+def test_wrong_input_is_one_clear_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert search.main(tiny(tmp_path / "run", *arguments)) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert words in error
+
+
+def test_the_folder_of_another_search_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert search.main(tiny(out, "--searcher", "random", "--baselines")) == 0
+    before = (out / "evaluations.csv").read_bytes()
+    assert search.main(tiny(out, "--searcher", "random", "--budget", "4.0", "--baselines")) == 2
+    error = capsys.readouterr().err
+    assert "budget.limit was 3.0 and is 4.0 now" in error
+    assert (out / "evaluations.csv").read_bytes() == before
+
+
+# --- kill -9 and Ctrl-C, with real processes
+
+
+def wait_for(store: Path, evaluations: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the store holds so many evaluations."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the search ended before it could be stopped"
+        if store.exists() and EvaluationStore(store).count() >= evaluations:
+            return
+        time.sleep(0.02)
+    raise AssertionError("the search did not get anywhere")
+
+
+def process_arguments(out: Path, *more: str) -> list[str]:
+    plain = ["--task", "digits/resnet8", "--no-progress", "--out", str(out)]
+    return [*plain, "--baselines", "--searcher", *more]
+
+
+def start(log: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", WATCHED, str(log), SCRIPT, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def test_killed_in_the_middle_it_goes_on_and_computes_nothing_again(tmp_path: Path) -> None:
+    out, store = tmp_path / "killed" / "run", tmp_path / "killed" / "evaluations.sqlite"
+    logs = [tmp_path / "first.log", tmp_path / "second.log"]
+    arguments = process_arguments(out, "masked-ppo", "--evaluations", "40")
+
+    process = start(logs[0], arguments)
+    with process:
+        wait_for(store, 12, process)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    recorded = recorded_keys(store)
+    assert 12 <= len(recorded) < 40
+    left = QuantizationConfig.from_json((out / "config.json").read_text())
+    assert left.key in recorded
+
+    process = start(logs[1], arguments)
+    assert process.communicate()[1] == b""
+    assert process.returncode == 0
+    measured_again = set(logs[1].read_text().split())
+    assert measured_again & recorded == set()
+    assert measured_again | recorded == recorded_keys(store)
+    assert len(set(keys_of(out))) == len(keys_of(out)) == 40
+
+    whole = tmp_path / "whole" / "run"
+    assert search.main(process_arguments(whole, "masked-ppo", "--evaluations", "40")) == 0
+    assert keys_of(out) == keys_of(whole)
+    for name in ("config.json", "score.json", "model.rlq"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+def recorded_keys(store: Path) -> set[str]:
+    connection = sqlite3.connect(store)
+    try:
+        return {key for (key,) in connection.execute("SELECT config_key FROM evaluations")}
+    finally:
+        connection.close()
+
+
+def test_ctrl_c_keeps_the_best_and_writes_every_file(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    arguments = process_arguments(out, "random", "--evaluations", "5000")
+    process = start(tmp_path / "log", arguments)
+    with process:
+        wait_for(tmp_path / "evaluations.sqlite", 10, process)
+        process.send_signal(signal.SIGINT)
+        error = process.communicate()[1]
+    assert process.returncode == 130, error
+    assert b"Traceback" not in error
+    result = json.loads((out / "result.json").read_text())
+    assert result["stopped"] == "interrupted"
+    assert 10 <= result["evaluations"] < 5000
+    assert result["score"]["average_bits"] <= 3.0
+    for name in ("pareto.png", "layers.png", "search.png", "config.json", "score.json"):
+        assert (out / name).stat().st_size > 0
+    assert (out / "model.rlq").stat().st_size == result["score"]["size_bytes"]
+    assert json.loads((out / "summary.json").read_text())[-1]["name"] == "random"
