@@ -33,6 +33,11 @@ class Callbacks(Callback):
         for callback in self._callbacks:
             callback.on_end(session, result)
 
+    def close(self) -> None:
+        """Pass on."""
+        for callback in self._callbacks:
+            callback.close()
+
 
 class ProgressBar(Callback):
     """A bar on standard error with the best so far, evaluations a second and time left."""
@@ -58,9 +63,10 @@ class ProgressBar(Callback):
             )
         self._bar.update(1)
 
-    def on_end(self, session: Session, result: SearchResult) -> None:
+    def close(self) -> None:
         """Close the bar."""
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
 
 class TensorBoardLog(Callback):
@@ -93,6 +99,7 @@ class TensorBoardLog(Callback):
         for tag, value in scalars.items():
             self._writer.add_scalar(tag, value, evaluation.number)
 
-    def on_end(self, session: Session, result: SearchResult) -> None:
+    def close(self) -> None:
         """Close the event file."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()

@@ -38,20 +38,32 @@ class Searcher(ABC):
             callback: told of the start, each new evaluation, and the end.
         """
         session = Session(problem, evaluations, callback, self.reward)
-        if callback is not None:
-            callback.on_start(session)
+        watcher = callback or Callback()
+        try:
+            watcher.on_start(session)
+            stopped = self._explore_to_the_end(session, seed)
+            result = self._result(session, seed, stopped)
+            watcher.on_end(session, result)
+        finally:
+            watcher.close()
+        return result
+
+    def _explore_to_the_end(self, session: Session, seed: int) -> str:
+        """Explore and return why it ended."""
         try:
             self.explore(session, seed)
-            stopped = "finished"
         except SearchEnded as end:
-            stopped = end.reason
+            return end.reason
         except KeyboardInterrupt:
-            stopped = "interrupted"
+            return "interrupted"
+        return "finished"
+
+    def _result(self, session: Session, seed: int, stopped: str) -> SearchResult:
         best = session.best or session.ask_cheapest()
-        result = SearchResult(
+        return SearchResult(
             best=best.config,
             score=best.score,
-            pareto=pareto_front(session.history, problem.budget.quantity),
+            pareto=pareto_front(session.history, session.budget.quantity),
             history=tuple(session.history),
             stopped=stopped,
             episodes=session.episodes,
@@ -59,9 +71,6 @@ class Searcher(ABC):
             seed=seed,
             notes=tuple(session.notes),
         )
-        if callback is not None:
-            callback.on_end(session, result)
-        return result
 
 
 _REGISTRY: dict[str, str] = {

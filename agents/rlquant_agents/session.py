@@ -49,6 +49,9 @@ class Callback:
     def on_end(self, session: Session, result: SearchResult) -> None:
         """Hear the result, also after an interruption."""
 
+    def close(self) -> None:
+        """Let go of what was opened; called at the very end, whatever happened."""
+
 
 class Session:
     """A problem as one search sees it: every question is counted, the best answer is kept.

@@ -213,3 +213,19 @@ def test_an_unknown_searcher_is_named_with_the_nearest() -> None:
 def test_an_unknown_setting_is_named_with_those_there_are() -> None:
     with pytest.raises(SettingsError, match=r"'random' has no setting 'tempo'; it has \['reward'"):
         make_searcher("random", tempo=1)
+
+
+def test_callbacks_are_closed_even_when_an_evaluation_fails() -> None:
+    class Watching(Callback):
+        closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
+
+    def fail(config: QuantizationConfig) -> float:
+        raise RuntimeError("out of memory")
+
+    watching = Watching()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        make_searcher("random").search(ToyProblem(loss_of=fail), 5, 0, watching)
+    assert watching.closed == 1

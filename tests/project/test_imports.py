@@ -49,9 +49,8 @@ SEARCH_ROOMS = {"space", "feasible", "evaluation", "problem", "table", "probe"}
 FORBIDDEN = {"tasks": SEARCH_ROOMS | {"export"}}
 
 AGENTS = "agents/rlquant_agents"
-PPO_FILES = tuple(
-    f"{AGENTS}/{name}" for name in ("*ppo*.py", "callbacks.py", "*policy*.py", "*agent*.py", "imitation.py")
-)
+PPO_NAMES = ("*ppo*.py", "callbacks.py", "*policy*.py", "*agent*.py", "imitation.py")
+PPO_FILES = tuple(f"{AGENTS}/{name}" for name in PPO_NAMES)
 OPTUNA_FILES = tuple(f"{AGENTS}/{name}" for name in ("optuna*.py", "tpe.py", "nsga2.py"))
 
 # Module and everything below it -> the files that may import it, as patterns of paths.
