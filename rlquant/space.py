@@ -127,9 +127,9 @@ def for_layer(choice: LayerChoice, layer: str) -> LayerChoice:
 
 
 def _legal(layer: str, fields: dict[str, Any]) -> LayerChoice | None:
-    if fields["method"] in ("ternary", "keep"):  # their points are not used, so cannot be wrong
-        fields = {**fields, "points": "symmetric"}
     try:
         return LayerChoice(layer, **fields)
     except ChoiceError:
+        if fields["method"] in ("ternary", "keep"):  # points mean nothing, so cannot be wrong
+            return LayerChoice(layer, **{**fields, "points": "symmetric"})
         return None

@@ -27,6 +27,7 @@ from rlquant.quantizers.activation import RangeMethod
 from rlquant.score import Measurement
 from rlquant_agents.callbacks import Callbacks, ProgressBar, TensorBoardLog
 from rlquant_agents.counting_store import CountingStore
+from rlquant_agents.interrupts import Uninterrupted, interrupts_held
 from rlquant_agents.result import SearchResult
 from rlquant_agents.run_folder import RunFolder
 from rlquant_agents.run_settings import describe_run
@@ -164,19 +165,23 @@ def search_problem(
     """
     chosen = _searcher(searcher, reward, settings)
     problem = _with_store(problem, out, store)
-    watchers = [] if callback is None else [callback]
+    watchers: list[Callback] = []
     folder = None
     if out is not None:
         document = describe_run(problem, chosen, evaluations, seed, remember)
         folder = RunFolder(out, problem, document)
-        watchers += [TensorBoardLog(out), folder]
+        watchers += [folder, TensorBoardLog(out)]
     if progress:
         watchers.append(ProgressBar(chosen.name))
-    result = chosen.search(problem, evaluations, seed, Callbacks(watchers) if watchers else None)
-    if isinstance(problem, QuantizationProblem):
-        result = dataclasses.replace(result, network=problem.build(result.best))
-    if folder is not None:
-        folder.finish(result)
+    if callback is not None:
+        watchers.append(callback)
+    told = Uninterrupted(Callbacks(watchers)) if watchers else None
+    result = chosen.search(problem, evaluations, seed, told)
+    with interrupts_held():
+        if isinstance(problem, QuantizationProblem):
+            result = dataclasses.replace(result, network=problem.build(result.best))
+        if folder is not None:
+            folder.finish(result)
     return result
 
 
