@@ -1,9 +1,8 @@
-"""Teach a masked policy configurations by likelihood: those it starts from, those it found best.
+"""Teach a masked policy given configurations, by likelihood.
 
 A fresh masked policy picks early layers' options as if the budget were theirs alone, and late
 layers starve. Fitting it first to configurations drawn uniformly from the feasible set costs no
-evaluation and makes its first episodes as good as random search's. Later, imitating the best
-configurations found so far (Oh et al. 2018, "Self-imitation learning") keeps them in reach.
+evaluation and makes its first episodes as good as random search's.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
-from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
@@ -42,9 +41,9 @@ class PPOSearch(Searcher):
         hidden: width of the two hidden layers.
     """
 
-    environments: int = 8
-    episodes: int = 16
-    learning_rate: float = 2e-3
+    environments: int = 4
+    episodes: int = 8
+    learning_rate: float = 3e-3
     epochs: int = 8
     minibatches: int = 4
     entropy: float = 0.01
@@ -66,16 +65,12 @@ class PPOSearch(Searcher):
             try:
                 self.before_learning(model, session, seed)
                 # one step more than there can be: the session says when it is enough
-                model.learn(total_timesteps=steps + 1, callback=self.watcher(session, seed))
+                model.learn(total_timesteps=steps + 1)
             finally:
                 logger.close()
 
     def before_learning(self, model: OnPolicyAlgorithm, session: Session, seed: int) -> None:
         """Do what comes before the first rollout; nothing here."""
-
-    def watcher(self, session: Session, seed: int) -> BaseCallback | None:
-        """Return what accompanies the learning; nothing here."""
-        return None
 
     def make_environments(self, session: Session) -> VecEnv:
         """Return the environments, all asking the same session."""
@@ -111,9 +106,6 @@ class MaskedPPO(PPOSearch):
         warm_samples: uniformly drawn configurations that a new policy is fitted to; 0 for none.
         warm_epochs: passes over them.
         warm_learning_rate: of that fit.
-        elites: the best configurations so far, imitated after each update; 0 for none.
-        elite_epochs: passes over them.
-        elite_learning_rate: of the imitation.
     """
 
     name: ClassVar[str] = "masked-ppo"
@@ -121,9 +113,6 @@ class MaskedPPO(PPOSearch):
     warm_samples: int = 300
     warm_epochs: int = 15
     warm_learning_rate: float = 3e-3
-    elites: int = 10
-    elite_epochs: int = 5
-    elite_learning_rate: float = 1e-3
 
     def before_learning(self, model: OnPolicyAlgorithm, session: Session, seed: int) -> None:
         """Fit the new policy to uniformly drawn configurations; no evaluation is spent."""
@@ -137,41 +126,10 @@ class MaskedPPO(PPOSearch):
                 generator=generator,
             )
 
-    def watcher(self, session: Session, seed: int) -> BaseCallback | None:
-        """Return what imitates the best configurations after each update."""
-        return _ImitateBest(self, session, seed) if self.elites else None
-
     def algorithm(self) -> type[OnPolicyAlgorithm]:
         """Return sb3-contrib's MaskablePPO."""
         found: type[OnPolicyAlgorithm] = MaskablePPO
         return found
-
-
-class _ImitateBest(BaseCallback):
-    """Before each rollout, teach the policy the best configurations so far."""
-
-    def __init__(self, settings: MaskedPPO, session: Session, seed: int) -> None:
-        super().__init__()
-        self._settings = settings
-        self._session = session
-        self._generator = np.random.default_rng([seed, 1])
-
-    def _on_rollout_start(self) -> None:
-        feasible = [e for e in self._session.history if e.feasible]
-        if not feasible:
-            return
-        best = sorted(feasible, key=lambda e: -e.value)[: self._settings.elites]
-        indices = [self._session.feasible.indices(e.config) for e in best]
-        assert isinstance(self.model, OnPolicyAlgorithm)
-        Demonstrations.of(self._session, indices).teach(
-            self.model,
-            epochs=self._settings.elite_epochs,
-            learning_rate=self._settings.elite_learning_rate,
-            generator=self._generator,
-        )
-
-    def _on_step(self) -> bool:
-        return True
 
 
 @dataclass(frozen=True, kw_only=True)
