@@ -55,3 +55,8 @@ class Uninterrupted(Callback):
         """Pass on."""
         with interrupts_held():
             self._callback.on_end(session, result)
+
+    def close(self) -> None:
+        """Pass on."""
+        with interrupts_held():
+            self._callback.close()

@@ -9,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from rlquant_agents import Callback, Evaluation, Session, search_problem
-from rlquant_agents.interrupts import interrupts_held
+from rlquant_agents import (
+    Callback,
+    Evaluation,
+    SearchResult,
+    Session,
+    make_searcher,
+    search_problem,
+)
+from rlquant_agents.interrupts import Uninterrupted, interrupts_held
 from toy_problem import ToyProblem
 
 
@@ -85,3 +92,23 @@ def test_the_evaluation_in_which_ctrl_c_came_is_written_whole(tmp_path: Path) ->
     with open(tmp_path / "evaluations.csv", newline="", encoding="utf-8") as stream:
         assert len(list(csv.DictReader(stream))) == 4
     assert (tmp_path / "result.json").exists()
+
+
+def test_every_step_of_the_callback_is_passed_on() -> None:
+    heard: list[str] = []
+
+    class Listening(Callback):
+        def on_start(self, session: Session) -> None:
+            heard.append("start")
+
+        def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+            heard.append("evaluation")
+
+        def on_end(self, session: Session, result: SearchResult) -> None:
+            heard.append("end")
+
+        def close(self) -> None:
+            heard.append("close")
+
+    make_searcher("random").search(ToyProblem(), 2, 0, Uninterrupted(Listening()))
+    assert heard == ["start", "evaluation", "evaluation", "end", "close"]
