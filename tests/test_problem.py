@@ -36,7 +36,7 @@ from rlquant.errors import (
 )
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.store import EvaluationStore
-from rlquant.network.quantize import quantized_weight
+from rlquant.network.modules import quantized_weight
 from rlquant.problem import QuantizationProblem
 from rlquant.score import Classification, Score
 from rlquant.space import SearchSpace

@@ -12,7 +12,8 @@ from rlquant.data import Samples
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.layers import LayerFacts, copy_network
 from rlquant.network.calibrate import FloatReference, calibrate, calibrated_tensors
-from rlquant.network.quantize import activation_quantizer, build_quantized, install_activation
+from rlquant.network.modules import install_activation
+from rlquant.network.quantize import activation_quantizer, build_quantized
 from rlquant.quantizers.activation import RangeMethod
 from rlquant.score import Measurement, Objective
 

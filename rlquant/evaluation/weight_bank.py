@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rlquant.choices import BucketSize, LayerChoice
 from rlquant.layers import LayerFacts
-from rlquant.network.quantize import quantize_weight
+from rlquant.network.weights import quantize_weight
 from rlquant.quantizers import QuantizedTensor
 
 DEFAULT_BYTES = 2 * 2**30

@@ -37,7 +37,7 @@ from rlquant.export.layer_body import (
 from rlquant.export.quantized_layers import QuantizedLayer, float_tensors, quantized_layers
 from rlquant.file_layout import FILE_VERSION, MAGIC, PROLOGUE, stored_tensors
 from rlquant.layers import copy_network, layer_kind
-from rlquant.network.quantize import install_activation, install_weight
+from rlquant.network.modules import install_activation, install_weight
 from rlquant.quantizers.tensor import strides_of
 
 PER_CHANNEL, WHOLE_TENSOR = -1, 0

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 
 from rlquant.errors import NetworkError
 from rlquant.file_layout import needed_tensors
-from rlquant.network.quantize import INPUT_QUANTIZER, QuantizedWeight, quantized_weight
+from rlquant.network.modules import INPUT_QUANTIZER, QuantizedWeight, quantized_weight
 from rlquant.quantizers import ActivationQuantizer
 
 

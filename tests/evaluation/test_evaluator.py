@@ -17,7 +17,7 @@ from rlquant.errors import DataError
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.layers import LayerFacts, find_layers
-from rlquant.network.quantize import quantize_weight
+from rlquant.network.weights import quantize_weight
 from rlquant.score import Classification, Measurement
 from rlquant.space import for_layer
 from small_networks import CLASSES, FEATURES, NETWORKS, Mlp, fresh, samples, samples_of, trained

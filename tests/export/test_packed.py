@@ -139,7 +139,8 @@ def test_a_network_whose_layers_are_all_kept_is_saved(mlp: nn.Module) -> None:
 
 
 def test_learned_points_and_distilled_layers_keep_their_choice(mlp: nn.Module) -> None:
-    from rlquant.network.quantize import build_quantized, quantize_weight
+    from rlquant.network.quantize import build_quantized
+    from rlquant.network.weights import quantize_weight
 
     choice = LayerChoice("first", 2, method="distilled", points="learned")
     config = QuantizationConfig((choice,))

@@ -14,7 +14,8 @@ import rlquant
 from rlquant import LayerChoice, QuantizationConfig
 from rlquant.errors import NetworkError
 from rlquant.export.packed import pack, unpack
-from rlquant.network.quantize import install_activation, install_weight, quantize_weight
+from rlquant.network.modules import install_activation, install_weight
+from rlquant.network.weights import quantize_weight
 from rlquant.quantizers import ActivationQuantizer
 from small_networks import NETWORKS, fresh, samples_of
 

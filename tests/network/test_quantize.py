@@ -24,13 +24,9 @@ from rlquant.errors import (
 )
 from rlquant.layers import LayerFacts, channel_axis_of, find_layers
 from rlquant.network.calibrate import FloatReference
-from rlquant.network.quantize import (
-    activation_quantizer,
-    layer_generator,
-    quantize,
-    quantize_weight,
-    quantized_weight,
-)
+from rlquant.network.modules import quantized_weight
+from rlquant.network.quantize import activation_quantizer, quantize
+from rlquant.network.weights import layer_generator, quantize_weight
 from rlquant.problem import QuantizationProblem
 from rlquant.quantizers import (
     activation_grid,

@@ -1,0 +1,82 @@
+"""What a quantized layer carries: a parametrization of its weight, a quantizer of its input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from rlquant.choices import LayerChoice
+from rlquant.quantizers import ActivationQuantizer, QuantizedTensor
+
+
+class QuantizedWeight(nn.Module):
+    """The parametrization of a quantized layer's `weight`: codes in buffers, values on demand."""
+
+    def __init__(self, choice: LayerChoice, tensor: QuantizedTensor) -> None:
+        super().__init__()
+        self.choice = choice
+        self._form = (tensor.bits, tensor.kind, tensor.bucket_size, tensor.channel_axis)
+        self._strides = tensor.strides
+        self.register_buffer("codes", tensor.codes)
+        self.register_buffer("scale", tensor.scale)
+        self.register_buffer("offset", tensor.offset)
+        self.register_buffer("values", tensor.values)
+
+    @property
+    def tensor(self) -> QuantizedTensor:
+        """The quantized weight."""
+        bits, kind, bucket_size, channel_axis = self._form
+        buffers = {name: self._buffers[name] for name in ("scale", "offset", "values")}
+        codes = self._buffers["codes"]
+        assert codes is not None
+        return QuantizedTensor(
+            codes,
+            bits,
+            kind,
+            **buffers,
+            bucket_size=bucket_size,
+            channel_axis=channel_axis,
+            strides=self._strides,
+        )
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Return the dequantized weight in the type of the latent one."""
+        return self.tensor.dequantize().to(latent.dtype)
+
+
+def install_weight(module: nn.Module, choice: LayerChoice, tensor: QuantizedTensor) -> None:
+    """Make `module.weight` the dequantized `tensor`."""
+    parametrize.register_parametrization(
+        module, "weight", QuantizedWeight(choice, tensor), unsafe=True
+    )
+
+
+def quantized_weight(module: nn.Module) -> QuantizedWeight | None:
+    """Return the parametrization that `install_weight` put on a layer, if there is one."""
+    if not parametrize.is_parametrized(module, "weight"):
+        return None
+    first = module.parametrizations.weight[0]  # type: ignore[union-attr, index]
+    return first if isinstance(first, QuantizedWeight) else None
+
+
+INPUT_QUANTIZER = "input_quantizer"
+
+
+def _quantize_first_input(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    quantizer = getattr(module, INPUT_QUANTIZER)
+    return (quantizer(args[0]), *args[1:])
+
+
+def install_activation(module: nn.Module, quantizer: ActivationQuantizer) -> Callable[[], None]:
+    """Quantize the layer's first input; returns what undoes it."""
+    module.add_module(INPUT_QUANTIZER, quantizer)
+    handle = module.register_forward_pre_hook(_quantize_first_input)
+
+    def remove() -> None:
+        handle.remove()
+        delattr(module, INPUT_QUANTIZER)
+
+    return remove
