@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,14 @@ from rlquant_agents import (
 )
 from rlquant_agents.interrupts import Uninterrupted, interrupts_held
 from toy_problem import ToyProblem
+
+
+@pytest.fixture(autouse=True)
+def _ctrl_c_acts() -> Iterator[None]:
+    """A shell's background jobs start with Ctrl-C ignored; these tests need it to act."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 def press_ctrl_c() -> None:
