@@ -1,28 +1,38 @@
 """Find how each layer of a trained network should be quantized, under a budget that is kept."""
 
 from rlquant import tasks
-from rlquant.choices import LayerChoice, QuantizationConfig
-from rlquant.cost import Budget, LatencyTable
+from rlquant.choices import Fidelity, LayerChoice, QuantizationConfig
+from rlquant.cost import AverageBitsCost, BopsCost, Budget, Cost, NetworkCosts, SizeCost
+from rlquant.data import Data
 from rlquant.errors import RlquantError
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.export.packed import load, save
 from rlquant.export.quantized_layers import freeze
 from rlquant.feasible import FeasibleSet
+from rlquant.latency import LatencyTable
 from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.quantize import quantize
 from rlquant.problem import Problem, QuantizationProblem
-from rlquant.score import REWARDS, Classification, Objective, Reward, Score
-from rlquant.space import SearchSpace
+from rlquant.score import REWARDS, Classification, Measurement, Objective, Reward, Score
+from rlquant.space import Head, SearchSpace
 
 __all__ = [
     "REWARDS",
+    "AverageBitsCost",
+    "BopsCost",
     "Budget",
     "Classification",
+    "Cost",
+    "Data",
     "EvaluationStore",
     "FeasibleSet",
+    "Fidelity",
+    "Head",
     "LatencyTable",
     "LayerChoice",
     "LayerFacts",
+    "Measurement",
+    "NetworkCosts",
     "Objective",
     "Problem",
     "QuantizationConfig",
@@ -31,6 +41,7 @@ __all__ = [
     "RlquantError",
     "Score",
     "SearchSpace",
+    "SizeCost",
     "find_layers",
     "freeze",
     "load",

@@ -6,21 +6,23 @@ bit-operations, nanoseconds), so that a budget is kept exactly and not up to rou
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Literal, Protocol, get_args
 
-from torch import nn
+from torch import Tensor, nn
 
 from rlquant.choices import FLOAT_BITS, BucketSize, LayerChoice
-from rlquant.errors import BudgetError, FileFormatError
+from rlquant.errors import BudgetError
 from rlquant.file_layout import fixed_bytes, stored_tensors
-from rlquant.layers import LayerFacts
+from rlquant.latency import LatencyTable
+from rlquant.layers import LayerFacts, channel_axis_of, layer_kind
 from rlquant.size import LayerStorage
+from rlquant.units import most_within
 
 Quantity = Literal["average_bits", "size_bytes", "size_ratio", "bops", "latency"]
 
@@ -42,15 +44,6 @@ class Cost(Protocol):
         """Return `units` in the unit in which people give the budget."""
 
 
-def _most_within(limit: float, near: Fraction, value: Callable[[int], float]) -> int:
-    """Return the most whole units whose value is within `limit`; `near` is the exact quotient.
-
-    Judged on the floats that scores show, so that a budget equal to a score's value keeps it.
-    """
-    units = math.floor(near)
-    return units + 1 if value(units + 1) <= limit else units
-
-
 @dataclass(frozen=True)
 class AverageBitsCost:
     """Bits of codes, scales, offsets and stored codebooks per weight of the searched layers."""
@@ -69,7 +62,7 @@ class AverageBitsCost:
 
     def units(self, limit: float) -> int:
         """Return the bits that `limit` bits per weight allow."""
-        return _most_within(limit, Fraction(limit) * self.weights, self.value)
+        return most_within(limit, Fraction(limit) * self.weights, self.value)
 
     def value(self, units: int) -> float:
         """Return bits per weight."""
@@ -96,7 +89,7 @@ class SizeCost:
     def units(self, limit: float) -> int:
         """Return the bytes that `limit` allows."""
         scale = self.float_bytes if self.as_ratio else 1
-        return _most_within(limit, Fraction(limit) * scale, self.value)
+        return most_within(limit, Fraction(limit) * scale, self.value)
 
     def value(self, units: int) -> float:
         """Return bytes, or the share of the float network's bytes."""
@@ -122,81 +115,6 @@ class BopsCost:
         return float(units)
 
 
-NANOSECONDS = 10**9
-
-
-@dataclass(frozen=True)
-class LatencyTable:
-    """Seconds of each layer by kind, shape and bits: the latency cost.
-
-    Rows come from a CSV with the columns `kind`, `shape` ("16x8x3x3"), `bits`, `seconds`, and
-    optionally `activation_bits` (empty: float) and `macs` where equal shapes see different images.
-    """
-
-    rows: Mapping[tuple[str, str, int | None, int, int | None], float]
-    source: str = "latency table"
-    fixed: int = 0
-
-    REQUIRED = ("kind", "shape", "bits", "seconds")
-
-    @classmethod
-    def read(cls, path: str | Path) -> LatencyTable:
-        """Read a CSV; `FileFormatError` names the line that is wrong."""
-        try:
-            with open(path, newline="", encoding="utf-8") as stream:
-                return cls(dict(cls._rows(csv.DictReader(stream), str(path))), str(path))
-        except UnicodeDecodeError as error:
-            raise FileFormatError(f"{path}: not a CSV in UTF-8: {error}") from error
-
-    @classmethod
-    def _rows(
-        cls, reader: csv.DictReader[str], path: str
-    ) -> Iterable[tuple[tuple[str, str, int | None, int, int | None], float]]:
-        missing = [c for c in cls.REQUIRED if c not in (reader.fieldnames or ())]
-        if missing:
-            raise FileFormatError(f"{path}: no column {', '.join(missing)}; need {cls.REQUIRED}")
-        for row in reader:
-            try:
-                macs, activation = row.get("macs"), row.get("activation_bits")
-                key = (
-                    row["kind"],
-                    row["shape"],
-                    int(macs) if macs else None,
-                    int(row["bits"]),
-                    int(activation) if activation else None,
-                )
-                seconds = float(row["seconds"])
-            except (TypeError, ValueError) as error:
-                raise FileFormatError(f"{path}, line {reader.line_num}: {error}") from error
-            if not (math.isfinite(seconds) and seconds >= 0):
-                raise FileFormatError(
-                    f"{path}, line {reader.line_num}: seconds={seconds}, must be finite and >= 0"
-                )
-            yield key, seconds
-
-    def of_layer(self, facts: LayerFacts, choice: LayerChoice) -> int:
-        """Return the layer's nanoseconds, rounded up; `BudgetError` names a missing row."""
-        shape = "x".join(str(n) for n in facts.shape)
-        for macs in (facts.macs, None):
-            key = (facts.kind, shape, macs, choice.arithmetic_bits, choice.activation_bits)
-            if key in self.rows:
-                seconds = Fraction(str(float(self.rows[key])))  # 0.001 is a million, not one more
-                return math.ceil(seconds * NANOSECONDS)
-        raise BudgetError(
-            f"{self.source} has no row for layer {facts.name!r}: kind={facts.kind}, shape={shape}, "
-            f"bits={choice.arithmetic_bits}, activation_bits={choice.activation_bits}; measure it, "
-            f"or take the option out of the space"
-        )
-
-    def units(self, limit: float) -> int:
-        """Return whole nanoseconds."""
-        return _most_within(limit, Fraction(limit) * NANOSECONDS, self.value)
-
-    def value(self, units: int) -> float:
-        """Return seconds."""
-        return units / NANOSECONDS
-
-
 @dataclass(frozen=True, slots=True)
 class Budget:
     """A limit that no returned configuration exceeds; make one with the class methods."""
@@ -208,9 +126,12 @@ class Budget:
     def __post_init__(self) -> None:
         if self.quantity not in get_args(Quantity):
             raise BudgetError(f"quantity={self.quantity!r}, use one of {get_args(Quantity)}")
-        number = isinstance(self.limit, (int, float)) and not isinstance(self.limit, bool)
+        limit: object = self.limit
+        number = isinstance(limit, Real) and not isinstance(limit, bool)
         if not number or not math.isfinite(self.limit) or self.limit <= 0:
-            raise BudgetError(f"budget {self.quantity}={self.limit!r} must be a positive number")
+            raise BudgetError(f"budget {self.quantity}={limit!r} must be a positive number")
+        plain = int if isinstance(limit, Integral) else float  # NumPy's numbers become Python's
+        object.__setattr__(self, "limit", plain(self.limit))
         if (self.quantity == "latency") != (self.table is not None):
             raise BudgetError("a latency budget needs a LatencyTable, and only it has one")
 
@@ -247,11 +168,15 @@ class Budget:
 
 @dataclass(frozen=True)
 class NetworkCosts:
-    """All costs of one network's configurations."""
+    """All costs of one network's configurations.
+
+    `kept` are the layers that stay in float32 whatever the configuration.
+    """
 
     average_bits: AverageBitsCost
     size: SizeCost
     bops: BopsCost
+    kept: tuple[LayerFacts, ...] = ()
 
     @classmethod
     def of(
@@ -259,7 +184,7 @@ class NetworkCosts:
         network: nn.Module,
         layers: Sequence[LayerFacts],
         bucket_size: BucketSize,
-        kept_macs: int = 0,
+        kept_macs: Mapping[str, int] | None = None,
     ) -> NetworkCosts:
         """Read the costs off a float network.
 
@@ -267,7 +192,8 @@ class NetworkCosts:
             network: float network.
             layers: the searched layers.
             bucket_size: weights that share a scale.
-            kept_macs: multiply-accumulates of the layers that stay in float32.
+            kept_macs: by name, the multiply-accumulates of the layers that stay in float32, as
+                `count_macs` returns them.
         """
         tensors = stored_tensors(network)
         weights = {f.name: f"{f.name}.weight" if f.name else "weight" for f in layers}
@@ -277,16 +203,26 @@ class NetworkCosts:
         }
         fixed = fixed_bytes(tensors, set(weights.values()))
         float_bytes = sum(tensor.nbytes for tensor in tensors.values())
+        kept = tuple(_kept_facts(network, *item) for item in (kept_macs or {}).items())
         return cls(
             AverageBitsCost(storage),
             SizeCost(storage, fixed, float_bytes),
-            BopsCost(kept_macs * FLOAT_BITS * FLOAT_BITS),
+            BopsCost(sum(facts.macs for facts in kept) * FLOAT_BITS * FLOAT_BITS),
+            kept,
         )
 
     def under(self, budget: Budget) -> Cost:
-        """Return the cost that `budget` limits."""
+        """Return the cost that `budget` limits.
+
+        Raises:
+            BudgetError: a latency table without a row for a layer that stays in float32.
+        """
         if budget.table is not None:
-            return budget.table
+            table = budget.table
+            kept = (
+                table.of_layer(f, LayerChoice(f.name, FLOAT_BITS, method="keep")) for f in self.kept
+            )
+            return replace(table, fixed=table.fixed + sum(kept))
         costs: dict[str, Cost] = {
             "average_bits": self.average_bits,
             "size_bytes": self.size,
@@ -294,6 +230,16 @@ class NetworkCosts:
             "bops": self.bops,
         }
         return costs[budget.quantity]
+
+
+def _kept_facts(network: nn.Module, name: str, macs: int) -> LayerFacts:
+    """Return what the costs of a layer that stays in float32 depend on."""
+    module = network.get_submodule(name)
+    kind, weight = layer_kind(module), module.weight
+    assert kind is not None
+    assert isinstance(weight, Tensor)
+    axis = channel_axis_of(module)
+    return LayerFacts(name, kind, tuple(weight.shape), weight.numel(), macs, axis)
 
 
 def total(cost: Cost, layers: Iterable[LayerFacts], choices: Mapping[str, LayerChoice]) -> int:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import operator
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.utils.data import RandomSampler
 
 from rlquant.errors import DataError
 from rlquant.layers import as_arguments
+
+logger = logging.getLogger(__name__)
 
 Inputs = Tensor | Sequence[Tensor]
 Data = tuple[Inputs, Tensor] | Iterable[tuple[Inputs, Tensor]]
@@ -47,15 +54,29 @@ class Samples:
         """Return a hash of shapes, types and contents (hex)."""
         return fingerprint_tensors([*self.inputs, self.targets])
 
+    def rows(self) -> list[bytes]:
+        """Return a hash of each sample, inputs and target together."""
+        columns = [_bytes(t).reshape(len(self), -1) for t in (*self.inputs, self.targets)]
+        return [
+            hashlib.blake2b(b"".join(c[i].tobytes() for c in columns), digest_size=16).digest()
+            for i in range(len(self))
+        ]
+
 
 def fingerprint_tensors(tensors: Iterable[Tensor]) -> str:
     """Return a hash of shapes, types and contents, the same in every process (hex)."""
     digest = hashlib.blake2b(digest_size=16)
     for tensor in tensors:
-        digest.update(f"{tensor.dtype}{tuple(tensor.shape)}".encode())
-        plain = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(plain.view(torch.uint8).numpy().tobytes() if plain.numel() else b"")
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(_bytes(tensor).tobytes())
     return digest.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> npt.NDArray[np.uint8]:
+    """Return the bytes of the elements in order, whatever their layout in memory."""
+    plain = tensor.detach().cpu().contiguous().reshape(-1)
+    found: npt.NDArray[np.uint8] = plain.view(torch.uint8).numpy()
+    return found
 
 
 def take_samples(
@@ -72,10 +93,15 @@ def take_samples(
 
     Raises:
         DataError: no sample, an iterator that can be read only once, batches that are no
-            (inputs, targets) pair or do not fit each other, too few samples.
+            (inputs, targets) pair or do not fit each other, too few samples, inputs that are NaN.
     """
-    if not isinstance(count, int) or count < 1:
-        raise DataError(f"{name}: {count!r} samples were asked for, ask for at least one")
+    count = _whole(count, name)
+    if isinstance(getattr(data, "sampler", None), RandomSampler):
+        logger.warning(
+            "%s is shuffled: every run takes other samples from it, so that no search can be "
+            "resumed and no evaluation found again; give a loader with shuffle=False",
+            name,
+        )
     parts: list[Samples] = []
     taken = 0
     for batch in iterate(data, name):
@@ -94,9 +120,27 @@ def take_samples(
         inputs = tuple(
             torch.cat(column).to(device) for column in zip(*(p.inputs for p in parts), strict=True)
         )
-        return Samples(inputs, torch.cat([p.targets for p in parts]).to(device))
+        samples = Samples(inputs, torch.cat([p.targets for p in parts]).to(device))
     except (RuntimeError, ValueError) as error:
         raise DataError(f"{name}: its batches do not fit each other: {error}") from error
+    _require_numbers(samples, name)
+    return samples
+
+
+def _whole(count: Any, name: str) -> int:
+    try:
+        number = operator.index(count)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise DataError(f"{name}: {count!r} samples were asked for, ask for at least one")
+    return number
+
+
+def _require_numbers(samples: Samples, name: str) -> None:
+    """Raise `DataError` for NaN; infinite inputs may be meant, as in a mask."""
+    if any(torch.isnan(tensor).any() for tensor in samples.inputs):
+        raise DataError(f"{name}: some of its inputs are NaN; mend those samples or leave them out")
 
 
 def iterate(data: Data, name: str) -> Iterator[Any]:
@@ -147,11 +191,17 @@ def _as_samples(batch: Any, name: str) -> Samples:
 
 
 def require_different(training: Samples, validation: Samples) -> None:
-    """Raise `DataError` where validation begins with the very samples that training begins with."""
-    count = min(len(training), len(validation))
-    a, b = training.first(count), validation.first(count)
-    if len(a.inputs) == len(b.inputs) and a.fingerprint() == b.fingerprint():
+    """Raise `DataError` where the two share more than half of the smaller one's samples.
+
+    Order does not matter. Fewer shared samples are logged: some data have natural duplicates.
+    """
+    smaller, larger = sorted((training.rows(), validation.rows()), key=len)
+    known = set(larger)
+    shared = sum(row in known for row in smaller)
+    if 2 * shared > len(smaller):
         raise DataError(
-            "validation_data equals train_data: a search would be judged on what it was "
-            "calibrated on; give separate data"
+            f"{shared} of {len(smaller)} samples are in train_data and in validation_data: a "
+            f"search would be judged on what it was calibrated on; give separate data"
         )
+    if shared:
+        logger.warning("%d samples of validation_data are in train_data too", shared)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Integral
+from typing import Any
 
 
 class RlquantError(Exception):
@@ -55,6 +58,16 @@ def require_finite(place: str, field: str, value: float, *, above: float | None 
     if not finite or (above is not None and value <= above):
         limit = "" if above is None else f" greater than {above}"
         raise SettingsError(f"{place}: {field}={value!r} must be a finite number{limit}")
+
+
+def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """Return a whole number as an int, NumPy's too; `SettingsError` for anything else."""
+    if not isinstance(value, bool) and isinstance(value, Integral):
+        number = operator.index(value)
+        if number >= least and (most is None or number <= most):
+            return number
+    limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise SettingsError(f"{name}={value!r}, use a whole number {limits}")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:

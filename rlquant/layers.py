@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from rlquant.errors import NetworkError, unknown_name
+from rlquant.quantizers.activation import ActivationQuantizer
 from rlquant.quantizers.buckets import to_rows
 from rlquant.quantizers.integer_grid import quantize_integer
 
@@ -81,6 +82,13 @@ def copy_network(network: nn.Module) -> nn.Module:
     return copy.deepcopy(network).eval().requires_grad_(False)
 
 
+def first_input(args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
+    """Return a module's first positional argument, or else its first tensor given by keyword."""
+    if args:
+        return args[0]
+    return next((value for value in keywords.values() if isinstance(value, Tensor)), None)
+
+
 def layer_kind(module: nn.Module) -> str | None:
     """Return the kind of a quantizable layer, or None for any other module."""
     return next((kind for cls, kind in KINDS.items() if isinstance(module, cls)), None)
@@ -102,8 +110,9 @@ def find_layers(
         keep: layers that will stay in float32: left out, and allowed to be unquantizable.
 
     Raises:
-        NetworkError: no quantizable layer; a layer that shares its weight with another module,
-            is already parametrized, or has a meta, integer or non-finite weight.
+        NetworkError: no quantizable layer; a network that is parametrized or quantized already;
+            a layer that shares its weight with another module or has a meta, integer or
+            non-finite weight.
         UnknownNameError: `keep` names a layer that is not there.
     """
     candidates = {n: m for n, m in network.named_modules() if layer_kind(m) is not None}
@@ -115,7 +124,9 @@ def find_layers(
     trace = _Trace.of(network, example_input, tuple(searched))
     never_run = [name for name in searched if name not in trace.macs]
     if never_run:
-        logger.warning("left out, never run in a forward pass: %s", ", ".join(never_run))
+        logger.warning(
+            "left out, as a forward pass never calls their modules: %s", ", ".join(never_run)
+        )
     if not trace.macs:
         raise NetworkError(
             f"no quantizable layer: {type(network).__name__} runs no "
@@ -132,17 +143,36 @@ def count_macs(
 
 
 def require_quantizable(network: nn.Module, searched: Mapping[str, nn.Module]) -> None:
-    """Raise `NetworkError` unless every searched layer has a plain, finite weight of its own."""
+    """Raise `NetworkError` unless every searched layer has a plain, finite weight of its own.
+
+    The other modules, kept layers among them, must be plain as well: a packed file holds nothing
+    that is parametrized.
+    """
+    for name, module in network.named_modules():
+        _require_plain(name, module)
     for name, module in searched.items():
         _require_plain_weight(name, module)
     _require_untied(network, searched)
 
 
-def _require_plain_weight(name: str, module: nn.Module) -> None:
-    if parametrize.is_parametrized(module, "weight") or "weight" not in module._parameters:
+def _require_plain(name: str, module: nn.Module) -> None:
+    if parametrize.is_parametrized(module):
+        tensors = ", ".join(module.parametrizations)  # type: ignore[arg-type]
         raise NetworkError(
-            f"layer {name!r}: its weight is already parametrized or quantized; give the plain "
-            f"float network, or name the layer in keep"
+            f"layer {name!r}: its {tensors} is already parametrized or quantized; give the plain "
+            f"float network, or call torch.nn.utils.parametrize.remove_parametrizations first"
+        )
+    if isinstance(module, ActivationQuantizer):
+        raise NetworkError(
+            f"{name!r} quantizes the inputs of a layer: the network is already quantized; give "
+            f"the float network that it was made from"
+        )
+
+
+def _require_plain_weight(name: str, module: nn.Module) -> None:
+    if "weight" not in module._parameters:
+        raise NetworkError(
+            f"layer {name!r}: its weight is no parameter of its own; name the layer in keep"
         )
     weight = module.weight
     assert isinstance(weight, Tensor)
@@ -192,29 +222,26 @@ class _Trace:
         wanted = set(names)
 
         def watch(name: str) -> Any:
-            def hook(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> None:
-                if not args:
-                    raise NetworkError(
-                        f"layer {name!r} takes its input as a keyword; call it with a positional "
-                        f"argument, or name it in keep"
-                    )
-                macs = multiply_accumulates(module, args[0], output) // batch
+            def hook(module: nn.Module, args: Any, keywords: Any, output: Tensor) -> None:
+                given = first_input(args, keywords)
+                macs = multiply_accumulates(module, given, output) // batch
                 trace.macs[name] = trace.macs.get(name, 0) + macs
                 trace.calls[name] = trace.calls.get(name, 0) + 1
                 outputs[id(output)] = (name, output)  # keeps it alive, so that ids stay unique
 
             return hook
 
-        def note_input(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-            if id(args[0]) in outputs:
-                trace.normalized.add(outputs[id(args[0])][0])
+        def note_input(module: nn.Module, args: Any, keywords: Any) -> None:
+            given = id(first_input(args, keywords))
+            if given in outputs:
+                trace.normalized.add(outputs[given][0])
 
         clone = copy_network(network)
         for name, module in clone.named_modules():
             if name in wanted:
-                module.register_forward_hook(watch(name))
+                module.register_forward_hook(watch(name), with_kwargs=True)
             elif isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.register_forward_pre_hook(note_input)
+                module.register_forward_pre_hook(note_input, with_kwargs=True)
         with torch.no_grad():
             clone(*inputs)
         return trace

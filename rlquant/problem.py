@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import logging
-import math
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rlquant.choices import Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost import Budget, NetworkCosts, total
-from rlquant.data import Data, fingerprint_tensors, require_different, take_samples
-from rlquant.errors import ChoiceError, DataError, NetworkError, SettingsError, unknown_name
+from rlquant.data import Data, require_different, take_samples
+from rlquant.errors import DataError, SettingsError, unknown_name, whole_number
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.feasible import FeasibleSet
-from rlquant.file_layout import stored_tensors
+from rlquant.fingerprint import describe_objective, fingerprint
 from rlquant.layers import LayerFacts, copy_network, count_macs, find_layers
-from rlquant.quantizers.activation import RangeMethod
-from rlquant.score import Classification, Measurement, Objective, Score
+from rlquant.problem_parts import (
+    require_activations,
+    require_budget,
+    require_finite_float,
+    require_network,
+    require_runs,
+    require_space,
+    resolve_device,
+)
+from rlquant.quantizers.activation import RangeMethod, require_range_method
+from rlquant.score import Measurement, Objective, ObjectiveFunction, Score, as_objective
 from rlquant.space import SearchSpace
 
 logger = logging.getLogger(__name__)
@@ -90,7 +97,8 @@ class QuantizationProblem:
         budget: the limit.
         fidelity: "calibrated" (no training step).
         seed: decides the quantizers' random draws.
-        objective: cross-entropy and accuracy by default.
+        objective: cross-entropy and accuracy by default; an `Objective`, or any function
+            `(outputs, targets) -> (summed loss, summed metric)` of a batch.
         validation_samples: at most so many validation samples are used.
         calibration_samples: exactly so many training samples are used.
         batch_size: samples of a validation batch.
@@ -101,7 +109,9 @@ class QuantizationProblem:
     Raises:
         NetworkError: no quantizable layer, tied or parametrized weights, a float loss that is not
             finite; see `find_layers`.
-        DataError: empty, exhausted, too short or overlapping data, labels out of range.
+        DataError: empty, exhausted, too short or overlapping data, labels out of range, inputs
+            that are NaN or that the network does not run on.
+        SettingsError: any other argument outside what is allowed.
         BudgetError: a budget below the smallest reachable value (which it names).
     """
 
@@ -115,7 +125,7 @@ class QuantizationProblem:
         space: SearchSpace | None = None,
         fidelity: Fidelity = "calibrated",
         seed: int = 0,
-        objective: Objective | None = None,
+        objective: Objective | ObjectiveFunction | None = None,
         validation_samples: int = 2000,
         calibration_samples: int = 512,
         batch_size: int = 250,
@@ -125,17 +135,18 @@ class QuantizationProblem:
     ) -> None:
         if fidelity not in AVAILABLE_FIDELITIES:
             raise SettingsError(f"fidelity={fidelity!r} is not one of {AVAILABLE_FIDELITIES}")
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise SettingsError(f"batch_size={batch_size!r} must be a whole number above 0")
+        require_range_method(activation_range)
         if train_data is validation_data:
             raise DataError("validation_data is train_data; give separate data")
-        _require_data(network)
-        place = torch.device(device) if device is not None else _device_of(network)
+        place = resolve_device(device, require_network(network))
+        self.budget = require_budget(budget)
+        self.space = require_space(space).at(fidelity)
+        self.objective = as_objective(objective)
+        self.seed = whole_number("seed", seed, 0)
+        self.batch_size = whole_number("batch_size", batch_size, 1)
+        self.store = None if store is None else as_store(store)
         self.network = copy_network(network).to(place)
         self.fidelity: Fidelity = fidelity
-        self.seed = seed
-        self.objective: Objective = objective or Classification()
-        self.batch_size = batch_size
         self.activation_range: RangeMethod = activation_range
         self.calibration = take_samples(
             train_data, calibration_samples, name="train_data", device=place, exactly=True
@@ -145,19 +156,21 @@ class QuantizationProblem:
         )
         require_different(self.calibration, self.validation)
 
-        self.space = (space or SearchSpace()).at(fidelity)
+        first_batch = self.validation.first(self.batch_size)
+        require_runs(self.network, self.objective, self.calibration.first(2), first_batch)
         example = self.calibration.first(2).inputs
         self.layers = find_layers(self.network, example, keep=self.space.keep)
-        _require_activations(self.layers, self.space)
-        kept_macs = sum(count_macs(self.network, example, self.space.keep).values())
+        require_activations(self.layers, self.space)
+        kept_macs = count_macs(self.network, example, self.space.keep)
         self.costs = NetworkCosts.of(self.network, self.layers, self.space.bucket_size, kept_macs)
-        self.budget = budget
-        self.feasible = self._feasible(budget)
-        self.store = None if store is None else as_store(store)
-        self.fingerprint = self._fingerprint()
+        self.feasible = self._feasible(self.budget)
         self._memo: dict[QuantizationConfig, Measurement] = {}
         self._evaluator: Evaluator | None = None
-        self.float_score = self._measure_float()
+        measured = self.evaluator.measure_float()
+        require_finite_float(measured, self.objective)
+        kept = self.canonical(QuantizationConfig(()))
+        self.float_score = self._score(kept, measured, latency=False)
+        self.fingerprint = self._fingerprint(measured.loss)
 
     # --- scores
 
@@ -195,7 +208,7 @@ class QuantizationProblem:
     def with_budget(self, budget: Budget) -> QuantizationProblem:
         """Return the same problem under another budget; evaluator, memo and store are shared."""
         other = copy.copy(self)
-        other.budget = budget
+        other.budget = require_budget(budget)
         other.feasible = other._feasible(budget)
         other._evaluator = self.evaluator
         return other
@@ -236,21 +249,12 @@ class QuantizationProblem:
             self.store.put(self.fingerprint, canonical, measured, seconds)
         return measured
 
-    def _measure_float(self) -> Score:
-        measured = self.evaluator.measure_float()
-        if not math.isfinite(measured.loss):
-            raise NetworkError(
-                "the float network's loss on validation_data is not finite; is it trained, and do "
-                "the data have the scale it was trained on?"
-            )
-        kept = self.canonical(QuantizationConfig(()))
-        return self._score(kept, measured, latency=False)
-
     def _score(
         self, config: QuantizationConfig, measured: Measurement, *, latency: bool = True
     ) -> Score:
         choices: Mapping[str, LayerChoice] = {c.layer: c for c in config}
-        costs, table = self.costs, self.budget.table if latency else None
+        costs = self.costs
+        timed = self.feasible.cost if latency and self.budget.table is not None else None
         size_bytes = total(costs.size, self.layers, choices)
         bits = total(costs.average_bits, self.layers, choices)
         return Score(
@@ -260,7 +264,7 @@ class QuantizationProblem:
             average_bits=costs.average_bits.value(bits),
             size_ratio=size_bytes / costs.size.float_bytes,
             bops=total(costs.bops, self.layers, choices),
-            latency=table.value(total(table, self.layers, choices)) if table is not None else None,
+            latency=timed.value(total(timed, self.layers, choices)) if timed is not None else None,
             samples=measured.samples,
             fidelity=self.fidelity,
         )
@@ -269,18 +273,20 @@ class QuantizationProblem:
         options = self.space.options(self.fidelity)
         return FeasibleSet(self.layers, options, self.costs.under(budget), budget)
 
-    def _fingerprint(self) -> str:
-        """Hash what a measurement depends on: network, samples, settings, version of the code."""
-        tensors = stored_tensors(self.network)
-        parts = (
+    def _fingerprint(self, float_loss: float) -> str:
+        """Hash what a measurement depends on: network, samples, settings, version of the code.
+
+        The float loss stands for what no description sees, such as another `forward` of the same
+        class; three digits, as the last ones differ between machines.
+        """
+        return fingerprint(
             EVALUATION_VERSION,
-            str(self.network),
-            tuple(tensors),
-            fingerprint_tensors(tensors.values()),
-            tuple(facts.name for facts in self.layers),
+            self.network,
+            describe_objective(self.objective),
+            f"{float_loss:.3g}",
+            [facts.name for facts in self.layers],
             self.calibration.fingerprint(),
             self.validation.fingerprint(),
-            self.objective.name,
             self.space.bucket_size,
             self.seed,
             self.fidelity,
@@ -288,7 +294,6 @@ class QuantizationProblem:
             self.activation_range,
             self.calibration.targets.device.type,
         )
-        return hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
 
     # --- processes
 
@@ -301,27 +306,13 @@ class QuantizationProblem:
 
 
 def as_store(store: str | Path | EvaluationStore) -> EvaluationStore:
-    """Return a store, opening the file of that name where a path is given."""
-    return store if isinstance(store, EvaluationStore) else EvaluationStore(store)
+    """Return a store, opening the file of that name where a path is given.
 
-
-def _device_of(network: nn.Module) -> torch.device:
-    tensor: Tensor | None = next(network.parameters(), None)
-    return torch.device("cpu") if tensor is None else tensor.device
-
-
-def _require_data(network: nn.Module) -> None:
-    for name, tensor in network.state_dict(keep_vars=True).items():
-        if isinstance(tensor, Tensor) and tensor.is_meta:
-            raise NetworkError(f"{name!r} has no data (meta device); load the weights first")
-
-
-def _require_activations(layers: Iterable[LayerFacts], space: SearchSpace) -> None:
-    if all(bits is None for bits in space.activation_bits):
-        return
-    for facts in layers:
-        if facts.kind == "embedding":
-            raise ChoiceError(
-                f"layer {facts.name!r} is an embedding, whose inputs are no activations: name it "
-                f"in keep, or search with activation_bits=(None,)"
-            )
+    Raises:
+        SettingsError: neither a store nor a path.
+    """
+    if isinstance(store, EvaluationStore):
+        return store
+    if not isinstance(store, (str, Path)):
+        raise SettingsError(f"store={store!r}, give a path or an EvaluationStore")
+    return EvaluationStore(store)

@@ -6,13 +6,13 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 from torch.nn import functional
 
 from rlquant.choices import Fidelity
-from rlquant.errors import DataError, FileFormatError, unknown_name
+from rlquant.errors import DataError, FileFormatError, SettingsError, unknown_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,10 @@ class Score:
     fidelity: Fidelity = "calibrated"
 
     def to_json(self, indent: int | None = None) -> str:
-        """Write as JSON; an infinite loss is written as null."""
+        """Write as JSON; an infinite loss and an accuracy that is NaN are written as null."""
         document = asdict(self)
-        document["loss"] = self.loss if math.isfinite(self.loss) else None
+        for field in ("loss", "accuracy"):
+            document[field] = document[field] if math.isfinite(document[field]) else None
         return json.dumps(document, indent=indent)
 
     @classmethod
@@ -69,13 +70,20 @@ class Score:
             document: dict[str, Any] = json.loads(text)
             if document["loss"] is None:
                 document["loss"] = math.inf
+            if document["accuracy"] is None:
+                document["accuracy"] = math.nan
             return cls(**document)
         except (ValueError, TypeError, KeyError) as error:
             raise FileFormatError(f"not a score: {text[:80]!r} ({error})") from error
 
 
+@runtime_checkable
 class Objective(Protocol):
-    """How outputs are judged: sums over a batch, so that batches can be added up."""
+    """How outputs are judged: sums over a batch, so that batches can be added up.
+
+    A plain function `(outputs, targets) -> (summed loss, summed metric)` does too; see
+    `as_objective`.
+    """
 
     @property
     def name(self) -> str:
@@ -96,24 +104,74 @@ class Classification:
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return summed cross-entropy and number of correct answers."""
-        loss = functional.cross_entropy(outputs, targets, reduction="sum")
+        loss = functional.cross_entropy(outputs, targets.long(), reduction="sum")
         return loss, (outputs.argmax(dim=1) == targets).sum()
 
     def check(self, outputs: Tensor, targets: Tensor) -> None:
         """Raise `DataError` for wrong shapes and for labels that no output stands for."""
+        if not isinstance(outputs, Tensor):
+            raise DataError(
+                f"classification needs a tensor of outputs, the network gives a "
+                f"{type(outputs).__name__}; give an objective of your own that takes the logits "
+                f"out of it, or a network that returns them alone"
+            )
         if outputs.dim() != 2 or targets.dim() != 1 or len(outputs) != len(targets):
             raise DataError(
                 f"classification needs outputs (batch, classes) and targets (batch,), got "
                 f"{tuple(outputs.shape)} and {tuple(targets.shape)}; give your own objective"
             )
-        if targets.is_floating_point():
+        if targets.is_floating_point() or targets.is_complex():
             raise DataError(f"targets are {targets.dtype}, classification needs integer labels")
-        low, high = int(targets.min()), int(targets.max())
+        labels = targets.long()
+        low, high = int(labels.min()), int(labels.max())
         if low < 0 or high >= outputs.shape[1]:
             raise DataError(
                 f"labels reach from {low} to {high}, the network has {outputs.shape[1]} outputs "
                 f"(labels 0..{outputs.shape[1] - 1})"
             )
+
+
+ObjectiveFunction = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
+"""What an objective does at the least: outputs and targets in, summed loss and metric out."""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionObjective:
+    """A function as an objective: named after itself, with no check of its own."""
+
+    function: ObjectiveFunction
+
+    @property
+    def name(self) -> str:
+        """The function's own name, or that of its class."""
+        named = getattr(self.function, "__qualname__", type(self.function).__qualname__)
+        return str(getattr(self.function, "name", named))
+
+    def __call__(self, outputs: Any, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the function returns."""
+        return self.function(outputs, targets)
+
+    def check(self, outputs: Any, targets: Tensor) -> None:
+        """Let everything through, unless the function has a check."""
+        check = getattr(self.function, "check", None)
+        if check is not None:
+            check(outputs, targets)
+
+
+def as_objective(objective: Objective | ObjectiveFunction | None) -> Objective:
+    """Return an objective, `Classification` for None; a callable without name or check gets both.
+
+    Raises:
+        SettingsError: `objective` cannot be called with outputs and targets.
+    """
+    if objective is None:
+        return Classification()
+    if isinstance(objective, type) or not callable(objective):
+        raise SettingsError(
+            f"objective={objective!r}, give a function (outputs, targets) -> (summed loss, summed "
+            f"metric) or an object that is called like one, such as Classification()"
+        )
+    return objective if isinstance(objective, Objective) else FunctionObjective(objective)
 
 
 Reward = Callable[[Score, Score], float]
@@ -145,22 +203,78 @@ REWARDS: dict[str, Reward] = {
 }
 
 
+WORST_LOG_LOSS = 20.0
+"""Stands for the log of an infinite loss."""
+
+
+def log_loss(loss: float) -> float:
+    """Return the log of a loss, bounded below at that of 1e-12 and where it is not finite."""
+    return math.log(max(loss, 1e-12)) if math.isfinite(loss) else WORST_LOG_LOSS
+
+
+def bind_reward(reward: str | Reward, reference: Score) -> Callable[[Score], float]:
+    """Return the reward of a score on the problem whose float network has the score `reference`.
+
+    Args:
+        reward: a name in `REWARDS`, or `reward(score, float_score) -> float`.
+        reference: the float network's score.
+
+    Returns:
+        A function that gives `WORST_REWARD` for a loss that is not finite and nothing below it;
+        it raises `SettingsError` where the reward is no finite number.
+
+    Raises:
+        UnknownNameError: no reward has that name.
+        SettingsError: `reward` is no function, or it is the log of the loss and the float
+            network's loss is not above 0.
+    """
+    bounded = resolve_reward(reward)
+    relative = reward in ("log_loss", log_loss_reward)
+    if relative and reference.loss <= 0:
+        raise SettingsError(
+            f"reward='log_loss' takes the log of the loss over the float network's, which is "
+            f"{reference.loss:g} and must be above 0; give reward='loss' or a function of your own"
+        )
+    return lambda score: bounded(score, reference)
+
+
 def resolve_reward(reward: str | Reward) -> Reward:
     """Return the reward function of that name, or the callable itself, kept finite.
 
     Raises:
         UnknownNameError: no reward has that name.
+        SettingsError: `reward` is no function; when called, a reward that is NaN, +inf or no
+            number.
     """
     if isinstance(reward, str):
         if reward not in REWARDS:
             raise unknown_name("reward", reward, REWARDS)
         function = REWARDS[reward]
-    else:
+    elif callable(reward) and not isinstance(reward, type):
         function = reward
+    else:
+        raise SettingsError(
+            f"reward={reward!r}, give a name out of {tuple(REWARDS)} or a function "
+            f"(score, float_score) -> float"
+        )
 
     def bounded(score: Score, reference: Score) -> float:
         if not math.isfinite(score.loss):
             return WORST_REWARD
-        return max(WORST_REWARD, float(function(score, reference)))
+        return max(WORST_REWARD, _number(function(score, reference), score))
 
     return bounded
+
+
+def _number(value: Any, score: Score) -> float:
+    """Return a reward as a float; `SettingsError` for NaN, +inf and what is no number."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if math.isnan(number) or number == math.inf:
+        raise SettingsError(
+            f"the reward of loss={score.loss:g}, accuracy={score.accuracy:g} is {value!r}; it must "
+            f"be a finite number, the larger the better"
+        )
+    return number

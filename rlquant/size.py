@@ -91,7 +91,8 @@ class LayerStorage:
         """Return the type in which the layer's scales, offsets and codebook are stored."""
         one_scale = choice.method == "ternary" or choice.points == "fixed_point"
         smallest = self.largest if one_scale else self.smallest
-        return storage_dtype(smallest, self.largest, choice.bits)
+        offset = NumberCounts.of(choice, 1).offsets > 0
+        return storage_dtype(smallest, self.largest, choice.bits, offset=offset)
 
     def number_bytes(self, choice: LayerChoice) -> int:
         """Return the bytes of the scales, offsets and stored codebook."""

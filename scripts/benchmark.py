@@ -28,8 +28,8 @@ from tqdm import trange
 from rlquant import Budget, QuantizationConfig, QuantizationProblem, tasks
 from rlquant.errors import SettingsError
 from rlquant.space import for_layer
+from rlquant.whole_files import make_folder, write_file
 from rlquant_agents.command_line import run_command
-from rlquant_agents.whole_files import make_folder, write_file
 from rlquant_envs import LayerwiseQuantization
 
 BENCHMARKS = ("evaluation", "environment", "search")

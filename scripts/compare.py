@@ -26,6 +26,7 @@ from tqdm import tqdm
 from rlquant import QuantizationConfig, QuantizationProblem, Score
 from rlquant.errors import SettingsError
 from rlquant.tasks import Task
+from rlquant.whole_files import make_folder, write_file
 from rlquant_agents import (
     Callback,
     Evaluation,
@@ -41,7 +42,6 @@ from rlquant_agents.comparison_report import runs_csv, section
 from rlquant_agents.run_folder import CONFIG, EVALUATIONS, finished_result
 from rlquant_agents.run_settings import describe_run
 from rlquant_agents.task_settings import TaskSettings
-from rlquant_agents.whole_files import make_folder, write_file
 
 DETERMINISTIC = {"uniform", "knapsack"}
 """Searchers that no seed changes: they run once."""
@@ -126,6 +126,8 @@ def run(settings: CompareSettings, command: Sequence[str]) -> int:
         make_searcher(name)
     settings.space()  # mistakes in names and options show before anything is loaded
     budgets = [settings.budget_of(limit) for limit in settings.budgets]
+    require_distinct("--searchers", names)
+    require_distinct("--budgets", list(map(str, budgets)))
     make_folder(settings.folder)
     task = settings.load()
     store = settings.store or settings.folder.parent / "evaluations.sqlite"
@@ -142,19 +144,21 @@ def run(settings: CompareSettings, command: Sequence[str]) -> int:
     return 0
 
 
+def require_distinct(flag: str, values: Sequence[str]) -> None:
+    """Raise `SettingsError` where something is named twice: its runs would be one."""
+    twice = sorted({value for value in values if list(values).count(value) > 1})
+    if twice:
+        raise SettingsError(f"{flag} names {', '.join(twice)} twice; give each once")
+
+
 def make_jobs(
     problem: QuantizationProblem, names: Sequence[str], settings: CompareSettings
 ) -> list[Job]:
     """Return every run under one budget."""
     limit = settings.budget_name(problem.budget.limit)
+    folder, evaluations = settings.folder, settings.evaluations
     return [
-        Job(
-            problem,
-            name,
-            seed,
-            settings.evaluations,
-            settings.folder / f"{name}-{limit}-seed{seed}",
-        )
+        Job(problem, name, seed, evaluations, folder / f"{name}-{limit}-seed{seed}")
         for name in names
         for seed in range(1 if name in DETERMINISTIC else settings.seeds)
     ]

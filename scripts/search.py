@@ -7,23 +7,26 @@ find on the same evaluator. A search that was stopped goes on when the same comm
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from rlquant import QuantizationProblem, Score
 from rlquant.tasks import Task
+from rlquant.whole_files import make_folder, write_file
 from rlquant_agents import Searcher, SearchResult, make_searcher, measure, search_problem
+from rlquant_agents.arguments import whole_evaluations, whole_seed
 from rlquant_agents.command_line import INTERRUPTED, command_of, run_command
 from rlquant_agents.comparison import best_losses
 from rlquant_agents.result import STOPPED
 from rlquant_agents.task_settings import TaskSettings
-from rlquant_agents.whole_files import make_folder, write_file
 
 HEADINGS = (
     "val. loss",
@@ -33,7 +36,6 @@ HEADINGS = (
     "average bits",
     "bytes",
     "evaluations",
-    "seconds",
 )
 
 
@@ -81,13 +83,27 @@ class Row:
     test_loss: float
     test_accuracy: float
     evaluations: int | None = None
-    seconds: float | None = None
+
+    def document(self) -> dict[str, Any]:
+        """Return the row as it stands in summary.json; null for a loss that is not finite."""
+        return {
+            "name": self.name,
+            "score": json.loads(self.score.to_json()),
+            "test_loss": self.test_loss if math.isfinite(self.test_loss) else None,
+            "test_accuracy": self.test_accuracy,
+            "evaluations": self.evaluations,
+        }
 
 
 def run(settings: SearchSettings, command: Sequence[str]) -> int:
     """Search, run the baselines, then write and show what was found."""
     searcher = chosen_searcher(settings)
-    baselines = [make_searcher(name) for name in settings.baselines if name != searcher.name]
+    baselines = [
+        make_searcher(name, reward=settings.reward)
+        for name in settings.baselines
+        if name != searcher.name
+    ]
+    evaluations, seed = whole_evaluations(settings.evaluations), whole_seed(settings.seed)
     budget, out = settings.budget_of(settings.budget), settings.folder(searcher.name)
     settings.space()  # a mistake in the options shows before anything is loaded
     make_folder(out)
@@ -100,18 +116,18 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
         result = search_problem(
             problem,
             searcher=each,
-            evaluations=settings.evaluations,
-            seed=settings.seed,
+            evaluations=evaluations,
+            seed=seed,
             out=out if each is searcher else out / "baselines" / each.name,
             progress=settings.progress,
-            reward=settings.reward,
             remember={"task": settings.task, "command": list(command)},
         )
         results.append(result)
         if result.stopped == "interrupted":
             break
     rows = summary(problem, task, results)
-    write_file(out / "summary.json", json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+    document = json.dumps([row.document() for row in rows], indent=2, allow_nan=False)
+    write_file(out / "summary.json", document + "\n")
     draw_comparison(problem, results, out)
     Console(width=None if sys.stdout.isatty() else 110).print(table(rows, problem))
     print(conclusion(results, out))
@@ -121,10 +137,10 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
 def chosen_searcher(settings: SearchSettings) -> Searcher:
     """Return the trained agent where one is given, else the searcher of that name."""
     if settings.agent is None:
-        return make_searcher(settings.searcher)
+        return make_searcher(settings.searcher, reward=settings.reward)
     from rlquant_agents.saved_agent import from_agent  # needs Stable-Baselines3
 
-    return from_agent(settings.agent)
+    return replace(from_agent(settings.agent), reward=settings.reward)
 
 
 def introduction(problem: QuantizationProblem, settings: SearchSettings) -> str:
@@ -153,7 +169,6 @@ def summary(problem: QuantizationProblem, task: Task, results: Sequence[SearchRe
                 tested.loss,
                 tested.accuracy,
                 len(result.history),
-                result.history[-1].seconds,
             )
         )
     return rows
@@ -175,7 +190,6 @@ def table(rows: Sequence[Row], problem: QuantizationProblem) -> Table:
             f"{row.score.average_bits:.3f}",
             f"{row.score.size_bytes:,}",
             "" if row.evaluations is None else str(row.evaluations),
-            "" if row.seconds is None else f"{row.seconds:.1f}",
             style="bold" if row is rows[-1] else None,
         )
     return shown

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from rlquant.whole_files import write_file
 from rlquant_agents.agent_training import TrainedAgent, train_agent
 from rlquant_agents.command_line import INTERRUPTED, run_command
 from rlquant_agents.ppo import MaskedPPO
@@ -102,10 +103,11 @@ def report(agent: TrainedAgent, console: Console) -> None:
                 "task": answer.problem,
                 "budget": str(answer.budget),
                 "config": json.loads(answer.config.to_json()),
-                "score": asdict(score),
+                "score": json.loads(score.to_json()),
             }
         )
-    (agent.folder / "answers.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")
+    document = json.dumps(rows, indent=2, allow_nan=False)
+    write_file(agent.folder / "answers.json", document + "\n")
     console.print(table)
     console.print(f"Agent in {agent.folder}; use it: scripts/search.py --agent {agent.folder}")
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -23,9 +24,9 @@ from rlquant.cost import (
     SizeCost,
     total,
 )
-from rlquant.errors import BudgetError, FileFormatError
+from rlquant.errors import BudgetError, FileFormatError, StorageError
 from rlquant.file_layout import fixed_bytes, stored_tensors
-from rlquant.layers import LayerFacts, find_layers
+from rlquant.layers import LayerFacts, count_macs, find_layers
 from rlquant.size import ACTIVATION_BYTES, LAYER_RECORD_BYTES, LayerStorage
 from rlquant.tasks import networks
 from small_networks import FEATURES, Mlp, SharedLayerNet, fresh, samples_of
@@ -72,6 +73,13 @@ def test_scales_that_float16_cannot_hold_cost_32_bits() -> None:
     for smallest, largest in ((1e-6, 1.0), (0.5, 1e5)):
         cost = AverageBitsCost({"fc": LayerStorage(24, 4, smallest, largest)})
         assert cost.of_layer(FC, fc()) == 24 * 3 + 4 * 32
+
+
+@pytest.mark.parametrize(("bits", "number"), [(10, 16), (11, 32), (16, 32)])
+def test_offsets_of_wide_codes_are_float32(bits: int, number: int) -> None:
+    cost = AverageBitsCost(STORAGE)
+    assert cost.of_layer(FC, fc(bits, points="uniform")) == 24 * bits + 2 * 4 * number
+    assert cost.of_layer(FC, fc(bits)) == 24 * bits + 4 * 16  # no offset
 
 
 def test_average_bits_of_a_small_network() -> None:
@@ -157,7 +165,8 @@ def test_bit_operations_of_a_layer(choice: LayerChoice, operations: int) -> None
 def test_layers_that_are_not_searched_count_as_float() -> None:
     network = fresh(Mlp)
     layers = find_layers(network, torch.zeros(2, FEATURES), keep=("second",))
-    costs = NetworkCosts.of(network, layers, "channel", kept_macs=64)
+    kept_macs = count_macs(network, torch.zeros(2, FEATURES), ("second",))
+    costs = NetworkCosts.of(network, layers, "channel", kept_macs)
     choices = {f.name: LayerChoice(f.name, 2, activation_bits=4) for f in layers}
     assert total(costs.bops, layers, choices) == 64 * 32 * 32 + (48 + 24) * 2 * 4
 
@@ -208,6 +217,50 @@ def test_a_missing_row_is_named(table: LatencyTable) -> None:
         table.of_layer(FC, fc(5, activation_bits=4))
 
 
+KEPT_TABLE = """kind,shape,bits,macs,seconds
+linear,8x6,2,,0.001
+linear,3x8,2,,0.002
+linear,8x8,32,64,0.5
+linear,8x8,32,,9
+"""
+
+
+def test_layers_that_are_not_searched_take_their_float_latency(tmp_path: Path) -> None:
+    path = tmp_path / "latency.csv"
+    path.write_text(KEPT_TABLE, encoding="utf-8")
+    network, example = fresh(Mlp), torch.zeros(2, FEATURES)
+    layers = find_layers(network, example, keep=("second",))
+    kept_macs = count_macs(network, example, ("second",))
+    costs = NetworkCosts.of(network, layers, "channel", kept_macs)
+    cost = costs.under(Budget.latency(1, path))
+    assert cost.fixed == 500_000_000
+    choices = {f.name: LayerChoice(f.name, 2) for f in layers}
+    assert cost.value(total(cost, layers, choices)) == 0.503
+    path.write_text("".join(KEPT_TABLE.splitlines(keepends=True)[:3]), encoding="utf-8")
+    with pytest.raises(BudgetError, match=r"no row for layer 'second': .*shape=8x8, bits=32"):
+        costs.under(Budget.latency(1, path))
+
+
+def test_a_table_may_have_a_byte_order_mark_and_spaces(tmp_path: Path) -> None:
+    path = tmp_path / "excel.csv"
+    text = "kind, shape, bits, activation_bits, seconds\nlinear, 4x6, 3, , 0.25\n"
+    path.write_text(text, encoding="utf-8-sig")
+    assert LatencyTable.read(path).of_layer(FC, fc()) == 250_000_000
+
+
+def test_a_row_that_comes_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "twice.csv"
+    path.write_text(TABLE + "linear,4x6,3,8,,0.7\n", encoding="utf-8")
+    words = r"twice.csv, line 7: a second row for kind=linear, shape=4x6, macs=None, bits=3, act"
+    with pytest.raises(FileFormatError, match=words):
+        LatencyTable.read(path)
+
+
+def test_a_table_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"missing.csv: cannot be read \(No such file"):
+        Budget.latency(1, tmp_path / "missing.csv")
+
+
 def test_a_table_without_optional_columns_is_enough(tmp_path: Path) -> None:
     path = tmp_path / "short.csv"
     path.write_text("seconds,bits,shape,kind\n0.25,3,4x6,linear\n", encoding="utf-8")
@@ -252,6 +305,12 @@ def test_a_budget_is_a_positive_number(limit: Any) -> None:
             make(limit)
 
 
+def test_a_budget_takes_the_numbers_of_numpy() -> None:
+    assert type(Budget.size_bytes(np.int64(300)).limit) is int  # type: ignore[arg-type]
+    assert type(Budget.average_bits(np.float32(3)).limit) is float  # type: ignore[arg-type]
+    assert Budget.average_bits(np.float32(3)) == Budget.average_bits(3.0)  # type: ignore[arg-type]
+
+
 def test_an_unknown_quantity_is_refused() -> None:
     with pytest.raises(BudgetError, match=r"quantity='watts', use one of \('average_bits', "):
         Budget("watts", 3.0)  # type: ignore[arg-type]
@@ -279,7 +338,7 @@ def test_a_budget_limits_its_own_cost(table: LatencyTable) -> None:
     assert costs.under(Budget.average_bits(3)) is costs.average_bits
     assert costs.under(Budget.size_bytes(300)) is costs.size
     assert costs.under(Budget.bops(3e6)) is costs.bops
-    assert costs.under(Budget.latency(3, table)) is table
+    assert costs.under(Budget.latency(3, table)) == table
     ratio = costs.under(Budget.size_ratio(0.5))
     assert ratio.units(0.5) == costs.size.float_bytes // 2
     assert ratio.value(costs.size.float_bytes) == 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -97,6 +98,10 @@ def test_only_as_many_batches_are_read_as_are_needed() -> None:
     assert data.read == 3
 
 
+def test_a_number_of_samples_may_come_from_numpy() -> None:
+    assert len(take(samples(20), np.int64(7))) == 7  # type: ignore[arg-type]
+
+
 def test_samples_do_not_follow_later_changes_of_the_data() -> None:
     inputs, targets = samples(10)
     taken = take((inputs, targets))
@@ -109,7 +114,7 @@ def test_samples_do_not_follow_later_changes_of_the_data() -> None:
 # --- what is refused
 
 
-@pytest.mark.parametrize("count", [0, -3, 2.5])
+@pytest.mark.parametrize("count", [0, -3, 2.5, None, "many"])
 def test_at_least_one_sample_must_be_asked_for(count: Any) -> None:
     with pytest.raises(DataError, match=r"train_data: .* samples were asked for, ask for at least"):
         take(samples(4), count)
@@ -186,6 +191,26 @@ def test_batches_that_do_not_fit_each_other_are_refused() -> None:
             take([(torch.zeros(3, 2), targets), (other, targets)])
 
 
+def test_inputs_that_are_nan_are_refused() -> None:
+    inputs, targets = samples(10)
+    inputs[7, 2] = float("nan")
+    with pytest.raises(DataError, match="train_data: some of its inputs are NaN; mend those"):
+        take((inputs, targets))
+    take((inputs, targets), 7)  # those that are taken are fine
+    inputs[7, 2] = float("-inf")  # a mask may hold it
+    take((inputs, targets))
+
+
+def test_a_loader_that_shuffles_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    data = TensorDataset(*samples(20))
+    take(DataLoader(data, batch_size=5))
+    assert caplog.messages == []
+    with caplog.at_level(logging.WARNING):
+        take(DataLoader(data, batch_size=5, shuffle=True))
+    (message,) = caplog.messages
+    assert "train_data is shuffled: every run takes other samples from it" in message
+
+
 # --- samples
 
 
@@ -238,7 +263,7 @@ def test_every_type_has_a_fingerprint() -> None:
 
 
 def test_a_fingerprint_is_the_same_in_every_process() -> None:
-    noted = "044cdacd9a31e64b75fd5f5d3030c527"
+    noted = "804dbfe6824d61b6cfad341fda81b67d"
     assert fingerprint_tensors([torch.arange(9.0).reshape(3, 3)]) == noted
 
 
@@ -247,14 +272,36 @@ def test_a_fingerprint_is_the_same_in_every_process() -> None:
 
 @pytest.mark.parametrize(("training", "validation"), [(20, 20), (8, 20), (20, 8)])
 def test_validation_that_begins_like_training_is_refused(training: int, validation: int) -> None:
-    data = samples(20)
-    with pytest.raises(DataError, match="validation_data equals train_data: a search would be"):
+    data, count = samples(20), min(training, validation)
+    words = f"{count} of {count} samples are in train_data and in validation_data: a search would"
+    with pytest.raises(DataError, match=words):
         require_different(take(data, training), take(data, validation))
 
 
-def test_other_data_are_let_through() -> None:
+def test_the_order_of_shared_samples_does_not_matter() -> None:
+    inputs, targets = samples(40)
+    base = take((inputs, targets), 40)
+    with pytest.raises(DataError, match="40 of 40 samples are in train_data and in"):
+        require_different(base, take((inputs.flip(0), targets.flip(0)), 40))
+    with pytest.raises(DataError, match="30 of 30 samples are in train_data and in"):
+        require_different(base, take((inputs[10:], targets[10:]), 30))
+    (others, labels), mostly = samples(19, seed=1), (inputs[19:], targets[19:])
+    shifted = torch.cat([mostly[0], others]), torch.cat([mostly[1], labels])
+    with pytest.raises(DataError, match="21 of 40 samples are in train_data and in"):
+        require_different(base, take(shifted, 40))
+
+
+def test_a_few_shared_samples_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    (inputs, targets), (other, labels) = samples(20), samples(20, seed=1)
+    mixed = torch.cat([inputs[:3], other[3:]]), torch.cat([targets[:3], labels[3:]])
+    require_different(take((inputs, targets), 20), take(mixed, 20))
+    assert caplog.messages == ["3 samples of validation_data are in train_data too"]
+
+
+def test_other_data_are_let_through(caplog: pytest.LogCaptureFixture) -> None:
     inputs, targets = samples(20)
     base = take((inputs, targets), 20)
     require_different(base, take(samples(20, seed=1), 20))
-    require_different(base, take((inputs, changed(targets)), 20))
+    require_different(base, take((inputs, targets + 1), 20))
     require_different(base, take(((inputs, inputs), targets), 20))
+    assert caplog.messages == []

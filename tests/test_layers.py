@@ -98,7 +98,8 @@ def test_layers_that_never_run_are_left_out_and_said(caplog: pytest.LogCaptureFi
     with caplog.at_level(logging.WARNING, logger="rlquant.layers"):
         found = find_layers(network, torch.zeros(2, FEATURES))
     assert [facts.name for facts in found] == ["first", "second", "last"]
-    assert caplog.messages == ["left out, never run in a forward pass: unused, spare"]
+    words = "left out, as a forward pass never calls their modules: unused, spare"
+    assert caplog.messages == [words]
 
 
 def test_nothing_is_said_of_layers_that_are_kept(caplog: pytest.LogCaptureFixture) -> None:
@@ -240,8 +241,39 @@ def test_parametrized_weights_are_refused() -> None:
     assert parametrize.is_parametrized(network.second)
     with pytest.raises(NetworkError, match="layer 'second': its weight is already parametrized"):
         find_layers(network, torch.zeros(2, FEATURES))
+    # What is kept is saved too, and a file holds nothing that is parametrized.
+    with pytest.raises(NetworkError, match=r"layer 'second': .*remove_parametrizations"):
+        find_layers(network, torch.zeros(2, FEATURES), keep=("second",))
+    parametrize.remove_parametrizations(network.second, "weight")
+    assert list(facts_of(network, torch.zeros(2, FEATURES))) == ["first", "second", "last"]
+
+
+def test_a_parametrized_module_of_any_kind_is_refused() -> None:
+    network = nn.Sequential(nn.Linear(FEATURES, 4), nn.BatchNorm1d(4))
+    parametrize.register_parametrization(network[1], "bias", nn.Identity())
+    with pytest.raises(NetworkError, match="layer '1': its bias is already parametrized"):
+        find_layers(network, torch.zeros(2, FEATURES))
+
+
+def test_a_weight_that_is_no_parameter_can_only_be_kept() -> None:
+    network = fresh(Mlp)
+    weight = network.second.weight.detach()
+    del network.second.weight
+    network.second.register_buffer("weight", weight)
+    with pytest.raises(NetworkError, match="layer 'second': its weight is no parameter of its own"):
+        find_layers(network, torch.zeros(2, FEATURES))
     found = facts_of(network, torch.zeros(2, FEATURES), keep=("second",))
     assert list(found) == ["first", "last"]
+
+
+def test_a_frozen_network_is_refused_where_its_inputs_are_quantized() -> None:
+    config = QuantizationConfig((LayerChoice("first", 4, activation_bits=4),))
+    data = samples(16)
+    frozen = rlquant.freeze(rlquant.quantize(fresh(Mlp), config, data, calibration_samples=16))
+    words = "'first.input_quantizer' quantizes the inputs of a layer: the network is already quan"
+    for keep in ((), ("first",)):
+        with pytest.raises(NetworkError, match=words):
+            find_layers(frozen, torch.zeros(2, FEATURES), keep=keep)
 
 
 def test_a_quantized_network_is_refused() -> None:
@@ -278,17 +310,23 @@ def test_a_layer_without_weights_is_refused() -> None:
         find_layers(network, torch.zeros(2, 4))
 
 
-def test_a_layer_called_by_keyword_is_refused() -> None:
+def test_modules_called_by_keyword_are_found_like_others() -> None:
     class Keyword(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.inner = nn.Linear(4, 3)
+            self.up = nn.ConvTranspose1d(2, 3, 3)
+            self.norm = nn.BatchNorm1d(3)
             self.outer = nn.Linear(3, 2)
 
         def forward(self, inputs: Tensor) -> Tensor:
-            output: Tensor = self.outer(self.inner(input=inputs))
+            hidden = self.norm(input=self.up(output_size=[6], input=inputs))
+            output: Tensor = self.outer(input=hidden.mean(dim=2))
             return output
 
-    with pytest.raises(NetworkError, match="layer 'inner' takes its input as a keyword"):
-        find_layers(Keyword(), torch.zeros(2, 4))
-    assert list(facts_of(Keyword(), torch.zeros(2, 4), keep=("inner",))) == ["outer"]
+    found = facts_of(Keyword(), torch.zeros(2, 2, 4))
+    assert [(f.name, f.macs, f.normalized) for f in found.values()] == [
+        ("up", 2 * 4 * 3 * 3, True),
+        ("outer", 6, False),
+    ]
+    assert list(facts_of(Keyword(), torch.zeros(2, 2, 4), keep=("up",))) == ["outer"]
+    assert count_macs(Keyword(), torch.zeros(2, 2, 4), ["up"]) == {"up": 72}

@@ -11,8 +11,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlquant.errors import DataError, FileFormatError, UnknownNameError
-from rlquant.score import REWARDS, WORST_REWARD, Classification, Score, resolve_reward
+from rlquant.errors import DataError, FileFormatError, SettingsError, UnknownNameError
+from rlquant.score import (
+    REWARDS,
+    WORST_LOG_LOSS,
+    WORST_REWARD,
+    Classification,
+    FunctionObjective,
+    Score,
+    as_objective,
+    bind_reward,
+    log_loss,
+    log_loss_reward,
+    resolve_reward,
+)
 
 
 def score(loss: float, accuracy: float = 0.5, **other: Any) -> Score:
@@ -44,6 +56,12 @@ def test_an_infinite_loss_is_plain_json() -> None:
         score(math.inf).to_json(), parse_constant=lambda text: pytest.fail(f"{text} is not JSON")
     )
     assert document["loss"] is None
+
+
+def test_an_accuracy_that_is_nan_is_plain_json() -> None:
+    text = score(1.0, math.nan).to_json()
+    assert json.loads(text)["accuracy"] is None
+    assert math.isnan(Score.from_json(text).accuracy)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +99,22 @@ def test_labels_that_are_no_integers_are_refused() -> None:
         Classification().check(torch.zeros(4, 3), torch.zeros(4))
 
 
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8, torch.bool])
+def test_labels_of_any_whole_type_are_judged(dtype: torch.dtype) -> None:
+    outputs, labels = torch.tensor([[0.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1])
+    judge = Classification()
+    judge.check(outputs, labels.to(dtype))
+    expected = judge(outputs, labels)
+    assert judge(outputs, labels.to(dtype)) == expected
+
+
+@pytest.mark.parametrize("outputs", [(torch.zeros(4, 3),), {"logits": torch.zeros(4, 3)}, None])
+def test_outputs_that_are_no_tensor_are_refused(outputs: Any) -> None:
+    words = f"the network gives a {type(outputs).__name__}; give an objective of your own"
+    with pytest.raises(DataError, match=words):
+        Classification().check(outputs, torch.zeros(4).long())
+
+
 @pytest.mark.parametrize("labels", [[0, 1, 3], [-1, 0, 2]])
 def test_labels_that_no_output_stands_for_are_refused(labels: list[int]) -> None:
     low, high = min(labels), max(labels)
@@ -91,6 +125,54 @@ def test_labels_that_no_output_stands_for_are_refused(labels: list[int]) -> None
 
 def test_right_labels_pass() -> None:
     Classification().check(torch.zeros(3, 3), torch.tensor([0, 2, 1]))
+
+
+# --- objectives of users
+
+
+def squares(outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    return (outputs - targets).square().sum(), torch.zeros(())
+
+
+def test_a_function_is_an_objective() -> None:
+    made = as_objective(squares)
+    assert made.name == "squares"
+    loss, metric = made(torch.ones(3), torch.zeros(3))
+    assert (float(loss), float(metric)) == (3.0, 0.0)
+    made.check("anything", torch.zeros(3))
+
+
+def test_a_callable_keeps_its_name_and_check() -> None:
+    class Half:
+        name = "half"
+
+        def __call__(self, outputs: Any, targets: Any) -> Any:
+            return squares(outputs, targets)
+
+    class Checked(Half):
+        name: Any = property(lambda self: "checked")
+
+        def check(self, outputs: Any, targets: Any) -> None:
+            raise DataError("checked")
+
+    assert as_objective(Half()).name == "half"
+    whole = Checked()
+    assert as_objective(whole) is whole
+    unnamed = FunctionObjective(whole)
+    assert unnamed.name == "checked"
+    with pytest.raises(DataError, match="checked"):
+        unnamed.check(0, torch.zeros(1))
+
+
+def test_no_objective_is_classification() -> None:
+    assert as_objective(None) == Classification()
+    assert as_objective(Classification("mine")) == Classification("mine")
+
+
+@pytest.mark.parametrize("objective", [3, "classification", Classification])
+def test_what_cannot_judge_is_refused(objective: Any) -> None:
+    with pytest.raises(SettingsError, match=r"objective=.*, give a function \(outputs, targets\) "):
+        as_objective(objective)
 
 
 # --- rewards
@@ -133,3 +215,41 @@ def test_a_callable_is_a_reward_too() -> None:
 def test_an_unknown_reward_gets_the_nearest_name() -> None:
     with pytest.raises(UnknownNameError, match="unknown reward 'logloss'; did you mean 'log_loss'"):
         resolve_reward("logloss")
+
+
+@pytest.mark.parametrize("reward", [3, None, Classification])
+def test_what_is_no_reward_is_refused(reward: Any) -> None:
+    with pytest.raises(SettingsError, match=r"reward=.*, give a name out of .* or a function"):
+        resolve_reward(reward)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, None, "much"])
+def test_a_reward_that_is_no_finite_number_is_refused(value: Any) -> None:
+    reward = bind_reward(lambda score, reference: value, FLOAT)
+    with pytest.raises(SettingsError, match=r"the reward of loss=0.5, accuracy=0.7 is .*finite"):
+        reward(score(0.5, 0.7))
+    assert reward(score(math.inf)) == WORST_REWARD
+
+
+def test_a_bound_reward_is_that_of_its_reference() -> None:
+    worse = score(0.5, 0.7)
+    for name in REWARDS:
+        assert bind_reward(name, FLOAT)(worse) == resolve_reward(name)(worse, FLOAT)
+    assert bind_reward(lambda score, reference: -math.inf, FLOAT)(worse) == WORST_REWARD
+    assert bind_reward("log_loss", FLOAT)(score(math.inf)) == WORST_REWARD
+
+
+@pytest.mark.parametrize("reward", ["log_loss", log_loss_reward])
+@pytest.mark.parametrize("loss", [0.0, -2.5])
+def test_the_log_of_a_loss_that_is_not_above_zero_is_refused(reward: Any, loss: float) -> None:
+    with pytest.raises(SettingsError, match=r"must be above 0; give reward='loss'"):
+        bind_reward(reward, score(loss))
+    assert bind_reward("loss", score(loss))(score(loss + 1)) == -1.0
+    with pytest.raises(UnknownNameError, match="unknown reward 'lss'"):
+        bind_reward("lss", score(loss))
+
+
+def test_the_log_of_a_loss_is_bounded() -> None:
+    assert log_loss(0.5) == math.log(0.5)
+    assert log_loss(math.inf) == log_loss(math.nan) == WORST_LOG_LOSS
+    assert log_loss(0.0) == log_loss(-3.0) == math.log(1e-12)

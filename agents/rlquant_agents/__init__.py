@@ -4,7 +4,7 @@ from rlquant_agents.api import measure, search, search_problem
 from rlquant_agents.callbacks import Callbacks, ProgressBar, TensorBoardLog
 from rlquant_agents.result import Evaluation, SearchResult
 from rlquant_agents.run_folder import RunFolder
-from rlquant_agents.searcher import Searcher, make_searcher, searchers
+from rlquant_agents.searcher import Searcher, make_searcher, register_searcher, searchers
 from rlquant_agents.session import Callback, Session
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "TensorBoardLog",
     "make_searcher",
     "measure",
+    "register_searcher",
     "search",
     "search_problem",
     "searchers",

@@ -13,8 +13,9 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 from tqdm import tqdm
 
-from rlquant import Budget, Problem, QuantizationConfig, Score
-from rlquant.errors import SettingsError
+from rlquant import Budget, Problem, QuantizationConfig, Reward, Score
+from rlquant.errors import SettingsError, whole_number
+from rlquant_agents.arguments import whole_seed
 from rlquant_agents.ppo import MaskedPPO, isolated_randomness
 from rlquant_agents.saved_agent import (
     AGENT_FILE,
@@ -80,6 +81,7 @@ def train_agent(
         FileFormatError: `folder` holds an agent for other decisions, or a damaged one.
     """
     _require(problems, budgets, episodes)
+    seed = whole_seed(seed)
     settings = settings or MaskedPPO()
     space = next(iter(problems.values())).space
     trained_on = [f"{name} at {budget}" for name in problems for budget in budgets]
@@ -106,7 +108,7 @@ def train_agent(
         )
         interrupted = _learn(model, keeper, target, seed + before)
         answers = tuple(
-            _answer(model, name, problem.with_budget(budget))
+            _answer(model, name, problem.with_budget(budget), settings.reward)
             for name, problem in problems.items()
             for budget in budgets
         )
@@ -116,8 +118,7 @@ def train_agent(
 def _require(problems: Mapping[str, Problem], budgets: Sequence[Budget], episodes: int) -> None:
     if not problems or not budgets:
         raise SettingsError("train_agent: give at least one problem and at least one budget")
-    if episodes < 1:
-        raise SettingsError(f"train_agent: episodes={episodes}, use a whole number of at least 1")
+    whole_number("train_agent: episodes", episodes, 1)
     asked = {name: heads_of(problem.space) for name, problem in problems.items()}
     first = next(iter(asked))
     for name, heads in asked.items():
@@ -159,8 +160,8 @@ def _learn(model: OnPolicyAlgorithm, keeper: _Checkpoints, folder: Path, seed: i
         log.close()
 
 
-def _answer(model: OnPolicyAlgorithm, name: str, problem: Problem) -> Answer:
-    info = answer_greedily(model, LayerwiseQuantization(problem))
+def _answer(model: OnPolicyAlgorithm, name: str, problem: Problem, reward: str | Reward) -> Answer:
+    info = answer_greedily(model, LayerwiseQuantization(problem, reward=reward))
     return Answer(name, problem.budget, info["config"], info["score"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,19 @@ from rlquant import (
 from rlquant.choices import Fidelity
 from rlquant.data import Data, take_samples
 from rlquant.errors import SettingsError
+from rlquant.layers import copy_network
 from rlquant.quantizers.activation import RangeMethod
 from rlquant.score import Measurement
+from rlquant.whole_files import make_folder
+from rlquant_agents.arguments import require_problem, whole_evaluations, whole_seed
 from rlquant_agents.callbacks import Callbacks, ProgressBar, TensorBoardLog
 from rlquant_agents.counting_store import CountingStore
 from rlquant_agents.interrupts import Uninterrupted, interrupts_held
 from rlquant_agents.result import SearchResult
 from rlquant_agents.run_folder import RunFolder
-from rlquant_agents.run_settings import describe_run
-from rlquant_agents.searcher import Searcher, make_searcher
-from rlquant_agents.session import Callback
-from rlquant_agents.whole_files import make_folder
+from rlquant_agents.run_settings import describe_run, require_named
+from rlquant_agents.searcher import Searcher, Searches, name_of, resolve_searcher
+from rlquant_agents.session import Callback, require_callback
 
 STORE = "evaluations.sqlite"
 ALL_SAMPLES = 2**62
@@ -45,7 +48,7 @@ def search(
     validation_data: Data,
     *,
     budget: Budget,
-    searcher: str | Searcher = "masked-ppo",
+    searcher: str | Searches = "masked-ppo",
     evaluations: int = 200,
     seed: int = 0,
     out: str | Path | None = None,
@@ -71,7 +74,7 @@ def search(
         train_data: for calibration: a pair (inputs, targets), or what iterates such batches.
         validation_data: what the search is judged on.
         budget: the limit, which the result keeps.
-        searcher: a name out of `searchers()`, or a searcher.
+        searcher: a name out of `searchers()`, a `Searcher`, or any object with its method `search`.
         evaluations: distinct configurations that may be measured.
         seed: of the search; the same seed gives the same result.
         out: folder for everything that is found. A search that was stopped there goes on.
@@ -98,7 +101,7 @@ def search(
         RlquantError: a child that names what is wrong with network, data, budget, space, searcher,
             settings or folder.
     """
-    chosen = _searcher(searcher, reward, settings)
+    plan = _Plan.of(searcher, reward, settings, evaluations, seed, callback, out)
     if out is not None:
         make_folder(Path(out))
     problem = QuantizationProblem(
@@ -118,9 +121,9 @@ def search(
     )
     return search_problem(
         problem,
-        searcher=chosen,
-        evaluations=evaluations,
-        seed=seed,
+        searcher=plan.searcher,
+        evaluations=plan.evaluations,
+        seed=plan.seed,
         out=out,
         store=store,
         progress=progress,
@@ -131,7 +134,7 @@ def search(
 def search_problem(
     problem: Problem,
     *,
-    searcher: str | Searcher = "masked-ppo",
+    searcher: str | Searches = "masked-ppo",
     evaluations: int = 200,
     seed: int = 0,
     out: str | Path | None = None,
@@ -146,7 +149,7 @@ def search_problem(
 
     Args:
         problem: what is searched, a live network or a table.
-        searcher: a name out of `searchers()`, or a searcher.
+        searcher: a name out of `searchers()`, a `Searcher`, or any object with its method `search`.
         evaluations: distinct configurations that may be measured.
         seed: of the search.
         out: folder for everything that is found.
@@ -163,20 +166,26 @@ def search_problem(
         UnknownNameError: no searcher or reward has that name.
         StorageError: `out` or `store` cannot be written.
     """
-    chosen = _searcher(searcher, reward, settings)
-    problem = _with_store(problem, out, store)
+    plan = _Plan.of(searcher, reward, settings, evaluations, seed, callback, out)
+    problem = _with_store(require_problem(problem), out, store)
+    if isinstance(plan.searcher, Searcher):
+        plan.searcher.check(problem)  # what it cannot search must leave no folder behind
     watchers: list[Callback] = []
     folder = None
     if out is not None:
-        document = describe_run(problem, chosen, evaluations, seed, remember)
+        document = describe_run(problem, plan.searcher, plan.evaluations, plan.seed, remember)
         folder = RunFolder(out, problem, document)
         watchers += [folder, TensorBoardLog(out)]
     if progress:
-        watchers.append(ProgressBar(chosen.name))
+        watchers.append(ProgressBar(name_of(plan.searcher)))
     if callback is not None:
         watchers.append(callback)
     told = Uninterrupted(Callbacks(watchers)) if watchers else None
-    result = chosen.search(problem, evaluations, seed, told)
+    result = plan.searcher.search(problem, plan.evaluations, plan.seed, told)
+    if not isinstance(result, SearchResult):
+        raise SettingsError(
+            f"searcher {name_of(plan.searcher)!r} returned {result!r}, not a SearchResult"
+        )
     with interrupts_held():
         if isinstance(problem, QuantizationProblem):
             result = dataclasses.replace(result, network=problem.build(result.best))
@@ -191,37 +200,49 @@ def measure(
     """Measure a network on data that no search saw, e.g. the test set.
 
     Args:
-        network: float or quantized; run in eval mode as it is.
+        network: float or quantized; a copy is run in eval mode, it is left as it is.
         data: all of its samples are used.
         objective: cross-entropy and accuracy by default.
         batch_size: samples of a batch.
     """
     judge = objective or Classification()
+    copied = copy_network(network)
     first = next(network.parameters(), None)
     place = torch.device("cpu") if first is None else first.device
     samples = take_samples(data, ALL_SAMPLES, name="data", device=place)
     loss = metric = 0.0
     with torch.inference_mode():
         for batch in samples.batches(batch_size):
-            batch_loss, batch_metric = judge(network(*batch.inputs), batch.targets)
+            batch_loss, batch_metric = judge(copied(*batch.inputs), batch.targets)
             loss += float(batch_loss)
             metric += float(batch_metric)
     return Measurement(loss / len(samples), metric / len(samples), len(samples))
 
 
-def _searcher(
-    searcher: str | Searcher, reward: str | Reward | None, settings: Mapping[str, Any] | None
-) -> Searcher:
-    if isinstance(searcher, Searcher):
-        if settings:
-            raise SettingsError(
-                f"settings={dict(settings)!r} go with a searcher's name; this searcher "
-                f"({searcher.name!r}) has its own"
-            )
-        return searcher if reward is None else dataclasses.replace(searcher, reward=reward)
-    return make_searcher(
-        searcher, **(settings or {}), **({} if reward is None else {"reward": reward})
-    )
+@dataclass(frozen=True)
+class _Plan:
+    """What both calls are given, checked before anything is loaded, measured or written."""
+
+    searcher: Searches
+    evaluations: int
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
+        searcher: str | Searches,
+        reward: str | Reward | None,
+        settings: Mapping[str, Any] | None,
+        evaluations: int,
+        seed: int,
+        callback: Callback | None,
+        out: str | Path | None,
+    ) -> _Plan:
+        chosen = resolve_searcher(searcher, reward, settings)
+        require_callback(callback)
+        if out is not None:
+            require_named(getattr(chosen, "reward", None))
+        return cls(chosen, whole_evaluations(evaluations), whole_seed(seed))
 
 
 def _with_store(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from rlquant.whole_files import about
 from rlquant_agents.result import Evaluation, SearchResult
 from rlquant_agents.session import Callback, Session
 
@@ -34,9 +36,10 @@ class Callbacks(Callback):
             callback.on_end(session, result)
 
     def close(self) -> None:
-        """Pass on."""
-        for callback in self._callbacks:
-            callback.close()
+        """Close all, whatever one of them raises; its error is raised at the end."""
+        with ExitStack() as stack:
+            for callback in reversed(self._callbacks):
+                stack.callback(callback.close)
 
 
 class ProgressBar(Callback):
@@ -70,17 +73,22 @@ class ProgressBar(Callback):
 
 
 class TensorBoardLog(Callback):
-    """Writes `search/...` scalars, the step being the number of evaluations."""
+    """Writes `search/...` scalars, the step being the number of evaluations.
+
+    Raises:
+        StorageError: the events cannot be written; TensorBoard tells of it late, maybe on closing.
+    """
 
     def __init__(self, folder: str | Path) -> None:
-        self.log_folder = Path(folder)
+        self.log_folder = self._folder = Path(folder)
         self._writer: Any = None
 
     def on_start(self, session: Session) -> None:
         """Open the event file."""
         from torch.utils.tensorboard import SummaryWriter  # imports slowly
 
-        self._writer = SummaryWriter(str(self.log_folder))
+        with about(self._folder):
+            self._writer = SummaryWriter(str(self._folder))
 
     def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
         """Write the evaluation and the best so far."""
@@ -96,10 +104,12 @@ class TensorBoardLog(Callback):
         if best is not None:
             scalars["search/best_accuracy"] = best.score.accuracy
             scalars["search/best_loss"] = best.score.loss
-        for tag, value in scalars.items():
-            self._writer.add_scalar(tag, value, evaluation.number)
+        with about(self._folder):
+            for tag, value in scalars.items():
+                self._writer.add_scalar(tag, value, evaluation.number)
 
     def close(self) -> None:
         """Close the event file."""
         if self._writer is not None:
-            self._writer.close()
+            with about(self._folder):
+                self._writer.close()

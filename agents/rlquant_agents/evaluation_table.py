@@ -12,8 +12,8 @@ from pathlib import Path
 
 from rlquant import Problem
 from rlquant.errors import FileFormatError
+from rlquant.whole_files import about, write_file
 from rlquant_agents.result import Evaluation
-from rlquant_agents.whole_files import about, write_file
 
 COLUMNS = (
     "number",
@@ -59,6 +59,10 @@ class EvaluationTable:
     def earlier(self) -> int:
         """The number of rows of earlier processes that still stand."""
         return len(self._earlier)
+
+    def rows(self) -> int:
+        """Return how many whole rows stand in the file; `FileFormatError` if it is no text."""
+        return len(self._read())
 
     def open(self, *, keep: bool) -> None:
         """Write the header, and the whole rows of an earlier process where they are kept.

@@ -34,6 +34,10 @@ class LocalSwap(Searcher):
     kick: int = 3
     tries: int = 30
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_whole(1, "kick", "tries")
+
     def explore(self, session: Session, seed: int) -> None:
         """Ask for the sensitivities, the knapsack's solution, and then for neighbours."""
         generator = np.random.default_rng(seed)

@@ -12,7 +12,6 @@ import optuna
 
 from rlquant.feasible import Indices
 from rlquant_agents.searcher import Searcher
-from rlquant_agents.sensitivity import log_loss
 from rlquant_agents.session import Session
 
 
@@ -30,6 +29,10 @@ class OptunaSearch(Searcher):
     directions: ClassVar[tuple[Literal["minimize", "maximize"], ...]] = ("maximize",)
 
     patience: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_whole(1, "patience")
 
     @abstractmethod
     def sampler(self, session: Session, seed: int) -> optuna.samplers.BaseSampler:
@@ -53,7 +56,7 @@ class OptunaSearch(Searcher):
                 study.tell(trial, asked.value)
             else:
                 share = session.feasible.spent(session.feasible.indices(asked.config))
-                study.tell(trial, [log_loss(asked.score.loss), share / session.feasible.limit])
+                study.tell(trial, [session.damage(asked), share / session.feasible.limit])
 
 
 def quiet_study(
@@ -122,6 +125,10 @@ class TPE(OptunaSearch):
 
     startup: int = 20
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_whole(1, "startup")
+
     def sampler(self, session: Session, seed: int) -> optuna.samplers.BaseSampler:
         """Return the sampler, every default that changed between versions stated."""
         return optuna.samplers.TPESampler(
@@ -131,7 +138,7 @@ class TPE(OptunaSearch):
 
 @dataclass(frozen=True, kw_only=True)
 class NSGA2(OptunaSearch):
-    """NSGA-II (Deb et al. 2002) on loss and cost together.
+    """NSGA-II (Deb et al. 2002) on what is rewarded and cost together.
 
     Attributes:
         population: configurations in a generation.
@@ -141,6 +148,10 @@ class NSGA2(OptunaSearch):
     directions: ClassVar[tuple[Literal["minimize", "maximize"], ...]] = ("minimize", "minimize")
 
     population: int = 20
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_whole(2, "population")
 
     def sampler(self, session: Session, seed: int) -> optuna.samplers.BaseSampler:
         """Return the sampler."""

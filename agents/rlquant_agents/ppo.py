@@ -17,6 +17,7 @@ from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
+from rlquant_agents.closing import closed_after
 from rlquant_agents.imitation import Demonstrations
 from rlquant_agents.searcher import Searcher
 from rlquant_agents.session import EPISODES_PER_EVALUATION, Session
@@ -51,6 +52,13 @@ class PPOSearch(Searcher):
     gae_lambda: float = 0.95
     hidden: int = 64
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_whole(1, "environments", "episodes", "epochs", "minibatches", "hidden")
+        self.require_number("learning_rate", "clip", above=0.0)
+        self.require_number("entropy", "gae_lambda", least=0.0)
+        self.require_number("gae_lambda", most=1.0)
+
     @abstractmethod
     def algorithm(self) -> type[OnPolicyAlgorithm]:
         """Return the algorithm's class."""
@@ -62,12 +70,10 @@ class PPOSearch(Searcher):
             model = self.make_model(self.make_environments(session), len(session.layers), seed)
             logger = make_logger(session)
             model.set_logger(logger)
-            try:
+            with closed_after(logger.close):
                 self.before_learning(model, session, seed)
                 # one step more than there can be: the session says when it is enough
                 model.learn(total_timesteps=steps + 1)
-            finally:
-                logger.close()
 
     def before_learning(self, model: OnPolicyAlgorithm, session: Session, seed: int) -> None:
         """Do what comes before the first rollout; nothing here."""
@@ -113,6 +119,11 @@ class MaskedPPO(PPOSearch):
     warm_samples: int = 300
     warm_epochs: int = 15
     warm_learning_rate: float = 3e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_whole(0, "warm_samples", "warm_epochs")
+        self.require_number("warm_learning_rate", above=0.0)
 
     def before_learning(self, model: OnPolicyAlgorithm, session: Session, seed: int) -> None:
         """Fit the new policy to uniformly drawn configurations; no evaluation is spent."""

@@ -49,7 +49,7 @@ class SearchResult:
         best: the best feasible configuration.
         score: its score.
         pareto: non-dominated (configuration, score) pairs of loss and the budget's quantity,
-            cheapest first.
+            cheapest first; what was asked over the budget is among them.
         history: every evaluation in order.
         stopped: why it ended, a key of `STOPPED`.
         episodes: configurations asked for, known ones included.

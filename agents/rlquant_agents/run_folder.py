@@ -9,13 +9,13 @@ from pathlib import Path
 
 import rlquant
 from rlquant import Problem, QuantizationConfig, Score
-from rlquant.errors import NetworkError
+from rlquant.errors import NetworkError, SettingsError
+from rlquant.whole_files import make_folder, write_file
 from rlquant_agents.counting_store import CountingStore
 from rlquant_agents.evaluation_table import EvaluationTable
 from rlquant_agents.result import STOPPED, Evaluation, SearchResult
 from rlquant_agents.run_settings import Document, read_settings, require_same
 from rlquant_agents.session import Callback, Session
-from rlquant_agents.whole_files import make_folder, write_file
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +35,9 @@ class RunFolder(Callback):
         settings: all settings of the search; see `describe_run`.
 
     Raises:
-        SettingsError: the folder holds a run with other decisive settings (which it names).
-        FileFormatError: its settings.json is damaged.
+        SettingsError: the folder holds a run with other decisive settings (which it names), or
+            more evaluations than are asked for now.
+        FileFormatError: its settings.json or its table is damaged.
         StorageError: the folder cannot be written.
     """
 
@@ -49,6 +50,7 @@ class RunFolder(Callback):
         earlier = read_settings(self.path / SETTINGS)
         if earlier is not None:
             require_same(settings, earlier, self.path)
+            self._require_as_many(settings["evaluations"])
         self._goes_on = earlier is not None
         self._started = self._seconds = 0.0
         self._computed: tuple[int, float] | None = None
@@ -78,13 +80,27 @@ class RunFolder(Callback):
             result: with its `network`, where the problem could build one.
         """
         if result.stopped == "interrupted" and len(result.history) < self._table.earlier:
-            logger.warning("%s: interrupted early, the results of before stay", self.path)
+            logger.warning(
+                "%s: interrupted early, the results of before stay in the folder; what is returned "
+                "is the best of the first %d evaluations alone",
+                self.path,
+                len(result.history),
+            )
             return
         self._table.cut(len(result.history))
         self._write_best(result.best, result.score)
         self._write_figures(result)
         model_bytes = self._save_network(result)
         self._write_json(RESULT, self._describe(result) | {"model_bytes": model_bytes})
+
+    def _require_as_many(self, evaluations: int) -> None:
+        """Raise where fewer evaluations than stand here would replace what they found."""
+        rows = self._table.rows()
+        if evaluations < rows:
+            raise SettingsError(
+                f"{self.path} holds {rows} evaluations, evaluations={evaluations} would throw some "
+                f"away; use at least {rows}, or give another folder as out"
+            )
 
     def _describe(self, result: SearchResult) -> Document:
         computed, computing = self._computed or (None, 0.0)

@@ -11,11 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from rlquant import Budget, Problem
 from rlquant.errors import FileFormatError, SettingsError
-from rlquant_agents.searcher import Searcher
+from rlquant_agents.searcher import Searches, name_of
 
 SETTINGS_VERSION = 1
 DECISIVE = (
@@ -31,12 +32,17 @@ DECISIVE = (
 )
 """The settings that a folder must share with the run that goes on in it."""
 
+ANOTHER_PROBLEM = (
+    "problem is a fingerprint of network, data and settings; a loader that shuffles gives other "
+    "calibration samples each time"
+)
+
 Document = dict[str, Any]
 
 
 def describe_run(
     problem: Problem,
-    searcher: Searcher,
+    searcher: Searches,
     evaluations: int,
     seed: int,
     extra: Mapping[str, Any] | None = None,
@@ -49,9 +55,13 @@ def describe_run(
         evaluations: how many it may use.
         seed: the search's seed.
         extra: what else should be remembered, e.g. the task's name and the command line.
+
+    Raises:
+        SettingsError: a reward without a name; see `require_named`.
     """
-    fields = {f.name: getattr(searcher, f.name) for f in dataclasses.fields(searcher)}
-    reward = fields.pop("reward")
+    fields = _settings_of(searcher)
+    reward = fields.pop("reward", None)
+    require_named(reward)
     document = {
         "version": SETTINGS_VERSION,
         "problem": problem.fingerprint,
@@ -60,7 +70,7 @@ def describe_run(
         "fidelity": problem.fidelity,
         "quantizer_seed": problem.seed,
         "layers": [facts.name for facts in problem.layers],
-        "searcher": searcher.name,
+        "searcher": name_of(searcher),
         "searcher_settings": fields,
         "reward": reward,
         "seed": seed,
@@ -74,6 +84,23 @@ def describe_run(
     }
     plain: Document = json.loads(json.dumps(document, default=_named))  # as it will be read back
     return plain
+
+
+def require_named(reward: Any) -> None:
+    """Raise `SettingsError` for a reward function that no later run could be compared with."""
+    if callable(reward) and "<" in getattr(reward, "__qualname__", "<no name>"):
+        raise SettingsError(
+            f"reward={reward!r} has no name of its own, so a run that goes on in out could not "
+            f"tell it from another; define it with def at the top of a module"
+        )
+
+
+def _settings_of(searcher: Any) -> dict[str, Any]:
+    """Return the fields of a searcher, of one that is no dataclass its public attributes."""
+    if dataclasses.is_dataclass(searcher):
+        return {f.name: getattr(searcher, f.name) for f in dataclasses.fields(searcher)}
+    attributes = getattr(searcher, "__dict__", {})
+    return {k: v for k, v in attributes.items() if not k.startswith("_") and k != "name"}
 
 
 def read_settings(path: Path) -> Document | None:
@@ -97,8 +124,10 @@ def require_same(
     differ = [k for k in dict.fromkeys([*old, *new]) if old.get(k) != new.get(k)]
     if differ:
         words = ", ".join(f"{k} was {old.get(k)!r} and is {new.get(k)!r} now" for k in differ)
+        why = f" ({ANOTHER_PROBLEM})" if "problem" in differ else ""
         raise SettingsError(
-            f"{folder} holds another run: {words}; give another folder as out, or the same settings"
+            f"{folder} holds another run: {words}{why}; give another folder as out, or the same "
+            f"settings"
         )
 
 
@@ -111,8 +140,10 @@ def _budget(budget: Budget) -> Document:
     return document
 
 
-def _named(value: Any) -> str:
-    """Return a name that is the same in every process for what JSON does not know."""
+def _named(value: Any) -> Any:
+    """Return what is the same in every process for what JSON does not know."""
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, Path):
         return str(value)
     return str(getattr(value, "__qualname__", type(value).__qualname__))

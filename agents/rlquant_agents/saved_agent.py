@@ -11,13 +11,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
-from rlquant import SearchSpace
-from rlquant.errors import FileFormatError, StorageError
+from rlquant import Problem, SearchSpace
+from rlquant.errors import FileFormatError
+from rlquant.whole_files import make_folder, write_file
 from rlquant_agents.ppo import MaskedPPO
 from rlquant_agents.session import Session
 from rlquant_envs import FEATURES, LayerwiseQuantization
@@ -66,20 +67,11 @@ def save_agent(model: OnPolicyAlgorithm, record: AgentRecord, folder: str | Path
         StorageError: the folder cannot be written.
     """
     target = Path(folder)
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        _replace(target / POLICY_FILE, lambda path: save_file(_policy_state(model), path))
-        _replace(target / OPTIMIZER_FILE, lambda path: save_file(_optimizer_state(model), path))
-        document = json.dumps({name: getattr(record, name) for name in _fields()}, indent=2)
-        _replace(target / AGENT_FILE, lambda path: path.write_text(document, encoding="utf-8"))
-    except (OSError, SafetensorError) as error:
-        raise StorageError(f"{target}: the agent cannot be written ({error})") from error
-
-
-def _replace(path: Path, write: Any) -> None:
-    temporary = path.with_name(path.name + ".part")
-    write(temporary)
-    temporary.replace(path)
+    make_folder(target)
+    write_file(target / POLICY_FILE, save(_policy_state(model)))
+    write_file(target / OPTIMIZER_FILE, save(_optimizer_state(model)))
+    document = {name: getattr(record, name) for name in _fields()}
+    write_file(target / AGENT_FILE, json.dumps(document, indent=2))
 
 
 def _fields() -> list[str]:
@@ -168,6 +160,10 @@ class AgentSearch(MaskedPPO):
 
     agent: str = ""
 
+    def check(self, problem: Problem) -> None:
+        """Raise `FileFormatError` where the agent decides other things than the problem asks."""
+        require_heads(read_record(self.agent), problem.space, self.agent)
+
     def make_model(self, environments: VecEnv, layers: int, seed: int) -> OnPolicyAlgorithm:
         """Return a model with the agent's weights."""
         model = super().make_model(environments, layers, seed)
@@ -176,7 +172,6 @@ class AgentSearch(MaskedPPO):
 
     def before_learning(self, model: OnPolicyAlgorithm, session: Session, seed: int) -> None:
         """Ask for the agent's greedy answer."""
-        require_heads(read_record(self.agent), session.space, self.agent)
         answer_greedily(model, LayerwiseQuantization(session, reward=self.reward))
 
 

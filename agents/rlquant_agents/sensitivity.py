@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,20 +14,14 @@ from rlquant_agents.session import Session
 
 Effects = npt.NDArray[np.float64]
 
-WORST_LOG_LOSS = 20.0
-"""Stands for the log of an infinite loss."""
 PASS_SHARE = 1 / 3
 """The full pass over layers and options may take so much of the evaluations."""
 
 
-def log_loss(loss: float) -> float:
-    """Return the log of a loss, bounded where it is not finite."""
-    return math.log(max(loss, 1e-12)) if math.isfinite(loss) else WORST_LOG_LOSS
-
-
 def measure_effects(session: Session) -> Effects:
-    """Measure the log-loss effect of every option at every layer, the others at their widest.
+    """Measure the effect of every option at every layer, the others at their widest.
 
+    An effect is a difference of `Session.damage`: of log losses, where they are what is rewarded.
     Where that would take more than a third of the evaluations, only the bits are measured by
     layer, at the default of the other decisions, and every other option once, with all layers
     taking it; the effects are added. Where even that is too much, fewer widths are measured and
@@ -64,11 +57,11 @@ def reference_option(options: Sequence[LayerChoice], session: Session) -> int:
 
 
 def _one_layer(session: Session, reference: int, layer: int, option: int) -> float:
-    """Return the log loss with one layer at `option` over that with none."""
+    """Return the damage with one layer at `option` over that with none."""
     base = [reference] * len(session.layers)
     changed = [*base[:layer], option, *base[layer + 1 :]]
     known = session.recall(base) or session.ask_indices(base)
-    return log_loss(session.ask_indices(changed).score.loss) - log_loss(known.score.loss)
+    return session.damage(session.ask_indices(changed)) - session.damage(known)
 
 
 class _Extrapolation:
@@ -137,9 +130,9 @@ class _Extrapolation:
             if not candidates or self.session.remaining < 3:  # one is for what is made of it
                 continue
             option = min(candidates, key=lambda o: abs(o.bits - middle))
-            score = self.session.ask_indices([self.index[option]] * count).score
-            plain_score = self.session.ask_indices([self.index[plain]] * count).score
-            found[change] = log_loss(score.loss) - log_loss(plain_score.loss)
+            changed = self.session.ask_indices([self.index[option]] * count)
+            known = self.session.ask_indices([self.index[plain]] * count)
+            found[change] = self.session.damage(changed) - self.session.damage(known)
         if found:
             names = ", ".join(f"{head}={value}" for head, value in found)
             self.session.say(

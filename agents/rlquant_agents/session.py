@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rlquant import (
     Budget,
@@ -18,8 +19,9 @@ from rlquant import (
     SearchSpace,
 )
 from rlquant.choices import Fidelity
-from rlquant.errors import SettingsError
-from rlquant.score import resolve_reward
+from rlquant.errors import ChoiceError, SettingsError
+from rlquant.score import bind_reward, log_loss, log_loss_reward
+from rlquant_agents.arguments import require_problem, whole_evaluations
 from rlquant_agents.result import Evaluation, SearchResult
 
 EPISODES_PER_EVALUATION = 20
@@ -53,6 +55,16 @@ class Callback:
         """Let go of what was opened; called at the very end, whatever happened."""
 
 
+def require_callback(callback: Any) -> Callback | None:
+    """Return a callback or None; `SettingsError` for anything else."""
+    if callback is None or isinstance(callback, Callback):
+        return callback
+    raise SettingsError(
+        f"callback={callback!r} is no rlquant_agents.Callback; derive a class from it and write "
+        f"on_evaluation(session, evaluation)"
+    )
+
+
 class Session:
     """A problem as one search sees it: every question is counted, the best answer is kept.
 
@@ -67,7 +79,8 @@ class Session:
         reward: what makes one configuration better than another.
 
     Raises:
-        SettingsError: `evaluations` is no positive whole number.
+        SettingsError: `evaluations` is no positive whole number, `problem` or `callback` is none,
+            or `reward` means nothing on this problem.
     """
 
     def __init__(
@@ -77,17 +90,15 @@ class Session:
         callback: Callback | None = None,
         reward: str | Reward = "log_loss",
     ) -> None:
-        whole = isinstance(evaluations, int) and not isinstance(evaluations, bool)
-        if not whole or evaluations < 1:
-            raise SettingsError(f"evaluations={evaluations!r}, use a whole number of at least 1")
-        self.problem = problem
-        self.evaluations = evaluations
-        self.callback = callback
+        self.problem = require_problem(problem)
+        self.evaluations = whole_evaluations(evaluations)
+        self.callback = require_callback(callback)
         self.history: list[Evaluation] = []
         self.best: Evaluation | None = None
         self.episodes = 0
         self.notes: list[str] = []
-        self._reward = resolve_reward(reward)
+        self._reward = bind_reward(reward, problem.float_score)
+        self._judged_by_log_loss = reward in ("log_loss", log_loss_reward)
         self._known: dict[QuantizationConfig, Evaluation] = {}
         self._feasible_asked = 0
         self._feasible_count = problem.feasible.count()
@@ -115,14 +126,23 @@ class Session:
         """Ask for a configuration, as `evaluate`, and return all that is known of it."""
         self._require_room()
         self.episodes += 1
-        canonical = config.canonical(self.fidelity)
+        indices = self.feasible.indices(self._of_searched_layers(config).canonical(self.fidelity))
+        canonical = self.feasible.config(indices)  # layers in execution order
         if canonical in self._known:
             return self._known[canonical]
-        feasible = self.feasible.fits(self.feasible.indices(canonical))
+        feasible = self.feasible.fits(indices)
         if not feasible and self.best is None and self.remaining == 1:
             self.ask_cheapest()  # the last evaluation must leave something to return
             raise SearchEnded("evaluations")
         return self._record(canonical, feasible)
+
+    def damage(self, evaluation: Evaluation) -> float:
+        """Return what effects are differences of: smaller is better, infinite losses are bounded.
+
+        The log of the loss where that is rewarded; under any other reward minus its value, which
+        works for losses of either sign.
+        """
+        return log_loss(evaluation.score.loss) if self._judged_by_log_loss else -evaluation.value
 
     def ask_cheapest(self) -> Evaluation:
         """Ask for the cheapest configuration, which always keeps the budget."""
@@ -134,6 +154,13 @@ class Session:
     def remaining(self) -> int:
         """How many evaluations are left."""
         return self.evaluations - len(self.history)
+
+    def _of_searched_layers(self, config: QuantizationConfig) -> QuantizationConfig:
+        """Return the configuration; `ChoiceError` where it names a layer that is not searched."""
+        strange = [c.layer for c in config if c.layer not in self.feasible.names]
+        if strange:
+            raise ChoiceError(f"{strange} are not searched; the layers: {self.feasible.names}")
+        return config
 
     def _require_room(self) -> None:
         if self.remaining <= 0:
@@ -150,7 +177,7 @@ class Session:
             config=config,
             score=score,
             feasible=feasible,
-            value=self._reward(score, self.float_score),
+            value=self._reward(score),
             seconds=time.perf_counter() - self._started,
         )
         self._known[config] = evaluation

@@ -25,7 +25,7 @@ from rlquant import (
 )
 from rlquant.choices import Fidelity
 from rlquant.errors import SettingsError
-from rlquant.score import resolve_reward
+from rlquant.score import bind_reward
 from rlquant.space import for_layer
 from rlquant_envs.observation import FEATURES, Observation, Observer
 
@@ -105,7 +105,8 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         fidelity, seed, space, store: of the problem made from `task`; see `QuantizationProblem`.
 
     Raises:
-        SettingsError: both `problem` and what only `task` uses, or no budget in the sequence.
+        SettingsError: both `problem` and what only `task` uses, no budget in the sequence, or
+            something else than a problem, a budget or a reward that fits the problem.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own interface
@@ -123,8 +124,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         store: str | Path | EvaluationStore | None = None,
         render_mode: str | None = None,
     ) -> None:
-        if budget is not None and not isinstance(budget, Budget) and not budget:
-            raise SettingsError("LayerwiseQuantization: budget is empty, give at least one Budget")
+        budgets = _budgets(budget)
         if problem is None:
             chosen = tasks.load(task or DEFAULT_TASK)
             problem = QuantizationProblem(
@@ -132,7 +132,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
                 chosen.train,
                 chosen.validation,
                 space=space,
-                budget=_first(budget) or DEFAULT_BUDGET,
+                budget=budgets[0] if budgets else DEFAULT_BUDGET,
                 fidelity=fidelity or "calibrated",
                 seed=seed or 0,
                 store=store,
@@ -146,11 +146,11 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
             raise SettingsError(
                 f"render_mode={render_mode!r}: there is nothing to render, use None"
             )
-        budgets = [budget] if isinstance(budget, Budget) else list(budget or [problem.budget])
-        self._problems = [problem.with_budget(b) for b in budgets]
+        _require_problem(problem)
+        self._problems = [problem.with_budget(b) for b in budgets or [problem.budget]]
         self._observers = [Observer(p) for p in self._problems]
         self._table = ActionTable.of(problem.space, problem.fidelity)
-        self._reward = resolve_reward(reward)
+        self._reward = bind_reward(reward, problem.float_score)
         self.render_mode = None
         self.observation_space = Box(0.0, 1.0, shape=(len(FEATURES),), dtype=np.float32)
         sizes = [len(head.options) for head in problem.space.heads]
@@ -158,7 +158,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         self._sizes = np.array(sizes)
         self._select(0)
         self._chosen: list[int] | None = None
-        self._spent = 0
+        self._spent = self._problem.feasible.cost.fixed
 
     @property
     def problem(self) -> Problem:
@@ -172,7 +172,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         super().reset(seed=seed)
         given = (options or {}).get("budget")
         if given is not None:
-            self._problem = self._problems[0].with_budget(given)
+            self._problem = self._problems[0].with_budget(_require_budget(given))
             self._observer = Observer(self._problem)
         elif len(self._problems) > 1:
             self._select(int(self.np_random.integers(len(self._problems))))
@@ -199,7 +199,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         if done:
             info["config"] = feasible.config(chosen)
             info["score"] = self._problem.evaluate(info["config"])
-            reward = self._reward(info["score"], self._problem.float_score)
+            reward = self._reward(info["score"])
         observation = self._observer.observe(layer + 1, self._spent, self._table.action_of[option])
         return observation, reward, done, False, info
 
@@ -241,5 +241,30 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         return int(given @ self._table.weights)
 
 
-def _first(budget: Budget | Sequence[Budget] | None) -> Budget | None:
-    return budget if budget is None or isinstance(budget, Budget) else budget[0]
+def _budgets(budget: Any) -> list[Budget]:
+    """Return the budgets that were given as one, several or None."""
+    if budget is None or isinstance(budget, Budget):
+        return [] if budget is None else [budget]
+    if not isinstance(budget, Sequence) or isinstance(budget, str):
+        return [_require_budget(budget)]
+    if not budget:
+        raise SettingsError("LayerwiseQuantization: budget is empty, give at least one Budget")
+    return [_require_budget(each) for each in budget]
+
+
+def _require_budget(budget: Any) -> Budget:
+    if not isinstance(budget, Budget):
+        raise SettingsError(
+            f"LayerwiseQuantization: budget={budget!r} is no Budget; use e.g. "
+            f"Budget.average_bits(3.0)"
+        )
+    return budget
+
+
+def _require_problem(problem: Any) -> None:
+    missing = [name for name in ("space", "feasible", "evaluate") if not hasattr(problem, name)]
+    if missing:
+        raise SettingsError(
+            f"LayerwiseQuantization: problem is {type(problem).__name__} without "
+            f"{', '.join(missing)}; give a QuantizationProblem, or task=name"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +13,10 @@ from rlquant.data import Samples
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.layers import LayerFacts, copy_network
 from rlquant.network.calibrate import FloatReference, calibrate, calibrated_tensors
+from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation
-from rlquant.network.quantize import activation_quantizer, build_quantized
-from rlquant.quantizers.activation import RangeMethod
+from rlquant.network.quantize import activation_quantizer, build_quantized, quantizes_activations
+from rlquant.quantizers.activation import RangeMethod, require_range_method
 from rlquant.score import Measurement, Objective
 
 
@@ -50,12 +52,14 @@ class Evaluator:
         batch_size: int = 250,
         activation_range: RangeMethod = "percentile",
     ) -> None:
+        require_range_method(activation_range)
         self.network = network
         self.layers = layers
         self.objective = objective
         self.calibration = calibration
         self.batches = validation.batches(batch_size)
-        self.reference = FloatReference.measure(network, layers, calibration, activation_range)
+        self.reference = FloatReference.measure(network, layers, calibration)
+        self._range_method: RangeMethod = activation_range
         self._working = copy_network(network)
         self._modules = {f.name: self._working.get_submodule(f.name) for f in layers}
         weights = {name: _weight(module).detach() for name, module in self._modules.items()}
@@ -63,6 +67,11 @@ class Evaluator:
         self._calibrated = [
             (tensor, tensor.clone()) for tensor in calibrated_tensors(self._working, self.reference)
         ]
+
+    @cached_property
+    def input_ranges(self) -> Ranges:
+        """The range of each layer's inputs in the float network, measured on first use."""
+        return measure_input_ranges(self.network, self.layers, self.calibration, self._range_method)
 
     def measure(self, config: QuantizationConfig) -> Measurement:
         """Measure a canonical configuration that names every searched layer."""
@@ -72,7 +81,7 @@ class Evaluator:
                 module = self._modules[choice.layer]
                 _weight(module).data = self.bank.values(choice)
                 if choice.activation_bits is not None:
-                    quantizer = activation_quantizer(choice, self.reference)
+                    quantizer = activation_quantizer(choice, self.input_ranges)
                     device = _weight(module).device
                     removals.append(install_activation(module, quantizer.to(device)))
             for tensor, original in self._calibrated:
@@ -85,7 +94,8 @@ class Evaluator:
 
     def build(self, config: QuantizationConfig) -> nn.Module:
         """Return a calibrated quantized network with exactly the outputs that were scored."""
-        quantized = build_quantized(self.network, config, self.bank.tensor, self.reference)
+        ranges = self.input_ranges if quantizes_activations(config) else {}
+        quantized = build_quantized(self.network, config, self.bank.tensor, ranges)
         calibrate(quantized, self.reference, self.calibration)
         return quantized
 

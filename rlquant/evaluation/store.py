@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import sqlite3
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from rlquant.score import Measurement
 
 APPLICATION_ID = 0x726C7161  # "rlqa" in SQLite's header: tells our files from others
 STORE_VERSION = 1
+HEADER_BYTES = 100
 BUSY_SECONDS = 60.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS evaluations (
     problem TEXT NOT NULL, config_key TEXT NOT NULL, config TEXT NOT NULL,
-    loss REAL, accuracy REAL NOT NULL, samples INTEGER NOT NULL,
+    loss REAL, accuracy REAL, samples INTEGER NOT NULL,
     seconds REAL NOT NULL, recorded_at REAL NOT NULL, PRIMARY KEY (problem, config_key)
 ) WITHOUT ROWID
 """
@@ -31,15 +33,16 @@ class EvaluationStore:
     """Measurements by problem fingerprint and canonical configuration, in one SQLite file (WAL).
 
     Opened on first use and dropped when pickled, so that it crosses processes as its path. Several
-    processes may use one file at the same time.
+    processes and threads may use one file at the same time.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._opened: tuple[int, sqlite3.Connection] | None = None
+        # By process and thread: a connection is shared with no fork and no other thread.
+        self._opened: dict[tuple[int, int], sqlite3.Connection] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_opened": None}
+        return {"path": self.path, "_opened": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -50,7 +53,11 @@ class EvaluationStore:
             "SELECT loss, accuracy, samples FROM evaluations WHERE problem = ? AND config_key = ?"
         )
         for loss, accuracy, samples in self._run(query, (problem, config.key)):
-            return Measurement(math.inf if loss is None else loss, accuracy, samples)
+            return Measurement(
+                math.inf if loss is None else loss,
+                math.nan if accuracy is None else accuracy,
+                samples,
+            )
         return None
 
     def put(
@@ -58,7 +65,8 @@ class EvaluationStore:
     ) -> None:
         """Record a measurement; the first one recorded for a configuration stays."""
         loss = measured.loss if math.isfinite(measured.loss) else None
-        row = (problem, config.key, config.to_json(), loss, measured.accuracy, measured.samples)
+        accuracy = None if math.isnan(measured.accuracy) else measured.accuracy
+        row = (problem, config.key, config.to_json(), loss, accuracy, measured.samples)
         statement = "INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         self._run(statement, (*row, seconds, time.time()))
 
@@ -68,10 +76,11 @@ class EvaluationStore:
         return int(self._run("SELECT COUNT(*) FROM evaluations" + where, arguments)[0][0])
 
     def close(self) -> None:
-        """Close the file; the next use opens it again."""
-        if self._opened is not None and self._opened[0] == os.getpid():
-            self._opened[1].close()
-        self._opened = None
+        """Close the file in this process; the next use opens it again."""
+        opened, self._opened = self._opened, {}
+        for (process, _), connection in opened.items():
+            if process == os.getpid():
+                connection.close()
 
     def _run(self, statement: str, arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         try:
@@ -81,28 +90,44 @@ class EvaluationStore:
             raise StorageError(
                 f"{self.path}: cannot be used ({error}); is the disk full or the folder read-only?"
             ) from error
+        except sqlite3.ProgrammingError:
+            raise  # a fault in the program, not in the file
         except sqlite3.DatabaseError as error:
             raise FileFormatError(
                 f"{self.path}: damaged or no evaluation store ({error}); move it away"
             ) from error
 
     def _connection(self) -> sqlite3.Connection:
-        if self._opened is None or self._opened[0] != os.getpid():  # never shared with a fork
-            self._opened = (os.getpid(), self._open())
-        return self._opened[1]
+        user = (os.getpid(), threading.get_ident())
+        if user not in self._opened:
+            self._opened[user] = self._open()
+        return self._opened[user]
 
     def _open(self) -> sqlite3.Connection:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{self.path.parent}: cannot be made ({error})") from error
-        connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS)
+        self._require_header()
+        connection = sqlite3.connect(
+            self.path,
+            timeout=BUSY_SECONDS,
+            check_same_thread=False,  # `close` closes those of all threads
+        )
         try:
             self._prepare(connection)
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _require_header(self) -> None:
+        """Refuse a file too short for any database: SQLite would write over some of them."""
+        size = self.path.stat().st_size if self.path.is_file() else 0
+        if 0 < size < HEADER_BYTES:
+            raise FileFormatError(
+                f"{self.path}: damaged or no evaluation store (only {size} bytes); move it away"
+            )
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         # Tables first: another process that is making the file writes them last.

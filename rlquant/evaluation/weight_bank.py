@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -57,6 +58,8 @@ class WeightBank:
         """Return the dequantized weight of a canonical choice; never write to it."""
         if choice.method == "keep":
             return self._weights[choice.layer]
+        if choice.activation_bits is not None:  # the weight is the same
+            choice = replace(choice, activation_bits=None)
         if choice in self._values:
             self._values.move_to_end(choice)
             return self._values[choice]

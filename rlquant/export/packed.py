@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -37,8 +36,9 @@ from rlquant.export.layer_body import (
 from rlquant.export.quantized_layers import QuantizedLayer, float_tensors, quantized_layers
 from rlquant.file_layout import FILE_VERSION, MAGIC, PROLOGUE, stored_tensors
 from rlquant.layers import copy_network, layer_kind
-from rlquant.network.modules import install_activation, install_weight
+from rlquant.network.modules import install_activation, install_weight, mark_quantized
 from rlquant.quantizers.tensor import strides_of
+from rlquant.whole_files import write_file
 
 PER_CHANNEL, WHOLE_TENSOR = -1, 0
 """Bucket sizes in the file that are no number of weights."""
@@ -61,16 +61,7 @@ def save(quantized: nn.Module, path: str | Path) -> int:
         StorageError: the file cannot be written.
     """
     data = pack(quantized)
-    path = Path(path)
-    temporary = path.parent / f".{secrets.token_hex(8)}.rlq.part"
-    with _about(path, "written"):
-        try:
-            with open(temporary, "xb") as file:
-                file.write(data)
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+    write_file(Path(path), data)
     return len(data)
 
 
@@ -92,7 +83,7 @@ def load(path: str | Path, network: nn.Module) -> nn.Module:
         StorageError: the file cannot be read.
         NetworkError: `network` is no plain float network.
     """
-    with _about(path, "read"):
+    with _reading(path):
         return unpack(_read(path), network)
 
 
@@ -102,7 +93,7 @@ def read_config(path: str | Path) -> QuantizationConfig:
     The choices are sorted by layer name, and layers that were kept in float are not among them.
     Raises `FileFormatError` and `StorageError` as `load` does.
     """
-    with _about(path, "read"):
+    with _reading(path):
         contents, _ = _split(_read(path))
         kinds = (entry.kind for entry in ContentsReader(contents).entries())
         return QuantizationConfig(tuple(k.choice for k in kinds if isinstance(k, LayerRecord)))
@@ -141,6 +132,7 @@ def unpack(data: bytes, network: nn.Module) -> nn.Module:
     if sum(sizes) != len(body):
         raise FileFormatError(f"its tensors take {sum(sizes)} bytes, but it has {len(body)}")
     loaded = copy_network(network)
+    mark_quantized(loaded)
     targets = stored_tensors(loaded)
     ends = list(accumulate(sizes))
     for entry, size, end in zip(entries, sizes, ends, strict=True):
@@ -262,11 +254,11 @@ def _read(path: str | Path) -> bytes:
 
 
 @contextmanager
-def _about(path: str | Path, what: str) -> Iterator[None]:
-    """Name the file in every error."""
+def _reading(path: str | Path) -> Iterator[None]:
+    """Name the file that is read in every error."""
     try:
         yield
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error
     except OSError as error:
-        raise StorageError(f"{path}: cannot be {what}: {error}") from error
+        raise StorageError(f"{path}: cannot be read: {error}") from error

@@ -11,7 +11,13 @@ from torch.nn.utils import parametrize
 
 from rlquant.errors import NetworkError
 from rlquant.file_layout import needed_tensors
-from rlquant.network.modules import INPUT_QUANTIZER, QuantizedWeight, quantized_weight
+from rlquant.network.modules import (
+    INPUT_QUANTIZER,
+    QuantizedWeight,
+    is_marked_quantized,
+    mark_quantized,
+    quantized_weight,
+)
 from rlquant.quantizers import ActivationQuantizer
 
 
@@ -27,7 +33,7 @@ def quantized_layers(network: nn.Module) -> dict[str, QuantizedLayer]:
     """Return the quantized layers by module path; a shared module under each of its paths.
 
     Raises:
-        NetworkError: nothing is quantized, or something else than rlquant parametrized a tensor.
+        NetworkError: rlquant did not make it, or something else parametrized a tensor.
     """
     found: dict[str, QuantizedLayer] = {}
     for name, module in network.named_modules(remove_duplicate=False):
@@ -45,11 +51,10 @@ def quantized_layers(network: nn.Module) -> dict[str, QuantizedLayer]:
             )
         inputs = getattr(module, INPUT_QUANTIZER, None)
         found[name] = QuantizedLayer(weight, inputs)
-    # A network whose layers are all kept looks like any other, but `quantize` hands its copies
-    # out without gradients.
-    if not found and any(parameter.requires_grad for parameter in network.parameters()):
+    if not found and not is_marked_quantized(network):
         raise NetworkError(
-            f"no layer of this {type(network).__name__} is quantized; call rlquant.quantize first"
+            f"no layer of this {type(network).__name__} is quantized; call rlquant.quantize first "
+            f"(a frozen network is not saved: save the one it was made from)"
         )
     return found
 
@@ -71,8 +76,8 @@ def float_tensors(network: nn.Module, layers: Mapping[str, QuantizedLayer]) -> d
     ]
     if orphans:
         raise NetworkError(
-            f"{orphans[0]!r} quantizes the inputs of a layer whose weight is not quantized; a "
-            f"frozen network is not saved, save the quantized one it was made from"
+            f"{orphans[0]!r} quantizes the inputs of a layer whose weight is not quantized, which "
+            f"a packed file cannot hold; quantize the float network again with rlquant.quantize"
         )
     state = network.state_dict(keep_vars=True)
     return needed_tensors(
@@ -95,6 +100,7 @@ def freeze(quantized: nn.Module) -> nn.Module:
     """
     quantized_layers(quantized)
     frozen = copy.deepcopy(quantized)
+    mark_quantized(frozen, False)
     for module in list(frozen.modules()):
         if quantized_weight(module) is not None:
             _give_own_class(module)

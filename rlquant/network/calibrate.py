@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rlquant.data import Samples
-from rlquant.layers import LayerFacts, copy_network
-from rlquant.quantizers.activation import RangeMethod, activation_range
+from rlquant.layers import LayerFacts, copy_network, first_input
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,13 +27,11 @@ class FloatReference:
     Attributes:
         output_means: by layer, the mean of each output channel, shape `(channels,)`; only for
             layers whose bias can be corrected: with a bias, run once, no BatchNorm behind.
-        input_ranges: by layer, the range of its inputs.
         batch_norms: names of the BatchNorms whose statistics can be re-estimated: those with
             running statistics that one forward pass runs once.
     """
 
     output_means: Mapping[str, Tensor]
-    input_ranges: Mapping[str, tuple[float, float]]
     batch_norms: tuple[str, ...]
 
     @classmethod
@@ -43,20 +40,13 @@ class FloatReference:
         network: nn.Module,
         layers: Sequence[LayerFacts],
         samples: Samples,
-        range_method: RangeMethod = "percentile",
-        percentile: float = 99.9,
     ) -> FloatReference:
         """Run the float network once over the calibration samples."""
         means: dict[str, Tensor] = {}
-        ranges: dict[str, tuple[float, float]] = {}
         calls: dict[str, int] = {}
         clone = copy_network(network)
         for facts in layers:
             module = clone.get_submodule(facts.name)
-            if facts.kind != "embedding":
-                module.register_forward_pre_hook(
-                    _range_recorder(ranges, facts.name, range_method, percentile)
-                )
             if facts.has_bias and facts.calls == 1 and not facts.normalized:
                 module.register_forward_hook(_mean_recorder(means, facts.name))
         for name, module in clone.named_modules():
@@ -69,18 +59,7 @@ class FloatReference:
             for name, count in calls.items()
             if count == 1 and getattr(clone.get_submodule(name), "running_mean", None) is not None
         )
-        return cls(means, ranges, once)
-
-
-def _range_recorder(
-    ranges: dict[str, tuple[float, float]], name: str, method: RangeMethod, percentile: float
-) -> Any:
-    def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        low, high = activation_range(args[0], method, percentile)
-        known = ranges.get(name, (low, high))
-        ranges[name] = (min(low, known[0]), max(high, known[1]))
-
-    return hook
+        return cls(means, once)
 
 
 def _mean_recorder(means: dict[str, Tensor], name: str) -> Any:
@@ -123,7 +102,7 @@ def calibrate(network: nn.Module, reference: FloatReference, samples: Samples) -
 def calibrating(network: nn.Module, reference: FloatReference) -> Iterator[None]:
     """Within the context, a forward pass of `network` calibrates it as it goes."""
     handles: list[Any] = [
-        network.get_submodule(name).register_forward_pre_hook(_take_statistics)
+        network.get_submodule(name).register_forward_pre_hook(_take_statistics, with_kwargs=True)
         for name in reference.batch_norms
     ]
     for name, mean in reference.output_means.items():
@@ -135,8 +114,8 @@ def calibrating(network: nn.Module, reference: FloatReference) -> Iterator[None]
             handle.remove()
 
 
-def _take_statistics(module: nn.Module, args: tuple[Tensor, ...]) -> None:
-    mean, variance = channel_statistics(args[0])
+def _take_statistics(module: nn.Module, args: Any, keywords: Any) -> None:
+    mean, variance = channel_statistics(first_input(args, keywords))
     assert isinstance(module.running_mean, Tensor)
     assert isinstance(module.running_var, Tensor)
     module.running_mean.copy_(mean)

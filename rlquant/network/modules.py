@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from rlquant.choices import LayerChoice
+from rlquant.layers import first_input
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor
 
 
@@ -47,6 +48,19 @@ class QuantizedWeight(nn.Module):
         return self.tensor.dequantize().to(latent.dtype)
 
 
+_MARK = "_quantized_by_rlquant"
+
+
+def mark_quantized(network: nn.Module, quantized: bool = True) -> None:
+    """Note on a network whether rlquant quantized it: with all layers kept nothing else tells."""
+    setattr(network, _MARK, quantized)
+
+
+def is_marked_quantized(network: nn.Module) -> bool:
+    """Return what `mark_quantized` noted last; copies and pickles keep it."""
+    return bool(getattr(network, _MARK, False))
+
+
 def install_weight(module: nn.Module, choice: LayerChoice, tensor: QuantizedTensor) -> None:
     """Make `module.weight` the dequantized `tensor`."""
     parametrize.register_parametrization(
@@ -65,15 +79,19 @@ def quantized_weight(module: nn.Module) -> QuantizedWeight | None:
 INPUT_QUANTIZER = "input_quantizer"
 
 
-def _quantize_first_input(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-    quantizer = getattr(module, INPUT_QUANTIZER)
-    return (quantizer(args[0]), *args[1:])
+def _quantize_first_input(
+    module: nn.Module, args: tuple[Any, ...], keywords: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    quantizer, given = getattr(module, INPUT_QUANTIZER), first_input(args, keywords)
+    if args:
+        return (quantizer(given), *args[1:]), keywords
+    return (), {n: quantizer(given) if value is given else value for n, value in keywords.items()}
 
 
 def install_activation(module: nn.Module, quantizer: ActivationQuantizer) -> Callable[[], None]:
     """Quantize the layer's first input; returns what undoes it."""
     module.add_module(INPUT_QUANTIZER, quantizer)
-    handle = module.register_forward_pre_hook(_quantize_first_input)
+    handle = module.register_forward_pre_hook(_quantize_first_input, with_kwargs=True)
 
     def remove() -> None:
         handle.remove()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import Tensor, nn
 
 from rlquant.choices import BucketSize, LayerChoice, QuantizationConfig
 from rlquant.data import Data, take_samples
-from rlquant.errors import ChoiceError, DataError, unknown_name
+from rlquant.errors import ChoiceError, DataError, SettingsError, unknown_name
 from rlquant.layers import (
     LayerFacts,
     channel_axis_of,
@@ -18,26 +18,30 @@ from rlquant.layers import (
     require_quantizable,
 )
 from rlquant.network.calibrate import FloatReference, calibrate
-from rlquant.network.modules import install_activation, install_weight
+from rlquant.network.input_ranges import measure_input_ranges
+from rlquant.network.modules import install_activation, install_weight, mark_quantized
 from rlquant.network.weights import quantize_weight
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor, activation_grid
-from rlquant.quantizers.activation import RangeMethod
+from rlquant.quantizers.activation import RangeMethod, require_range_method
 from rlquant.quantizers.buckets import require_bucket_size
+from rlquant.quantizers.rounding import PURE_ROUNDINGS
 
 
-def activation_quantizer(choice: LayerChoice, reference: FloatReference) -> ActivationQuantizer:
-    """Return the quantizer of a layer's input from the range it had in the float network.
+def activation_quantizer(
+    choice: LayerChoice, ranges: Mapping[str, tuple[float, float]]
+) -> ActivationQuantizer:
+    """Return the quantizer of a layer's input from the ranges of inputs in the float network.
 
     Raises:
         ChoiceError: the layer is an embedding, whose inputs are no activations.
     """
     assert choice.activation_bits is not None
-    if choice.layer not in reference.input_ranges:
+    if choice.layer not in ranges:
         raise ChoiceError(
             f"layer {choice.layer!r}: activation_bits={choice.activation_bits}, but an embedding "
             f"has no activations as inputs; use activation_bits=None"
         )
-    low, high = reference.input_ranges[choice.layer]
+    low, high = ranges[choice.layer]
     scale, zero_point = activation_grid(low, high, choice.activation_bits)
     return ActivationQuantizer(choice.activation_bits, scale, zero_point)
 
@@ -50,14 +54,37 @@ def require_known_layers(config: QuantizationConfig, network: nn.Module) -> None
             raise unknown_name("layer", choice.layer, known)
 
 
+def require_available(config: QuantizationConfig) -> None:
+    """Raise `SettingsError` for a rounding that needs training, which is not available yet."""
+    for choice in config.canonical("calibrated"):
+        if choice.rounding not in PURE_ROUNDINGS:
+            raise SettingsError(
+                f"layer {choice.layer!r}: rounding={choice.rounding!r} is not available yet; use "
+                f"one of {PURE_ROUNDINGS}"
+            )
+
+
+def quantizes_activations(config: QuantizationConfig) -> bool:
+    """Return whether a canonical configuration needs the ranges of any layer's inputs."""
+    return any(choice.activation_bits is not None for choice in config)
+
+
 def build_quantized(
     network: nn.Module,
     config: QuantizationConfig,
     weights: Callable[[LayerChoice], QuantizedTensor],
-    reference: FloatReference | None,
+    ranges: Mapping[str, tuple[float, float]],
 ) -> nn.Module:
-    """Return a copy of `network` with quantized weights and inputs, not calibrated yet."""
+    """Return a copy of `network` with quantized weights and inputs, not calibrated yet.
+
+    Args:
+        network: float network.
+        config: canonical.
+        weights: gives the quantized weight of a choice.
+        ranges: of the layers' inputs; may be empty where no activations are quantized.
+    """
     quantized = copy_network(network)
+    mark_quantized(quantized)
     device = next(network.parameters()).device
     for choice in config:
         module = quantized.get_submodule(choice.layer)
@@ -65,8 +92,7 @@ def build_quantized(
             continue
         install_weight(module, choice, weights(choice))
         if choice.activation_bits is not None:
-            assert reference is not None
-            quantizer = activation_quantizer(choice, reference)
+            quantizer = activation_quantizer(choice, ranges)
             install_activation(module, quantizer.to(device))
     return quantized.eval()  # what was installed came in training mode
 
@@ -85,7 +111,8 @@ def quantize(
 
     Args:
         network: trained float network.
-        config: one choice per layer; layers not named stay in float32.
+        config: one choice per layer; layers not named stay in float32 and, other than with
+            `problem.build(config)`, which names them `keep`, get no bias corrected.
         calibration: training data; with them BatchNorm statistics are re-estimated and biases
             corrected (worth more than any search). Needed where activations are quantized.
         bucket_size: weights that share a scale: a number, "channel" or None (whole tensor).
@@ -98,14 +125,17 @@ def quantize(
 
     Raises:
         UnknownNameError: `config` names a layer that is not there.
+        SettingsError: a rounding that is not available yet.
         NetworkError, DataError, QuantizationError: see `find_layers`, `take_samples`.
     """
     require_known_layers(config, network)
+    require_available(config)
     require_bucket_size(bucket_size)
+    require_range_method(activation_range)
     quantized = [c.layer for c in config if c.method != "keep"]
     require_quantizable(network, {name: network.get_submodule(name) for name in quantized})
     config = config.canonical("calibrated")
-    if calibration is None and any(c.activation_bits is not None for c in config):
+    if calibration is None and quantizes_activations(config):
         raise DataError("activation_bits need the ranges of the inputs: give calibration data")
 
     def weights(choice: LayerChoice) -> QuantizedTensor:
@@ -121,14 +151,19 @@ def quantize(
         )
 
     if calibration is None or not config.choices:
-        return build_quantized(network, config, weights, None)
+        return build_quantized(network, config, weights, {})
     device = next(network.parameters()).device
     samples = take_samples(
         calibration, calibration_samples, name="calibration", device=device, exactly=True
     )
     layers = layers_of(network, config, samples.first(2).inputs)
-    reference = FloatReference.measure(network, layers, samples, activation_range)
-    copied = build_quantized(network, config, weights, reference)
+    reference = FloatReference.measure(network, layers, samples)
+    ranges = (
+        measure_input_ranges(network, layers, samples, activation_range)
+        if quantizes_activations(config)
+        else {}
+    )
+    copied = build_quantized(network, config, weights, ranges)
     calibrate(copied, reference, samples)
     return copied
 
@@ -142,5 +177,7 @@ def layers_of(
     layers = find_layers(network, example, keep=rest)
     missing = named - {facts.name for facts in layers}
     if missing:
-        raise ChoiceError(f"layers {sorted(missing)} never run in a forward pass; leave them out")
+        raise ChoiceError(
+            f"a forward pass never calls the modules of layers {sorted(missing)}; leave them out"
+        )
     return layers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -31,17 +31,22 @@ def activation_range(
         QuantizationError: `x` is empty or not finite, or a percentile outside its range.
         UnknownNameError: an unknown method.
     """
+    require_range_method(method)
     require_quantizable(x, "activations")
     if method == "minmax":
         low, high = x.aminmax()
         return float(low), float(high)
-    if method != "percentile":
-        raise unknown_name("activation range", method, ("minmax", "percentile"))
     if not 50.0 < percentile <= 100.0:
         raise QuantizationError(f"percentile={percentile!r}, use a number above 50, at most 100")
     values = x.detach().double().cpu().numpy()
     cuts = np.percentile(values, [100.0 - percentile, percentile])
     return float(cuts[0]), float(cuts[1])
+
+
+def require_range_method(method: str) -> None:
+    """Raise `UnknownNameError` unless `method` is a `RangeMethod`."""
+    if method not in get_args(RangeMethod):
+        raise unknown_name("activation range", method, get_args(RangeMethod))
 
 
 def activation_grid(low: float, high: float, bits: int) -> tuple[float, int]:

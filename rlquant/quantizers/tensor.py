@@ -15,6 +15,9 @@ from rlquant.quantizers.buckets import spread
 CodebookKind = Literal["integer", "uniform", "stored", "ternary"]
 
 TERNARY_CODES_PER_BYTE = 5  # 3**5 = 243 fits a byte
+HALF_OFFSET_BITS = 10
+"""The widest codes beside a float16 offset: with its 11 significant bits it is exact to half a
+step of them at 10 bits, and wider codes would gain nothing."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,19 +110,23 @@ def require_bits(bits: object, most: int = 16) -> None:
         raise QuantizationError(f"bits={bits!r}, use a whole number in 1..{most}")
 
 
-def storage_dtype(smallest: float, largest: float, bits: int) -> torch.dtype:
+def storage_dtype(
+    smallest: float, largest: float, bits: int, *, offset: bool = False
+) -> torch.dtype:
     """Return the type in which a layer's scales, offsets and codebook are stored.
 
     Args:
         smallest: smallest non-zero over the layer's buckets of the bucket's max |w|.
         largest: largest of the same.
         bits: width of a code.
+        offset: whether buckets store an offset too, whose rounding error all their weights share.
 
     Returns:
-        float16 where the layer's smallest scale keeps at least four significant bits in it and
-        nothing overflows, else float32.
+        float16 where the layer's smallest scale keeps at least four significant bits in it,
+        nothing overflows, and an offset is exact to about a step; else float32.
     """
     fits = largest < 2.0**14 and (largest == 0.0 or smallest / 2**bits >= 2.0**-20)
+    fits = fits and not (offset and bits > HALF_OFFSET_BITS)
     return torch.float16 if fits else torch.float32
 
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,9 +14,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from rlquant.errors import FileFormatError
+from rlquant.data import fingerprint_tensors
+from rlquant.errors import FileFormatError, StorageError
 from rlquant.tasks.float_training import FloatTrainSettings
-from rlquant.tasks.task import Samples, fingerprint
+from rlquant.tasks.task import Samples
+from rlquant.whole_files import about, write_file
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def training_key(network: nn.Module, train: Samples, settings: FloatTrainSetting
     document = {
         "version": TRAINING_VERSION,
         "settings": asdict(settings),
-        "data": fingerprint(train),
+        "data": fingerprint_tensors(train),
         "architecture": str(network),
         "shapes": {name: list(value.shape) for name, value in network.state_dict().items()},
     }
@@ -74,20 +75,12 @@ def store(network: nn.Module, path: Path, key: str) -> None:
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     content = save(state, metadata={"key": key})
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with open(handle, "wb") as file:
-                file.write(content)
-            os.replace(name, path)
-        except BaseException:
-            _remove(Path(name))
-            raise
-    except OSError as error:
+        with about(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, content)
+    except StorageError as error:
         logger.warning(
-            "%s cannot be written, so it will be trained again next time: %s; set %s to a folder "
-            "that can be written",
-            path,
+            "%s; it will be trained again next time: set %s to a folder that can be written",
             error,
             CACHE_VARIABLE,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
@@ -60,12 +59,3 @@ class Task:
     train: Samples
     validation: Samples
     test: Samples
-
-
-def fingerprint(samples: Samples) -> str:
-    """Return a hash (hex) of the values and shapes of `samples`, the same in every process."""
-    digest = hashlib.blake2b(digest_size=16)
-    for tensor in samples:
-        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.cpu().contiguous().numpy().data)
-    return digest.hexdigest()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 
 from rlquant import Budget, EvaluationStore, Score, SearchSpace
@@ -80,14 +82,25 @@ def test_a_searcher_may_be_given_with_its_settings() -> None:
     assert values[0] == values[1] == values[2] == values[3]
 
 
-def test_a_reward_may_be_a_function(tmp_path: Path) -> None:
-    def smallest(score: Score, reference: Score) -> float:
-        return -score.size_ratio
+def smallest(score: Score, reference: Score) -> float:
+    return -score.size_ratio
 
+
+def test_a_reward_may_be_a_function(tmp_path: Path) -> None:
     result = find(reward=smallest, out=tmp_path)
     assert result.score.size_bytes == min(e.score.size_bytes for e in result.history)
     settings = json.loads((tmp_path / "settings.json").read_text())
     assert settings["reward"].endswith("smallest")
+
+
+def test_a_reward_without_a_name_is_refused_beside_a_folder(tmp_path: Path) -> None:
+    def local(score: Score, reference: Score) -> float:
+        return -score.loss
+
+    for reward in (local, lambda score, reference: -score.loss, partial(smallest)):
+        with pytest.raises(SettingsError, match="at the top of a module"):
+            find(reward=reward, out=tmp_path / "run")
+        assert len(find(reward=reward).history) == 5
 
 
 def test_a_callback_hears_every_evaluation() -> None:
@@ -220,3 +233,15 @@ def test_measure_is_the_mean_over_all_samples() -> None:
     assert measured.loss == pytest.approx(float(functional.cross_entropy(outputs, targets)))
     assert measured.accuracy == pytest.approx(float((outputs.argmax(1) == targets).double().mean()))
     assert measured.samples == 96
+
+
+def test_measure_leaves_the_network_as_it_is() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2), nn.Dropout(0.9)).train()
+    data = torch.randn(64, 3) + 5, torch.arange(64) % 2
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    first, second = measure(network, data), measure(network, data, batch_size=64)
+    assert first.loss == pytest.approx(second.loss)
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert all(parameter.requires_grad for parameter in network.parameters())

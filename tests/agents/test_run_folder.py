@@ -16,13 +16,13 @@ import pytest
 import rlquant
 from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem, Score, SearchSpace
 from rlquant.errors import FileFormatError, NetworkError, SettingsError, StorageError
+from rlquant.whole_files import make_folder, write_file
 from rlquant_agents import Callback, RunFolder, SearchResult, make_searcher, search_problem
 from rlquant_agents.evaluation_table import COLUMNS
 from rlquant_agents.result import Evaluation
 from rlquant_agents.run_folder import finished_result, widest_uniform
 from rlquant_agents.run_settings import describe_run
 from rlquant_agents.session import Session
-from rlquant_agents.whole_files import make_folder, write_file
 from small_networks import samples_of, trained
 from toy_problem import MIXED, ToyProblem
 
@@ -224,12 +224,21 @@ def test_an_interrupted_replay_leaves_the_results_of_before(
     after = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.suffix in (".json", ".csv")}
     assert after == before
     assert "interrupted early" in caplog.text
+    assert "the best of the first 4 evaluations alone" in caplog.text
 
 
-def test_fewer_evaluations_than_before_cut_the_table(tmp_path: Path) -> None:
+def test_fewer_evaluations_than_before_destroy_nothing(tmp_path: Path) -> None:
     run(tmp_path, evaluations=12)
-    run(tmp_path, evaluations=5)
-    assert len(rows_of(tmp_path)) == 5
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(SettingsError, match="holds 12 evaluations, evaluations=5 would throw"):
+        run(tmp_path, evaluations=5)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_killed_run_may_go_on_with_as_many_evaluations_as_it_has(tmp_path: Path) -> None:
+    killed(tmp_path, 6)
+    rows = len(rows_of(tmp_path))
+    assert len(run(tmp_path, evaluations=rows).history) == len(rows_of(tmp_path)) == rows
 
 
 def test_finished_result_knows_a_finished_run(tmp_path: Path) -> None:
@@ -278,8 +287,9 @@ def test_the_run_of_another_problem_is_refused(
 ) -> None:
     run(tmp_path)
     monkeypatch.setattr(ToyProblem, "fingerprint", "other")
-    with pytest.raises(SettingsError, match="problem was 'toy' and is 'other' now"):
+    with pytest.raises(SettingsError, match="problem was 'toy' and is 'other' now") as error:
         run(tmp_path)
+    assert "a loader that shuffles gives other calibration samples" in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '"text"'])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pytest
 
 from rlquant import Budget, LatencyTable, Score
@@ -48,6 +49,16 @@ def test_what_json_does_not_know_has_a_name_that_no_process_changes() -> None:
         "rule": "my_reward",
         "thing": "object",
     }
+
+
+def test_a_reward_without_a_name_is_refused() -> None:
+    with pytest.raises(SettingsError, match="define it with def at the top of a module"):
+        describe_run(ToyProblem(2), Odd(reward=lambda score, reference: 0.0), 10, 0)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    document = describe_run(ToyProblem(2), Odd(thing=np.float32(0.5)), 10, 0)
+    assert document["searcher_settings"]["thing"] == 0.5
 
 
 def test_latency_tables_differ_by_their_rows() -> None:

@@ -11,6 +11,7 @@ import torch
 
 from rlquant.errors import FileFormatError, StorageError
 from rlquant.space import SearchSpace
+from rlquant_agents import search_problem
 from rlquant_agents.agent_training import train_agent
 from rlquant_agents.ppo import MaskedPPO
 from rlquant_agents.saved_agent import (
@@ -64,6 +65,15 @@ def test_an_agent_for_other_decisions_is_refused(agent: Path) -> None:
     other = ToyProblem(space=SearchSpace(bits=(2, 3, 4, 6)))
     with pytest.raises(FileFormatError, match="the agent decides"):
         from_agent(agent).search(other, 5, seed=0)
+
+
+def test_an_agent_of_a_larger_space_is_refused_before_its_folder_is_taken(
+    agent: Path, tmp_path: Path
+) -> None:
+    other = ToyProblem(space=SearchSpace(bits=(2, 3), points=("clipped", "kmeans")))
+    with pytest.raises(FileFormatError, match="the agent decides"):
+        search_problem(other, searcher=from_agent(agent), evaluations=5, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def _copy(agent: Path, target: Path) -> Path:

@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 
 from rlquant import QuantizationConfig, Score, SearchSpace
 from rlquant.errors import SettingsError, UnknownNameError
+from rlquant_agents import searcher
 from rlquant_agents.result import STOPPED, Evaluation, SearchResult, pareto_front
-from rlquant_agents.searcher import Searcher, make_searcher, searcher_class, searchers
+from rlquant_agents.searcher import (
+    Searcher,
+    make_searcher,
+    register_searcher,
+    searcher_class,
+    searchers,
+)
 from rlquant_agents.session import Callback, Session
 from toy_problem import ToyProblem
 
@@ -193,16 +200,16 @@ def test_every_name_makes_a_searcher_of_that_name() -> None:
     assert {"masked-ppo", "ppo", "tpe", "nsga2"} <= set(searchers())
     assert {"random", "uniform", "knapsack", "local-swap"} <= set(searchers())
     for name in searchers():
-        searcher = make_searcher(name)
-        assert isinstance(searcher, Searcher)
-        assert searcher.name == name
-        assert type(searcher) is searcher_class(name)
+        made = make_searcher(name)
+        assert isinstance(made, Searcher)
+        assert made.name == name
+        assert type(made) is searcher_class(name)
 
 
 def test_settings_replace_defaults() -> None:
-    searcher = make_searcher("random", reward="accuracy")
-    assert searcher == searcher_class("random")(reward="accuracy")
-    assert searcher.search(ToyProblem(1), 2, 0).history[0].value < 0
+    made = make_searcher("random", reward="accuracy")
+    assert made == searcher_class("random")(reward="accuracy")
+    assert made.search(ToyProblem(1), 2, 0).history[0].value < 0
 
 
 def test_an_unknown_searcher_is_named_with_the_nearest() -> None:
@@ -213,6 +220,50 @@ def test_an_unknown_searcher_is_named_with_the_nearest() -> None:
 def test_an_unknown_setting_is_named_with_those_there_are() -> None:
     with pytest.raises(SettingsError, match=r"'random' has no setting 'tempo'; it has \['reward'"):
         make_searcher("random", tempo=1)
+
+
+def test_a_searcher_of_ones_own_can_be_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searcher, "_REGISTRY", dict(searcher._REGISTRY))
+    register_searcher("mine", "rlquant_agents.random_feasible:RandomFeasible")
+    assert "mine" in searchers()
+    assert make_searcher("mine", reward="loss").search(ToyProblem(2), 3, 0).history
+    with pytest.raises(SettingsError, match=r"'mine' is taken by rlquant_agents\.random"):
+        register_searcher("mine", "rlquant_agents.uniform:Uniform")
+    with pytest.raises(SettingsError, match="'tpe' is taken"):
+        register_searcher("tpe", "rlquant_agents.uniform:Uniform")
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "words"),
+    [
+        ("", "a:B", "use a word"),
+        (None, "a:B", "use a word"),
+        ("x", "module.Class", "write it as 'module:Class'"),
+        ("x", ":Class", "write it as 'module:Class'"),
+        ("x", ToyProblem, "write it as 'module:Class'"),
+    ],
+)
+def test_what_cannot_be_registered_is_said(name: Any, place: Any, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        register_searcher(name, place)
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("no_such_module:Class", "no_such_module cannot be imported"),
+        ("rlquant_agents.uniform:Nothing", "is no Searcher class"),
+        ("rlquant_agents.result:STOPPED", "is no Searcher class"),
+        ("rlquant_agents.result:SearchResult", "is no Searcher class"),
+    ],
+)
+def test_a_place_without_a_searcher_is_said_when_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, place: str, words: str
+) -> None:
+    monkeypatch.setattr(searcher, "_REGISTRY", dict(searcher._REGISTRY))
+    register_searcher("mine", place)
+    with pytest.raises(SettingsError, match=words):
+        make_searcher("mine")
 
 
 def test_callbacks_are_closed_even_when_an_evaluation_fails() -> None:

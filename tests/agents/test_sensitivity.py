@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from rlquant import LayerFacts, SearchSpace
+from rlquant import LayerFacts, QuantizationConfig, Score, SearchSpace
+from rlquant.errors import SettingsError
 from rlquant.layers import ERROR_BITS
+from rlquant.score import WORST_LOG_LOSS, log_loss
 from rlquant_agents.searcher import make_searcher
 from rlquant_agents.sensitivity import (
-    WORST_LOG_LOSS,
-    log_loss,
     measure_effects,
     reference_option,
     weight_error,
@@ -115,6 +116,30 @@ def test_a_loss_that_is_not_finite_is_bounded() -> None:
     result = make_searcher("knapsack").search(problem, 100, seed=0)
     assert result.best["layer0"].bits > 2
     assert math.isfinite(result.score.loss)
+
+
+def negative(config: QuantizationConfig) -> float:
+    return sum((i + 1) * 4.0 ** (2 - choice.bits) for i, choice in enumerate(config)) - 3.0
+
+
+class NegativeLoss(ToyProblem):
+    """As an objective of one's own may have it, e.g. a likelihood or minus a score."""
+
+    @property
+    def float_score(self) -> Score:
+        return replace(super().float_score, loss=-3.0)
+
+
+@pytest.mark.parametrize("name", ["knapsack", "local-swap", "nsga2", "random", "masked-ppo"])
+def test_losses_below_zero_are_searched_by_their_difference(name: str) -> None:
+    problem = NegativeLoss(3, 4.0, loss_of=negative)
+    result = make_searcher(name, reward="loss").search(problem, 31, seed=0)
+    assert result.score.loss == pytest.approx(problem.best_loss())
+
+
+def test_the_log_of_a_loss_below_zero_is_refused() -> None:
+    with pytest.raises(SettingsError, match="give reward='loss'"):
+        make_searcher("knapsack").search(NegativeLoss(3, loss_of=negative), 31, seed=0)
 
 
 def test_the_reference_is_the_widest_quantized_option() -> None:

@@ -44,6 +44,25 @@ def test_equal_canonical_forms_are_one_evaluation() -> None:
     assert asked.config == config.canonical()
 
 
+def test_the_order_in_which_layers_are_given_means_nothing() -> None:
+    problem = ToyProblem(2)
+    session = Session(problem, 5)
+    ordered = problem.feasible.config([0, 1])
+    asked = session.ask(QuantizationConfig(ordered.choices[::-1]))
+    assert session.ask(ordered) is asked
+    assert problem.evaluated == [ordered] == [asked.config]
+
+
+def test_configurations_of_other_layers_are_refused() -> None:
+    problem = ToyProblem(2)
+    whole = problem.feasible.config([0, 1])
+    with pytest.raises(ChoiceError, match="no choice for layer 'layer1'"):
+        Session(problem, 5).ask(QuantizationConfig(whole.choices[:1]))
+    strange = QuantizationConfig((*whole.choices, LayerChoice("head", 4)))
+    with pytest.raises(ChoiceError, match=r"\['head'\] are not searched"):
+        Session(problem, 5).ask(strange)
+
+
 def test_a_question_over_the_budget_counts_and_is_never_the_best() -> None:
     session = Session(ToyProblem(2, 4.0), 5)
     over = session.ask_indices([3, 3])

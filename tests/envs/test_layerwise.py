@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
-from rlquant import Budget, QuantizationProblem, RlquantError, Score, SearchSpace
-from rlquant.errors import BudgetError, SettingsError, UnknownNameError
+from rlquant import Budget, QuantizationProblem, Score, SearchSpace
+from rlquant.errors import BudgetError, UnknownNameError
 from rlquant.score import REWARDS, WORST_REWARD
 from rlquant.space import for_layer
 from rlquant_envs import FEATURES, LayerwiseQuantization
@@ -322,58 +322,6 @@ def test_a_budget_that_cannot_be_kept_is_refused_early() -> None:
         env.reset(options={"budget": Budget.average_bits(1.0)})
 
 
-# --- wrong use
-
-
-def test_a_step_outside_an_episode_says_what_to_do() -> None:
-    env = LayerwiseQuantization(ToyProblem(1))
-    with pytest.raises(RlquantError, match=r"call reset\(\) first"):
-        env.step(np.array([0]))
-    play(env, [[0]])
-    with pytest.raises(RlquantError, match=r"call reset\(\) first"):
-        env.step(np.array([0]))
-
-
-@pytest.mark.parametrize("action", [[0, 0], [], [4], [-1]])
-def test_an_action_outside_the_action_space_is_refused(action: list[int]) -> None:
-    env = LayerwiseQuantization(ToyProblem(1))
-    env.reset(seed=0)
-    with pytest.raises(SettingsError, match="one option index a head"):
-        env.step(np.array(action, dtype=np.int64))
-
-
-@pytest.mark.parametrize(
-    "keyword",
-    [
-        {"task": "digits/mlp"},
-        {"seed": 0},
-        {"fidelity": "calibrated"},
-        {"space": ONE_OPTION},
-        {"store": "evaluations.sqlite"},
-    ],
-)
-def test_what_makes_a_problem_is_refused_beside_a_problem(keyword: dict[str, Any]) -> None:
-    with pytest.raises(SettingsError, match="leave them out where problem is given"):
-        LayerwiseQuantization(ToyProblem(1), **keyword)
-
-
-def test_there_is_nothing_to_render() -> None:
-    with pytest.raises(SettingsError, match="render_mode='human'"):
-        LayerwiseQuantization(ToyProblem(1), render_mode="human")
-
-
-def test_an_empty_sequence_of_budgets_is_refused() -> None:
-    with pytest.raises(SettingsError, match="budget"):
-        LayerwiseQuantization(ToyProblem(1), budget=[])
-
-
-def test_masks_outside_an_episode_can_be_asked_for() -> None:
-    env = LayerwiseQuantization(ToyProblem(2))
-    assert env.action_masks().any()
-    play(env, [[0], [0]])
-    assert env.action_masks().all()  # nothing is decided any more; SB3 asks all the same
-
-
 def test_the_masks_and_the_repair_agree_over_whole_episodes() -> None:
     """With one head, an action is repaired exactly where its option is masked."""
     problem = ToyProblem(4, 4.0)
@@ -383,3 +331,21 @@ def test_the_masks_and_the_repair_agree_over_whole_episodes() -> None:
         for action in actions:
             allowed = env.action_masks()[action]
             assert env.step(np.array([action]))[4]["repaired"] is not bool(allowed)
+
+
+def test_masks_before_the_first_reset_are_those_after_it(live: QuantizationProblem) -> None:
+    """A size budget has a fixed part, the file's own bytes, which is spent before any layer."""
+    tight = live.with_budget(Budget.size_bytes(10**6))
+    smallest = tight.feasible.smallest
+    for budget in (Budget.size_bytes(smallest), Budget.size_bytes(smallest + 60)):
+        env = LayerwiseQuantization(live, budget=budget)
+        before = env.action_masks().tolist()
+        env.reset(seed=0)
+        assert before == env.action_masks().tolist()
+
+
+def test_masks_outside_an_episode_can_be_asked_for() -> None:
+    env = LayerwiseQuantization(ToyProblem(2))
+    assert env.action_masks().any()
+    play(env, [[0], [0]])
+    assert env.action_masks().all()  # nothing is decided any more; SB3 asks all the same

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from rlquant.choices import FLOAT_BITS, LayerChoice, QuantizationConfig
 from rlquant.data import Samples
-from rlquant.errors import DataError
+from rlquant.errors import DataError, UnknownNameError
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.layers import LayerFacts, find_layers
+from rlquant.network.input_ranges import measure_input_ranges
 from rlquant.network.weights import quantize_weight
 from rlquant.score import Classification, Measurement
 from rlquant.space import for_layer
@@ -155,6 +156,35 @@ def test_random_draws_follow_the_seed() -> None:
     assert first.measure(config) != other.measure(config)
 
 
+def test_input_ranges_are_measured_on_first_use() -> None:
+    evaluator = evaluator_of(trained("conv"), "conv")
+    evaluator.measure(uniform(evaluator, LayerChoice("", 3)))
+    evaluator.build(uniform(evaluator, LayerChoice("", 3)))
+    assert "input_ranges" not in vars(evaluator)
+    evaluator.measure(uniform(evaluator, LayerChoice("", 3, activation_bits=4)))
+    ranges = evaluator.input_ranges
+    expected = measure_input_ranges(evaluator.network, evaluator.layers, evaluator.calibration)
+    assert ranges == expected
+    evaluator.measure(uniform(evaluator, LayerChoice("", 2, activation_bits=4)))
+    assert evaluator.input_ranges is ranges
+
+
+def test_an_unknown_range_method_is_refused_at_once() -> None:
+    network, (inputs, labels) = trained("mlp"), samples_of("mlp", 40)
+    taken = Samples((inputs,), labels)
+    with pytest.raises(UnknownNameError, match="unknown activation range 'maximum'"):
+        Evaluator(
+            network,
+            find_layers(network, inputs),
+            taken,
+            taken,
+            Classification(),
+            bucket_size="channel",
+            seed=SEED,
+            activation_range="maximum",  # type: ignore[arg-type]
+        )
+
+
 # --- trouble
 
 
@@ -236,6 +266,13 @@ def test_a_weight_is_quantized_once() -> None:
     expected = quantize_weight(network.first.weight.detach(), choice, seed=SEED)
     assert torch.equal(values, expected.dequantize())
     assert torch.equal(bank.tensor(choice).dequantize(), values)
+
+
+def test_activation_bits_do_not_quantize_the_weight_again() -> None:
+    bank = bank_of(fresh(Mlp))
+    plain = bank.values(LayerChoice("first", 3))
+    assert bank.values(LayerChoice("first", 3, activation_bits=8)) is plain
+    assert bank.values(LayerChoice("first", 4, activation_bits=8)) is not plain
 
 
 def test_a_kept_weight_is_the_original() -> None:

@@ -61,6 +61,15 @@ def test_an_infinite_loss_is_kept(tmp_path: Path) -> None:
     assert store.get("p", config(3)) == Measurement(math.inf, 0.1, 200)
 
 
+def test_a_metric_that_is_no_number_is_kept(tmp_path: Path) -> None:
+    store = EvaluationStore(tmp_path / "store.db")
+    store.put("p", config(3), Measurement(0.5, math.nan, 200), 0.1)
+    found = store.get("p", config(3))
+    assert found is not None
+    assert math.isnan(found.accuracy)
+    assert (found.loss, found.samples) == (0.5, 200)
+
+
 def test_numbers_come_back_bit_for_bit(tmp_path: Path) -> None:
     store = EvaluationStore(tmp_path / "store.db")
     measured = Measurement(0.1 + 0.2, 1 / 3, 7)
@@ -162,6 +171,29 @@ def test_a_damaged_file_is_said_to_be(tmp_path: Path, damage: Callable[[bytes], 
         EvaluationStore(path).get("p", config(3))
 
 
+@pytest.mark.parametrize("size", [1, 99])
+def test_a_file_too_short_for_a_store_is_left_alone(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "store.db"
+    path.write_bytes(b"x" * size)
+    words = rf"store.db: damaged or no evaluation store \(only {size} bytes\); move it away"
+    with pytest.raises(FileFormatError, match=words):
+        EvaluationStore(path).put("p", config(3), MEASURED, 0.1)
+    assert path.read_bytes() == b"x" * size
+
+
+def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    path.touch()
+    assert EvaluationStore(path).count() == 0
+
+
+def test_a_fault_in_the_program_is_not_said_to_be_damage(tmp_path: Path) -> None:
+    store = EvaluationStore(written(tmp_path / "store.db"))
+    store._connection().close()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
+        store.count()
+
+
 def test_a_folder_that_cannot_be_made_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(StorageError, match=r"file: cannot be made \(") as caught:
@@ -233,6 +265,32 @@ def test_many_may_make_the_same_file_at_the_same_time(tmp_path: Path) -> None:
             thread.join()
         assert errors == []
         assert EvaluationStore(path).count() == 6
+
+
+def test_threads_may_share_one_store(tmp_path: Path) -> None:
+    store = EvaluationStore(tmp_path / "store.db")
+    assert store.count() == 0  # opened by this thread
+    barrier = threading.Barrier(4)
+    errors: list[Exception] = []
+
+    def work(first: int) -> None:
+        barrier.wait()
+        try:
+            for bits in range(first, first + 4):
+                store.put("p", config(bits), MEASURED, 0.1)
+                assert store.get("p", config(bits)) == MEASURED
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in (1, 5, 9, 13)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert store.count("p") == 16
+    store.close()  # the connections of all threads
+    assert store.count("p") == 16
 
 
 def test_two_processes_write_to_one_file(tmp_path: Path) -> None:

@@ -88,10 +88,30 @@ def test_foreign_parametrizations_are_refused() -> None:
         pack(both)
 
 
-def test_a_frozen_network_with_input_quantizers_is_not_saved() -> None:
-    frozen = rlquant.freeze(quantized("mlp", activation_bits=4))
-    with pytest.raises(NetworkError, match=r"'first\.input_quantizer'.*frozen network"):
+def test_a_float_network_without_gradients_is_not_quantized(mlp: nn.Module) -> None:
+    with pytest.raises(NetworkError, match="no layer of this Mlp is quantized"):
+        pack(copy.deepcopy(mlp).requires_grad_(False))
+
+
+@pytest.mark.parametrize("activation_bits", [None, 4])
+def test_a_frozen_network_is_not_saved(activation_bits: int | None) -> None:
+    frozen = rlquant.freeze(quantized("mlp", activation_bits=activation_bits))
+    with pytest.raises(NetworkError, match=r"no layer of this Mlp .*a frozen network is not saved"):
         pack(frozen)
+
+
+def test_copies_of_a_network_whose_layers_are_all_kept_are_saved(mlp: nn.Module) -> None:
+    kept = QuantizationConfig((LayerChoice("first", 32, method="keep"),))
+    network = rlquant.quantize(mlp, kept)
+    assert pack(pickle.loads(pickle.dumps(copy.deepcopy(network)))) == pack(network)
+    assert pack(unpack(pack(network), mlp)) == pack(network)
+
+
+def test_an_input_quantizer_without_a_quantized_weight_is_not_saved() -> None:
+    network = quantized("mlp")
+    install_activation(network.last, ActivationQuantizer(4))
+    with pytest.raises(NetworkError, match=r"'last\.input_quantizer' quantizes the inputs"):
+        pack(network)
 
 
 def with_choice(choice: LayerChoice, bits: int, *, bucket_size: object = "channel") -> nn.Module:

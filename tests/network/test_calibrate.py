@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from rlquant.choices import LayerChoice, QuantizationConfig
 from rlquant.data import Samples
+from rlquant.errors import QuantizationError
 from rlquant.layers import copy_network, find_layers
 from rlquant.network.calibrate import (
     FloatReference,
@@ -21,6 +22,7 @@ from rlquant.network.calibrate import (
     channel_means,
     channel_statistics,
 )
+from rlquant.network.input_ranges import measure_input_ranges
 from rlquant.network.quantize import quantize
 from rlquant.quantizers import activation_range
 from small_networks import (
@@ -297,6 +299,32 @@ def test_calibration_writes_exactly_what_it_says(name: str) -> None:
         assert torch.equal(tensor, before[key]) != (tensor.data_ptr() in said), key
 
 
+class ByKeyword(ConvNet):
+    """The same network, whose modules are called by keyword."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = torch.relu(self.stem_norm(input=self.stem(input=images)))
+        block = self.conv_norm(input=self.conv(input=hidden))
+        block = block + self.shortcut_norm(input=self.shortcut(input=hidden))
+        block = torch.relu(self.grouped(input=torch.relu(block)))
+        output: Tensor = self.classifier(input=block.mean(dim=(2, 3)))
+        return output
+
+
+@pytest.mark.parametrize("activation_bits", [None, 4])
+def test_modules_called_by_keyword_are_calibrated_alike(activation_bits: int | None) -> None:
+    data = samples_of("conv", COUNT, seed=1)
+    quantized = []
+    for build in (ConvNet, ByKeyword):
+        network = fresh(build).eval()
+        layers = find_layers(network, data[0])
+        chosen = QuantizationConfig(
+            tuple(LayerChoice(f.name, 2, activation_bits=activation_bits) for f in layers)
+        )
+        quantized.append(quantize(network, chosen, data, calibration_samples=COUNT))
+    assert torch.equal(quantized[0](data[0]), quantized[1](data[0]))
+
+
 def test_a_calibrated_network_is_calibrated() -> None:
     taken = as_samples(samples_of("conv", COUNT, seed=1))
     network = copy_network(fresh(ConvNet))
@@ -326,7 +354,7 @@ def test_ranges_are_those_of_the_inputs() -> None:
     layers = find_layers(network, inputs)
     hidden = torch.relu(network.get_submodule("first")(inputs)).detach()
     for method in ("minmax", "percentile"):
-        ranges = FloatReference.measure(network, layers, taken, method).input_ranges
+        ranges = measure_input_ranges(network, layers, taken, method)
         assert list(ranges) == ["first", "second", "last"]
         assert ranges["first"] == activation_range(inputs, method, 99.9)
         assert ranges["second"] == activation_range(hidden, method, 99.9)
@@ -337,7 +365,7 @@ def test_the_range_of_a_shared_layer_covers_all_its_calls() -> None:
     network, (inputs, labels) = trained("shared"), samples_of("shared", COUNT, seed=1)
     layers = find_layers(network, inputs)
     taken = as_samples((inputs, labels))
-    ranges = FloatReference.measure(network, layers, taken, "minmax").input_ranges
+    ranges = measure_input_ranges(network, layers, taken, "minmax")
     low, high = (float(x) for x in inputs.aminmax())
     with watching(network, "again") as seen:  # the second call is seen last
         network(inputs)
@@ -347,7 +375,16 @@ def test_the_range_of_a_shared_layer_covers_all_its_calls() -> None:
 
 def test_an_embedding_has_no_range() -> None:
     network, data = trained("words"), samples_of("words", COUNT, seed=1)
-    assert list(reference_of(network, as_samples(data)).input_ranges) == ["classifier"]
+    layers = find_layers(network, data[0])
+    assert list(measure_input_ranges(network, layers, as_samples(data))) == ["classifier"]
+
+
+def test_inputs_that_are_not_finite_name_their_layer() -> None:
+    network, (inputs, labels) = trained("mlp"), samples_of("mlp", COUNT, seed=1)
+    tensor_of(network, "first", "bias").data[0] = float("inf")
+    layers = find_layers(network, inputs)
+    with pytest.raises(QuantizationError, match=r"inputs of layer 'second': 64 of 512 activations"):
+        measure_input_ranges(network, layers, as_samples((inputs, labels)))
 
 
 def test_means_are_those_of_the_float_outputs() -> None:

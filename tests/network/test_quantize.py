@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -20,10 +21,11 @@ from rlquant.errors import (
     DataError,
     NetworkError,
     QuantizationError,
+    SettingsError,
     UnknownNameError,
 )
 from rlquant.layers import LayerFacts, channel_axis_of, find_layers
-from rlquant.network.calibrate import FloatReference
+from rlquant.network.input_ranges import measure_input_ranges
 from rlquant.network.modules import quantized_weight
 from rlquant.network.quantize import activation_quantizer, quantize
 from rlquant.network.weights import layer_generator, quantize_weight
@@ -138,6 +140,18 @@ def test_more_bits_are_nearer_to_the_weight(points: Any) -> None:
     ]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.02 * float(WEIGHT.norm())
+
+
+def test_sixteen_uniform_bits_are_finer_than_ten() -> None:
+    errors = [
+        float(
+            (quantize_weight(WEIGHT, LayerChoice("", b, points="uniform")).dequantize() - WEIGHT)
+            .abs()
+            .max()
+        )
+        for b in (10, 12, 14, 16)
+    ]
+    assert all(wide < narrow / 3 for narrow, wide in pairwise(errors))
 
 
 def test_roundings_that_need_inputs_are_refused() -> None:
@@ -383,7 +397,7 @@ def test_an_embedding_has_no_activations_to_quantize() -> None:
     with pytest.raises(ChoiceError, match=words):
         quantize(network, chosen, data, calibration_samples=SAMPLES)
     with pytest.raises(ChoiceError, match=words):
-        activation_quantizer(chosen["words"], FloatReference({}, {}, ()))
+        activation_quantizer(chosen["words"], {})
 
 
 # --- the same network as a problem's
@@ -432,7 +446,43 @@ def test_quantize_builds_the_very_network_that_a_problem_builds(
     assert built.state_dict().keys() == quantized.state_dict().keys()
 
 
+def test_layers_left_out_are_not_calibrated_but_kept_ones_are() -> None:
+    network, data = trained("mlp"), samples_of("mlp", SAMPLES)
+    first, kept = LayerChoice("first", 2), LayerChoice("last", 32, method="keep")
+    biases = []
+    for chosen in (config(first), config(first, kept)):
+        quantized = quantize(network, chosen, data, calibration_samples=SAMPLES)
+        biases.append(quantized.get_submodule("last").bias)
+    assert torch.equal(biases[0], network.get_submodule("last").bias)  # type: ignore[arg-type]
+    assert not torch.equal(biases[0], biases[1])  # type: ignore[arg-type]
+
+
+def test_ranges_are_measured_only_where_activations_are_quantized(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+
+    def counted(*args: Any) -> dict[str, tuple[float, float]]:
+        asked.append("ranges")
+        return measure_input_ranges(*args)
+
+    monkeypatch.setattr("rlquant.network.quantize.measure_input_ranges", counted)
+    for bits, times in ((None, 0), (4, 1)):
+        chosen = config(LayerChoice("first", 2, activation_bits=bits))
+        quantize(fresh(Mlp), chosen, samples(SAMPLES), calibration_samples=SAMPLES)
+        assert len(asked) == times
+
+
 # --- errors
+
+
+@pytest.mark.parametrize("rounding", ["learned", "error_feedback"])
+def test_a_rounding_that_is_not_available_is_refused(rounding: Any) -> None:
+    words = rf"layer 'first': rounding='{rounding}' is not available yet; use one of \('nearest', "
+    with pytest.raises(SettingsError, match=words):
+        quantize(fresh(Mlp), config(LayerChoice("first", 4, rounding)))
+    kept = config(LayerChoice("first", 32, rounding, method="keep"))  # it has no effect there
+    quantize(fresh(Mlp), kept)
 
 
 def test_an_unknown_layer_gets_the_nearest_name() -> None:
@@ -466,7 +516,7 @@ def test_a_layer_that_never_runs_is_refused() -> None:
     network = fresh(Mlp)
     network.spare = nn.Linear(2, 2)
     chosen = config(LayerChoice("first", 4), LayerChoice("spare", 4))
-    with pytest.raises(ChoiceError, match=r"layers \['spare'\] never run in a forward pass"):
+    with pytest.raises(ChoiceError, match=r"never calls the modules of layers \['spare'\]"):
         quantize(network, chosen, samples(SAMPLES), calibration_samples=SAMPLES)
 
 

@@ -24,6 +24,7 @@ PACKAGES = {
 # The rooms of rlquant: a room imports only itself and the lines above its own.
 ROOMS = (
     ("errors",),
+    ("whole_files",),
     ("choices",),
     ("quantizers",),
     ("layers",),
@@ -31,12 +32,16 @@ ROOMS = (
     ("file_layout",),
     ("data",),
     ("score",),
+    ("fingerprint",),
+    ("units",),
+    ("latency",),
     ("cost",),
     ("space",),
     ("feasible",),
     ("network",),
     ("training",),
     ("evaluation",),
+    ("problem_parts",),
     ("problem", "table", "probe"),
     ("export",),
     ("tasks",),
@@ -44,7 +49,7 @@ ROOMS = (
 )
 ROOM_RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 
-SEARCH_ROOMS = {"space", "feasible", "evaluation", "problem", "table", "probe"}
+SEARCH_ROOMS = {"space", "feasible", "evaluation", "problem_parts", "problem", "table", "probe"}
 # Beyond the order: what a room must not import although it stands above.
 FORBIDDEN = {"tasks": SEARCH_ROOMS | {"export"}}
 

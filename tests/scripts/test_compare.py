@@ -100,6 +100,8 @@ def test_an_interrupted_comparison_says_how_to_go_on(
         (["--searchers", "local-swaps"], "did you mean 'local-swap'"),
         (["--budgets", "0.5"], "smallest reachable"),
         (["--budgets"], "at least one"),
+        (["--budgets", "4", "4"], "--budgets names average bits 4 twice"),
+        (["--searchers", "tpe", "random", "tpe"], "--searchers names tpe twice"),
         (["--seeds", "0"], "at least one"),
         (["--evaluations", "0"], "at least one"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import signal
 import sqlite3
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import rlquant
-from rlquant import EvaluationStore, QuantizationConfig
+from rlquant import EvaluationStore, QuantizationConfig, Score
 from rlquant_agents import measure
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
@@ -106,6 +107,15 @@ def test_searches_beside_each_other_share_what_was_computed(tmp_path: Path) -> N
     assert computed == [6, 0]
 
 
+def test_a_loss_that_is_not_finite_is_null_in_the_summary() -> None:
+    score = Score(
+        loss=math.inf, accuracy=0.1, size_bytes=1, average_bits=2.0, size_ratio=0.1, bops=1
+    )
+    document = search.Row("random", score, math.inf, 0.1, 3).document()
+    text = json.dumps(document, allow_nan=False)
+    assert json.loads(text)["score"]["loss"] is json.loads(text)["test_loss"] is None
+
+
 # --- bad input
 
 
@@ -119,6 +129,9 @@ def test_searches_beside_each_other_share_what_was_computed(tmp_path: Path) -> N
         (["--budget", "0.5"], "smallest reachable"),
         (["--budget", "-1"], "positive number"),
         (["--evaluations", "0"], "at least 1"),
+        (["--evaluations", "0", "--task", "digits/mpl"], "at least 1"),
+        (["--seed", "-1", "--task", "digits/mpl"], "seed=-1"),
+        (["--reward", "los", "--task", "digits/mpl"], "did you mean 'loss'"),
         (["--bits", "2", "2"], "names an option twice"),
         (["--keep", "clasifier"], "clasifier"),
         (["--quantity", "latency"], "--latency-table"),

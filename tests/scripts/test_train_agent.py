@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
+from rlquant_agents.agent_training import Answer, TrainedAgent
+from toy_problem import ToyProblem
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
@@ -29,6 +34,17 @@ def test_it_trains_answers_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFix
     assert _run(tmp_path) == 0
     assert json.loads((tmp_path / "agent" / "agent.json").read_text())["episodes"] == episodes
     assert "Greedy answers" in capsys.readouterr().out
+
+
+def test_a_loss_that_is_not_finite_is_null_in_the_answers(tmp_path: Path) -> None:
+    problem = ToyProblem(1, loss_of=lambda config: math.inf)
+    config = problem.feasible.config([0])
+    answer = Answer("toy", problem.budget, config, problem.evaluate(config))
+    agent = TrainedAgent(tmp_path, 3, False, (answer,))
+    train_agent.report(agent, Console(quiet=True))
+    assert "Infinity" not in (tmp_path / "answers.json").read_text()
+    (written,) = json.loads((tmp_path / "answers.json").read_text())
+    assert written["score"]["loss"] is None
 
 
 def test_a_wrong_task_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

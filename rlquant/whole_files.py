@@ -24,7 +24,10 @@ def make_folder(path: Path) -> None:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all; `StorageError` where it cannot be written."""
+    """Write a file whole or not at all; `StorageError` where it cannot be written.
+
+    Processes that write the same file at the same time leave one of the contents whole.
+    """
     temporary = path.parent / f".{secrets.token_hex(8)}.part"
     with about(path):
         try:

@@ -1,0 +1,44 @@
+"""What a search is given, checked at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rlquant import Problem
+from rlquant.errors import SettingsError, whole_number
+
+LARGEST_SEED = 2**32 - 1
+"""NumPy's global generator, which Stable-Baselines3 seeds, takes no larger one."""
+_OF_A_PROBLEM = ("layers", "space", "budget", "feasible", "evaluate", "with_budget")
+
+
+def whole_evaluations(value: Any) -> int:
+    """Return a number of evaluations; `SettingsError` below 1."""
+    return whole_number("evaluations", value, 1)
+
+
+def whole_seed(value: Any) -> int:
+    """Return a seed; `SettingsError` outside 0..2**32-1."""
+    return whole_number("seed", value, 0, LARGEST_SEED)
+
+
+def require_problem(problem: Any) -> Problem:
+    """Return a problem; `SettingsError` for what no search can run on."""
+    missing = [name for name in _OF_A_PROBLEM if not hasattr(problem, name)]
+    if missing:
+        raise SettingsError(
+            f"problem is {type(problem).__name__} without {', '.join(missing)}; give a "
+            f"QuantizationProblem or what keeps the protocol rlquant.Problem"
+        )
+    found: Problem = problem
+    return found
+
+
+def require_settings(settings: Any) -> dict[str, Any]:
+    """Return a searcher's settings by name; `SettingsError` for what is no mapping."""
+    if settings is None:
+        return {}
+    if not isinstance(settings, Mapping):
+        raise SettingsError(f"settings={settings!r}, use a mapping of names to values")
+    return dict(settings)
