@@ -81,6 +81,15 @@ class LayerChoice:
             return FLOAT_BITS
         return TERNARY_BITS if self.method == "ternary" else self.bits
 
+    @property
+    def decided(self) -> tuple[str, ...]:
+        """The decisions besides bits that mean something under the choice's method."""
+        if self.method == "keep":
+            return ("method",)
+        if self.method == "ternary":
+            return ("method", "activation_bits")
+        return ("method", "rounding", "points", "activation_bits")
+
     def canonical(self, fidelity: Fidelity = "calibrated") -> LayerChoice:
         """Drop what has no effect, so that equal results have equal choices.
 

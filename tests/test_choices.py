@@ -206,3 +206,17 @@ def test_a_key_is_the_same_in_every_process() -> None:
     assert (
         config.key == "baeaf3142c31ee436f39e80c9594e1b5"
     )  # noted once; stores would forget all under another
+
+
+@pytest.mark.parametrize(
+    ("choice", "decided"),
+    [
+        (LayerChoice("a", 32, method="keep"), ("method",)),
+        (LayerChoice("a", 2, method="ternary"), ("method", "activation_bits")),
+        (LayerChoice("a", 4), ("method", "rounding", "points", "activation_bits")),
+    ],
+)
+def test_what_the_method_ignores_is_not_decided(
+    choice: LayerChoice, decided: tuple[str, ...]
+) -> None:
+    assert choice.decided == decided

@@ -99,7 +99,8 @@ def layers_figure(
     axes.barh(rows, bits, color=[(0.0, 0.447, 0.698, shade) for shade in shades], height=0.72)
     asked = [head.name for head in space.heads if head.name != "bits"]
     for row, choice in zip(rows, choices, strict=True):
-        others = [_words(head, getattr(choice, head)) for head in HEADS if head in asked]
+        said = set(asked) & set(choice.decided)
+        others = [_words(head, getattr(choice, head)) for head in HEADS if head in said]
         text = "  ".join([str(choice.bits), *others])
         axes.annotate(
             text, (choice.bits, row), xytext=(4, 0), textcoords="offset points", va="center",

@@ -142,13 +142,7 @@ class _Extrapolation:
 
     def _changes(self, option: LayerChoice) -> tuple[tuple[str, object], ...]:
         """Return in which decisions other than bits an option differs from the reference."""
-        if option.method == "keep":
-            heads: tuple[str, ...] = ("method",)
-        elif option.method == "ternary":
-            heads = ("method", "activation_bits")
-        else:
-            heads = ("method", "rounding", "points", "activation_bits")
-        pairs = ((head, getattr(option, head)) for head in heads)
+        pairs = ((head, getattr(option, head)) for head in option.decided)
         return tuple(p for p in pairs if p[1] != getattr(self.reference, p[0]))
 
 
