@@ -3,46 +3,32 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import json
 import math
 import os
 import pickle
 import subprocess
 import sys
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-import rlquant
+from problems import ROOT, bits, counting, problem, wide_problem
 from rlquant.choices import LayerChoice, QuantizationConfig
 from rlquant.cost import Budget
 from rlquant.errors import (
     BudgetError,
-    ChoiceError,
-    DataError,
     FileFormatError,
-    NetworkError,
-    QuantizationError,
-    SettingsError,
     UnknownNameError,
 )
-from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.latency import LatencyTable
 from rlquant.network.modules import quantized_weight
-from rlquant.problem import QuantizationProblem
 from rlquant.score import Classification, Score
 from rlquant.space import SearchSpace
 from small_networks import (
@@ -50,59 +36,12 @@ from small_networks import (
     FEATURES,
     NETWORKS,
     Mlp,
-    TiedNet,
     TwoInputsNet,
-    WordNet,
     fresh,
     samples,
     samples_of,
     trained,
 )
-
-ROOT = Path(__file__).parents[1]
-WIDE = SearchSpace(
-    bits=(1, 2, 3, 4, 8),
-    rounding=("nearest", "stochastic"),
-    method=("post_training", "ternary", "keep", "distilled"),
-    points=("symmetric", "clipped", "fixed_point", "uniform", "quantile", "kmeans", "learned"),
-    activation_bits=(None, 3, 8),
-)
-
-
-def problem(
-    name: str = "mlp", network: nn.Module | None = None, **other: Any
-) -> QuantizationProblem:
-    """Make a small problem; `fresh` networks, so that every process makes the same one."""
-    settings = {
-        "train_data": samples_of(name, 40, seed=1),
-        "validation_data": samples_of(name, 50, seed=2),
-        "budget": Budget.average_bits(32),
-        "calibration_samples": 40,
-        "batch_size": 16,
-        **other,
-    }
-    return QuantizationProblem(network or fresh(NETWORKS[name].build), **settings)
-
-
-@cache
-def wide_problem(name: str) -> QuantizationProblem:
-    space = WIDE if name != "words" else SearchSpace(points=("symmetric", "kmeans", "uniform"))
-    return problem(name, trained(name), space=space, seed=5)
-
-
-def bits(*widths: int, **fields: Any) -> QuantizationConfig:
-    names = ("first", "second", "last")
-    return QuantizationConfig(
-        tuple(LayerChoice(n, b, **fields) for n, b in zip(names, widths, strict=False))
-    )
-
-
-@contextmanager
-def counting() -> Iterator[mock.Mock]:
-    """Count the measurements that are really made, in any problem."""
-    with mock.patch.object(Evaluator, "measure", autospec=True, side_effect=Evaluator.measure) as m:
-        yield m
-
 
 # --- scores
 
@@ -500,267 +439,3 @@ def test_layers_that_never_run_are_left_out() -> None:
     made = problem(network=network)
     assert [facts.name for facts in made.layers] == ["first", "second", "last"]
     assert made.evaluate(bits(4, 4, 4)).size_bytes > problem().evaluate(bits(4, 4, 4)).size_bytes
-
-
-# --- what is refused
-
-
-@pytest.mark.parametrize("fidelity", ["tuned", "trained", "best"])
-def test_a_fidelity_that_is_not_there_is_refused(fidelity: str) -> None:
-    with pytest.raises(SettingsError, match=rf"fidelity='{fidelity}' is not one of \('calibrated"):
-        problem(fidelity=fidelity)
-
-
-@pytest.mark.parametrize("batch_size", [0, -1, 2.5, None, True])
-def test_an_impossible_batch_size_is_refused(batch_size: Any) -> None:
-    with pytest.raises(SettingsError, match=r"batch_size=.*, use a whole number of at least 1"):
-        problem(batch_size=batch_size)
-
-
-@pytest.mark.parametrize("seed", [-1, 0.5, None, "one"])
-def test_an_impossible_seed_is_refused(seed: Any) -> None:
-    with pytest.raises(SettingsError, match=r"seed=.*, use a whole number of at least 0"):
-        problem(seed=seed)
-
-
-def test_numbers_may_come_from_numpy() -> None:
-    made = problem(seed=np.int64(3), batch_size=np.int64(16), calibration_samples=np.int64(40))
-    assert made.fingerprint == problem(seed=3).fingerprint
-
-
-@pytest.mark.parametrize(
-    ("other", "words"),
-    [
-        ({"budget": 3.0}, r"budget=3.0 is no Budget; make one, e.g. Budget.average_bits\(3.0\)"),
-        ({"budget": None}, "budget=None is no Budget"),
-        ({"space": {"bits": (2, 4)}}, r"space=\{'bits': \(2, 4\)\} is no SearchSpace"),
-        ({"store": 3}, "store=3, give a path or an EvaluationStore"),
-        ({"device": "gpu"}, "device='gpu' cannot be used here: Expected one of cpu, cuda"),
-        ({"device": 2.5}, "device=2.5 cannot be used here"),
-        ({"objective": "loss"}, "objective='loss', give a function"),
-    ],
-)
-def test_arguments_of_the_wrong_kind_are_refused(other: dict[str, Any], words: str) -> None:
-    with pytest.raises(SettingsError, match=words):
-        problem(**other)
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_a_device_that_is_not_there_is_refused() -> None:
-    with pytest.raises(SettingsError, match="device='cuda' cannot be used here"):
-        problem(device="cuda")
-
-
-def test_another_budget_must_be_a_budget() -> None:
-    with pytest.raises(SettingsError, match="budget=3 is no Budget"):
-        problem().with_budget(3)  # type: ignore[arg-type]
-
-
-def test_an_unknown_range_method_is_refused() -> None:
-    with pytest.raises(UnknownNameError, match="unknown activation range 'max'"):
-        problem(activation_range="max")
-
-
-@pytest.mark.parametrize("make", [Budget.average_bits, Budget.size_ratio, Budget.bops])
-def test_a_budget_below_the_smallest_reachable_is_refused(make: Any) -> None:
-    with pytest.raises(BudgetError, match=r"cannot be kept: the smallest reachable is \d"):
-        problem(budget=make(1e-3))
-    with pytest.raises(BudgetError, match=r"cannot be kept: the smallest reachable is \d"):
-        problem().with_budget(make(1e-3))
-
-
-def test_the_same_data_for_training_and_validation_are_refused() -> None:
-    data = samples(60)
-    with pytest.raises(DataError, match="validation_data is train_data; give separate data"):
-        problem(train_data=data, validation_data=data)
-    copied = (data[0].clone(), data[1].clone())
-    with pytest.raises(DataError, match="40 of 40 samples are in train_data and in validation_da"):
-        problem(train_data=data, validation_data=copied)
-
-
-@pytest.mark.parametrize(
-    ("other", "words"),
-    [
-        ({"train_data": []}, "train_data is empty"),
-        ({"validation_data": []}, "validation_data is empty"),
-        ({"train_data": iter([samples(50)])}, r"train_data is an iterator \(list_iterator\)"),
-        ({"validation_data": (samples(9) for _ in "ab")}, r"validation_data is an iterator"),
-        ({"calibration_samples": 512}, "train_data has 40 samples, 512 were asked for"),
-        ({"calibration_samples": 0}, "train_data: 0 samples were asked for"),
-        ({"validation_samples": 0}, "validation_data: 0 samples were asked for"),
-        (
-            {"validation_data": (torch.ones(9, FEATURES), torch.full((9,), CLASSES))},
-            "labels reach from 3 to 3, the network has 3 outputs",
-        ),
-        ({"validation_data": samples(9, (4, FEATURES))}, r"needs outputs \(batch, classes\)"),
-    ],
-)
-def test_data_that_cannot_be_used_are_refused(other: dict[str, Any], words: str) -> None:
-    with pytest.raises(DataError, match=words):
-        problem(**other)
-
-
-def test_a_float_network_without_a_finite_loss_is_refused() -> None:
-    words = "the float network's loss on validation_data is not finite"
-    inputs, targets = samples(50, seed=2)
-    inputs[0] = float("inf")
-    with pytest.raises(NetworkError, match=words):
-        problem(validation_data=(inputs, targets))
-    broken = fresh(NETWORKS["conv"].build)
-    broken.get_buffer("stem_norm.running_mean")[0] = float("nan")
-    with pytest.raises(NetworkError, match=words):
-        problem("conv", broken)
-
-
-@pytest.mark.parametrize("name", ["train_data", "validation_data"])
-def test_data_with_nan_are_refused(name: str) -> None:
-    inputs, targets = samples(50, seed=2)
-    inputs[0] = float("nan")
-    with pytest.raises(DataError, match=f"{name}: some of its inputs are NaN"):
-        problem(network=fresh(Mlp), **{name: (inputs, targets)})  # type: ignore[arg-type]
-
-
-def test_networks_that_cannot_be_searched_are_refused() -> None:
-    with pytest.raises(NetworkError, match=r"'last.weight' has no data \(meta device\); load the"):
-        problem(network=fresh(Mlp).to("meta"))
-    with pytest.raises(NetworkError, match="layer 'words': its weight is tied"):
-        problem("words", fresh(TiedNet))
-    with pytest.raises(NetworkError, match=r"'last.weight' is lazy and has no shape yet; run"):
-        problem(network=nn.Sequential(OrderedDict(last=nn.LazyLinear(CLASSES))))
-    with pytest.raises(NetworkError, match=r"network is 3; give a trained torch.nn.Module"):
-        problem(network=3)  # type: ignore[arg-type]
-    with pytest.raises(NetworkError, match="network is a ScriptModule, whose layers cannot be"):
-        problem(network=torch.jit.ScriptModule())
-    with pytest.raises(NetworkError, match="no quantizable layer: Flatten runs no Linear"):
-        problem(network=nn.Flatten())
-    quantized = problem().build(bits(4, 4, 4))
-    with pytest.raises(NetworkError, match="layer 'last': its weight is already parametrized"):
-        problem(network=quantized)
-
-
-def test_an_unknown_layer_in_keep_is_refused() -> None:
-    with pytest.raises(UnknownNameError, match="unknown layer in keep 'lats'; did you mean 'last'"):
-        problem(space=SearchSpace(keep=("lats",)))
-
-
-def test_an_embedding_is_not_searched_with_activation_bits() -> None:
-    space = SearchSpace(activation_bits=(None, 8))
-    with pytest.raises(ChoiceError, match="layer 'words' is an embedding, whose inputs are no act"):
-        problem("words", space=space)
-    kept = SearchSpace(activation_bits=(None, 8), keep=("words",))
-    assert [f.name for f in problem("words", fresh(WordNet), space=kept).layers] == ["classifier"]
-
-
-@pytest.mark.parametrize("rounding", ["error_feedback", "learned"])
-def test_a_rounding_that_is_not_there_is_refused(rounding: Any) -> None:
-    config = QuantizationConfig((LayerChoice("first", 4, rounding),))
-    with pytest.raises(QuantizationError, match=f"rounding='{rounding}' is not available"):
-        problem().evaluate(config)
-    words = rf"space: rounding='{rounding}' is not available .*; use \('nearest', 'stochastic'\)"
-    with pytest.raises(SettingsError, match=words):
-        problem(space=SearchSpace(rounding=("nearest", rounding)))
-
-
-@pytest.mark.parametrize(
-    ("name", "shape"), [("train_data", (FEATURES + 1,)), ("validation_data", (FEATURES - 1,))]
-)
-def test_inputs_that_the_network_does_not_run_on_are_refused(
-    name: str, shape: tuple[int, ...]
-) -> None:
-    words = rf"{name}: the network does not run on its first samples, .*, {shape[0]}\): RuntimeErr"
-    with pytest.raises(DataError, match=words):
-        problem(network=fresh(Mlp), **{name: samples(40, shape, seed=3)})  # type: ignore[arg-type]
-
-
-class Refusing(nn.Module):
-    """Says itself what is wrong."""
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        raise NetworkError("not like this")
-
-
-def test_an_error_that_says_all_is_left_as_it_is() -> None:
-    with pytest.raises(NetworkError, match="not like this"):
-        problem(network=Refusing())
-
-
-# --- objectives of users
-
-
-class Wrapped(nn.Module):
-    """The small network with its outputs in a dictionary."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inner = fresh(Mlp)
-
-    def forward(self, inputs: Tensor) -> dict[str, Tensor]:
-        return {"logits": self.inner(inputs)}
-
-
-def of_logits(outputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
-    return Classification()(outputs["logits"], targets)
-
-
-def test_a_function_takes_the_logits_out_of_what_a_network_returns() -> None:
-    with pytest.raises(DataError, match="needs a tensor of outputs, the network gives a dict; giv"):
-        problem(network=Wrapped())
-    made, plain = problem(network=Wrapped(), objective=of_logits), problem()
-    config = made.feasible.config([1, 1, 1])
-    same = plain.evaluate(plain.feasible.config([1, 1, 1]))
-    assert made.evaluate(config).loss == same.loss
-    assert made.fingerprint != plain.fingerprint
-
-
-@pytest.mark.parametrize(
-    "found", [torch.zeros(()), (torch.zeros(()),), (torch.zeros(3), torch.zeros(())), None]
-)
-def test_an_objective_that_gives_no_two_sums_is_refused(found: Any) -> None:
-    with pytest.raises(SettingsError, match=r"objective '.*<lambda>' gave .*; it must give the ba"):
-        problem(objective=lambda outputs, targets: found)
-
-
-def test_sums_may_be_plain_numbers() -> None:
-    score = problem(objective=lambda outputs, targets: (2.0 * len(outputs), 0)).float_score
-    assert (score.loss, score.accuracy) == (2.0, 0.0)
-
-
-def test_a_metric_that_is_nan_is_refused() -> None:
-    with pytest.raises(SettingsError, match="gives a metric that is NaN on validation_data; give"):
-        problem(objective=lambda outputs, targets: (outputs.square().sum(), math.nan))
-
-
-# --- problems of users
-
-
-def test_all_that_an_own_problem_is_made_of_is_exported() -> None:
-    class Table:
-        layers = (rlquant.LayerFacts("only", "linear", (2, 3), 6, 6),)
-        space = rlquant.SearchSpace(bits=(2, 4))
-        seed = 0
-        fidelity: rlquant.Fidelity = "calibrated"
-        fingerprint = "table"
-        float_score = rlquant.Score(
-            loss=1.0, accuracy=0.5, size_bytes=24, average_bits=32, size_ratio=1, bops=6144
-        )
-
-        def __init__(self, budget: rlquant.Budget) -> None:
-            cost: rlquant.Cost = rlquant.BopsCost()
-            self.budget = budget
-            options = self.space.options(self.fidelity)
-            self.feasible = rlquant.FeasibleSet(self.layers, options, cost, budget)
-
-        def evaluate(self, config: rlquant.QuantizationConfig) -> rlquant.Score:
-            return dataclasses.replace(self.float_score, loss=8 / config["only"].bits)
-
-        def evaluate_many(
-            self, configs: Iterable[rlquant.QuantizationConfig]
-        ) -> list[rlquant.Score]:
-            return [self.evaluate(config) for config in configs]
-
-        def with_budget(self, budget: rlquant.Budget) -> Table:
-            return Table(budget)
-
-    made: rlquant.Problem = Table(rlquant.Budget.bops(600))
-    assert made.feasible.count() == 1
-    assert made.evaluate(made.feasible.config([0])).loss == 4.0
