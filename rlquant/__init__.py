@@ -5,6 +5,7 @@ from rlquant.choices import Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost import AverageBitsCost, BopsCost, Budget, Cost, NetworkCosts, SizeCost
 from rlquant.data import Data
 from rlquant.errors import RlquantError
+from rlquant.evaluation.measure import measure
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.export.packed import load, save
 from rlquant.export.quantized_layers import freeze
@@ -45,6 +46,7 @@ __all__ = [
     "find_layers",
     "freeze",
     "load",
+    "measure",
     "quantize",
     "save",
     "tasks",

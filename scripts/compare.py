@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from rlquant import QuantizationConfig, QuantizationProblem, Score
+from rlquant import QuantizationConfig, QuantizationProblem, Score, measure
 from rlquant.errors import SettingsError
 from rlquant.tasks import Task
 from rlquant.whole_files import make_folder, write_file
@@ -32,7 +32,6 @@ from rlquant_agents import (
     Evaluation,
     Session,
     make_searcher,
-    measure,
     search_problem,
     searchers,
 )

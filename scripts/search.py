@@ -18,10 +18,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from rlquant import QuantizationProblem, Score
+from rlquant import QuantizationProblem, Score, measure
 from rlquant.tasks import Task
 from rlquant.whole_files import make_folder, write_file
-from rlquant_agents import Searcher, SearchResult, make_searcher, measure, search_problem
+from rlquant_agents import Searcher, SearchResult, make_searcher, search_problem
 from rlquant_agents.arguments import whole_evaluations, whole_seed
 from rlquant_agents.command_line import INTERRUPTED, command_of, run_command
 from rlquant_agents.comparison import best_losses

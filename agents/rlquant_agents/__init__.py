@@ -1,6 +1,6 @@
 """Searchers over quantization problems, and the one call that runs them."""
 
-from rlquant_agents.api import measure, search, search_problem
+from rlquant_agents.api import search, search_problem
 from rlquant_agents.callbacks import Callbacks, ProgressBar, TensorBoardLog
 from rlquant_agents.result import Evaluation, SearchResult
 from rlquant_agents.run_folder import RunFolder
@@ -18,7 +18,6 @@ __all__ = [
     "Session",
     "TensorBoardLog",
     "make_searcher",
-    "measure",
     "register_searcher",
     "search",
     "search_problem",

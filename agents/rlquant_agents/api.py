@@ -13,7 +13,6 @@ from torch import nn
 
 from rlquant import (
     Budget,
-    Classification,
     EvaluationStore,
     Objective,
     Problem,
@@ -22,11 +21,9 @@ from rlquant import (
     SearchSpace,
 )
 from rlquant.choices import Fidelity
-from rlquant.data import Data, take_samples
+from rlquant.data import Data
 from rlquant.errors import SettingsError
-from rlquant.layers import copy_network
 from rlquant.quantizers.activation import RangeMethod
-from rlquant.score import Measurement
 from rlquant.whole_files import make_folder
 from rlquant_agents.arguments import require_problem, whole_evaluations, whole_seed
 from rlquant_agents.callbacks import Callbacks, ProgressBar, TensorBoardLog
@@ -39,7 +36,6 @@ from rlquant_agents.searcher import Searcher, Searches, name_of, resolve_searche
 from rlquant_agents.session import Callback, require_callback
 
 STORE = "evaluations.sqlite"
-ALL_SAMPLES = 2**62
 
 
 def search(
@@ -192,31 +188,6 @@ def search_problem(
         if folder is not None:
             folder.finish(result)
     return result
-
-
-def measure(
-    network: nn.Module, data: Data, *, objective: Objective | None = None, batch_size: int = 250
-) -> Measurement:
-    """Measure a network on data that no search saw, e.g. the test set.
-
-    Args:
-        network: float or quantized; a copy is run in eval mode, it is left as it is.
-        data: all of its samples are used.
-        objective: cross-entropy and accuracy by default.
-        batch_size: samples of a batch.
-    """
-    judge = objective or Classification()
-    copied = copy_network(network)
-    first = next(network.parameters(), None)
-    place = torch.device("cpu") if first is None else first.device
-    samples = take_samples(data, ALL_SAMPLES, name="data", device=place)
-    loss = metric = 0.0
-    with torch.inference_mode():
-        for batch in samples.batches(batch_size):
-            batch_loss, batch_metric = judge(copied(*batch.inputs), batch.targets)
-            loss += float(batch_loss)
-            metric += float(batch_metric)
-    return Measurement(loss / len(samples), metric / len(samples), len(samples))
 
 
 @dataclass(frozen=True)

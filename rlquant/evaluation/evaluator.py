@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from rlquant.choices import BucketSize, QuantizationConfig
 from rlquant.data import Samples
+from rlquant.evaluation.measure import run_batches
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.layers import LayerFacts, copy_network
 from rlquant.network.calibrate import FloatReference, calibrate, calibrated_tensors
@@ -87,7 +87,7 @@ class Evaluator:
             for tensor, original in self._calibrated:
                 tensor.copy_(original)
             calibrate(self._working, self.reference, self.calibration)
-            return self._run(self._working)
+            return run_batches(self._working, self.batches, self.objective)
         finally:
             for remove in removals:
                 remove()
@@ -108,20 +108,7 @@ class Evaluator:
         with torch.inference_mode():
             for batch in self.batches:
                 self.objective.check(self.network(*batch.inputs), batch.targets)
-        return self._run(self.network)
-
-    def _run(self, network: nn.Module) -> Measurement:
-        loss = torch.zeros((), dtype=torch.float64, device=self.batches[0].targets.device)
-        metric = torch.zeros_like(loss)
-        count = 0
-        with torch.inference_mode():
-            for batch in self.batches:
-                batch_loss, batch_metric = self.objective(network(*batch.inputs), batch.targets)
-                loss += batch_loss
-                metric += batch_metric
-                count += len(batch)
-        mean = float(loss) / count
-        return Measurement(mean if math.isfinite(mean) else math.inf, float(metric) / count, count)
+        return run_batches(self.network, self.batches, self.objective)
 
 
 def _weight(module: nn.Module) -> Tensor:

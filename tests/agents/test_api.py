@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
-from torch.nn import functional
 
-from rlquant import Budget, EvaluationStore, Score, SearchSpace
+from rlquant import Budget, EvaluationStore, Score, SearchSpace, measure
 from rlquant.errors import (
     BudgetError,
     FileFormatError,
@@ -21,14 +19,14 @@ from rlquant.errors import (
     StorageError,
     UnknownNameError,
 )
-from rlquant_agents import Callback, Evaluation, Session, make_searcher, measure, search
+from rlquant_agents import Callback, Evaluation, Session, make_searcher, search
 from rlquant_agents import search_problem as search_ready
 from small_networks import samples_of, trained
 from toy_problem import ToyProblem
 
 TRAIN, VALIDATION, TEST = (samples_of("mlp", 96, seed=seed) for seed in (1, 2, 3))
 
-
+TRAIN, VALIDATION = (samples_of("mlp", 96, seed=seed) for seed in (1, 2))
 def find(**arguments: Any) -> Any:
     settings: dict[str, Any] = {
         "budget": Budget.average_bits(8.0),
@@ -219,29 +217,3 @@ def test_a_folder_that_cannot_be_written_is_named_before_any_work(tmp_path: Path
 def test_a_problem_that_measures_nothing_has_no_store(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="leave out store"):
         search_ready(ToyProblem(2), searcher="random", store=tmp_path / "s.sqlite")
-
-
-# --- measure
-
-
-def test_measure_is_the_mean_over_all_samples() -> None:
-    network = trained("mlp")
-    inputs, targets = TEST
-    measured = measure(network, TEST, batch_size=7)
-    with torch.inference_mode():
-        outputs = network(inputs)
-    assert measured.loss == pytest.approx(float(functional.cross_entropy(outputs, targets)))
-    assert measured.accuracy == pytest.approx(float((outputs.argmax(1) == targets).double().mean()))
-    assert measured.samples == 96
-
-
-def test_measure_leaves_the_network_as_it_is() -> None:
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 2), nn.Dropout(0.9)).train()
-    data = torch.randn(64, 3) + 5, torch.arange(64) % 2
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    first, second = measure(network, data), measure(network, data, batch_size=64)
-    assert first.loss == pytest.approx(second.loss)
-    assert network.training
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    assert all(parameter.requires_grad for parameter in network.parameters())

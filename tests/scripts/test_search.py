@@ -15,8 +15,7 @@ from pathlib import Path
 import pytest
 
 import rlquant
-from rlquant import EvaluationStore, QuantizationConfig, Score
-from rlquant_agents import measure
+from rlquant import EvaluationStore, QuantizationConfig, Score, measure
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 

@@ -1,0 +1,50 @@
+"""Running a network on samples and judging it: for evaluations and for the test set alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from rlquant.data import Data, Samples, take_samples
+from rlquant.layers import copy_network
+from rlquant.score import Classification, Measurement, Objective
+
+ALL_SAMPLES = 2**62
+
+
+def run_batches(
+    network: nn.Module, batches: Sequence[Samples], objective: Objective
+) -> Measurement:
+    """Return mean loss and mean metric of a network in eval mode over all batches."""
+    loss = torch.zeros((), dtype=torch.float64, device=batches[0].targets.device)
+    metric = torch.zeros_like(loss)
+    count = 0
+    with torch.inference_mode():
+        for batch in batches:
+            batch_loss, batch_metric = objective(network(*batch.inputs), batch.targets)
+            loss += batch_loss
+            metric += batch_metric
+            count += len(batch)
+    mean = float(loss) / count
+    return Measurement(mean if math.isfinite(mean) else math.inf, float(metric) / count, count)
+
+
+def measure(
+    network: nn.Module, data: Data, *, objective: Objective | None = None, batch_size: int = 250
+) -> Measurement:
+    """Measure a network on data that no search saw, e.g. the test set.
+
+    Args:
+        network: float or quantized; a copy is run in eval mode, it is left as it is.
+        data: all of its samples are used.
+        objective: cross-entropy and accuracy by default.
+        batch_size: samples of a batch.
+    """
+    first = next(network.parameters(), None)
+    place = torch.device("cpu") if first is None else first.device
+    samples = take_samples(data, ALL_SAMPLES, name="data", device=place)
+    judge = objective or Classification()
+    return run_batches(copy_network(network), samples.batches(batch_size), judge)
