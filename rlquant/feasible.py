@@ -80,11 +80,14 @@ class FeasibleSet:
             )
         )
 
+    @cached_property
+    def _position(self) -> dict[LayerChoice, int]:
+        return {option: i for i, option in enumerate(self.options)}
+
     def indices(self, config: QuantizationConfig) -> Indices:
         """Return the vector of a canonical configuration; `ChoiceError` if outside the space."""
-        position = {option: i for i, option in enumerate(self.options)}
         try:
-            return np.array([position[for_layer(config[n], "")] for n in self.names])
+            return np.array([self._position[for_layer(config[n], "")] for n in self.names])
         except KeyError as error:
             raise ChoiceError(f"{error.args[0]} is not among the options of the space") from None
 
