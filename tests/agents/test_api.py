@@ -27,6 +27,8 @@ from toy_problem import ToyProblem
 TRAIN, VALIDATION, TEST = (samples_of("mlp", 96, seed=seed) for seed in (1, 2, 3))
 
 TRAIN, VALIDATION = (samples_of("mlp", 96, seed=seed) for seed in (1, 2))
+
+
 def find(**arguments: Any) -> Any:
     settings: dict[str, Any] = {
         "budget": Budget.average_bits(8.0),
