@@ -15,19 +15,25 @@ from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.quantize import quantize
 from rlquant.problem import Problem, QuantizationProblem
 from rlquant.score import REWARDS, Classification, Measurement, Objective, Reward, Score
-from rlquant.space import Head, SearchSpace
+from rlquant.space import TRAINING_SPACE, Head, SearchSpace
+from rlquant.train_network import train
+from rlquant.training.augmentation import CropAndFlip
+from rlquant.training.settings import FixedPoint, TrainOutcome, TrainSettings
 
 __all__ = [
     "REWARDS",
+    "TRAINING_SPACE",
     "AverageBitsCost",
     "BopsCost",
     "Budget",
     "Classification",
     "Cost",
+    "CropAndFlip",
     "Data",
     "EvaluationStore",
     "FeasibleSet",
     "Fidelity",
+    "FixedPoint",
     "Head",
     "LatencyTable",
     "LayerChoice",
@@ -43,6 +49,8 @@ __all__ = [
     "Score",
     "SearchSpace",
     "SizeCost",
+    "TrainOutcome",
+    "TrainSettings",
     "find_layers",
     "freeze",
     "load",
@@ -50,4 +58,5 @@ __all__ = [
     "quantize",
     "save",
     "tasks",
+    "train",
 ]

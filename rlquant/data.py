@@ -190,6 +190,19 @@ def _as_samples(batch: Any, name: str) -> Samples:
     return Samples(inputs, targets)
 
 
+def take_batch(batch: Any, name: str, device: torch.device) -> Samples:
+    """Return an (inputs, targets) batch on the device.
+
+    Raises:
+        DataError: the batch is no such pair, has no sample, or inputs that are NaN.
+    """
+    samples = _as_samples(batch, name)
+    if not len(samples):
+        raise DataError(f"{name} is empty: it gave no sample")
+    _require_numbers(samples, name)
+    return Samples(tuple(t.to(device) for t in samples.inputs), samples.targets.to(device))
+
+
 def require_different(training: Samples, validation: Samples) -> None:
     """Raise `DataError` where the two share more than half of the smaller one's samples.
 

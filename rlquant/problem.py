@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import logging
+import math
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,12 +14,13 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from rlquant.choices import Fidelity, LayerChoice, QuantizationConfig
+from rlquant.choices import FIDELITIES, Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost import Budget, NetworkCosts, total
 from rlquant.data import Data, require_different, take_samples
 from rlquant.errors import DataError, SettingsError, unknown_name, whole_number
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.store import EvaluationStore
+from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.feasible import FeasibleSet
 from rlquant.fingerprint import describe_objective, fingerprint
 from rlquant.layers import LayerFacts, copy_network, count_macs, find_layers
@@ -33,12 +36,17 @@ from rlquant.problem_parts import (
 from rlquant.quantizers.activation import RangeMethod, require_range_method
 from rlquant.score import Measurement, Objective, ObjectiveFunction, Score, as_objective
 from rlquant.space import SearchSpace
+from rlquant.training.settings import TrainSettings
+from rlquant.training.trainer import Trainer
+from rlquant.training.watching import Watcher
+from rlquant.training_plan import TrainingPlan
 
 logger = logging.getLogger(__name__)
 
-EVALUATION_VERSION = 1
+EVALUATION_VERSION = 2
 """Raised whenever the same configuration would be measured differently; part of fingerprints."""
-AVAILABLE_FIDELITIES: tuple[Fidelity, ...] = ("calibrated",)
+TRAINING_VERSION = 1
+"""The same for what is trained first."""
 
 
 class Problem(Protocol):
@@ -93,9 +101,11 @@ class QuantizationProblem:
         network: trained float network; copied, never changed.
         train_data: for calibration; see `rlquant.data.Data`.
         validation_data: what searches are judged on.
-        space: the options; `SearchSpace()` by default.
+        space: the options; by default `SearchSpace()`, or `TRAINING_SPACE` where configurations
+            are trained.
         budget: the limit.
-        fidelity: "calibrated" (no training step).
+        fidelity: "calibrated" (no training step), "tuned" (a short run for each configuration)
+            or "trained" (a long one).
         seed: decides the quantizers' random draws.
         objective: cross-entropy and accuracy by default; an `Objective`, or any function
             `(outputs, targets) -> (summed loss, summed metric)` of a batch.
@@ -103,6 +113,8 @@ class QuantizationProblem:
         calibration_samples: exactly so many training samples are used.
         batch_size: samples of a validation batch.
         activation_range: "minmax" or "percentile" of each layer's inputs.
+        training: how configurations are trained; by default what suits the fidelity.
+        teacher: network that distilled layers learn from; the float network by default.
         device: where to evaluate; the network's own by default.
         store: file that keeps every evaluation; None keeps them in memory only.
 
@@ -130,17 +142,20 @@ class QuantizationProblem:
         calibration_samples: int = 512,
         batch_size: int = 250,
         activation_range: RangeMethod = "percentile",
+        training: TrainSettings | None = None,
+        teacher: nn.Module | None = None,
         device: str | torch.device | None = None,
         store: str | Path | EvaluationStore | None = None,
     ) -> None:
-        if fidelity not in AVAILABLE_FIDELITIES:
-            raise SettingsError(f"fidelity={fidelity!r} is not one of {AVAILABLE_FIDELITIES}")
+        if fidelity not in FIDELITIES:
+            raise SettingsError(f"fidelity={fidelity!r} is not one of {FIDELITIES}")
         require_range_method(activation_range)
         if train_data is validation_data:
             raise DataError("validation_data is train_data; give separate data")
         place = resolve_device(device, require_network(network))
         self.budget = require_budget(budget)
-        self.space = require_space(space).at(fidelity)
+        self._whole_space = require_space(space, fidelity)
+        self.space = self._whole_space.at(fidelity)
         self.objective = as_objective(objective)
         self.seed = whole_number("seed", seed, 0)
         self.batch_size = whole_number("batch_size", batch_size, 1)
@@ -164,8 +179,18 @@ class QuantizationProblem:
         kept_macs = count_macs(self.network, example, self.space.keep)
         self.costs = NetworkCosts.of(self.network, self.layers, self.space.bucket_size, kept_macs)
         self.feasible = self._feasible(self.budget)
+        self.plan = TrainingPlan.of(
+            fidelity,
+            training,
+            train_data,
+            teacher,
+            place,
+            distils="distilled" in self.space.method,
+            network=self.network,
+            objective=self.objective,
+        )
         self._memo: dict[QuantizationConfig, Measurement] = {}
-        self._evaluator: Evaluator | None = None
+        self._evaluator: Evaluator | TrainingEvaluator | None = None
         measured = self.evaluator.measure_float()
         require_finite_float(measured, self.objective)
         kept = self.canonical(QuantizationConfig(()))
@@ -174,17 +199,27 @@ class QuantizationProblem:
 
     # --- scores
 
-    def evaluate(self, config: QuantizationConfig) -> Score:
+    def evaluate(self, config: QuantizationConfig, watch: Watcher | None = None) -> Score:
         """Score any valid configuration of the searched layers, also one over the budget.
+
+        Args:
+            config: what to score.
+            watch: told how its training goes, if it has to be trained; may end it.
 
         Raises:
             UnknownNameError: `config` names a layer that is not searched.
+            EvaluationStopped: `watch` ended the training.
         """
         canonical = self.canonical(config)
         measured = self._memo.get(canonical)
         if measured is None:
-            measured = self._memo[canonical] = self._measure_or_recall(canonical)
+            measured = self._memo[canonical] = self._measure_or_recall(canonical, watch)
         return self._score(canonical, measured)
+
+    def unmeasured(self, config: QuantizationConfig) -> Score:
+        """Return the costs of a configuration with an infinite loss, for one that was given up."""
+        canonical = self.canonical(config)
+        return self._score(canonical, Measurement(math.inf, math.nan, 0))
 
     def evaluate_many(self, configs: Iterable[QuantizationConfig]) -> list[Score]:
         """Score several configurations, in the order given."""
@@ -213,6 +248,28 @@ class QuantizationProblem:
         other._evaluator = self.evaluator
         return other
 
+    def at_fidelity(self, fidelity: Fidelity) -> QuantizationProblem:
+        """Return the same problem at a lower fidelity, with the default settings of that one.
+
+        Raises:
+            SettingsError: `fidelity` is higher than this problem's, for which it has no data.
+        """
+        if fidelity not in FIDELITIES[: FIDELITIES.index(self.fidelity) + 1]:
+            raise SettingsError(
+                f"fidelity={fidelity!r} is above this problem's, {self.fidelity!r}; make a "
+                f"QuantizationProblem of the highest fidelity and go down from there"
+            )
+        if fidelity == self.fidelity or self.plan is None:
+            return self
+        other = copy.copy(self)
+        other.fidelity, other.plan = fidelity, self.plan.lowered(fidelity)
+        other.space = self._whole_space.at(fidelity)
+        other.feasible = other._feasible(self.budget)
+        other._memo, other._evaluator = {}, None
+        other.float_score = dataclasses.replace(self.float_score, fidelity=fidelity)
+        other.fingerprint = other._fingerprint(self.float_score.loss)
+        return other
+
     def with_store(self, store: str | Path | EvaluationStore | None) -> QuantizationProblem:
         """Return the same problem with its evaluations kept in `store`."""
         other = self.with_budget(self.budget)
@@ -221,29 +278,50 @@ class QuantizationProblem:
         return other
 
     @property
-    def evaluator(self) -> Evaluator:
+    def evaluator(self) -> Evaluator | TrainingEvaluator:
         """The evaluator, made on first use in each process."""
         if self._evaluator is None:
-            self._evaluator = Evaluator(
+            self._evaluator = self._make_evaluator()
+        return self._evaluator
+
+    def _make_evaluator(self) -> Evaluator | TrainingEvaluator:
+        quantizing: dict[str, Any] = {
+            "bucket_size": self.space.bucket_size,
+            "seed": self.seed,
+            "activation_range": self.activation_range,
+        }
+        if self.plan is None:
+            return Evaluator(
                 self.network,
                 self.layers,
                 self.calibration,
                 self.validation,
                 self.objective,
-                bucket_size=self.space.bucket_size,
-                seed=self.seed,
                 batch_size=self.batch_size,
-                activation_range=self.activation_range,
+                **quantizing,
             )
-        return self._evaluator
+        trainer = Trainer(
+            self.network,
+            self.layers,
+            self.plan.samples,
+            self.calibration,
+            self.objective,
+            self.plan.settings,
+            teacher=self.plan.teacher,
+            warm_start=self.plan.warm_start,
+            **quantizing,
+        )
+        return TrainingEvaluator(trainer, self.validation, self.objective, self.batch_size)
 
-    def _measure_or_recall(self, canonical: QuantizationConfig) -> Measurement:
+    def _measure_or_recall(
+        self, canonical: QuantizationConfig, watch: Watcher | None
+    ) -> Measurement:
         if self.store is not None:
             recorded = self.store.get(self.fingerprint, canonical)
             if recorded is not None:
                 return recorded
         start = time.perf_counter()
-        measured = self.evaluator.measure(canonical)
+        measured = self.evaluator.measure(canonical, watch)
         if self.store is not None:
             seconds = time.perf_counter() - start
             self.store.put(self.fingerprint, canonical, measured, seconds)
@@ -293,6 +371,7 @@ class QuantizationProblem:
             self.batch_size,
             self.activation_range,
             self.calibration.targets.device.type,
+            *(() if self.plan is None else (TRAINING_VERSION, self.plan.described())),
         )
 
     # --- processes

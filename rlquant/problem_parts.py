@@ -11,13 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from rlquant.choices import Fidelity
 from rlquant.cost import Budget
 from rlquant.data import Samples
 from rlquant.errors import ChoiceError, DataError, NetworkError, RlquantError, SettingsError
 from rlquant.layers import LayerFacts, copy_network
 from rlquant.quantizers.rounding import PURE_ROUNDINGS
 from rlquant.score import Measurement, Objective
-from rlquant.space import SearchSpace
+from rlquant.space import SearchSpace, default_space
 
 
 def require_budget(budget: Any) -> Budget:
@@ -29,14 +30,14 @@ def require_budget(budget: Any) -> Budget:
     return budget
 
 
-def require_space(space: Any) -> SearchSpace:
-    """Return a space that can be searched, the default for None.
+def require_space(space: Any, fidelity: Fidelity = "calibrated") -> SearchSpace:
+    """Return a space that can be searched, the fidelity's default for None.
 
     Raises:
         SettingsError: no `SearchSpace`, or roundings that nothing implements yet.
     """
     if space is None:
-        return SearchSpace()
+        return default_space(fidelity)
     if not isinstance(space, SearchSpace):
         raise SettingsError(f"space={space!r} is no SearchSpace; make one, e.g. SearchSpace()")
     missing = [rounding for rounding in space.rounding if rounding not in PURE_ROUNDINGS]

@@ -133,3 +133,17 @@ def _legal(layer: str, fields: dict[str, Any]) -> LayerChoice | None:
         if fields["method"] in ("ternary", "keep"):  # points mean nothing, so cannot be wrong
             return LayerChoice(layer, **{**fields, "points": "symmetric"})
         return None
+
+
+TRAINING_SPACE = SearchSpace(
+    bits=(2, 3, 4, 5, 6, 7, 8),
+    rounding=("nearest", "stochastic"),
+    method=("post_training", "ternary", "distilled"),
+    points=("symmetric", "clipped", "fixed_point", "uniform", "quantile", "kmeans", "learned"),
+)
+"""Everything that training can make of a layer with float activations."""
+
+
+def default_space(fidelity: Fidelity) -> SearchSpace:
+    """Return the space that is searched where none is given: all methods where networks train."""
+    return SearchSpace() if fidelity == "calibrated" else TRAINING_SPACE

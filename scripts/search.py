@@ -7,36 +7,35 @@ find on the same evaluator. A search that was stopped goes on when the same comm
 from __future__ import annotations
 
 import json
-import math
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+import torch
 from rich.console import Console
-from rich.table import Table
 
-from rlquant import QuantizationProblem, Score, measure
+import rlquant
+from rlquant import QuantizationProblem
 from rlquant.tasks import Task
 from rlquant.whole_files import make_folder, write_file
 from rlquant_agents import Searcher, SearchResult, make_searcher, search_problem
 from rlquant_agents.arguments import whole_evaluations, whole_seed
 from rlquant_agents.command_line import INTERRUPTED, command_of, run_command
 from rlquant_agents.comparison import best_losses
+from rlquant_agents.final_training import FinalNetwork, final_networks
 from rlquant_agents.result import STOPPED
-from rlquant_agents.task_settings import TaskSettings
-
-HEADINGS = (
-    "val. loss",
-    "val. acc.",
-    "test loss",
-    "test acc.",
-    "average bits",
-    "bytes",
-    "evaluations",
+from rlquant_agents.search_summary import (
+    Row,
+    choices_table,
+    markdown_table,
+    mix,
+    summary,
+    terminal_table,
 )
+from rlquant_agents.task_settings import TaskSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +44,16 @@ class SearchSettings(TaskSettings):
 
     Attributes:
         budget: the limit, in units of --quantity.
-        searcher: masked-ppo, ppo, tpe, nsga2, random, uniform, knapsack or local-swap.
+        searcher: masked-ppo, ppo, tpe, nsga2, random, uniform, knapsack, local-swap or
+            successive-halving.
         agent: folder of an agent that scripts/train_agent.py wrote; searches instead of --searcher.
         baselines: searchers to run beside it, each with as many evaluations; give none to skip.
         evaluations: distinct configurations that each searcher may measure.
         seed: of the searches; the same seed gives the same result.
         reward: what makes a configuration better: log_loss, loss or accuracy.
+        final_epochs: train what was found for so many epochs at the end, beside uniform and
+            ternary networks of the same budget, and write model-trained.rlq; 0 for not at all.
+        report: Markdown file for the results and every layer's choice, where wanted.
         out: folder to write; by default runs/<task>-<searcher>-<budget>-seed<seed>.
         store: file that keeps every evaluation; by default evaluations.sqlite beside the folder,
             shared by all searches there.
@@ -64,6 +67,8 @@ class SearchSettings(TaskSettings):
     evaluations: int = 200
     seed: int = 0
     reward: str = "log_loss"
+    final_epochs: int = 0
+    report: Path | None = None
     out: Path | None = None
     store: Path | None = None
     progress: bool = True
@@ -72,27 +77,6 @@ class SearchSettings(TaskSettings):
         """Return the folder to write."""
         budget = self.budget_name(self.budget)
         return self.out or Path("runs") / f"{self.file_name}-{searcher}-{budget}-seed{self.seed}"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A network in the summary; the test set is looked at here only, for final networks."""
-
-    name: str
-    score: Score
-    test_loss: float
-    test_accuracy: float
-    evaluations: int | None = None
-
-    def document(self) -> dict[str, Any]:
-        """Return the row as it stands in summary.json; null for a loss that is not finite."""
-        return {
-            "name": self.name,
-            "score": json.loads(self.score.to_json()),
-            "test_loss": self.test_loss if math.isfinite(self.test_loss) else None,
-            "test_accuracy": self.test_accuracy,
-            "evaluations": self.evaluations,
-        }
 
 
 def run(settings: SearchSettings, command: Sequence[str]) -> int:
@@ -125,11 +109,17 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
         results.append(result)
         if result.stopped == "interrupted":
             break
-    rows = summary(problem, task, results)
+    finals = trained(settings, problem, task, results)
+    rows = summary(problem, task, results, finals)
     document = json.dumps([row.document() for row in rows], indent=2, allow_nan=False)
     write_file(out / "summary.json", document + "\n")
     draw_comparison(problem, results, out)
-    Console(width=None if sys.stdout.isatty() else 110).print(table(rows, problem))
+    Console(width=None if sys.stdout.isatty() else 110).print(terminal_table(rows, problem))
+    if settings.report is not None:
+        title = f"{settings.task}, {problem.budget}, {settings.fidelity}"
+        write_file(settings.report, report(rows, results, command, title))
+    if finals:
+        rlquant.save(finals[-len(results)].network, out / "model-trained.rlq")
     print(conclusion(results, out))
     return INTERRUPTED if results[-1].stopped == "interrupted" else 0
 
@@ -155,44 +145,37 @@ def introduction(problem: QuantizationProblem, settings: SearchSettings) -> str:
     )
 
 
-def summary(problem: QuantizationProblem, task: Task, results: Sequence[SearchResult]) -> list[Row]:
-    """Measure the final networks on the test set: float first, the searcher last."""
-    tested = measure(problem.network, task.test)
-    rows = [Row("float", problem.float_score, tested.loss, tested.accuracy)]
-    for result in (*results[1:], results[0]):
-        assert result.network is not None
-        tested = measure(result.network, task.test)
-        rows.append(
-            Row(
-                result.searcher,
-                result.score,
-                tested.loss,
-                tested.accuracy,
-                len(result.history),
-            )
-        )
-    return rows
+def trained(
+    settings: SearchSettings,
+    problem: QuantizationProblem,
+    task: Task,
+    found: Sequence[SearchResult],
+) -> list[FinalNetwork]:
+    """Train what was found and its rivals for --final-epochs; nothing by default."""
+    if not settings.final_epochs:
+        return []
+    longer = replace(settings, fidelity="trained", steps=None, epochs=settings.final_epochs)
+    final = longer.problem(task, problem.budget, problem.store)
+    return list(final_networks(final, {result.searcher: result.best for result in found}))
 
 
-def table(rows: Sequence[Row], problem: QuantizationProblem) -> Table:
-    """Return the summary for the terminal."""
-    shown = Table(title=f"Best within {problem.budget}")
-    shown.add_column("network")
-    for heading in HEADINGS:
-        shown.add_column(heading, justify="right")
-    for row in rows:
-        shown.add_row(
-            row.name,
-            f"{row.score.loss:.4f}",
-            f"{row.score.accuracy:.4f}",
-            f"{row.test_loss:.4f}",
-            f"{row.test_accuracy:.4f}",
-            f"{row.score.average_bits:.3f}",
-            f"{row.score.size_bytes:,}",
-            "" if row.evaluations is None else str(row.evaluations),
-            style="bold" if row is rows[-1] else None,
-        )
-    return shown
+def report(
+    rows: Sequence[Row], results: Sequence[SearchResult], command: Sequence[str], title: str
+) -> str:
+    """Return the summary, the mixes and every layer's choices as Markdown."""
+    searched = {r.searcher: r.best for r in results if r.searcher != "uniform"}
+    return "\n\n".join(
+        [
+            f"# {title}",
+            f"Made by\n\n    {' '.join(command)}",
+            f"with torch {torch.__version__} on {os.cpu_count()} cores.",
+            markdown_table(rows),
+            "What was chosen (methods; points; roundings of layers that are not ternary):",
+            "\n".join(f"- **{name}**: {mix(config)}" for name, config in searched.items()),
+            choices_table(searched),
+            "",
+        ]
+    )
 
 
 def draw_comparison(

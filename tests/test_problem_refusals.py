@@ -35,7 +35,7 @@ from small_networks import (
 )
 
 
-@pytest.mark.parametrize("fidelity", ["tuned", "trained", "best"])
+@pytest.mark.parametrize("fidelity", ["best", "Tuned"])
 def test_a_fidelity_that_is_not_there_is_refused(fidelity: str) -> None:
     with pytest.raises(SettingsError, match=rf"fidelity='{fidelity}' is not one of \('calibrated"):
         problem(fidelity=fidelity)

@@ -19,6 +19,7 @@ from rlquant import (
     QuantizationProblem,
     Reward,
     SearchSpace,
+    TrainSettings,
 )
 from rlquant.choices import Fidelity
 from rlquant.data import Data
@@ -61,6 +62,8 @@ def search(
     calibration_samples: int = 512,
     batch_size: int = 250,
     activation_range: RangeMethod = "percentile",
+    training: TrainSettings | None = None,
+    teacher: nn.Module | None = None,
     device: str | torch.device | None = None,
 ) -> SearchResult:
     """Find how each layer of a trained network should be quantized, within a budget.
@@ -74,20 +77,24 @@ def search(
         evaluations: distinct configurations that may be measured.
         seed: of the search; the same seed gives the same result.
         out: folder for everything that is found. A search that was stopped there goes on.
-        space: the options; `SearchSpace()` by default.
+        space: the options; by default `SearchSpace()`, or `rlquant.TRAINING_SPACE` where
+            configurations are trained.
         store: file that keeps every evaluation; `<out>/evaluations.sqlite` where `out` is given.
         progress: show a progress bar on standard error.
         reward: what makes a configuration better, a name in `rlquant.REWARDS` or
             `reward(score, float_score) -> float`; by default the searcher's, "log_loss".
         settings: of the searcher, where that is a name.
         callback: told of each evaluation.
-        fidelity: how far networks are trained before they are measured.
+        fidelity: how far networks are trained before they are measured: "calibrated" (not at
+            all), "tuned" (some tens of steps) or "trained" (epochs).
         quantizer_seed: of the quantizers' random draws.
         objective: cross-entropy and accuracy by default.
         validation_samples: at most so many validation samples are used.
         calibration_samples: exactly so many training samples are used.
         batch_size: samples of a validation batch.
         activation_range: "minmax" or "percentile" of each layer's inputs.
+        training: how configurations are trained; by default what suits the fidelity.
+        teacher: network that distilled layers learn from; the float network by default.
         device: where to evaluate; the network's own by default.
 
     Returns:
@@ -113,6 +120,8 @@ def search(
         calibration_samples=calibration_samples,
         batch_size=batch_size,
         activation_range=activation_range,
+        training=training,
+        teacher=teacher,
         device=device,
     )
     return search_problem(

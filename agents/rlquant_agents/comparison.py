@@ -58,14 +58,16 @@ Runs = Mapping[str, Sequence[Run]]
 
 def best_losses(history: Iterable[Evaluation]) -> Curve:
     """Return the best loss after each evaluation of a search."""
-    return _best((e.feasible, e.score.loss, e.value) for e in history)
+    return _best((e.candidate, e.score.loss, e.value) for e in history)
 
 
 def read_best_losses(table: Path) -> Curve:
     """Return the best loss after each evaluation out of an `evaluations.csv`."""
     with open(table, newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    return _best((r["feasible"] == "True", float(r["loss"]), float(r["value"])) for r in rows)
+    return _best(
+        (r["feasible"] == r["final"] == "True", float(r["loss"]), float(r["value"])) for r in rows
+    )
 
 
 def _best(asked: Iterable[tuple[bool, float, float]]) -> Curve:

@@ -56,7 +56,9 @@ def pareto_figure(
         (True, COLORS[0], "within budget"),
         (False, "#bbbbbb", "over budget"),
     ):
-        points = [place(e.score) for e in history if e.feasible is inside and _is_finite(e)]
+        points = [
+            place(e.score) for e in history if e.feasible is inside and e.final and _is_finite(e)
+        ]
         if points:
             x, y = zip(*points, strict=True)
             axes.scatter(x, y, s=16, color=color, alpha=0.45, linewidths=0, label=name)
@@ -126,7 +128,7 @@ def search_figure(history: Sequence[Evaluation], references: Mapping[str, Score]
         references: scores to compare with, by name ("float", "uniform").
     """
     figure, axes = _new()
-    inside = [e for e in history if e.feasible and _is_finite(e)]
+    inside = [e for e in history if e.candidate and _is_finite(e)]
     axes.scatter(
         [e.number for e in inside],
         [e.score.loss for e in inside],
@@ -203,7 +205,7 @@ def _new(width: float = 7.0, height: float = 4.4) -> tuple[Figure, Axes]:
 
 
 def _best(history: Sequence[Evaluation]) -> Evaluation | None:
-    feasible = [e for e in history if e.feasible]
+    feasible = [e for e in history if e.candidate]
     return max(feasible, key=lambda e: e.value, default=None)
 
 

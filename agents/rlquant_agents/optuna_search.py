@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 import optuna
 
+from rlquant.errors import SettingsError
 from rlquant.feasible import Indices
 from rlquant_agents.searcher import Searcher
 from rlquant_agents.session import Session
@@ -24,15 +25,25 @@ class OptunaSearch(Searcher):
 
     Attributes:
         patience: after so many known configurations in a row, a random feasible one is tried.
+        pruner: "none", or "median" to end the training of configurations whose loss on the
+            training labels is above the median of earlier ones at the same step; only where
+            configurations are trained, and with one objective.
     """
 
     directions: ClassVar[tuple[Literal["minimize", "maximize"], ...]] = ("maximize",)
 
     patience: int = 5
+    pruner: str = "none"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_whole(1, "patience")
+        self.require_one_of("pruner", tuple(PRUNERS))
+        if self.pruner != "none" and len(self.directions) > 1:
+            raise SettingsError(
+                f"searcher {self.name!r}: pruner={self.pruner!r} needs one objective, this one has "
+                f"{len(self.directions)}; use pruner='none'"
+            )
 
     @abstractmethod
     def sampler(self, session: Session, seed: int) -> optuna.samplers.BaseSampler:
@@ -40,7 +51,8 @@ class OptunaSearch(Searcher):
 
     def explore(self, session: Session, seed: int) -> None:
         """Ask and tell until the evaluations are spent."""
-        study = quiet_study(self.directions, self.sampler(session, seed))
+        pruner = PRUNERS[self.pruner]()
+        study = quiet_study(self.directions, self.sampler(session, seed), pruner)
         decoder = Decoder(session)
         generator = np.random.default_rng(seed)
         repeats = 0
@@ -49,10 +61,13 @@ class OptunaSearch(Searcher):
                 study.enqueue_trial(decoder.parameters(session.feasible.sample(generator)))
             trial = study.ask()
             known = len(session.history)
-            asked = session.ask_indices(decoder.suggest(trial).tolist())
+            watch = None if self.pruner == "none" else Reporter(trial)
+            asked = session.ask_indices(decoder.suggest(trial).tolist(), watch)
             repeats = repeats + 1 if len(session.history) == known else 0
             trial.set_user_attr("average_bits", asked.score.average_bits)
-            if len(self.directions) == 1:
+            if not asked.final:
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            elif len(self.directions) == 1:
                 study.tell(trial, asked.value)
             else:
                 share = session.feasible.spent(session.feasible.indices(asked.config))
@@ -60,15 +75,40 @@ class OptunaSearch(Searcher):
 
 
 def quiet_study(
-    directions: Sequence[Literal["minimize", "maximize"]], sampler: optuna.samplers.BaseSampler
+    directions: Sequence[Literal["minimize", "maximize"]],
+    sampler: optuna.samplers.BaseSampler,
+    pruner: optuna.pruners.BasePruner,
 ) -> optuna.Study:
     """Return a study in memory, without the line that Optuna writes on making one."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return optuna.create_study(directions=list(directions), sampler=sampler)
+        return optuna.create_study(directions=list(directions), sampler=sampler, pruner=pruner)
     finally:
         optuna.logging.set_verbosity(verbosity)
+
+
+PRUNERS: Mapping[str, Callable[[], optuna.pruners.BasePruner]] = {
+    "none": optuna.pruners.NopPruner,
+    "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=10, n_warmup_steps=20),
+}
+"""What may end a trial's training early, by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reporter:
+    """Tells Optuna how a trial's training goes, and asks whether it should go on.
+
+    Every training sees the same batches in the same order, so that the loss on their labels
+    compares configurations at equal steps, whatever else they are trained on.
+    """
+
+    trial: optuna.Trial
+
+    def __call__(self, step: int, figures: Mapping[str, float]) -> bool:
+        """Report a step; return whether the pruner gives the trial up."""
+        self.trial.report(-figures["cross_entropy"], step)
+        return figures["steps_left"] > 0 and self.trial.should_prune()
 
 
 class Decoder:

@@ -21,6 +21,8 @@ class Evaluation:
         feasible: whether it keeps the budget.
         value: the reward of the score; larger is better.
         seconds: time since the search began.
+        final: whether the score is of the problem's own fidelity and complete; what was screened
+            at a lower one, or given up while it was trained, cannot be the result.
     """
 
     number: int
@@ -29,6 +31,12 @@ class Evaluation:
     feasible: bool
     value: float
     seconds: float
+    final: bool = True
+
+    @property
+    def candidate(self) -> bool:
+        """Whether it may be the result: within the budget, and final."""
+        return self.feasible and self.final
 
 
 STOPPED = {
@@ -80,7 +88,8 @@ def pareto_front(
         return float(getattr(evaluation.score, quantity))
 
     front: list[tuple[QuantizationConfig, Score]] = []
-    for evaluation in sorted(history, key=lambda e: (cost(e), e.score.loss)):
+    finals = [evaluation for evaluation in history if evaluation.final]
+    for evaluation in sorted(finals, key=lambda e: (cost(e), e.score.loss)):
         if not front or evaluation.score.loss < front[-1][1].loss:
             front.append((evaluation.config, evaluation.score))
     return front

@@ -6,6 +6,7 @@ import dataclasses
 import importlib
 import numbers
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -88,6 +89,14 @@ class Searcher(ABC):
         for setting in settings:
             whole_number(f"searcher {self.name!r}: {setting}", getattr(self, setting), least)
 
+    def require_one_of(self, setting: str, known: Sequence[str]) -> None:
+        """Raise `SettingsError` unless this setting is one of the known words."""
+        if getattr(self, setting) not in known:
+            raise SettingsError(
+                f"searcher {self.name!r}: {setting}={getattr(self, setting)!r}, use one of "
+                f"{tuple(known)}"
+            )
+
     def require_number(
         self,
         *settings: str,
@@ -146,6 +155,7 @@ _REGISTRY: dict[str, str] = {
     "uniform": "rlquant_agents.uniform:Uniform",
     "knapsack": "rlquant_agents.knapsack:Knapsack",
     "local-swap": "rlquant_agents.local_swap:LocalSwap",
+    "successive-halving": "rlquant_agents.successive_halving:SuccessiveHalving",
 }
 """Name -> where its class is; imported on request, since some need large libraries."""
 

@@ -13,6 +13,7 @@ from rlquant import (
     LayerFacts,
     Problem,
     QuantizationConfig,
+    QuantizationProblem,
     Reward,
     RlquantError,
     Score,
@@ -20,7 +21,9 @@ from rlquant import (
 )
 from rlquant.choices import Fidelity
 from rlquant.errors import ChoiceError, SettingsError
+from rlquant.evaluation.trained import EvaluationStopped
 from rlquant.score import bind_reward, log_loss, log_loss_reward
+from rlquant.training.watching import Watcher
 from rlquant_agents.arguments import require_problem, whole_evaluations
 from rlquant_agents.result import Evaluation, SearchResult
 
@@ -100,6 +103,8 @@ class Session:
         self._reward = bind_reward(reward, problem.float_score)
         self._judged_by_log_loss = reward in ("log_loss", log_loss_reward)
         self._known: dict[QuantizationConfig, Evaluation] = {}
+        self._screened: dict[tuple[QuantizationConfig, Fidelity], Evaluation] = {}
+        self._lowered: dict[Fidelity, Problem] = {}
         self._feasible_asked = 0
         self._feasible_count = problem.feasible.count()
         self._started = time.perf_counter()
@@ -118,12 +123,18 @@ class Session:
         """Return what this search knows of a configuration, without asking for it."""
         return self._known.get(self.feasible.config(indices))
 
-    def ask_indices(self, indices: Sequence[int]) -> Evaluation:
-        """Ask for the configuration of a vector of option indices."""
-        return self.ask(self.feasible.config(indices))
+    def ask_indices(self, indices: Sequence[int], watch: Watcher | None = None) -> Evaluation:
+        """Ask for the configuration of a vector of option indices; see `ask`."""
+        return self.ask(self.feasible.config(indices), watch)
 
-    def ask(self, config: QuantizationConfig) -> Evaluation:
-        """Ask for a configuration, as `evaluate`, and return all that is known of it."""
+    def ask(self, config: QuantizationConfig, watch: Watcher | None = None) -> Evaluation:
+        """Ask for a configuration, as `evaluate`, and return all that is known of it.
+
+        Args:
+            config: what to score.
+            watch: told how its training goes, if it has to be trained; where it ends that, the
+                evaluation is spent, its loss infinite, and it is not `final`.
+        """
         self._require_room()
         self.episodes += 1
         indices = self.feasible.indices(self._of_searched_layers(config).canonical(self.fidelity))
@@ -134,7 +145,34 @@ class Session:
         if not feasible and self.best is None and self.remaining == 1:
             self.ask_cheapest()  # the last evaluation must leave something to return
             raise SearchEnded("evaluations")
-        return self._record(canonical, feasible)
+        return self._record(canonical, feasible, watch)
+
+    def screen(self, config: QuantizationConfig, fidelity: Fidelity) -> Evaluation:
+        """Ask for a configuration at a lower fidelity: an evaluation like any other, not `final`.
+
+        Raises:
+            SettingsError: the problem has no such fidelity below its own.
+        """
+        lower = self._lower(fidelity)
+        self._require_room()
+        self.episodes += 1
+        canonical = config.canonical(fidelity)
+        known = self._screened.get((canonical, fidelity))
+        if known is None:
+            known = self._add(canonical, lower.evaluate(canonical), True, final=False)
+            self._screened[(canonical, fidelity)] = known
+        return known
+
+    def _lower(self, fidelity: Fidelity) -> Problem:
+        if fidelity not in self._lowered:
+            at_fidelity = getattr(self.problem, "at_fidelity", None)
+            if at_fidelity is None or fidelity == self.fidelity:
+                raise SettingsError(
+                    f"a {type(self.problem).__name__} of fidelity {self.fidelity!r} cannot be "
+                    f"screened at {fidelity!r}"
+                )
+            self._lowered[fidelity] = at_fidelity(fidelity)
+        return self._lowered[fidelity]
 
     def damage(self, evaluation: Evaluation) -> float:
         """Return what effects are differences of: smaller is better, infinite losses are bounded.
@@ -170,8 +208,26 @@ class Session:
         if self.episodes >= EPISODES_PER_EVALUATION * self.evaluations:
             raise SearchEnded("episodes")
 
-    def _record(self, config: QuantizationConfig, feasible: bool) -> Evaluation:
-        score = self.problem.evaluate(config)
+    def _record(
+        self, config: QuantizationConfig, feasible: bool, watch: Watcher | None = None
+    ) -> Evaluation:
+        score, final = self._score(config, watch)
+        evaluation = self._add(config, score, feasible, final)
+        self._known[config] = evaluation
+        return evaluation
+
+    def _score(self, config: QuantizationConfig, watch: Watcher | None) -> tuple[Score, bool]:
+        """Return the score, and whether it is one: a training that was ended has none."""
+        if watch is None or not isinstance(self.problem, QuantizationProblem):
+            return self.problem.evaluate(config), True
+        try:
+            return self.problem.evaluate(config, watch), True
+        except EvaluationStopped:
+            return self.problem.unmeasured(config), False
+
+    def _add(
+        self, config: QuantizationConfig, score: Score, feasible: bool, final: bool
+    ) -> Evaluation:
         evaluation = Evaluation(
             number=len(self.history) + 1,
             config=config,
@@ -179,10 +235,10 @@ class Session:
             feasible=feasible,
             value=self._reward(score),
             seconds=time.perf_counter() - self._started,
+            final=final,
         )
-        self._known[config] = evaluation
         self.history.append(evaluation)
-        if feasible:
+        if evaluation.candidate:
             self._feasible_asked += 1
             if self.best is None or _better(evaluation, self.best):
                 self.best = evaluation

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from rlquant import Budget, EvaluationStore, QuantizationProblem, SearchSpace, tasks
+from rlquant import (
+    Budget,
+    EvaluationStore,
+    QuantizationProblem,
+    SearchSpace,
+    TrainSettings,
+    tasks,
+)
 from rlquant.choices import BucketSize, Fidelity, Method, Points, Rounding
 from rlquant.cost import Quantity
 from rlquant.errors import BudgetError, SettingsError
+from rlquant.space import default_space
 from rlquant.tasks import Task
 
 
@@ -24,14 +32,21 @@ class TaskSettings:
             layers; size_bytes: the packed file; size_ratio: that file over the float network's
             bytes; bops: bit-operations of one sample; latency: seconds by --latency-table.
         latency_table: CSV with the columns kind, shape, bits, seconds, for latency budgets.
-        bits: bit-widths to choose from, 1..16.
-        rounding: rules by which a weight goes to one of its two neighbouring points.
-        method: how a quantized layer comes about.
-        points: where the quantization points lie.
+        bits: bit-widths to choose from, 1..16; by default 2 3 4 5 6 8, and 7 where networks are
+            trained.
+        rounding: rules by which a weight goes to one of its two neighbouring points; by default
+            nearest, and stochastic where networks are trained.
+        method: how a quantized layer comes about; by default post_training, and ternary and
+            distilled where networks are trained.
+        points: where the quantization points lie; by default clipped, and all of them where
+            networks are trained.
         activation_bits: widths of the layers' inputs to choose from; None leaves them float.
         keep: layers that stay in float32.
         bucket_size: weights that share a scale: a number, channel, or None for the whole tensor.
-        fidelity: how far a network is trained before it is measured.
+        fidelity: how far a network is trained before it is measured: calibrated (not at all),
+            tuned (a short run for each configuration) or trained (epochs).
+        steps: of the training run of each configuration, instead of the fidelity's default.
+        epochs: the same in passes over the training data.
         validation_samples: at most so many validation samples are used.
         calibration_samples: so many training samples are used for calibration.
         device: where to evaluate, e.g. cpu or cuda.
@@ -42,14 +57,16 @@ class TaskSettings:
     task: str = "digits/resnet8"
     quantity: Quantity = "average_bits"
     latency_table: Path | None = None
-    bits: tuple[int, ...] = (2, 3, 4, 5, 6, 8)
-    rounding: tuple[Rounding, ...] = ("nearest",)
-    method: tuple[Method, ...] = ("post_training",)
-    points: tuple[Points, ...] = ("clipped",)
+    bits: tuple[int, ...] | None = None
+    rounding: tuple[Rounding, ...] | None = None
+    method: tuple[Method, ...] | None = None
+    points: tuple[Points, ...] | None = None
     activation_bits: tuple[int | None, ...] = (None,)
     keep: tuple[str, ...] = ()
     bucket_size: BucketSize = "channel"
     fidelity: Fidelity = "calibrated"
+    steps: int | None = None
+    epochs: int | None = None
     validation_samples: int = 2000
     calibration_samples: int = 512
     device: str = "cpu"
@@ -57,15 +74,31 @@ class TaskSettings:
 
     def space(self) -> SearchSpace:
         """Return the search space; `ChoiceError` names an option that cannot exist."""
-        return SearchSpace(
-            bits=self.bits,
-            rounding=self.rounding,
-            method=self.method,
-            points=self.points,
+        given = {name: getattr(self, name) for name in ("bits", "rounding", "method", "points")}
+        return replace(
+            default_space(self.fidelity),
+            **{name: options for name, options in given.items() if options is not None},
             activation_bits=self.activation_bits,
             keep=self.keep,
             bucket_size=self.bucket_size,
         )
+
+    def training(self) -> TrainSettings | None:
+        """Return how configurations are trained, None for the fidelity's default.
+
+        Raises:
+            SettingsError: both steps and epochs, or either where nothing is trained.
+        """
+        if self.steps is None and self.epochs is None:
+            return None
+        if self.steps is not None and self.epochs is not None:
+            raise SettingsError("--steps and --epochs both say how long to train; give one")
+        if self.fidelity == "calibrated":
+            raise SettingsError(
+                "--steps and --epochs train configurations; give --fidelity tuned or trained"
+            )
+        chosen = {"steps": self.steps} if self.epochs is None else {"epochs": self.epochs}
+        return TrainSettings(**chosen)
 
     def budget_of(self, limit: float) -> Budget:
         """Return the budget of `limit` units of the quantity.
@@ -111,6 +144,7 @@ class TaskSettings:
             budget=budget,
             space=self.space(),
             fidelity=self.fidelity,
+            training=self.training(),
             validation_samples=self.validation_samples,
             calibration_samples=self.calibration_samples,
             store=store,

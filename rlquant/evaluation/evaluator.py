@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
-import torch
 from torch import Tensor, nn
 
 from rlquant.choices import BucketSize, QuantizationConfig
 from rlquant.data import Samples
-from rlquant.evaluation.measure import run_batches
+from rlquant.evaluation.measure import measure_float, run_batches
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.layers import LayerFacts, copy_network
 from rlquant.network.calibrate import FloatReference, calibrate, calibrated_tensors
@@ -18,6 +17,7 @@ from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized, quantizes_activations
 from rlquant.quantizers.activation import RangeMethod, require_range_method
 from rlquant.score import Measurement, Objective
+from rlquant.training.watching import Watcher
 
 
 class Evaluator:
@@ -73,8 +73,13 @@ class Evaluator:
         """The range of each layer's inputs in the float network, measured on first use."""
         return measure_input_ranges(self.network, self.layers, self.calibration, self._range_method)
 
-    def measure(self, config: QuantizationConfig) -> Measurement:
-        """Measure a canonical configuration that names every searched layer."""
+    def measure(self, config: QuantizationConfig, watch: Watcher | None = None) -> Measurement:
+        """Measure a canonical configuration that names every searched layer.
+
+        Args:
+            config: canonical.
+            watch: has nothing to hear, as nothing is trained.
+        """
         removals = []
         try:
             for choice in config:
@@ -100,15 +105,8 @@ class Evaluator:
         return quantized
 
     def measure_float(self) -> Measurement:
-        """Measure the float network as it is, without calibration.
-
-        Raises:
-            DataError: outputs and targets do not belong together.
-        """
-        with torch.inference_mode():
-            for batch in self.batches:
-                self.objective.check(self.network(*batch.inputs), batch.targets)
-        return run_batches(self.network, self.batches, self.objective)
+        """Measure the float network as it is; `DataError` where the targets do not fit."""
+        return measure_float(self.network, self.batches, self.objective)
 
 
 def _weight(module: nn.Module) -> Tensor:

@@ -32,6 +32,20 @@ def run_batches(
     return Measurement(mean if math.isfinite(mean) else math.inf, float(metric) / count, count)
 
 
+def measure_float(
+    network: nn.Module, batches: Sequence[Samples], objective: Objective
+) -> Measurement:
+    """Measure a float network as it is, without calibration.
+
+    Raises:
+        DataError: outputs and targets do not belong together.
+    """
+    with torch.inference_mode():
+        for batch in batches:
+            objective.check(network(*batch.inputs), batch.targets)
+    return run_batches(network, batches, objective)
+
+
 def measure(
     network: nn.Module, data: Data, *, objective: Objective | None = None, batch_size: int = 250
 ) -> Measurement:

@@ -1,9 +1,14 @@
-"""A choice and a float weight in, the quantized weight out."""
+"""A choice and a float weight in, the quantized weight out.
+
+It takes two steps, which training takes apart: *fit* what is decided once per layer (a clipping
+scale, the points), and *assign* every weight to a point.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,9 +23,20 @@ from rlquant.quantizers import (
     quantize_power_of_two,
     quantize_ternary,
     quantize_to_points,
+    quantize_to_scale,
     quantize_uniform,
     ternary_scales,
 )
+from rlquant.quantizers.buckets import spread
+from rlquant.quantizers.fake import (
+    FakeQuantized,
+    Round,
+    fake_at_points,
+    fake_at_scale,
+    fake_integer,
+    fake_uniform,
+)
+from rlquant.quantizers.rounding import rounder
 from rlquant.size import LayerStorage
 
 
@@ -30,43 +46,211 @@ def layer_generator(seed: int, layer: str) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "little"))
 
 
-def _integer(weight: Tensor, choice: LayerChoice, common: dict[str, Any]) -> QuantizedTensor:
-    return quantize_integer(weight, choice.bits, clip=choice.points == "clipped", **common)
+@dataclass(frozen=True, slots=True)
+class WeightForm:
+    """How one layer's weight is stored, decided by its choice and its float weight.
+
+    Attributes:
+        choice: canonical choice of the layer.
+        bucket_size: weights that share a scale.
+        channel_axis: output-channel axis of the weight.
+        scale_dtype: type in which scales, offsets and codebook are stored. The float weight
+            decides it, so that the size is known before anything is trained.
+        seed: of random draws, together with the layer's name.
+    """
+
+    choice: LayerChoice
+    bucket_size: BucketSize
+    channel_axis: int
+    scale_dtype: torch.dtype
+    seed: int
+
+    @classmethod
+    def of(
+        cls,
+        weight: Tensor,
+        choice: LayerChoice,
+        bucket_size: BucketSize = "channel",
+        channel_axis: int = 0,
+        seed: int = 0,
+    ) -> WeightForm:
+        """Read the storage type off a float weight."""
+        storage = LayerStorage.of(weight, bucket_size, channel_axis)
+        return cls(choice, bucket_size, channel_axis, storage.scale_dtype(choice), seed)
+
+    @property
+    def generator(self) -> torch.Generator:
+        """The generator of the draw that is stored: always at its start."""
+        return layer_generator(self.seed, self.choice.layer)
+
+    def buckets(self) -> dict[str, Any]:
+        """Return the arguments that say which weights share a scale."""
+        return {"bucket_size": self.bucket_size, "channel_axis": self.channel_axis}
+
+    @property
+    def has_plain_buckets(self) -> bool:
+        """Whether buckets are output channels at axis 0, or the whole weight."""
+        one = self.bucket_size is None or self.choice.points == "fixed_point"
+        return one or (self.bucket_size == "channel" and self.channel_axis == 0)
+
+    def fake_buckets(self) -> dict[str, Any]:
+        """Return the arguments of the fake quantizers of plain buckets."""
+        return {"channels": self.bucket_size == "channel", "scale_dtype": self.scale_dtype}
+
+    def rounding(self, generator: torch.Generator) -> dict[str, Any]:
+        """Return the arguments that say how weights are rounded."""
+        return {"rounding": self.choice.rounding, "generator": generator}
 
 
-def _power_of_two(weight: Tensor, choice: LayerChoice, common: dict[str, Any]) -> QuantizedTensor:
-    names = ("rounding", "generator", "scale_dtype")  # one scale per tensor: no buckets
-    return quantize_power_of_two(weight, choice.bits, **{n: common[n] for n in names})
+def _no_fit(weight: Tensor, form: WeightForm) -> None:
+    """Return None: scale and points follow from the weights at every assignment."""
 
 
-def _uniform(weight: Tensor, choice: LayerChoice, common: dict[str, Any]) -> QuantizedTensor:
-    return quantize_uniform(weight, choice.bits, **common)
+def _clipping_scale(weight: Tensor, form: WeightForm) -> Tensor | None:
+    dtype, buckets = form.scale_dtype, form.buckets()
+    return quantize_integer(weight, form.choice.bits, clip=True, scale_dtype=dtype, **buckets).scale
 
 
-def _quantile(weight: Tensor, choice: LayerChoice, common: dict[str, Any]) -> QuantizedTensor:
-    buckets = {n: common[n] for n in ("bucket_size", "channel_axis")}
-    points = quantile_points(weight, 2**choice.bits, **buckets)
-    return quantize_to_points(weight, points, **common)
+def _power_of_two(weight: Tensor, form: WeightForm) -> Tensor | None:
+    return quantize_power_of_two(weight, form.choice.bits, scale_dtype=form.scale_dtype).scale
 
 
-def _kmeans(weight: Tensor, choice: LayerChoice, common: dict[str, Any]) -> QuantizedTensor:
-    buckets = {n: common[n] for n in ("bucket_size", "channel_axis")}
-    points = kmeans_points(weight, 2**choice.bits, **buckets)
-    return quantize_to_points(weight, points, **common)
+def _quantiles(weight: Tensor, form: WeightForm) -> Tensor:
+    return quantile_points(weight, 2**form.choice.bits, **form.buckets())
 
 
-Quantizer = Callable[[Tensor, LayerChoice, dict[str, Any]], QuantizedTensor]
+def _kmeans(weight: Tensor, form: WeightForm) -> Tensor:
+    return kmeans_points(weight, 2**form.choice.bits, **form.buckets())
+
+
+Fitted = Tensor | None
+"""What is fitted once: scales as they are stored, points, or nothing."""
+Fit = Callable[[Tensor, WeightForm], Fitted]
+Assign = Callable[[Tensor, Fitted, WeightForm, torch.Generator], QuantizedTensor]
+Fake = Callable[[Tensor, Fitted, WeightForm, Round], FakeQuantized]
+
+
+def _covering(w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator) -> QuantizedTensor:
+    common = {**form.buckets(), **form.rounding(draws), "scale_dtype": form.scale_dtype}
+    return quantize_integer(w, form.choice.bits, **common)
+
+
+def _at_scale(
+    w: Tensor, scale: Fitted, form: WeightForm, draws: torch.Generator
+) -> QuantizedTensor:
+    assert scale is not None
+    common = {**form.buckets(), **form.rounding(draws)}
+    return quantize_to_scale(w, scale, form.choice.bits, **common)
+
+
+def _one_scale(
+    w: Tensor, scale: Fitted, form: WeightForm, draws: torch.Generator
+) -> QuantizedTensor:
+    assert scale is not None
+    bits, rounding = form.choice.bits, form.rounding(draws)
+    return quantize_to_scale(w, scale, bits, bucket_size=None, **rounding)
+
+
+def _linear(w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator) -> QuantizedTensor:
+    common = {**form.buckets(), **form.rounding(draws), "scale_dtype": form.scale_dtype}
+    return quantize_uniform(w, form.choice.bits, **common)
+
+
+def _at_points(
+    w: Tensor, points: Fitted, form: WeightForm, draws: torch.Generator
+) -> QuantizedTensor:
+    assert points is not None
+    common = {**form.buckets(), **form.rounding(draws), "scale_dtype": form.scale_dtype}
+    return quantize_to_points(w, points, **common)
+
+
+def _fake_covering(w: Tensor, _: Fitted, form: WeightForm, round_: Round) -> FakeQuantized:
+    return fake_integer(w, form.choice.bits, round_, **form.fake_buckets())
+
+
+def _fake_at_scale(w: Tensor, scale: Fitted, form: WeightForm, round_: Round) -> FakeQuantized:
+    assert scale is not None
+    shaped = scale.reshape(-1, *[1] * (w.dim() - 1))
+    return fake_at_scale(w, shaped, form.choice.bits, round_)
+
+
+def _fake_linear(w: Tensor, _: Fitted, form: WeightForm, round_: Round) -> FakeQuantized:
+    return fake_uniform(w, form.choice.bits, round_, **form.fake_buckets())
+
+
+def _fake_at_points(w: Tensor, points: Fitted, form: WeightForm, round_: Round) -> FakeQuantized:
+    assert points is not None
+    return fake_at_points(w, points, round_, **form.fake_buckets())
+
+
+@dataclass(frozen=True, slots=True)
+class Quantizer:
+    """One kind of points: what is fitted once, and how weights are assigned then.
+
+    Attributes:
+        fit: what is decided once per layer.
+        assign: gives the quantized weight.
+        fake: gives the same values faster, for layers whose buckets are channels (axis 0) or the
+            whole tensor.
+    """
+
+    fit: Fit
+    assign: Assign
+    fake: Fake
+
 
 QUANTIZERS: Mapping[str, Quantizer] = {
-    "symmetric": _integer,
-    "clipped": _integer,
-    "fixed_point": _power_of_two,
-    "uniform": _uniform,
-    "quantile": _quantile,
-    "kmeans": _kmeans,
-    "learned": _quantile,  # where learned points start
+    "symmetric": Quantizer(_no_fit, _covering, _fake_covering),
+    "clipped": Quantizer(_clipping_scale, _at_scale, _fake_at_scale),
+    "fixed_point": Quantizer(_power_of_two, _one_scale, _fake_at_scale),
+    "uniform": Quantizer(_no_fit, _linear, _fake_linear),
+    "quantile": Quantizer(_quantiles, _at_points, _fake_at_points),
+    "kmeans": Quantizer(_kmeans, _at_points, _fake_at_points),
+    "learned": Quantizer(_quantiles, _at_points, _fake_at_points),  # where learned points start
 }
-"""How each kind of points is placed after training, by its name in `LayerChoice.points`."""
+"""How each kind of points is placed, by its name in `LayerChoice.points`."""
+
+
+def fit_weight(weight: Tensor, form: WeightForm) -> Fitted:
+    """Return what is fitted once for a layer that is not ternary."""
+    return QUANTIZERS[form.choice.points].fit(weight, form)
+
+
+def assign_weight(
+    weight: Tensor, fitted: Fitted, form: WeightForm, generator: torch.Generator | None = None
+) -> QuantizedTensor:
+    """Assign every weight of a layer that is not ternary to a point.
+
+    Args:
+        weight: float; the one that was fitted, or a later latent one.
+        fitted: what `fit_weight` returned.
+        form: the layer's.
+        generator: of random draws; by default that of the draw that is stored.
+    """
+    draws = form.generator if generator is None else generator
+    return QUANTIZERS[form.choice.points].assign(weight, fitted, form, draws)
+
+
+def fake_weight(
+    weight: Tensor, fitted: Fitted, form: WeightForm, generator: torch.Generator
+) -> FakeQuantized:
+    """Return the values of `assign_weight` for a training step, by the faster way if there is one.
+
+    Args:
+        weight: latent weights.
+        fitted: what `fit_weight` returned.
+        form: the layer's.
+        generator: of random draws.
+    """
+    if form.has_plain_buckets and weight.dtype == torch.float32:
+        round_ = rounder(form.choice.rounding, generator)
+        return QUANTIZERS[form.choice.points].fake(weight, fitted, form, round_)
+    quantized = assign_weight(weight, fitted, form, generator)
+    scale = None
+    if quantized.scale is not None:
+        layout = (weight.shape, quantized.bucket_size, quantized.channel_axis)
+        scale = spread(quantized.scale.float(), *layout)
+    return FakeQuantized(quantized.dequantize(), quantized.codes, scale)
 
 
 def quantize_weight(
@@ -81,15 +265,7 @@ def quantize_weight(
 
     Random draws depend on `seed` and the layer's name alone. The weight is not changed.
     """
-    storage = LayerStorage.of(weight, bucket_size, channel_axis)
-    dtype = storage.scale_dtype(choice)
+    form = WeightForm.of(weight, choice, bucket_size, channel_axis, seed)
     if choice.method == "ternary":
-        return quantize_ternary(weight, *ternary_scales(weight), scale_dtype=dtype)
-    common = {
-        "rounding": choice.rounding,
-        "generator": layer_generator(seed, choice.layer),
-        "bucket_size": bucket_size,
-        "channel_axis": channel_axis,
-        "scale_dtype": dtype,
-    }
-    return QUANTIZERS[choice.points](weight, choice, common)
+        return quantize_ternary(weight, *ternary_scales(weight), scale_dtype=form.scale_dtype)
+    return assign_weight(weight, fit_weight(weight, form), form)

@@ -3,11 +3,20 @@
 from rlquant.quantizers.activation import ActivationQuantizer, activation_grid, activation_range
 from rlquant.quantizers.codebook import kmeans_points, quantile_points, quantize_to_points
 from rlquant.quantizers.fixed_point import quantize_fixed_point
-from rlquant.quantizers.integer_grid import quantize_integer, quantize_power_of_two
+from rlquant.quantizers.integer_grid import (
+    quantize_integer,
+    quantize_power_of_two,
+    quantize_to_scale,
+)
 from rlquant.quantizers.linear_scaling import quantize_uniform
 from rlquant.quantizers.rounding import round_nearest, round_stochastic, rounder
 from rlquant.quantizers.tensor import QuantizedTensor, storage_dtype
-from rlquant.quantizers.ternary import quantize_ternary, sparsity_threshold, ternary_scales
+from rlquant.quantizers.ternary import (
+    quantize_ternary,
+    sparsity_threshold,
+    ternary_scales,
+    ternary_signs,
+)
 
 __all__ = [
     "ActivationQuantizer",
@@ -21,6 +30,7 @@ __all__ = [
     "quantize_power_of_two",
     "quantize_ternary",
     "quantize_to_points",
+    "quantize_to_scale",
     "quantize_uniform",
     "round_nearest",
     "round_stochastic",
@@ -28,4 +38,5 @@ __all__ = [
     "sparsity_threshold",
     "storage_dtype",
     "ternary_scales",
+    "ternary_signs",
 ]

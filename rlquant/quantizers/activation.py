@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rlquant.errors import QuantizationError, unknown_name
+from rlquant.quantizers.ste import straight_through_within
 from rlquant.quantizers.tensor import require_quantizable
 
 RangeMethod = Literal["minmax", "percentile"]
@@ -111,7 +112,15 @@ class ActivationQuantizer(nn.Module):
         self.register_buffer("zero_point", torch.tensor(zero_point, dtype=torch.int32))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return `x` on the grid."""
+        """Return `x` on the grid; in training, gradients pass where `x` is inside its range."""
+        values = self._on_grid(x.detach())
+        if not (torch.is_grad_enabled() and x.requires_grad):
+            return values
+        last = 2**self.bits - 1
+        low, high = -self.zero_point * self.scale, (last - self.zero_point) * self.scale
+        return straight_through_within(x, values, low, high)
+
+    def _on_grid(self, x: Tensor) -> Tensor:
         last = 2**self.bits - 1
         # In place after the division: evaluation spends its time in memory traffic.
         integers = (x.float() / self.scale).round_().add_(self.zero_point).clamp_(0, last)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -11,7 +13,7 @@ from rlquant.choices import BucketSize, Rounding
 from rlquant.errors import QuantizationError
 from rlquant.quantizers.buckets import from_rows, require_bucket_size, to_rows
 from rlquant.quantizers.linear_scaling import bucket_scaling, to_unit
-from rlquant.quantizers.rounding import rounder
+from rlquant.quantizers.rounding import round_nearest, rounder
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
     codes_dtype,
@@ -66,8 +68,7 @@ def quantize_to_points(
     values = round_for_storage(points.detach().to(weights.device, torch.float32), scale_dtype)
     rows = to_rows(weights.detach().float(), bucket_size, channel_axis)
     scale, offset = bucket_scaling(rows, scale_dtype)
-    lower, share = _bracket(to_unit(rows, scale, offset), values.float())
-    codes = (lower + round_(share).long()).to(codes_dtype(bits))
+    codes = codes_at(to_unit(rows, scale, offset), values.float(), round_).to(codes_dtype(bits))
     return QuantizedTensor(
         from_rows(codes, weights.shape, bucket_size, channel_axis),
         bits,
@@ -136,14 +137,35 @@ def kmeans_points(
     return torch.from_numpy(points).to(weights.device, torch.float32)
 
 
+def codes_at(unit: Tensor, points: Tensor, round_: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the index of the point that each value is rounded to, int64.
+
+    Args:
+        unit: any shape; values outside all points take the outermost.
+        points: ascending.
+        round_: rounds shares of the way between two points to 0 or 1.
+    """
+    if round_ is round_nearest:  # needs no share: a tie goes to the lower point
+        return torch.bucketize(unit.contiguous(), (points[1:] + points[:-1]) / 2)
+    lower, share = _bracket(unit, points)
+    # NaN becomes no index at all, which nothing could be looked up with.
+    return (lower + round_(share).long()).clamp_(0, points.numel() - 1)
+
+
 def _bracket(unit: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
     """Return the index of the point below each value and its share of the way to the next."""
-    inside = unit.clamp(float(points[0]), float(points[-1])).contiguous()
+    inside = unit.clamp(points[0], points[-1]).contiguous()
     lower = (torch.bucketize(inside, points, right=True) - 1).clamp_(max=points.numel() - 2)
     gap = points[1:] - points[:-1]
     # Equal last points have no gap: their values are at share 0 of the way.
     width = torch.where(gap > 0, gap, 1.0)
-    return lower, ((inside - points[lower]) / width[lower]).clamp_(0, 1)
+    share = (inside - look_up(points, lower)).div_(look_up(width, lower))
+    return lower, share.clamp_(0, 1)
+
+
+def look_up(table: Tensor, index: Tensor) -> Tensor:
+    """Return `table[index]` for a contiguous index: twice as fast as writing it so."""
+    return table.index_select(0, index.view(-1)).view(index.shape)
 
 
 def _scaled(

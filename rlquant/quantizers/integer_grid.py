@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from rlquant.choices import BucketSize, Rounding
+from rlquant.errors import QuantizationError
 from rlquant.quantizers.buckets import from_rows, require_bucket_size, to_rows
 from rlquant.quantizers.rounding import rounder
 from rlquant.quantizers.tensor import (
@@ -64,22 +66,54 @@ def quantize_integer(
     require_bucket_size(bucket_size)
     round_ = rounder(rounding, generator)
     rows = to_rows(weights.detach().float(), bucket_size, channel_axis)
-    scale = covering = _round_up(_covering_scale(rows, bits), scale_dtype)
+    scale = covering = _covering(rows, bits, scale_dtype)
     if clip:
         scale = _clipping_scale(rows, covering, bits)
         if tail := weights.numel() % rows.shape[1]:
             # The padding of a short last bucket must not weigh in its error.
             scale[-1:] = _clipping_scale(rows[-1:, :tail], covering[-1:], bits)
-    codes = _codes(round_(rows / scale.float()[:, None]), bits)
-    return QuantizedTensor(
-        from_rows(codes, weights.shape, bucket_size, channel_axis),
-        bits,
-        "integer",
-        scale=scale,
-        bucket_size=bucket_size,
-        channel_axis=channel_axis,
-        strides=strides_of(weights),
-    )
+    return _on_grid(weights, rows, scale, bits, round_, bucket_size, channel_axis)
+
+
+def quantize_to_scale(
+    weights: Tensor,
+    scale: Tensor,
+    bits: int,
+    *,
+    bucket_size: BucketSize = "channel",
+    rounding: Rounding = "nearest",
+    generator: torch.Generator | None = None,
+    channel_axis: int = 0,
+) -> QuantizedTensor:
+    """Quantize to given scales times the integers of `bits` bits; weights outside saturate.
+
+    Args:
+        weights: float, any shape; never written to.
+        scale: shape `(buckets,)`, above 0, as it is stored (float32 or float16).
+        bits: 1..16.
+        bucket_size: consecutive weights (C order), "channel", or None for the whole tensor.
+        rounding: "nearest" (a tie goes to the lower point) or "stochastic".
+        generator: needed by "stochastic".
+        channel_axis: the output-channel axis, for "channel".
+
+    Returns:
+        Kind "integer", with these scales.
+
+    Raises:
+        QuantizationError: weights not quantizable, scales of another number or not above 0, or
+            an argument outside its range.
+    """
+    require_quantizable(weights)
+    require_bits(bits)
+    require_bucket_size(bucket_size)
+    round_ = rounder(rounding, generator)
+    rows = to_rows(weights.detach().float(), bucket_size, channel_axis)
+    if scale.shape != rows.shape[:1] or not ((scale > 0) & torch.isfinite(scale)).all():
+        raise QuantizationError(
+            f"scale of shape {tuple(scale.shape)}: give one finite number above 0 for each of "
+            f"{len(rows)} buckets"
+        )
+    return _on_grid(weights, rows, scale, bits, round_, bucket_size, channel_axis)
 
 
 def quantize_power_of_two(
@@ -114,7 +148,7 @@ def quantize_power_of_two(
     require_bits(bits)
     round_ = rounder(rounding, generator)
     rows = to_rows(weights.detach().float(), None)
-    covering = _round_up(_covering_scale(rows, bits), scale_dtype).float()
+    covering = _covering(rows, bits, scale_dtype).float()
     limits = torch.finfo(scale_dtype)
     finest = int(math.log2(limits.smallest_normal) + math.log2(limits.eps))
     coarsest = math.ceil(math.log2(float(covering)))
@@ -122,11 +156,26 @@ def quantize_power_of_two(
     unit = rows / covering
     best = min(exponents, key=lambda e: float(_squared_error(unit, 2.0**e / covering, bits)))
     scale = round_for_storage(torch.full_like(covering, 2.0**best), scale_dtype)
+    return _on_grid(weights, rows, scale, bits, round_, None, 0)
+
+
+def _on_grid(
+    weights: Tensor,
+    rows: Tensor,
+    scale: Tensor,
+    bits: int,
+    round_: Callable[[Tensor], Tensor],
+    bucket_size: BucketSize,
+    channel_axis: int,
+) -> QuantizedTensor:
+    codes = _codes(round_(rows / scale.float()[:, None]), bits)
     return QuantizedTensor(
-        from_rows(_codes(round_(rows / scale.float()), bits), weights.shape, None),
+        from_rows(codes, weights.shape, bucket_size, channel_axis),
         bits,
         "integer",
         scale=scale,
+        bucket_size=bucket_size,
+        channel_axis=channel_axis,
         strides=strides_of(weights),
     )
 
@@ -137,9 +186,14 @@ def _codes(integers: Tensor, bits: int) -> Tensor:
     return (integers.clamp(-half, half - 1) + half).to(codes_dtype(bits))
 
 
-def _covering_scale(rows: Tensor, bits: int) -> Tensor:
-    """Return the smallest scale per row whose grid covers the row; 1 where nothing is covered."""
-    low, high = rows.aminmax(dim=1)
+def covering_scale(low: Tensor, high: Tensor, bits: int) -> Tensor:
+    """Return the smallest scale whose grid covers `[low, high]`; 1 where nothing is covered.
+
+    Args:
+        low: least weight of each bucket, any shape.
+        high: greatest weight of each bucket, same shape.
+        bits: 1..16.
+    """
     half = 2 ** (bits - 1)
     scale: Tensor = -low / half
     if bits > 1:
@@ -147,14 +201,20 @@ def _covering_scale(rows: Tensor, bits: int) -> Tensor:
     return torch.where(scale > 0, scale, 1.0)
 
 
-def _round_up(scale: Tensor, dtype: torch.dtype) -> Tensor:
+def round_up(scale: Tensor, dtype: torch.dtype) -> Tensor:
     """Round positive scales upward to `dtype`, so that a covering scale still covers."""
-    stored = round_for_storage(scale, dtype)
+    stored = scale.to(dtype)
     if dtype == torch.float32:
         return stored
     # The margin is float32's own error: a scale that was stored once must come back unchanged.
     short = stored.float() < scale * (1 - 2.0**-22)
-    return round_for_storage(torch.where(short, _next_up(stored), stored), dtype)
+    return torch.where(short, _next_up(stored), stored)
+
+
+def _covering(rows: Tensor, bits: int, dtype: torch.dtype) -> Tensor:
+    """Return the covering scale per row as it is stored; `QuantizationError` if it overflows."""
+    low, high = rows.aminmax(dim=1)
+    return round_for_storage(round_up(covering_scale(low, high, bits), dtype), dtype)
 
 
 def _next_up(stored: Tensor) -> Tensor:

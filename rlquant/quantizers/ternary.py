@@ -55,7 +55,7 @@ def quantize_ternary(
             f"positive_scale={positive_scale!r}, negative_scale={negative_scale!r}: "
             f"too small for {scale_dtype}; use scale_dtype=torch.float32"
         )
-    positive, negative = _signs(weights, threshold)
+    positive, negative = ternary_signs(weights, threshold)
     return QuantizedTensor(
         (1 + positive.to(torch.uint8) - negative.to(torch.uint8)).contiguous(),
         2,
@@ -80,7 +80,9 @@ def ternary_scales(weights: Tensor, *, threshold: float = 0.05) -> tuple[float, 
     """
     require_quantizable(weights)
     sizes = weights.detach().double().abs()
-    means = [float(sizes[chosen].mean()) for chosen in _signs(weights, threshold) if chosen.any()]
+    means = [
+        float(sizes[chosen].mean()) for chosen in ternary_signs(weights, threshold) if chosen.any()
+    ]
     if not means:
         return 1.0, 1.0
     if len(means) == 1:
@@ -115,8 +117,16 @@ def sparsity_threshold(weights: Tensor, sparsity: float) -> float:
     return float(sizes[zeros - 1]) / largest if zeros and largest else 0.0
 
 
-def _signs(weights: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """Return where weights are above the threshold and where below its negative."""
+def ternary_signs(weights: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    """Return where weights are above the threshold and where below its negative, as bool.
+
+    Args:
+        weights: float, any shape.
+        threshold: share of the largest |w|, 0..1; a weight at exactly the threshold is in neither.
+
+    Raises:
+        QuantizationError: a threshold outside 0..1.
+    """
     _require_share("threshold", threshold)
     values = weights.detach().float()
     # The product in float64, rounded once: a threshold made of a weight's own share of the

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -12,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from rlquant.errors import SettingsError, require_finite
 from rlquant.tasks.task import Samples
+from rlquant.training.augmentation import CropAndFlip
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +28,8 @@ class FloatTrainSettings:
         batch_size: samples a step.
         learning_rate: the largest of the schedule, reached after a quarter of the steps.
         weight_decay: of all parameters.
-        seed: of the first weights and of the order of the samples.
+        seed: of the first weights, the order of the samples, dropout and augmentation.
+        augmentation: of the images of each batch.
     """
 
     epochs: int
@@ -33,6 +37,7 @@ class FloatTrainSettings:
     learning_rate: float = 0.1
     weight_decay: float = 1e-4
     seed: int = 0
+    augmentation: CropAndFlip | None = None
 
     def __post_init__(self) -> None:
         for field, value in (("epochs", self.epochs), ("batch_size", self.batch_size)):
@@ -40,6 +45,10 @@ class FloatTrainSettings:
                 raise SettingsError(f"FloatTrainSettings: {field}={value!r}, use 1 or more")
         require_finite("FloatTrainSettings", "learning_rate", self.learning_rate, above=0)
         require_finite("FloatTrainSettings", "weight_decay", self.weight_decay)
+        if not isinstance(self.augmentation, CropAndFlip | None):
+            raise SettingsError(
+                f"FloatTrainSettings: augmentation={self.augmentation!r}, use a CropAndFlip or None"
+            )
 
 
 def train_float(network: nn.Module, train: Samples, settings: FloatTrainSettings) -> None:
@@ -71,14 +80,26 @@ def train_float(network: nn.Module, train: Samples, settings: FloatTrainSettings
     )
     generator = torch.Generator().manual_seed(settings.seed)
     start = perf_counter()
-    for epoch in range(1, settings.epochs + 1):
-        order = torch.randperm(len(targets), generator=generator)[: steps * batch]
-        loss = torch.zeros((), device=targets.device)
-        for index in torch.split(order.to(targets.device), batch):
-            loss += _step(network, inputs[index], targets[index], optimizer)
-            schedule.step()
-        _log_epoch(epoch, settings.epochs, float(loss) / steps, perf_counter() - start)
+    with _dropout_seeded(settings.seed, inputs.device):
+        for epoch in range(1, settings.epochs + 1):
+            order = torch.randperm(len(targets), generator=generator)[: steps * batch]
+            loss = torch.zeros((), device=targets.device)
+            for index in torch.split(order.to(targets.device), batch):
+                images = inputs[index]
+                if settings.augmentation is not None:
+                    images = settings.augmentation(images, generator)
+                loss += _step(network, images, targets[index], optimizer)
+                schedule.step()
+            _log_epoch(epoch, settings.epochs, float(loss) / steps, perf_counter() - start)
     network.eval()
+
+
+@contextmanager
+def _dropout_seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the global random state, which dropout draws from, and put it back at the end."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def _step(

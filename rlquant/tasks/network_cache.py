@@ -8,6 +8,7 @@ import logging
 import os
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -42,13 +43,21 @@ def training_key(network: nn.Module, train: Samples, settings: FloatTrainSetting
     """Return a hash (hex) of all that decides the trained network, save machine and threads."""
     document = {
         "version": TRAINING_VERSION,
-        "settings": asdict(settings),
+        "settings": _described(settings),
         "data": fingerprint_tensors(train),
         "architecture": str(network),
         "shapes": {name: list(value.shape) for name, value in network.state_dict().items()},
     }
     text = json.dumps(document, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _described(settings: FloatTrainSettings) -> dict[str, Any]:
+    """Return the settings by name; without augmentation as before there was any."""
+    described = asdict(settings)
+    if settings.augmentation is None:
+        del described["augmentation"]
+    return described
 
 
 def restore(network: nn.Module, path: Path, key: str) -> bool:

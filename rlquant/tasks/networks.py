@@ -1,7 +1,7 @@
-"""The networks of the tasks: small, so that a search of hundreds of evaluations takes minutes.
+"""The networks of the tasks, and the small ones: a search of hundreds of evaluations takes minutes.
 
-Convolutions have no bias and each is followed, in execution order, by its BatchNorm. Nothing is
-done in place.
+In the networks of this file, convolutions have no bias and each is followed, in execution order,
+by its BatchNorm. Nothing is done in place in any network.
 """
 
 from __future__ import annotations
@@ -15,14 +15,24 @@ import torch
 from torch import Tensor, nn
 
 from rlquant.errors import unknown_name
+from rlquant.tasks.paper_networks import (
+    STUDENT1,
+    STUDENT2,
+    STUDENT3,
+    TEACHER,
+    gupta_cnn_cifar,
+    gupta_cnn_mnist,
+    gupta_mlp,
+    plain_cnn,
+)
+from rlquant.tasks.task import InputShape
+from rlquant.tasks.wide_resnet import wide_resnet
 
-InputShape = tuple[int, int, int]
-"""Channels, height, width."""
 Builder = Callable[[InputShape, int], nn.Module]
 
 
 def build(name: str, input_shape: InputShape, classes: int, *, seed: int = 0) -> nn.Module:
-    """Build the network `name` with fresh weights, in training mode, on the CPU.
+    """Build the network `name` with fresh weights, in training mode, on the default device.
 
     The weights depend on `seed` alone; the global random state is left as it was.
 
@@ -133,4 +143,19 @@ NETWORKS: Mapping[str, Builder] = {
     "resnet8": partial(resnet, widths=(8, 16, 32), blocks=1),
     "resnet14": partial(resnet, widths=(8, 16, 32), blocks=2),
     "resnet8-wide": partial(resnet, widths=(16, 32, 64), blocks=1),
+    "resnet20": partial(resnet, widths=(16, 32, 64), blocks=3),
+    "resnet32": partial(resnet, widths=(16, 32, 64), blocks=5),
+    "resnet44": partial(resnet, widths=(16, 32, 64), blocks=7),
+    "resnet56": partial(resnet, widths=(16, 32, 64), blocks=9),
+    "gupta-mlp": gupta_mlp,
+    "gupta-cnn-mnist": gupta_cnn_mnist,
+    "gupta-cnn-cifar": gupta_cnn_cifar,
+    "polino-teacher": partial(plain_cnn, plan=TEACHER),
+    "polino-student1": partial(plain_cnn, plan=STUDENT1),
+    "polino-student2": partial(plain_cnn, plan=STUDENT2),
+    "polino-student3": partial(plain_cnn, plan=STUDENT3),
+    "wrn-10-2": partial(wide_resnet, blocks=1, factor=2),
+    "wrn-16-10": partial(wide_resnet, blocks=2, factor=10),
+    "wrn-22-8": partial(wide_resnet, blocks=3, factor=8),
+    "wrn-28-10": partial(wide_resnet, blocks=4, factor=10),
 }

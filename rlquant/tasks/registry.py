@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from rlquant.errors import unknown_name
+from rlquant.errors import UnknownNameError, unknown_name
+from rlquant.tasks.cifar import CIFAR10, CIFAR100
 from rlquant.tasks.digits import load_digits
-from rlquant.tasks.fashion_mnist import load_fashion_mnist
+from rlquant.tasks.fashion_mnist import FASHION_MNIST
 from rlquant.tasks.float_training import FloatTrainSettings, train_float
+from rlquant.tasks.mnist import MNIST
 from rlquant.tasks.network_cache import cache_folder, restore, store, training_key
 from rlquant.tasks.networks import NETWORKS, build
 from rlquant.tasks.task import Samples, Splits, Task
+from rlquant.training.augmentation import CropAndFlip
 
 logger = logging.getLogger(__name__)
 
@@ -30,15 +34,30 @@ class DataSet:
     settings: FloatTrainSettings
 
 
+CIFAR_SETTINGS = FloatTrainSettings(
+    epochs=60, learning_rate=0.1, weight_decay=5e-4, augmentation=CropAndFlip()
+)
 DATA_SETS: Mapping[str, DataSet] = {
     "digits": DataSet(lambda _: load_digits(), FloatTrainSettings(epochs=30)),
-    "fashion-mnist": DataSet(load_fashion_mnist, FloatTrainSettings(epochs=10, learning_rate=0.2)),
+    "fashion-mnist": DataSet(FASHION_MNIST.load, FloatTrainSettings(epochs=10, learning_rate=0.2)),
+    "mnist": DataSet(MNIST.load, FloatTrainSettings(epochs=10, learning_rate=0.1)),
+    "cifar10": DataSet(CIFAR10.load, CIFAR_SETTINGS),
+    "cifar100": DataSet(CIFAR100.load, CIFAR_SETTINGS),
 }
+LARGEST_RATES: Mapping[str, float] = {"gupta-cnn-mnist": 0.05, "gupta-cnn-cifar": 0.02}
+"""Of networks that the data sets' learning rates are too large for: convolutions, no BatchNorm."""
 
 
 def names() -> tuple[str, ...]:
     """Return the names of all tasks, "<data set>/<network>"."""
     return tuple(f"{data_set}/{network}" for data_set in DATA_SETS for network in NETWORKS)
+
+
+def default_settings(data_name: str, network_name: str) -> FloatTrainSettings:
+    """Return how a network is trained where nobody says otherwise."""
+    settings = DATA_SETS[data_name].settings
+    largest = LARGEST_RATES.get(network_name, settings.learning_rate)
+    return replace(settings, learning_rate=min(settings.learning_rate, largest))
 
 
 def load_data(name: str, *, cache: str | Path | None = None) -> Splits:
@@ -68,17 +87,17 @@ def load(
             in the cache is used whatever device it was trained on.
         cache: folder for trained networks and downloads; by default the environment variable
             `RLQUANT_CACHE`, else the user's cache folder.
-        settings: how to train the network; by default what suits the data set.
+        settings: how to train the network; by default what suits data set and network.
 
     Raises:
         UnknownNameError: no task has this name.
         DataError: the data are missing or damaged; the message says what to do.
     """
     if name not in names():
-        raise unknown_name("task", name, names())
+        raise _unknown_task(name)
     data_name, network_name = name.split("/")
     splits = load_data(data_name, cache=cache)
-    settings = settings or DATA_SETS[data_name].settings
+    settings = settings or default_settings(data_name, network_name)
     network = build(network_name, splits.input_shape, splits.classes, seed=settings.seed)
     key = training_key(network, splits.train, settings)
     splits, network = splits.to(torch.device(device)), network.to(device).eval()
@@ -88,6 +107,16 @@ def load(
         _train(network, splits.train, settings)
         store(network, path, key)
     return Task(name, network, splits.train, splits.validation, splits.test)
+
+
+def _unknown_task(name: str) -> UnknownNameError:
+    """Build the error for a wrong task; all names would fill a screen, so it lists their parts."""
+    near = get_close_matches(name, names(), n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return UnknownNameError(
+        f"unknown task {name!r}; {hint}use <data set>/<network>: data sets {', '.join(DATA_SETS)}; "
+        f"networks {', '.join(NETWORKS)}"
+    )
 
 
 def _train(network: nn.Module, train: Samples, settings: FloatTrainSettings) -> None:

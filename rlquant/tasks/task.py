@@ -9,6 +9,17 @@ from torch import Tensor, nn
 
 Samples = tuple[Tensor, Tensor]
 """Inputs, float32 of shape `(n, channels, height, width)`, and targets, int64 of shape `(n,)`."""
+InputShape = tuple[int, int, int]
+"""Channels, height, width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many samples each part of a data set has."""
+
+    train: int
+    validation: int
+    test: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,8 +38,19 @@ class Splits:
     test: Samples
     classes: int
 
+    @classmethod
+    def of(cls, training: Samples, test: Samples, counts: Counts, classes: int) -> Splits:
+        """Split published training samples: the last `counts.validation` of them validate."""
+        inputs, targets = training
+        return cls(
+            train=(inputs[: counts.train], targets[: counts.train]),
+            validation=(inputs[counts.train :], targets[counts.train :]),
+            test=test,
+            classes=classes,
+        )
+
     @property
-    def input_shape(self) -> tuple[int, int, int]:
+    def input_shape(self) -> InputShape:
         """Channels, height and width of one input."""
         channels, height, width = self.train[0].shape[1:]
         return channels, height, width

@@ -42,14 +42,20 @@ ROOMS = (
     ("training",),
     ("evaluation",),
     ("problem_parts",),
+    ("training_plan",),
+    ("train_network",),
     ("problem", "table", "probe"),
     ("export",),
     ("tasks",),
+    ("reproduction",),
     ("__init__",),
 )
 ROOM_RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 
-SEARCH_ROOMS = {"space", "feasible", "evaluation", "problem_parts", "problem", "table", "probe"}
+SEARCH_ROOMS = {
+    *("space", "feasible", "evaluation", "problem_parts", "training_plan", "train_network"),
+    *("problem", "table", "probe"),
+}
 # Beyond the order: what a room must not import although it stands above.
 FORBIDDEN = {"tasks": SEARCH_ROOMS | {"export"}}
 

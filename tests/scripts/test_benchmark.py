@@ -13,10 +13,13 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 import benchmark
 
+from rlquant_agents.benchmarks.figure import Figure
+
 
 def test_it_measures_shows_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "out" / "speed.json"
     arguments = ["--task", "digits/mlp", "--configs", "4", "--threads", "1"]
+    arguments += ["--steps", "2", "--tuned", "1", "--warm", "1"]
     arguments += ["--environment-task", "digits/mlp", "--episodes", "3", "--json", str(target)]
     arguments += ["--search-arguments=--task digits/mlp --evaluations 2 --searcher random"]
     assert benchmark.main(arguments) == 0
@@ -26,25 +29,28 @@ def test_it_measures_shows_and_writes(tmp_path: Path, capsys: pytest.CaptureFixt
     names = [figure["name"] for figure in document["figures"]]
     assert names[0] == "evaluation of digits/mlp, 1 thread"
     assert names[1] == "environment steps, digits/mlp, known scores"
-    assert names[2].startswith("scripts/search.py --task digits/mlp")
-    assert all(figure["value"] > 0 for figure in document["figures"])
+    assert names[2] == "step, all layers post_training"
+    assert names[-3].startswith("tuned evaluation of 3 layers")
+    assert names[-2].startswith("budgets where 50 warm steps reach 200 cold ones")
+    assert names[-1].startswith("scripts/search.py --task digits/mlp")
+    assert all(figure["value"] >= 0 for figure in document["figures"])
 
 
 def test_a_target_is_met_from_the_right_side() -> None:
-    assert benchmark.Figure("ratio", 1.05, "x", 1.1).met
-    assert not benchmark.Figure("ratio", 1.15, "x", 1.1).met
-    assert benchmark.Figure("steps", 5000, "1/s", 4000, at_least=True).met
-    assert not benchmark.Figure("steps", 3000, "1/s", 4000, at_least=True).met
+    assert Figure("ratio", 1.05, "x", 1.1).met
+    assert not Figure("ratio", 1.15, "x", 1.1).met
+    assert Figure("steps", 5000, "1/s", 4000, at_least=True).met
+    assert not Figure("steps", 3000, "1/s", 4000, at_least=True).met
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--run", "evaluations"], "known benchmarks are evaluation, environment, search"),
+        (["evaluations"], "known benchmarks are evaluation, environment, training, search"),
         (["--configs", "0"], "at least 1"),
         (["--threads"], "at least 1"),
-        (["--run", "evaluation", "--task", "digits/mpl"], "did you mean 'digits/mlp'"),
-        (["--run", "search", "--search-arguments=--task digits/mpl"], "ended with 2"),
+        (["evaluation", "--task", "digits/mpl"], "did you mean 'digits/mlp'"),
+        (["search", "--search-arguments=--task digits/mpl"], "ended with 2"),
     ],
 )
 def test_wrong_input_is_one_clear_line(

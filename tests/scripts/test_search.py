@@ -32,10 +32,10 @@ from rlquant.evaluation.evaluator import Evaluator
 log, script, *arguments = sys.argv[1:]
 measure = Evaluator.measure
 
-def watched(self, config):
+def watched(self, config, watch=None):
     with open(log, "a") as stream:
         stream.write(config.key + "\\n")
-    return measure(self, config)
+    return measure(self, config, watch)
 
 Evaluator.measure = watched
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -11,6 +11,7 @@ from rlquant.tasks import network_cache
 from rlquant.tasks.float_training import FloatTrainSettings
 from rlquant.tasks.network_cache import cache_folder, restore, store, training_key
 from rlquant.tasks.networks import build
+from rlquant.training.augmentation import CropAndFlip
 
 
 def network(seed: int = 0) -> torch.nn.Module:
@@ -100,9 +101,17 @@ def test_the_key_covers_settings_data_and_architecture() -> None:
         training_key(network(), data, FloatTrainSettings(epochs=2)),
         training_key(network(), moved, settings),
         training_key(build("mlp", (1, 8, 8), 10), data, settings),
+        training_key(network(), data, FloatTrainSettings(epochs=1, augmentation=CropAndFlip())),
+        training_key(network(), data, FloatTrainSettings(epochs=1, augmentation=CropAndFlip(1))),
     }
-    assert len(keys) == 4
+    assert len(keys) == 6
     assert training_key(network(5), data, settings) in keys
+
+
+def test_networks_trained_before_there_was_augmentation_keep_their_key() -> None:
+    data = torch.zeros(4, 1, 8, 8), torch.arange(4)
+    mlp = build("mlp", (1, 8, 8), 10)
+    assert training_key(mlp, data, FloatTrainSettings(epochs=1)) == "98b5f620796bd5fd"
 
 
 def test_the_folder_is_the_argument_else_the_variable_else_the_users(

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from rlquant.errors import UnknownNameError
+from rlquant.errors import DataError, UnknownNameError
 from rlquant.tasks import FloatTrainSettings, load, names, registry
-from rlquant.tasks.registry import load_data
+from rlquant.tasks.networks import NETWORKS
+from rlquant.tasks.registry import LARGEST_RATES, default_settings, load_data
+from rlquant.training.augmentation import CropAndFlip
 
 TINY = FloatTrainSettings(epochs=1)
 
@@ -18,9 +20,30 @@ def refuse_training(*args: object) -> None:
 
 
 def test_every_data_set_goes_with_every_network() -> None:
-    assert len(names()) == 10
+    assert len(names()) == len(set(names())) == 5 * 20
     assert "digits/mlp" in names()
-    assert "fashion-mnist/resnet8-wide" in names()
+    assert "cifar100/wrn-28-10" in names()
+
+
+def test_networks_without_batchnorm_are_trained_more_slowly() -> None:
+    assert default_settings("fashion-mnist", "cnn").learning_rate == 0.2
+    assert default_settings("fashion-mnist", "gupta-cnn-mnist").learning_rate == 0.05
+    assert default_settings("cifar10", "gupta-cnn-cifar").learning_rate == 0.02
+    assert default_settings("cifar10", "resnet20").augmentation == CropAndFlip()
+    assert set(LARGEST_RATES) < set(NETWORKS)
+
+
+def test_mnist_and_cifar_are_loaded_from_the_folder_of_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RLQUANT_DATA", str(tmp_path))
+    for name, file in (
+        ("mnist", "train-images-idx3-ubyte"),
+        ("cifar10", "cifar-10-binary.tar"),
+        ("cifar100", "cifar-100-binary.tar"),
+    ):
+        with pytest.raises(DataError, match=rf"{file}\.gz is missing"):
+            load_data(name)
 
 
 @pytest.mark.parametrize("network", ["mlp", "cnn", "resnet8", "resnet14", "resnet8-wide"])
@@ -88,6 +111,7 @@ def test_a_task_lies_on_its_device(tmp_path: Path) -> None:
         ("digits/resnet", "unknown task 'digits/resnet'; did you mean 'digits/resnet"),
         ("digit/mlp", "did you mean 'digits/mlp'"),
         ("fashion-mnist", "unknown task 'fashion-mnist'; did you mean 'fashion-mnist/"),
+        ("?", r"unknown task '\?'; use <data set>/<network>: data sets digits, .*; networks mlp, "),
     ],
 )
 def test_an_unknown_task_suggests_the_near_name(name: str, words: str) -> None:

@@ -1,0 +1,1 @@
+"""How fast rlquant is: each benchmark returns figures beside the targets they should reach."""

@@ -1,0 +1,154 @@
+"""The batches of a training run, and the teacher's answers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from rlquant.data import Data, Samples, is_pair, iterate, take_batch
+from rlquant.errors import DataError
+from rlquant.layers import copy_network
+from rlquant.training.settings import TrainSettings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Samples of one step, on the device.
+
+    Attributes:
+        inputs: the network's arguments.
+        targets: one per sample.
+        index: which samples they are, on the CPU, where their inputs are always the same.
+    """
+
+    inputs: tuple[Tensor, ...]
+    targets: Tensor
+    index: Tensor | None = None
+
+
+class Batches(Protocol):
+    """Where batches come from."""
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+
+    def epoch(self) -> Iterator[Batch]:
+        """Return the batches of the next epoch."""
+
+
+class SampleBatches:
+    """Batches of samples that are on the device, in an order that the seed decides.
+
+    Args:
+        samples: all samples; an incomplete last batch of an epoch is left out, unless it is the
+            only one.
+        settings: batch size and augmentation.
+        seed: of order and augmentation.
+    """
+
+    def __init__(self, samples: Samples, settings: TrainSettings, seed: int) -> None:
+        self._samples = samples
+        self._size = min(settings.batch_size, len(samples))
+        self._augmentation = settings.augmentation
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return len(self._samples) // self._size
+
+    def epoch(self) -> Iterator[Batch]:
+        """Return the batches of the next epoch."""
+        order = torch.randperm(len(self._samples), generator=self._generator)
+        for index in torch.split(order[: len(self) * self._size], self._size):
+            place = index.to(self._samples.targets.device)
+            inputs = tuple(t[place] for t in self._samples.inputs)
+            if self._augmentation is not None:
+                inputs = (self._augmentation(inputs[0], self._generator), *inputs[1:])
+            fixed = None if self._augmentation is not None else index
+            yield Batch(laid_out(inputs), self._samples.targets[place], fixed)
+
+
+class IteratedBatches:
+    """Batches as the user's loader gives them.
+
+    Args:
+        data: iterates (inputs, targets) batches again and again.
+        device: where the network is.
+
+    Raises:
+        DataError: the loader gives no batch.
+    """
+
+    def __init__(self, data: Data, device: torch.device) -> None:
+        self._data, self._device = data, device
+        try:
+            self._count = len(data)  # type: ignore[arg-type]
+        except TypeError:  # a loader over an IterableDataset has a length that it does not know
+            self._count = sum(1 for _ in self.epoch())
+        if self._count == 0:
+            raise DataError("train_data is empty: it gave no batch")
+
+    def __len__(self) -> int:
+        return self._count
+
+    def epoch(self) -> Iterator[Batch]:
+        """Return the batches of one pass over the loader."""
+        for each in iterate(self._data, "train_data"):
+            batch = take_batch(each, "train_data", self._device)
+            yield Batch(laid_out(batch.inputs), batch.targets)
+
+
+def laid_out(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return images in the layout in which networks are trained."""
+    return tuple(
+        t.contiguous(memory_format=torch.channels_last) if t.dim() == 4 else t for t in inputs
+    )
+
+
+class Teacher:
+    """A network in eval mode whose answers are kept for samples that never change.
+
+    Args:
+        network: float network, of any size; a copy is run.
+        samples: how many samples there are to remember; 0 to remember none.
+    """
+
+    def __init__(self, network: nn.Module, samples: int = 0) -> None:
+        self._network = copy_network(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._known = torch.zeros(samples, dtype=torch.bool)
+        self._answers: Tensor | None = None
+
+    def __call__(self, batch: Batch) -> Any:
+        """Return the teacher's outputs for a batch."""
+        if batch.index is None or not len(self._known):
+            return self._ask(batch)
+        place = batch.index.to(batch.targets.device)
+        if not self._known[batch.index].all():
+            answers = self._ask(batch)
+            if self._answers is None:
+                self._answers = answers.new_zeros(len(self._known), *answers.shape[1:])
+            # The first answer to a sample stays: its last bits may depend on the batch it was in,
+            # and every run must see the same.
+            new = ~self._known[batch.index]
+            self._answers[place[new.to(place.device)]] = answers[new.to(place.device)]
+            self._known[batch.index] = True
+        assert self._answers is not None
+        return self._answers[place]
+
+    def _ask(self, batch: Batch) -> Any:
+        with torch.no_grad():
+            return self._network(*batch.inputs)
+
+
+def make_batches(
+    data: Data | Samples, settings: TrainSettings, seed: int, device: torch.device
+) -> Batches:
+    """Return the batches of samples, of a pair of tensors, or of a loader."""
+    if isinstance(data, Samples):
+        return SampleBatches(data, settings, seed)
+    if is_pair(data):
+        return SampleBatches(take_batch(data, "train_data", device), settings, seed)
+    return IteratedBatches(data, device)

@@ -1,0 +1,49 @@
+"""Quantized distillation: latent weights that are projected to their points at every step."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from rlquant.network.weights import Fitted, WeightForm, assign_weight, fake_weight, fit_weight
+from rlquant.quantizers import QuantizedTensor
+from rlquant.quantizers.buckets import from_rows, to_rows
+from rlquant.quantizers.ste import straight_through
+from rlquant.training.trainable_weight import TrainableWeight
+
+
+class DistilledWeight(TrainableWeight):
+    """Latent weights, assigned to points anew at each step, with straight-through gradients.
+
+    Clipping scales, fixed-point scales, quantile and k-means points are those of the float weight
+    and stay; covering scales, minimum and range of a bucket follow the latent weights.
+
+    Source: Polino et al. 2018, "Quantized distillation".
+    """
+
+    def __init__(self, form: WeightForm, weight: Tensor) -> None:
+        super().__init__(form)
+        self.fitted: Fitted
+        self.register_buffer("fitted", fit_weight(weight, form))
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Return the projected weights; their gradient goes to the latent ones."""
+        fake = fake_weight(latent.detach(), self.fitted, self.form, self.draws)
+        return straight_through(latent, fake.values.to(latent.dtype))
+
+    def project(self, latent: Tensor) -> QuantizedTensor:
+        """Return the projected weights as they are stored."""
+        return assign_weight(latent.detach(), self.fitted, self.form)
+
+    def holds_grid(self, latent: Tensor) -> Tensor | None:
+        """Return where the extremes of the buckets are, where these decide the grid."""
+        return bucket_extremes(latent.detach(), self.form)
+
+
+def bucket_extremes(latent: Tensor, form: WeightForm) -> Tensor | None:
+    """Return where each bucket has its least and its greatest weight, None if scales are fixed."""
+    if form.choice.points in ("clipped", "fixed_point"):
+        return None
+    rows = to_rows(latent, form.bucket_size, form.channel_axis)
+    low, high = rows.aminmax(dim=1, keepdim=True)
+    extreme = (rows == low) | (rows == high)
+    return from_rows(extreme, latent.shape, form.bucket_size, form.channel_axis)

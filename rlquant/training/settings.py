@@ -1,0 +1,186 @@
+"""How a quantized network is trained, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from rlquant.choices import Rounding
+from rlquant.errors import SettingsError, require_finite, whole_number
+from rlquant.quantizers.fixed_point import WIDEST_WORD
+from rlquant.quantizers.rounding import PURE_ROUNDINGS
+from rlquant.score import Measurement
+from rlquant.training.augmentation import CropAndFlip
+
+Optimizer = Literal["adam", "sgd"]
+Schedule = Literal["cosine", "constant", "steps"]
+
+PLACE = "TrainSettings"
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPoint:
+    """Arithmetic on `<IL, FL>`: every number of training is a multiple of 2^-FL and saturates.
+
+    Attributes:
+        integer_bits: IL, the sign included, at least 1.
+        fraction_bits: FL, at least 0; IL + FL at most 32.
+        rounding: "nearest" (a tie goes down) or "stochastic".
+        output_integer_bits: IL of layer outputs and back-propagated errors, with the same word
+            length; `integer_bits` where it is None.
+        wide_fraction_bits: FL of the last steps, where the word is widened; None for never.
+        wide_share: share of the steps that are trained with the wide word, above 0, below 1.
+
+    Source: Gupta et al. 2015, "Limited precision arithmetic".
+    """
+
+    integer_bits: int
+    fraction_bits: int
+    rounding: Rounding = "stochastic"
+    output_integer_bits: int | None = None
+    wide_fraction_bits: int | None = None
+    wide_share: float = 0.15
+
+    def __post_init__(self) -> None:
+        whole_number("FixedPoint: integer_bits", self.integer_bits, 1, WIDEST_WORD)
+        most = WIDEST_WORD - self.integer_bits
+        whole_number("FixedPoint: fraction_bits", self.fraction_bits, 0, most)
+        if self.rounding not in PURE_ROUNDINGS:
+            raise SettingsError(
+                f"FixedPoint: rounding={self.rounding!r}, use one of {PURE_ROUNDINGS}"
+            )
+        if self.output_integer_bits is not None:
+            word = self.integer_bits + self.fraction_bits
+            whole_number("FixedPoint: output_integer_bits", self.output_integer_bits, 1, word)
+        if self.wide_fraction_bits is not None:
+            least = self.fraction_bits + 1
+            whole_number("FixedPoint: wide_fraction_bits", self.wide_fraction_bits, least, most)
+        if not 0.0 < self.wide_share < 1.0:
+            raise SettingsError(
+                f"FixedPoint: wide_share={self.wide_share!r}, use a number above 0 and below 1"
+            )
+
+    @property
+    def output_format(self) -> tuple[int, int]:
+        """(IL, FL) of layer outputs and back-propagated errors."""
+        if self.output_integer_bits is None:
+            return self.integer_bits, self.fraction_bits
+        word = self.integer_bits + self.fraction_bits
+        return self.output_integer_bits, word - self.output_integer_bits
+
+    def widened(self) -> FixedPoint:
+        """Return the format of the last steps; itself where the word is never widened."""
+        if self.wide_fraction_bits is None:
+            return self
+        return replace(self, fraction_bits=self.wide_fraction_bits, wide_fraction_bits=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """How a mixed network is trained.
+
+    With "adam" the rates of latent weights and scales are relative to what they move: a latent
+    weight moves by about `learning_rate` times the root mean square of its layer's weights a
+    step, a scale by `scale_rate` times its start; points by `point_rate` of their bucket's range.
+    With "sgd" every rate is an ordinary one.
+
+    Attributes:
+        epochs: passes over the training data.
+        steps: number of steps instead of `epochs`, where it is not None.
+        batch_size: samples a step; an incomplete last batch of an epoch is left out.
+        optimizer: "adam", or "sgd" with Nesterov momentum.
+        momentum: of "sgd", at least 0 and below 1.
+        learning_rate: of latent weights.
+        scale_rate: of a ternary layer's two scales.
+        point_rate: of learned points.
+        bias_rate: of biases and BatchNorm's affine parameters.
+        weight_decay: of latent weights alone, decoupled from the gradient with "adam".
+        schedule: "cosine" to 0, "constant", or "steps": a tenth of it at each of `milestones`.
+        milestones: shares of all steps, ascending, for "steps".
+        temperature: tau of the distillation loss.
+        distillation_weight: weight of its first term; the labels' is the rest.
+        ternary_threshold: zero zone of ternary layers, as a share of max |w|.
+        ternary_sparsity: share of zeros of ternary layers instead of the threshold.
+        train_kept: train the weights of kept layers too, as a float control does.
+        augmentation: of the images of each batch; the teacher then sees the same images.
+        arithmetic: train in fixed point, without a configuration.
+    """
+
+    epochs: int = 5
+    steps: int | None = None
+    batch_size: int = 128
+    optimizer: Optimizer = "adam"
+    momentum: float = 0.9
+    learning_rate: float = 0.01
+    scale_rate: float = 0.01
+    point_rate: float = 0.002
+    bias_rate: float = 0.01
+    weight_decay: float = 0.0
+    schedule: Schedule = "cosine"
+    milestones: tuple[float, ...] = ()
+    temperature: float = 2.0
+    distillation_weight: float = 0.7
+    ternary_threshold: float = 0.05
+    ternary_sparsity: float | None = None
+    train_kept: bool = False
+    augmentation: CropAndFlip | None = None
+    arithmetic: FixedPoint | None = None
+
+    def __post_init__(self) -> None:
+        for field, least in (("epochs", 1), ("batch_size", 1)):
+            whole_number(f"{PLACE}: {field}", getattr(self, field), least)
+        if self.steps is not None:
+            whole_number(f"{PLACE}: steps", self.steps, 1)
+        for field in ("learning_rate", "scale_rate", "point_rate", "bias_rate", "weight_decay"):
+            require_finite(PLACE, field, getattr(self, field))
+            if getattr(self, field) < 0:
+                raise SettingsError(f"{PLACE}: {field}={getattr(self, field)!r}, use 0 or more")
+        if not 0.0 <= self.momentum < 1.0:
+            raise SettingsError(f"{PLACE}: momentum={self.momentum!r}, use at least 0, below 1")
+        require_finite(PLACE, "temperature", self.temperature, above=0.0)
+        for field in ("distillation_weight", "ternary_threshold", "ternary_sparsity"):
+            value = getattr(self, field)
+            absent = value is None and field == "ternary_sparsity"
+            if not absent and (value is None or not 0.0 <= value <= 1.0):
+                raise SettingsError(f"{PLACE}: {field}={value!r}, use a number in 0..1")
+        self._require_known("optimizer", get_args(Optimizer))
+        self._require_known("schedule", get_args(Schedule))
+        object.__setattr__(self, "milestones", tuple(self.milestones))
+        inside = all(0.0 < share < 1.0 for share in self.milestones)
+        if not inside or list(self.milestones) != sorted(self.milestones):
+            raise SettingsError(
+                f"{PLACE}: milestones={self.milestones!r}, use ascending shares above 0 and below 1"
+            )
+
+    def _require_known(self, field: str, known: tuple[str, ...]) -> None:
+        if getattr(self, field) not in known:
+            raise SettingsError(f"{PLACE}: {field}={getattr(self, field)!r}, use one of {known}")
+
+
+TUNED = TrainSettings(steps=50)
+"""The short run of fidelity "tuned"."""
+TRAINED = TrainSettings(epochs=10)
+"""The long run of fidelity "trained"."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainOutcome:
+    """What came of a training run.
+
+    Attributes:
+        steps: steps taken.
+        losses: mean training loss of each tenth of the steps, the last ones first cut where the
+            run ended early.
+        diverged: whether the loss became NaN or infinite; the network is then that of the last
+            good state.
+        stopped: whether a watcher ended the run early.
+        validation: of the returned network, where validation data were given.
+        seconds: wall-clock time of the steps.
+    """
+
+    steps: int
+    losses: tuple[float, ...]
+    diverged: bool
+    stopped: bool
+    validation: Measurement | None
+    seconds: float

@@ -1,0 +1,148 @@
+"""A configuration in, the network trained as it says out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor, nn
+
+from rlquant.choices import BucketSize, LayerChoice, QuantizationConfig
+from rlquant.data import Data, Samples
+from rlquant.layers import LayerFacts
+from rlquant.network.calibrate import FloatReference, calibrate
+from rlquant.network.input_ranges import Ranges, measure_input_ranges
+from rlquant.network.quantize import quantizes_activations
+from rlquant.network.second_moments import InputMoments, measure_second_moments
+from rlquant.network.weights import WeightForm, quantize_weight
+from rlquant.quantizers import QuantizedTensor
+from rlquant.quantizers.activation import RangeMethod
+from rlquant.score import Objective
+from rlquant.training.batches import Teacher, make_batches
+from rlquant.training.loop import Run, train_mixed
+from rlquant.training.losses import TrainingLoss
+from rlquant.training.mixed_network import MixedNetwork
+from rlquant.training.settings import TrainOutcome, TrainSettings
+from rlquant.training.warm_start import WarmStarts
+from rlquant.training.watching import Watcher
+
+
+class Trainer:
+    """Trains configurations of one network; each result depends on the configuration alone.
+
+    Args:
+        network: float network; left as it is.
+        layers: the layers that configurations name.
+        training: samples on the device, a pair of tensors, or a loader.
+        calibration: samples for statistics, ranges and warm starts, run as one batch.
+        objective: judges outputs by the labels.
+        settings: how to train.
+        teacher: float network that distilled layers learn from; the network itself by default.
+        bucket_size: weights that share a scale.
+        seed: of quantizers' draws, of the order of samples, of dropout.
+        activation_range: how the range of a layer's inputs is taken.
+        warm_start: begin at layers that were adapted on their own.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layers: tuple[LayerFacts, ...],
+        training: Data | Samples,
+        calibration: Samples,
+        objective: Objective,
+        settings: TrainSettings,
+        *,
+        teacher: nn.Module | None = None,
+        bucket_size: BucketSize = "channel",
+        seed: int = 0,
+        activation_range: RangeMethod = "percentile",
+        warm_start: bool = False,
+    ) -> None:
+        self.network, self.layers, self.settings = network, layers, settings
+        self._training, self._calibration, self._objective = training, calibration, objective
+        self._teacher_network = teacher or network
+        self._bucket_size: BucketSize = bucket_size
+        self._seed = seed
+        self._range_method: RangeMethod = activation_range
+        self._axes = {facts.name: facts.channel_axis for facts in layers}
+        self._device = calibration.targets.device
+        reference = FloatReference.measure(network, layers, calibration)
+        # The biases were trained: they are not shifted to the float network's means any more.
+        self._reference = replace(reference, output_means={})
+        self._starts = self._warm_starts() if warm_start else _cold
+
+    def train(
+        self, config: QuantizationConfig, watch: Watcher | None = None
+    ) -> tuple[nn.Module, TrainOutcome]:
+        """Train a canonical configuration; the network comes back projected and in eval mode."""
+        return self.complete(self.begin(config), watch)
+
+    def complete(self, run: Run, watch: Watcher | None = None) -> tuple[nn.Module, TrainOutcome]:
+        """Take all steps of a run that `begin` returned, or of one that was made of its parts."""
+        batches = make_batches(self._training, self.settings, self._seed, self._device)
+        outcome = train_mixed(run, batches, seed=self._seed, watch=watch)
+        trained = run.mixed.finish()
+        calibrate(trained, self._reference, self._calibration)
+        return trained, outcome
+
+    def begin(self, config: QuantizationConfig) -> Run:
+        """Return the run of a canonical configuration before its first step."""
+        mixed = MixedNetwork(
+            self.network,
+            config,
+            form=self._form,
+            frozen=self._frozen,
+            settings=self.settings,
+            ranges=self._ranges if quantizes_activations(config) else {},
+            start=self._starts,
+        )
+        follows = any(choice.method == "distilled" for choice in config)
+        return Run.of(mixed, self._loss, self.settings, self._teacher if follows else None)
+
+    @cached_property
+    def _loss(self) -> TrainingLoss:
+        settings = self.settings
+        return TrainingLoss(self._objective, settings.temperature, settings.distillation_weight)
+
+    @cached_property
+    def _teacher(self) -> Teacher:
+        known = len(self._training) if isinstance(self._training, Samples) else 0
+        return Teacher(self._teacher_network, known)
+
+    @cached_property
+    def _ranges(self) -> Ranges:
+        return measure_input_ranges(
+            self.network, self.layers, self._calibration, self._range_method
+        )
+
+    def _form(self, choice: LayerChoice) -> WeightForm:
+        weight, axis = self._weight(choice.layer), self._axes[choice.layer]
+        return WeightForm.of(weight, choice, self._bucket_size, axis, self._seed)
+
+    def _frozen(self, choice: LayerChoice) -> QuantizedTensor:
+        return quantize_weight(
+            self._weight(choice.layer),
+            choice,
+            bucket_size=self._bucket_size,
+            channel_axis=self._axes[choice.layer],
+            seed=self._seed,
+        )
+
+    def _weight(self, layer: str) -> Tensor:
+        weight = self.network.get_submodule(layer).weight
+        assert isinstance(weight, Tensor)
+        return weight.detach()
+
+    def _warm_starts(self) -> WarmStarts:
+        absorbed = frozenset(f.name for f in self.layers if f.normalized or f.has_bias)
+        weights = {facts.name: self._weight(facts.name) for facts in self.layers}
+        return WarmStarts(weights, self._form, self._measure_moments, absorbed, self.settings)
+
+    def _measure_moments(self) -> dict[str, InputMoments]:
+        return measure_second_moments(self.network, self.layers, self._calibration)
+
+
+def _cold(choice: LayerChoice) -> Any:
+    """Return None: training begins at the float weights."""

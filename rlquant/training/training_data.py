@@ -1,0 +1,48 @@
+"""What networks are trained on, checked before the first step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rlquant.data import Samples
+from rlquant.errors import SettingsError
+from rlquant.layers import copy_network
+from rlquant.score import Objective
+from rlquant.training.settings import PLACE, TrainSettings
+
+
+def require_trainable(
+    network: nn.Module, objective: Objective, samples: Samples, settings: TrainSettings
+) -> None:
+    """Check samples and batch size on a copy of the network.
+
+    Args:
+        network: float network.
+        objective: judges outputs by the labels, and checks every one of them.
+        samples: all samples that are trained on, or the first batch where there is a loader.
+        settings: how to train.
+
+    Raises:
+        DataError: labels out of range, or outputs and targets that do not belong together.
+        SettingsError: batches of one sample, of which BatchNorm can take no statistics.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    size = min(settings.batch_size, len(samples))
+    if size == 1 and norms:
+        raise SettingsError(
+            f"{PLACE}: batch_size={settings.batch_size} with {len(samples)} samples gives batches "
+            f"of one, of which BatchNorm takes no statistics; use at least 2 of each"
+        )
+    with torch.no_grad():
+        outputs = copy_network(network)(*samples.first(2).inputs)
+    objective.check(as_many(outputs, len(samples)), samples.targets)
+
+
+def as_many(outputs: Any, count: int) -> Any:
+    """Return the first output as often as there are targets, so that all can be checked."""
+    if isinstance(outputs, Tensor) and outputs.dim():
+        return outputs[:1].expand(count, *outputs.shape[1:])
+    return outputs

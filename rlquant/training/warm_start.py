@@ -1,0 +1,148 @@
+"""Where a short training run begins: each layer adapted on its own to the float layer's outputs.
+
+What comes out depends on the float network, the layer and its choice alone, never on earlier
+evaluations, so that it can be made once and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from rlquant.choices import LayerChoice
+from rlquant.network.second_moments import InputMoments
+from rlquant.network.weights import WeightForm
+from rlquant.training.coordinate_descent import descend
+from rlquant.training.mixed_network import trainable_weight
+from rlquant.training.settings import TrainSettings
+from rlquant.training.trainable_weight import LayerStart, TrainableWeight
+
+STEPS = 40
+NUMBER_RATE = 0.02
+"""Steps in which scales or points are fitted, and their first rate relative to their unit."""
+MARGIN = 0.1
+"""How far inside its cell a reassigned weight begins; nearer to the border it would soon leave."""
+
+
+def reconstruction_error(error: Tensor, moments: Tensor | None) -> Tensor:
+    """Return the mean squared error of a layer's outputs that an error of its weights makes.
+
+    Args:
+        error: shape of the weight, output channels first.
+        moments: of the inputs, shape `(groups, fan_in, fan_in)`; None weighs all weights equally.
+    """
+    if moments is None:
+        return error.square().sum()
+    rows = error.reshape(moments.shape[0], -1, moments.shape[1]).to(moments.dtype)
+    return ((rows @ moments) * rows).sum()
+
+
+def adapt_layer(weight: Tensor, trainable: TrainableWeight, moments: Tensor | None) -> LayerStart:
+    """Bring a layer's outputs near those of the float one, on its own.
+
+    Learned numbers are fitted, then weights are assigned anew by coordinate descent on the error
+    of the outputs, and latent weights moved just inside the cells they are assigned to.
+
+    Args:
+        weight: the float weight.
+        trainable: fresh; its learned numbers are changed.
+        moments: see `reconstruction_error`.
+    """
+    fit_numbers(weight, weight, trainable, moments)
+    latent = weight
+    if trainable.trains_latent and moments is not None:
+        latent = reassigned(weight, trainable, moments)
+        fit_numbers(weight, latent, trainable, moments)
+    numbers = {name: value.clone() for name, value in trainable.numbers().items()}
+    return LayerStart(latent, numbers)
+
+
+def reassigned(weight: Tensor, trainable: TrainableWeight, moments: Tensor) -> Tensor:
+    """Return latent weights whose projection has a smaller error than that of `weight`."""
+    plain = weight.contiguous()
+    held = trainable.holds_grid(plain)
+    start = trainable.project(plain)
+    settled = descend(plain, start, moments, movable=None if held is None else ~held)
+    latent = trainable.settle(plain, settled, MARGIN)
+    if held is not None:  # else the grid would be another one
+        latent = torch.where(held, plain, latent)
+    errors = [
+        float(reconstruction_error(trainable.project(each).dequantize() - plain, moments))
+        for each in (plain, latent)
+    ]
+    return torch.empty_like(weight).copy_(latent if errors[1] < errors[0] else plain)
+
+
+def fit_numbers(
+    weight: Tensor, latent: Tensor, trainable: TrainableWeight, moments: Tensor | None
+) -> None:
+    """Fit scales or points of a layer to its float outputs by Adam; the best ones are kept."""
+    if not trainable.learned():
+        return
+    groups = [{"params": [n.parameter], "base": NUMBER_RATE * n.unit} for n in trainable.learned()]
+    optimizer = torch.optim.Adam(groups, lr=0.0, betas=(0.9, 0.99))
+    scale = reconstruction_error(weight, moments).clamp_min(1e-30)
+    latent = latent.detach()
+    best_error, best = torch.inf, trainable.numbers()
+    for step in range(STEPS + 1):
+        loss = reconstruction_error(trainable(latent) - weight, moments) / scale
+        error = float(loss.detach())
+        if error < best_error:
+            best_error = error
+            best = {name: value.clone() for name, value in trainable.numbers().items()}
+        for group in optimizer.param_groups:
+            group["lr"] = group["base"] * (1.0 - step / (STEPS + 1))
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        trainable.after_step(optimizer)
+    with torch.no_grad():
+        for name, parameter in trainable.named_parameters():
+            parameter.copy_(best[name])
+
+
+class WarmStarts:
+    """Adapts a layer on first request and remembers where its training begins.
+
+    Args:
+        weights: float weight of each layer.
+        form: gives a layer's form for its choice.
+        moments: gives the moments of the layers' inputs, called on first use.
+        absorbed: layers whose outputs may shift by a constant, because a bias or a BatchNorm
+            behind them takes it up.
+        settings: thresholds of ternary layers.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[str, Tensor],
+        form: Callable[[LayerChoice], WeightForm],
+        moments: Callable[[], Mapping[str, InputMoments]],
+        absorbed: frozenset[str],
+        settings: TrainSettings,
+    ) -> None:
+        self._weights, self._form, self._measure = dict(weights), form, moments
+        self._absorbed, self._settings = absorbed, settings
+        self._moments: dict[str, Tensor] | None = None
+        self._starts: dict[LayerChoice, LayerStart | None] = {}
+
+    def __call__(self, choice: LayerChoice) -> LayerStart | None:
+        """Return where the layer of a canonical choice begins, None where nothing is trained."""
+        if choice not in self._starts:
+            weight = self._weights[choice.layer]
+            trainable = trainable_weight(self._form(choice), weight, self._settings)
+            moments = self._matrices().get(choice.layer)
+            self._starts[choice] = (
+                None if trainable is None else adapt_layer(weight, trainable, moments)
+            )
+        return self._starts[choice]
+
+    def _matrices(self) -> dict[str, Tensor]:
+        if self._moments is None:
+            self._moments = {
+                name: found.covariance if name in self._absorbed else found.second
+                for name, found in self._measure().items()
+            }
+        return self._moments

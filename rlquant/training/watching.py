@@ -1,0 +1,23 @@
+"""What a training run tells while it goes on, and how it can be asked to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+WATCH_EVERY = 10
+"""Steps between two reports; the loss is looked at as often, as each look waits for the device."""
+
+
+class Watcher(Protocol):
+    """Told every `WATCH_EVERY` steps of a run, and after its last one."""
+
+    def __call__(self, step: int, figures: Mapping[str, float]) -> bool | None:
+        """Hear how far a run is; the run ends early where this returns True.
+
+        Args:
+            step: steps taken.
+            figures: by name, e.g. "loss" (mean training loss since the last report),
+                "cross_entropy" (of the labels alone, comparable between configurations),
+                "learning_rate" and "steps_left".
+        """
