@@ -13,7 +13,8 @@ from rlquant.feasible import FeasibleSet
 from rlquant.latency import LatencyTable
 from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.quantize import quantize
-from rlquant.problem import Problem, QuantizationProblem
+from rlquant.problem import QuantizationProblem
+from rlquant.problem_protocol import Problem
 from rlquant.score import REWARDS, Classification, Measurement, Objective, Reward, Score
 from rlquant.space import TRAINING_SPACE, Head, SearchSpace
 from rlquant.train_network import train

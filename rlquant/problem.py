@@ -1,4 +1,4 @@
-"""The problem that searchers and environments know: layers, space, budget, and an evaluator."""
+"""The problem of a live network: layers, space, budget, and the real evaluator behind it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,7 +23,7 @@ from rlquant.evaluation.store import EvaluationStore
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.feasible import FeasibleSet
 from rlquant.fingerprint import describe_objective, fingerprint
-from rlquant.layers import LayerFacts, copy_network, count_macs, find_layers
+from rlquant.layers import copy_network, count_macs, find_layers
 from rlquant.problem_parts import (
     require_activations,
     require_budget,
@@ -47,51 +47,6 @@ EVALUATION_VERSION = 2
 """Raised whenever the same configuration would be measured differently; part of fingerprints."""
 TRAINING_VERSION = 1
 """The same for what is trained first."""
-
-
-class Problem(Protocol):
-    """What a searcher or an environment may know: a live network and a table look alike."""
-
-    @property
-    def layers(self) -> tuple[LayerFacts, ...]:
-        """The searched layers in execution order."""
-
-    @property
-    def space(self) -> SearchSpace:
-        """The options of every layer."""
-
-    @property
-    def budget(self) -> Budget:
-        """The limit that results keep."""
-
-    @property
-    def seed(self) -> int:
-        """The seed of the quantizers' draws."""
-
-    @property
-    def fidelity(self) -> Fidelity:
-        """How far networks are trained before they are measured."""
-
-    @property
-    def feasible(self) -> FeasibleSet:
-        """The configurations that keep the budget."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of everything that a score depends on, budget not included."""
-
-    @property
-    def float_score(self) -> Score:
-        """The score of the float network."""
-
-    def evaluate(self, config: QuantizationConfig) -> Score:
-        """Score any valid configuration, also one over the budget."""
-
-    def evaluate_many(self, configs: Iterable[QuantizationConfig]) -> list[Score]:
-        """Score several configurations, in the order given."""
-
-    def with_budget(self, budget: Budget) -> Problem:
-        """Return the same problem under another budget; scores are shared."""
 
 
 class QuantizationProblem:

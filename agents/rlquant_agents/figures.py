@@ -15,6 +15,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from rlquant import Budget, LayerFacts, QuantizationConfig, Score, SearchSpace
 from rlquant.space import HEADS
 from rlquant_agents.comparison import Curve, best_losses
+from rlquant_agents.fidelity_study import FidelityStudy
 from rlquant_agents.result import Evaluation, pareto_front
 
 DPI = 150
@@ -193,6 +194,21 @@ def png(figure: Figure) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI)
     return stream.getvalue()
+
+
+def fidelity_figure(study: FidelityStudy) -> Figure:
+    """Draw the losses of the same configurations at every two fidelities."""
+    pairs = study.correlations()
+    figure = Figure(figsize=(3.6 * len(pairs) + 0.6, 3.8), layout="constrained")
+    for axes, pair in zip(np.atleast_1d(figure.subplots(1, len(pairs))), pairs, strict=True):
+        x, y = (study.losses[:, study.fidelities.index(name)] for name in (pair.first, pair.second))
+        axes.scatter(x, y, s=18, color=COLORS[0], alpha=0.7, linewidths=0)
+        axes.set(xscale="log", yscale="log")
+        axes.set_xlabel(f"loss, {pair.first}")
+        axes.set_ylabel(f"loss, {pair.second}")
+        axes.set_title(f"rank correlation {pair.value:.2f}", fontsize=10)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
 
 
 def _new(width: float = 7.0, height: float = 4.4) -> tuple[Figure, Axes]:

@@ -20,6 +20,7 @@ from rlquant.cost import Quantity
 from rlquant.errors import BudgetError, SettingsError
 from rlquant.space import default_space
 from rlquant.tasks import Task
+from rlquant.training.settings import TRAINED, TUNED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +98,9 @@ class TaskSettings:
             raise SettingsError(
                 "--steps and --epochs train configurations; give --fidelity tuned or trained"
             )
-        chosen = {"steps": self.steps} if self.epochs is None else {"epochs": self.epochs}
-        return TrainSettings(**chosen)
+        if self.epochs is not None:
+            return replace(TRAINED, epochs=self.epochs)
+        return replace(TUNED, steps=self.steps)
 
     def budget_of(self, limit: float) -> Budget:
         """Return the budget of `limit` units of the quantity.

@@ -111,18 +111,19 @@ class Counts:
             applied: the same, converted.
             number_format: what they were converted to.
         """
-        direction = torch.sign(wanted)
-        lost = (applied == 0).logical_and_(direction != 0)
-        excess = (applied - wanted).mul_(direction).div_(number_format.step_size)
-        self._add("wanted", direction.abs().sum())
-        self._add("lost", lost.sum())
-        self._add("excess", excess.sum())
-        self._add("squared_excess", excess.square_().sum())
+        # A number and its converted one never differ in sign, so magnitudes tell the direction.
+        excess = torch.linalg.vector_norm(applied, 1) - torch.linalg.vector_norm(wanted, 1)
+        moved, nonzero = (torch.count_nonzero(updates) for updates in (applied, wanted))
+        self._add("wanted", nonzero)
+        self._add("lost", nonzero - moved)
+        self._add("excess", excess / number_format.step_size)
+        distance = torch.linalg.vector_norm(applied - wanted) / number_format.step_size
+        self._add("squared_excess", distance.square())
 
-    def weights(self, unclamped: Tensor, number_format: NumberFormat) -> None:
+    def weights(self, wanted: Tensor, stored: Tensor) -> None:
         """Count the weights of one parameter that an update pushed out of the range."""
-        self._totals["weight"] = self._totals.get("weight", 0) + unclamped.numel()
-        self._add("saturated_weight", number_format.saturated(unclamped))
+        self._totals["weight"] = self._totals.get("weight", 0) + wanted.numel()
+        self._add("saturated_weight", torch.count_nonzero(wanted != stored))
 
     def take(self) -> Mapping[str, float]:
         """Return the figures since the last call, and begin again.

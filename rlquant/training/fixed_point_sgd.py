@@ -62,7 +62,10 @@ class FixedPointSGD:
         parameter.add_(update)
         if number_format is None:
             return
-        if counts is not None:
-            counts.update(wanted, update, number_format)
-            counts.weights(parameter, number_format)
+        if counts is None:
+            parameter.clamp_(number_format.lowest, number_format.highest)
+            return
+        counts.update(wanted, update, number_format)
+        unlimited = parameter.clone()
         parameter.clamp_(number_format.lowest, number_format.highest)
+        counts.weights(unlimited, parameter)

@@ -56,6 +56,10 @@ def trainable_weight(
     return DistilledWeight(form, weight) if choice.method == "distilled" else None
 
 
+WeightMaker = Callable[[WeightForm, Tensor, TrainSettings], TrainableWeight | None]
+"""What `trainable_weight` does; experiments put their own variants of a method in its place."""
+
+
 class MixedNetwork:
     """A copy of a float network that is trained as a configuration says.
 
@@ -67,6 +71,7 @@ class MixedNetwork:
         settings: learning rates and thresholds.
         ranges: of the layers' inputs in the float network, where activations are quantized.
         start: where a layer's training begins, None for its float weight.
+        make_weight: makes what trains a layer's weight.
     """
 
     def __init__(
@@ -79,9 +84,10 @@ class MixedNetwork:
         settings: TrainSettings,
         ranges: Ranges,
         start: Callable[[LayerChoice], LayerStart | None] = lambda choice: None,
+        make_weight: WeightMaker = trainable_weight,
     ) -> None:
         self.config, self._float, self._ranges = config, network, ranges
-        self._settings = settings
+        self._settings, self._make_weight = settings, make_weight
         self._frozen: dict[str, QuantizedTensor] = {}
         self._units: dict[str, float] = {}
         self.weights: dict[str, TrainableWeight] = {}
@@ -107,7 +113,7 @@ class MixedNetwork:
         module = self.network.get_submodule(choice.layer)
         weight = module.weight
         assert isinstance(weight, nn.Parameter)
-        trainable = trainable_weight(form, weight.detach(), self._settings)
+        trainable = self._make_weight(form, weight.detach(), self._settings)
         if trainable is None:
             self._frozen[choice.layer] = tensor = frozen(choice)
             weight.data.copy_(tensor.dequantize())

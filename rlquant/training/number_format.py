@@ -38,10 +38,6 @@ class NumberFormat:
         """The highest number: one step short of minus the lowest."""
         return -self.lowest - self.step_size
 
-    def saturated(self, x: Tensor) -> Tensor:
-        """Return how many elements of `x` lie outside the range, as a scalar tensor."""
-        return ((x < self.lowest) | (x > self.highest)).sum()
-
 
 def convert(
     x: Tensor,
@@ -75,6 +71,8 @@ def convert(
         )
         rounded.add_(draw.to(x.device) < steps.sub_(rounded))
     half = 2 ** (number_format.integer_bits + number_format.fraction_bits - 1)
-    if saturated is not None:
-        saturated += ((rounded < -half) | (rounded > half - 1)).sum()
-    return rounded.clamp_(-half, half - 1).mul_(number_format.step_size)
+    if saturated is None:
+        return rounded.clamp_(-half, half - 1).mul_(number_format.step_size)
+    inside = rounded.clamp(-half, half - 1)
+    saturated += torch.count_nonzero(inside != rounded)
+    return inside.mul_(number_format.step_size)

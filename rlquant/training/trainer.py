@@ -22,7 +22,7 @@ from rlquant.score import Objective
 from rlquant.training.batches import Teacher, make_batches
 from rlquant.training.loop import Run, train_mixed
 from rlquant.training.losses import TrainingLoss
-from rlquant.training.mixed_network import MixedNetwork
+from rlquant.training.mixed_network import MixedNetwork, WeightMaker, trainable_weight
 from rlquant.training.settings import TrainOutcome, TrainSettings
 from rlquant.training.warm_start import WarmStarts
 from rlquant.training.watching import Watcher
@@ -43,6 +43,7 @@ class Trainer:
         seed: of quantizers' draws, of the order of samples, of dropout.
         activation_range: how the range of a layer's inputs is taken.
         warm_start: begin at layers that were adapted on their own.
+        make_weight: makes what trains a layer's weight; the library's own methods by default.
     """
 
     def __init__(
@@ -59,12 +60,13 @@ class Trainer:
         seed: int = 0,
         activation_range: RangeMethod = "percentile",
         warm_start: bool = False,
+        make_weight: WeightMaker = trainable_weight,
     ) -> None:
         self.network, self.layers, self.settings = network, layers, settings
         self._training, self._calibration, self._objective = training, calibration, objective
         self._teacher_network = teacher or network
         self._bucket_size: BucketSize = bucket_size
-        self._seed = seed
+        self._seed, self._make_weight = seed, make_weight
         self._range_method: RangeMethod = activation_range
         self._axes = {facts.name: facts.channel_axis for facts in layers}
         self._device = calibration.targets.device
@@ -97,6 +99,7 @@ class Trainer:
             settings=self.settings,
             ranges=self._ranges if quantizes_activations(config) else {},
             start=self._starts,
+            make_weight=self._make_weight,
         )
         follows = any(choice.method == "distilled" for choice in config)
         return Run.of(mixed, self._loss, self.settings, self._teacher if follows else None)
@@ -138,7 +141,14 @@ class Trainer:
     def _warm_starts(self) -> WarmStarts:
         absorbed = frozenset(f.name for f in self.layers if f.normalized or f.has_bias)
         weights = {facts.name: self._weight(facts.name) for facts in self.layers}
-        return WarmStarts(weights, self._form, self._measure_moments, absorbed, self.settings)
+        return WarmStarts(
+            weights,
+            self._form,
+            self._measure_moments,
+            absorbed,
+            self.settings,
+            self._make_weight,
+        )
 
     def _measure_moments(self) -> dict[str, InputMoments]:
         return measure_second_moments(self.network, self.layers, self._calibration)

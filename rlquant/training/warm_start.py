@@ -15,7 +15,7 @@ from rlquant.choices import LayerChoice
 from rlquant.network.second_moments import InputMoments
 from rlquant.network.weights import WeightForm
 from rlquant.training.coordinate_descent import descend
-from rlquant.training.mixed_network import trainable_weight
+from rlquant.training.mixed_network import WeightMaker, trainable_weight
 from rlquant.training.settings import TrainSettings
 from rlquant.training.trainable_weight import LayerStart, TrainableWeight
 
@@ -113,6 +113,7 @@ class WarmStarts:
         absorbed: layers whose outputs may shift by a constant, because a bias or a BatchNorm
             behind them takes it up.
         settings: thresholds of ternary layers.
+        make_weight: makes what trains a layer's weight.
     """
 
     def __init__(
@@ -122,9 +123,10 @@ class WarmStarts:
         moments: Callable[[], Mapping[str, InputMoments]],
         absorbed: frozenset[str],
         settings: TrainSettings,
+        make_weight: WeightMaker = trainable_weight,
     ) -> None:
         self._weights, self._form, self._measure = dict(weights), form, moments
-        self._absorbed, self._settings = absorbed, settings
+        self._absorbed, self._settings, self._make_weight = absorbed, settings, make_weight
         self._moments: dict[str, Tensor] | None = None
         self._starts: dict[LayerChoice, LayerStart | None] = {}
 
@@ -132,7 +134,7 @@ class WarmStarts:
         """Return where the layer of a canonical choice begins, None where nothing is trained."""
         if choice not in self._starts:
             weight = self._weights[choice.layer]
-            trainable = trainable_weight(self._form(choice), weight, self._settings)
+            trainable = self._make_weight(self._form(choice), weight, self._settings)
             moments = self._matrices().get(choice.layer)
             self._starts[choice] = (
                 None if trainable is None else adapt_layer(weight, trainable, moments)

@@ -41,6 +41,7 @@ ROOMS = (
     ("network",),
     ("training",),
     ("evaluation",),
+    ("problem_protocol",),
     ("problem_parts",),
     ("training_plan",),
     ("train_network",),

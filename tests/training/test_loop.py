@@ -175,9 +175,15 @@ def nan_gradient(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class TestDivergence:
-    @pytest.mark.parametrize("value", [torch.nan, torch.inf])
     @pytest.mark.parametrize(
-        ("call", "good", "steps"), [(1, 0, 10), (7, 0, 10), (14, 9, 20), (20, 9, 20), (27, 19, 30)]
+        ("call", "good", "steps", "value"),
+        [
+            (1, 0, 10, torch.nan),
+            (7, 0, 10, torch.inf),
+            (14, 9, 20, torch.nan),
+            (20, 9, 20, torch.inf),
+            (27, 19, 30, torch.nan),
+        ],
     )
     def test_the_network_is_that_of_the_last_good_look(
         self, call: int, good: int, steps: int, value: float

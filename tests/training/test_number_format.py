@@ -48,7 +48,9 @@ def test_ranges(bits: tuple[int, int], lowest: float, highest: float) -> None:
     assert (number_format.lowest, number_format.highest) == (lowest, highest)
     far = torch.tensor([-1e9, 1e9, lowest, highest], dtype=torch.float64)
     assert convert(far, number_format, "nearest").tolist() == [lowest, highest, lowest, highest]
-    assert int(number_format.saturated(far)) == 2
+    outside = torch.zeros((), dtype=torch.float64)
+    convert(far, number_format, "nearest", saturated=outside)
+    assert int(outside) == 2
 
 
 def test_nan_stays_and_infinity_saturates() -> None:

