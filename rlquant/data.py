@@ -80,7 +80,13 @@ def _bytes(tensor: Tensor) -> npt.NDArray[np.uint8]:
 
 
 def take_samples(
-    data: Data, count: int, *, name: str, device: torch.device, exactly: bool = False
+    data: Data,
+    count: int,
+    *,
+    name: str,
+    device: torch.device,
+    exactly: bool = False,
+    any_order: bool = False,
 ) -> Samples:
     """Take the first `count` samples of `data`, in order.
 
@@ -90,13 +96,14 @@ def take_samples(
         name: what the data are called in errors ("validation_data").
         device: where the samples are kept.
         exactly: fewer than `count` samples are an error.
+        any_order: whether it does not matter that a shuffled loader gives others each time.
 
     Raises:
         DataError: no sample, an iterator that can be read only once, batches that are no
             (inputs, targets) pair or do not fit each other, too few samples, inputs that are NaN.
     """
     count = _whole(count, name)
-    if isinstance(getattr(data, "sampler", None), RandomSampler):
+    if not any_order and isinstance(getattr(data, "sampler", None), RandomSampler):
         logger.warning(
             "%s is shuffled: every run takes other samples from it, so that no search can be "
             "resumed and no evaluation found again; give a loader with shuffle=False",

@@ -146,7 +146,7 @@ def _first_batch(data: Data | Samples, device: torch.device) -> Samples:
 def _samples(data: Data | Samples, count: int, device: torch.device) -> Samples:
     if isinstance(data, Samples):
         return data.first(count)
-    return take_samples(data, count, name="train_data", device=device)
+    return take_samples(data, count, name="train_data", device=device, any_order=True)
 
 
 def _validation(data: Data | None, device: torch.device) -> Samples | None:

@@ -156,7 +156,8 @@ def trained(
         return []
     longer = replace(settings, fidelity="trained", steps=None, epochs=settings.final_epochs)
     final = longer.problem(task, problem.budget, problem.store)
-    return list(final_networks(final, {result.searcher: result.best for result in found}))
+    best = {result.searcher: result.best for result in found}
+    return list(final_networks(final, best, progress=settings.progress))
 
 
 def report(

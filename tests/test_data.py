@@ -207,6 +207,9 @@ def test_a_loader_that_shuffles_is_warned_of(caplog: pytest.LogCaptureFixture) -
     assert caplog.messages == []
     with caplog.at_level(logging.WARNING):
         take(DataLoader(data, batch_size=5, shuffle=True))
+        place = torch.device("cpu")
+        loader = DataLoader(data, batch_size=5, shuffle=True)
+        take_samples(loader, 7, name="train_data", device=place, any_order=True)
     (message,) = caplog.messages
     assert "train_data is shuffled: every run takes other samples from it" in message
 

@@ -22,7 +22,7 @@ from rlquant.evaluation.store import EvaluationStore
 from rlquant.space import TRAINING_SPACE, SearchSpace
 from rlquant.training.settings import TRAINED, TUNED, TrainSettings
 from small_networks import NETWORKS, Mlp, fresh, samples_of, trained
-from training_runs import outputs_of
+from training_runs import outputs_of, same
 from tuned_problems import MISSION, counting_trainings, mixed_mlp, shared, tuned
 
 # --- scores and files
@@ -38,7 +38,8 @@ def test_the_scored_network_is_the_one_that_is_built_saved_and_loaded(
     option = st.integers(0, len(made.feasible.options) - 1)
     indices = data.draw(st.lists(option, min_size=len(made.layers), max_size=len(made.layers)))
     config = made.feasible.config(indices)
-    score, network = made.evaluate(config), made.build(config)
+    score, measured, network = made.evaluate(config), made.build(config), made.build(config)
+    assert same(measured, network)  # the second one is trained anew
     loss = 0.0
     with torch.no_grad():
         for batch in made.validation.batches(made.batch_size):
@@ -223,10 +224,11 @@ def test_up_and_elsewhere_is_refused() -> None:
 
 
 def test_the_higher_problem_is_left_as_it_is() -> None:
-    made = tuned()
-    before = made.evaluate(mixed_mlp())
+    made, plain = tuned(), bits(4, 4, 4)
+    before, trained_plain = made.evaluate(mixed_mlp()), made.evaluate(plain)
     lower = made.at_fidelity("calibrated")
     assert lower.evaluate(mixed_mlp()) != before
+    assert lower.evaluate(plain) == problem(space=MISSION).evaluate(plain) != trained_plain
     assert made.fidelity == "tuned"
     assert made.evaluate(mixed_mlp()) == before
     assert made.space == MISSION

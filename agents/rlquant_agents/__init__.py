@@ -6,6 +6,8 @@ from rlquant_agents.result import Evaluation, SearchResult
 from rlquant_agents.run_folder import RunFolder
 from rlquant_agents.searcher import Searcher, make_searcher, register_searcher, searchers
 from rlquant_agents.session import Callback, Session
+from rlquant_agents.training_log import TensorBoardTrainingLog
+from rlquant_agents.training_progress import TrainingProgressBar
 
 __all__ = [
     "Callback",
@@ -17,6 +19,8 @@ __all__ = [
     "Searcher",
     "Session",
     "TensorBoardLog",
+    "TensorBoardTrainingLog",
+    "TrainingProgressBar",
     "make_searcher",
     "register_searcher",
     "search",

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from rlquant import LayerChoice, QuantizationConfig, QuantizationProblem, Score
+from rlquant_agents.training_progress import TrainingProgressBar
 
 MEASURED_BITS = tuple(range(16, 0, -1))
 
@@ -31,23 +32,28 @@ class FinalNetwork:
 
 
 def final_networks(
-    problem: QuantizationProblem, found: Mapping[str, QuantizationConfig]
+    problem: QuantizationProblem, found: Mapping[str, QuantizationConfig], *, progress: bool = False
 ) -> Iterator[FinalNetwork]:
     """Train what searches found; before it, uniform configurations of the same budget.
 
     Args:
         problem: of fidelity "trained".
         found: best configuration by searcher.
+        progress: show a progress bar for each network.
     """
     calibrated = problem.at_fidelity("calibrated")
     for name, config in references(problem).items():
-        yield _final(calibrated if "post-training" in name else problem, name, config)
+        measured = calibrated if "post-training" in name else problem
+        yield _final(measured, name, config, progress)
     for searcher, config in found.items():
-        yield _final(problem, f"{searcher}, trained", config)
+        yield _final(problem, f"{searcher}, trained", config, progress)
 
 
-def _final(problem: QuantizationProblem, name: str, config: QuantizationConfig) -> FinalNetwork:
-    score = problem.evaluate(config)
+def _final(
+    problem: QuantizationProblem, name: str, config: QuantizationConfig, progress: bool
+) -> FinalNetwork:
+    with TrainingProgressBar(name, shown=progress) as bar:
+        score = problem.evaluate(config, bar)
     return FinalNetwork(name, config, score, problem.build(config))
 
 

@@ -33,6 +33,7 @@ class TrainingEvaluator:
     ) -> None:
         self.trainer, self.objective = trainer, objective
         self.batches = validation.batches(batch_size)
+        self._last: tuple[QuantizationConfig, nn.Module] | None = None
 
     def measure(self, config: QuantizationConfig, watch: Watcher | None = None) -> Measurement:
         """Train and measure a canonical configuration that names every searched layer.
@@ -40,14 +41,22 @@ class TrainingEvaluator:
         Raises:
             EvaluationStopped: `watch` asked for an early end.
         """
+        self._last = None
         network, outcome = self.trainer.train(config, watch)
         if outcome.stopped:
             raise EvaluationStopped(outcome.steps)
+        self._last = config, network
         measured = run_batches(network, self.batches, self.objective)
         return replace(measured, loss=math.inf) if outcome.diverged else measured
 
     def build(self, config: QuantizationConfig) -> nn.Module:
-        """Train once more and return the network with exactly the outputs that were scored."""
+        """Return the network with exactly the outputs that were scored.
+
+        It is trained once more, unless it is the one that was measured last.
+        """
+        last, self._last = self._last, None  # given away once: it is the caller's now
+        if last is not None and last[0] == config:
+            return last[1]
         return self.trainer.train(config)[0]
 
     def measure_float(self) -> Measurement:

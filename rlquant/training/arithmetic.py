@@ -14,8 +14,8 @@ from rlquant.network.weights import layer_generator
 from rlquant.training.number_format import NumberFormat, convert
 from rlquant.training.settings import FixedPoint
 
-Purpose = Literal["start", "update", "input", "output", "error"]
-"""What a tensor is to the run: a first weight, an update, an input, an output, its error."""
+Purpose = Literal["start", "update", "output", "error"]
+"""What a tensor is to the run: a first weight, an update, an output, its error."""
 
 
 def purpose_generator(seed: int, name: str, purpose: str) -> torch.Generator:
@@ -83,12 +83,10 @@ class Converter:
         number_format = arithmetic.stored if kept else arithmetic.passed
         if number_format is None:
             return x
-        # Inputs are no result of training: they are stored once, so chance has no part in them.
-        rounding = "nearest" if self._purpose == "input" else arithmetic.rounding
         saturated = None
         if arithmetic.counts is not None and self._purpose in ("output", "error"):
             saturated = arithmetic.counts.seen(self._purpose, x)
-        return convert(x, number_format, rounding, self._generator, saturated)
+        return convert(x, number_format, arithmetic.rounding, self._generator, saturated)
 
 
 class Counts:

@@ -37,7 +37,10 @@ KEEP_THE_GRID = (
 
 @dataclass(frozen=True, slots=True)
 class StoredInputs:
-    """Hook of a whole network: its inputs in float64, in the format to the nearest number."""
+    """Hook of a whole network: its inputs in float64, in the format to the nearest number.
+
+    Inputs are no result of training: they are stored once, so chance has no part in them.
+    """
 
     number_format: NumberFormat | None
 

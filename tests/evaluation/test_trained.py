@@ -49,6 +49,9 @@ def config_of(name: str) -> QuantizationConfig:
 def test_what_is_measured_is_the_network_that_is_built(name: str) -> None:
     made = evaluator(name)
     measured, network = made.measure(config_of(name)), made.build(config_of(name))
+    again = made.build(config_of(name))
+    assert again is not network  # the first one may be that which was measured
+    assert same(again, network)
     samples = taken(name, VALIDATION, seed=2)
     loss, correct = 0.0, 0
     with torch.no_grad():
@@ -72,6 +75,21 @@ def test_nothing_is_carried_over_from_one_evaluation_to_the_next(name: str) -> N
     late, alone = made.build(config_of(name)), evaluator(name).build(config_of(name))
     assert same(late, alone)
     assert made.measure(config_of(name)) == evaluator(name).measure(config_of(name))
+
+
+def test_a_network_that_was_measured_is_given_away_once_and_for_its_configuration_alone() -> None:
+    made, other = evaluator(), each("mlp", 2, method="ternary").canonical("tuned")
+    made.measure(config_of("mlp"))
+    made.measure(other)
+    first = made.build(config_of("mlp"))
+    assert same(first, evaluator().build(config_of("mlp")))
+    made.measure(config_of("mlp"))
+    assert same(made.build(other), evaluator().build(other))
+    made.measure(config_of("mlp"))
+    spoilt = made.build(config_of("mlp"))
+    with torch.no_grad():
+        spoilt.get_submodule("last").bias.zero_()  # type: ignore[union-attr, operator]
+    assert same(made.build(config_of("mlp")), first)
 
 
 def test_training_more_steps_is_worth_something() -> None:

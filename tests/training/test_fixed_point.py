@@ -156,7 +156,8 @@ def test_everything_that_is_kept_or_passed_on_is_a_number_of_its_format(rounding
     errors = [error for layer in (trained[0], trained[2]) for error in layer.errors]
     assert len(errors) == 2 * 60
     assert all(on_grid(error, (4, 8)) for error in errors)
-    assert any((error != 0).any() for error in errors)
+    # Errors are those of single samples: 1/batch would make the largest of the first ones 0.04.
+    assert float(trained[2].errors[0].abs().max()) > 0.5
 
 
 def test_outputs_of_the_trained_network_and_its_copies_are_on_the_grid() -> None:

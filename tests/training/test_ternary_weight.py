@@ -31,7 +31,7 @@ def push(trainable: TernaryWeight, optimizer: torch.optim.Optimizer, gradient: f
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS)
-@pytest.mark.parametrize("size", [1e-6, 0.1, 1.0, 1e5])
+@pytest.mark.parametrize("size", [1e-6, 1e-5, 0.1, 1.0, 1e5])
 def test_scales_stay_above_0_and_storable_under_a_huge_push(
     make: type[torch.optim.Optimizer], size: float
 ) -> None:

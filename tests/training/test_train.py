@@ -127,6 +127,18 @@ class TestMixed:
             train("mlp", settings=settings)[0], train("mlp", settings=settings, teacher=teacher)[0]
         )
 
+    def test_statistics_of_batch_norms_are_those_of_the_network_that_comes_out(self) -> None:
+        images, labels = samples_of("conv", 64, seed=1)
+        trained, _ = train("conv", train_data=(images, labels), settings=LONG)
+        with torch.no_grad():
+            outputs = trained.get_submodule("stem")(images).transpose(0, 1).flatten(1)
+        norm = trained.get_submodule("stem_norm")
+        torch.testing.assert_close(norm.running_mean, outputs.mean(dim=1), rtol=1e-4, atol=1e-5)
+        variance = outputs.var(dim=1, correction=0)
+        torch.testing.assert_close(norm.running_var, variance, rtol=1e-4, atol=1e-5)
+        few, _ = train("conv", settings=LONG, calibration_samples=32)
+        assert not torch.equal(few.get_submodule("stem_norm").running_mean, norm.running_mean)
+
     def test_a_network_with_nothing_to_train_is_only_quantized(self) -> None:
         network = nn.Sequential(nn.Linear(FEATURES, 3, bias=False))
         config = QuantizationConfig((LayerChoice("0", 4),))
