@@ -91,8 +91,8 @@ def require_runs(
     """
     clone = copy_network(network)
     with torch.no_grad():
-        _outputs(clone, training, "train_data")
-        outputs = _outputs(clone, validation, "validation_data")
+        outputs_of(clone, training, "train_data")
+        outputs = outputs_of(clone, validation, "validation_data")
         objective.check(outputs, validation.targets)
         sums = objective(outputs, validation.targets)
     pair = isinstance(sums, (tuple, list)) and len(sums) == 2
@@ -103,7 +103,8 @@ def require_runs(
         )
 
 
-def _outputs(network: nn.Module, samples: Samples, name: str) -> Any:
+def outputs_of(network: nn.Module, samples: Samples, name: str) -> Any:
+    """Run the network; `DataError` with the shapes of the inputs where it cannot."""
     try:
         return network(*samples.inputs)
     except RlquantError:

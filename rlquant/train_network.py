@@ -13,7 +13,7 @@ from rlquant.errors import DataError, SettingsError, whole_number
 from rlquant.evaluation.measure import ALL_SAMPLES, run_batches
 from rlquant.layers import copy_network, require_quantizable
 from rlquant.network.quantize import layers_of, require_available, require_known_layers
-from rlquant.problem_parts import require_network, resolve_device
+from rlquant.problem_parts import outputs_of, require_network, resolve_device
 from rlquant.quantizers.activation import RangeMethod, require_range_method
 from rlquant.quantizers.buckets import require_bucket_size
 from rlquant.score import Measurement, Objective, ObjectiveFunction, as_objective
@@ -90,7 +90,10 @@ def train(
     _require_applies(config, network, chosen)
     network = copy_network(network).to(place)
     data = take_batch(train_data, "train_data", place) if is_pair(train_data) else train_data
-    require_trainable(network, judge, _first_batch(data, place), chosen)
+    first = _first_batch(data, place)
+    outputs_of(network, first.first(2), "train_data")
+    size = chosen.batch_size if isinstance(data, Samples) else len(first)
+    require_trainable(network, judge, first, size)
     validation = _validation(validation_data, place)
     if chosen.arithmetic is not None:
         samples = _samples(data, ALL_SAMPLES, place)

@@ -76,7 +76,7 @@ class TrainingPlan:
             )
         count = ALL_SAMPLES if chosen.steps is None else chosen.steps * chosen.batch_size
         samples = take_samples(data, count, name="train_data", device=device)
-        require_trainable(network, objective, samples, chosen)
+        require_trainable(network, objective, samples, chosen.batch_size)
         followed = None
         if teacher is not None:
             followed = copy_network(require_network(teacher)).to(device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rlquant.data import Data, Samples, is_pair, iterate, take_batch
 from rlquant.errors import DataError
 from rlquant.layers import copy_network
+from rlquant.training.augmentation import CropAndFlip
 from rlquant.training.settings import TrainSettings
 
 
@@ -65,8 +66,7 @@ class SampleBatches:
         for index in torch.split(order[: len(self) * self._size], self._size):
             place = index.to(self._samples.targets.device)
             inputs = tuple(t[place] for t in self._samples.inputs)
-            if self._augmentation is not None:
-                inputs = (self._augmentation(inputs[0], self._generator), *inputs[1:])
+            inputs = augmented(inputs, self._augmentation, self._generator)
             fixed = None if self._augmentation is not None else index
             yield Batch(laid_out(inputs), self._samples.targets[place], fixed)
 
@@ -74,16 +74,31 @@ class SampleBatches:
 class IteratedBatches:
     """Batches as the user's loader gives them.
 
+    A last batch of one sample is left out where the others have more: BatchNorm takes no
+    statistics of it.
+
     Args:
         data: iterates (inputs, targets) batches again and again.
+        settings: augmentation; the loader decides the size of its batches.
+        seed: of the augmentation.
         device: where the network is.
+        check: called with the targets of every batch before it is used.
 
     Raises:
-        DataError: the loader gives no batch.
+        DataError: the loader gives no batch; what `check` raises.
     """
 
-    def __init__(self, data: Data, device: torch.device) -> None:
-        self._data, self._device = data, device
+    def __init__(
+        self,
+        data: Data,
+        settings: TrainSettings,
+        seed: int,
+        device: torch.device,
+        check: Callable[[Tensor], None] = lambda targets: None,
+    ) -> None:
+        self._data, self._device, self._check = data, device, check
+        self._augmentation = settings.augmentation
+        self._generator = torch.Generator().manual_seed(seed)
         try:
             self._count = len(data)  # type: ignore[arg-type]
         except TypeError:  # a loader over an IterableDataset has a length that it does not know
@@ -96,9 +111,24 @@ class IteratedBatches:
 
     def epoch(self) -> Iterator[Batch]:
         """Return the batches of one pass over the loader."""
+        largest = 0
         for each in iterate(self._data, "train_data"):
             batch = take_batch(each, "train_data", self._device)
-            yield Batch(laid_out(batch.inputs), batch.targets)
+            largest = max(largest, len(batch))
+            if len(batch) == 1 < largest:
+                continue
+            self._check(batch.targets)
+            inputs = augmented(batch.inputs, self._augmentation, self._generator)
+            yield Batch(laid_out(inputs), batch.targets)
+
+
+def augmented(
+    inputs: tuple[Tensor, ...], augmentation: CropAndFlip | None, generator: torch.Generator
+) -> tuple[Tensor, ...]:
+    """Return the network's arguments with the first one augmented."""
+    if augmentation is None:
+        return inputs
+    return augmentation(inputs[0], generator), *inputs[1:]
 
 
 def laid_out(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -144,11 +174,18 @@ class Teacher:
 
 
 def make_batches(
-    data: Data | Samples, settings: TrainSettings, seed: int, device: torch.device
+    data: Data | Samples,
+    settings: TrainSettings,
+    seed: int,
+    device: torch.device,
+    check: Callable[[Tensor], None] = lambda targets: None,
 ) -> Batches:
-    """Return the batches of samples, of a pair of tensors, or of a loader."""
+    """Return the batches of samples, of a pair of tensors, or of a loader.
+
+    Only the targets of a loader are checked: nobody has seen them all before.
+    """
     if isinstance(data, Samples):
         return SampleBatches(data, settings, seed)
     if is_pair(data):
         return SampleBatches(take_batch(data, "train_data", device), settings, seed)
-    return IteratedBatches(data, device)
+    return IteratedBatches(data, settings, seed, device, check)

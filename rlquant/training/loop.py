@@ -130,7 +130,9 @@ def train_mixed(
                 take_step(run, batch, progress, good)
                 if progress.is_watched and watch is not None:
                     factor = rate_at(run.settings, progress.taken - 1, progress.steps)
-                    stopped = bool(watch(progress.taken, progress.figures(factor)))
+                    rate = factor * run.settings.learning_rate
+                    asked = watch(progress.taken, progress.figures(rate))
+                    stopped = bool(asked) and progress.taken < progress.steps
                 if stopped:
                     break
             run.mixed.require_storable()  # the losses say nothing yet of the last step

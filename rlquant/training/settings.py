@@ -169,7 +169,7 @@ class TrainOutcome:
 
     Attributes:
         steps: steps taken.
-        losses: mean training loss of each tenth of the steps taken.
+        losses: mean training loss of each tenth of the steps taken; not finite where it diverged.
         diverged: whether the loss became NaN or infinite; the network is then that of the last
             good state.
         stopped: whether a watcher ended the run early.

@@ -6,11 +6,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from rlquant.choices import BucketSize, LayerChoice, QuantizationConfig
 from rlquant.data import Data, Samples
-from rlquant.layers import LayerFacts
+from rlquant.layers import LayerFacts, copy_network
 from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.quantize import quantizes_activations
@@ -24,6 +25,7 @@ from rlquant.training.loop import Run, train_mixed
 from rlquant.training.losses import TrainingLoss
 from rlquant.training.mixed_network import MixedNetwork, WeightMaker, trainable_weight
 from rlquant.training.settings import TrainOutcome, TrainSettings
+from rlquant.training.training_data import as_many
 from rlquant.training.warm_start import WarmStarts
 from rlquant.training.watching import Watcher
 
@@ -83,7 +85,8 @@ class Trainer:
 
     def complete(self, run: Run, watch: Watcher | None = None) -> tuple[nn.Module, TrainOutcome]:
         """Take all steps of a run that `begin` returned, or of one that was made of its parts."""
-        batches = make_batches(self._training, self.settings, self._seed, self._device)
+        training, settings = self._training, self.settings
+        batches = make_batches(training, settings, self._seed, self._device, self._check)
         outcome = train_mixed(run, batches, seed=self._seed, watch=watch)
         trained = run.mixed.finish()
         calibrate(trained, self._reference, self._calibration)
@@ -103,6 +106,15 @@ class Trainer:
         )
         follows = any(choice.method == "distilled" for choice in config)
         return Run.of(mixed, self._loss, self.settings, self._teacher if follows else None)
+
+    def _check(self, targets: Tensor) -> None:
+        """Raise `DataError` where targets of a loader do not belong to the network's outputs."""
+        self._objective.check(as_many(self._example, len(targets)), targets)
+
+    @cached_property
+    def _example(self) -> Any:
+        with torch.no_grad():
+            return copy_network(self.network)(*self._calibration.first(2).inputs)
 
     @cached_property
     def _loss(self) -> TrainingLoss:

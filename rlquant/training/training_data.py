@@ -11,34 +11,42 @@ from rlquant.data import Samples
 from rlquant.errors import SettingsError
 from rlquant.layers import copy_network
 from rlquant.score import Objective
-from rlquant.training.settings import PLACE, TrainSettings
+from rlquant.training.settings import PLACE
 
 
 def require_trainable(
-    network: nn.Module, objective: Objective, samples: Samples, settings: TrainSettings
+    network: nn.Module, objective: Objective, samples: Samples, batch_size: int
 ) -> None:
-    """Check samples and batch size on a copy of the network.
+    """Check samples, batch size and objective on a copy of the network.
 
     Args:
         network: float network.
         objective: judges outputs by the labels, and checks every one of them.
         samples: all samples that are trained on, or the first batch where there is a loader.
-        settings: how to train.
+        batch_size: samples of a batch; there may be fewer.
 
     Raises:
         DataError: labels out of range, or outputs and targets that do not belong together.
-        SettingsError: batches of one sample, of which BatchNorm can take no statistics.
+        SettingsError: batches of one sample, of which BatchNorm can take no statistics; an
+            objective whose loss has no gradient.
     """
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    size = min(settings.batch_size, len(samples))
+    size = min(batch_size, len(samples))
     if size == 1 and norms:
         raise SettingsError(
-            f"{PLACE}: batch_size={settings.batch_size} with {len(samples)} samples gives batches "
+            f"{PLACE}: batch_size={batch_size} with {len(samples)} samples gives batches "
             f"of one, of which BatchNorm takes no statistics; use at least 2 of each"
         )
-    with torch.no_grad():
-        outputs = copy_network(network)(*samples.first(2).inputs)
-    objective.check(as_many(outputs, len(samples)), samples.targets)
+    few = samples.first(2)
+    with torch.enable_grad():
+        outputs = copy_network(network).requires_grad_()(*few.inputs)
+        objective.check(as_many(outputs, len(samples)), samples.targets)
+        loss = objective(outputs, few.targets)[0]
+    if not isinstance(loss, Tensor) or not loss.requires_grad:
+        raise SettingsError(
+            f"objective {objective.name!r} gives a loss of {loss!r}, which has no gradient; to "
+            f"train, compute it from the outputs with torch alone, without detach() or item()"
+        )
 
 
 def as_many(outputs: Any, count: int) -> Any:

@@ -17,7 +17,7 @@ class Watcher(Protocol):
 
         Args:
             step: steps taken.
-            figures: by name, e.g. "loss" (mean training loss since the last report),
+            figures: by name, e.g. "loss" (mean training loss of the last `WATCH_EVERY` steps),
                 "cross_entropy" (of the labels alone, comparable between configurations),
                 "learning_rate" and "steps_left".
         """
