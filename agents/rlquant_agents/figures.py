@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -204,6 +205,8 @@ def fidelity_figure(study: FidelityStudy) -> Figure:
         x, y = (study.losses[:, study.fidelities.index(name)] for name in (pair.first, pair.second))
         axes.scatter(x, y, s=18, color=COLORS[0], alpha=0.7, linewidths=0)
         axes.set(xscale="log", yscale="log")
+        for axis, ends in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+            _plain_numbers(axis, *ends, most=5, subs=(1.0, 2.0, 5.0))
         axes.set_xlabel(f"loss, {pair.first}")
         axes.set_ylabel(f"loss, {pair.second}")
         axes.set_title(f"rank correlation {pair.value:.2f}", fontsize=10)
@@ -242,12 +245,17 @@ def _loss_axis(axes: Axes) -> None:
     limits = axes.get_ylim()
     axes.set_yscale("log")
     low, high = axes.get_ylim() if limits[0] <= 0 else limits
+    _plain_numbers(axes.yaxis, low, high, most=8, subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
+
+
+def _plain_numbers(
+    axis: Axis, low: float, high: float, *, most: int, subs: Sequence[float]
+) -> None:
+    """Label a logarithmic axis without powers; a narrow one at equal steps."""
     narrow = high < NARROW * low
-    axes.yaxis.set_major_locator(
-        MaxNLocator(8) if narrow else LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
-    )
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-    axes.yaxis.set_minor_locator(NullLocator())
+    axis.set_major_locator(MaxNLocator(most) if narrow else LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _evaluations_axis(axes: Axes) -> None:

@@ -1,0 +1,1 @@
+"""Polino et al. 2018, "Model compression via distillation and quantization": claims P1 to P10."""
