@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 EVALUATION_VERSION = 2
 """Raised whenever the same configuration would be measured differently; part of fingerprints."""
-TRAINING_VERSION = 1
+TRAINING_VERSION = 2
 """The same for what is trained first."""
 
 
@@ -70,6 +70,7 @@ class QuantizationProblem:
         activation_range: "minmax" or "percentile" of each layer's inputs.
         training: how configurations are trained; by default what suits the fidelity.
         teacher: network that distilled layers learn from; the float network by default.
+        warm_start: train from layers that were adapted on their own to the float layers' outputs.
         device: where to evaluate; the network's own by default.
         store: file that keeps every evaluation; None keeps them in memory only.
 
@@ -99,6 +100,7 @@ class QuantizationProblem:
         activation_range: RangeMethod = "percentile",
         training: TrainSettings | None = None,
         teacher: nn.Module | None = None,
+        warm_start: bool = True,
         device: str | torch.device | None = None,
         store: str | Path | EvaluationStore | None = None,
     ) -> None:
@@ -140,6 +142,7 @@ class QuantizationProblem:
             train_data,
             teacher,
             place,
+            warm_start=warm_start,
             distils="distilled" in self.space.method,
             network=self.network,
             objective=self.objective,

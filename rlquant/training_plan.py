@@ -46,6 +46,7 @@ class TrainingPlan:
         teacher: nn.Module | None,
         device: torch.device,
         *,
+        warm_start: bool,
         distils: bool,
         network: nn.Module,
         objective: Objective,
@@ -82,7 +83,7 @@ class TrainingPlan:
             followed = copy_network(require_network(teacher)).to(device)
         if distils:
             require_teacher(network, followed or network, samples)
-        return cls(chosen, samples, followed, warm_start=True)
+        return cls(chosen, samples, followed, warm_start)
 
     def lowered(self, fidelity: Fidelity) -> TrainingPlan | None:
         """Return the plan of a lower fidelity with its default settings, from the same samples."""
@@ -91,7 +92,7 @@ class TrainingPlan:
         settings = default_settings(fidelity)
         assert settings.steps is not None
         samples = self.samples.first(settings.steps * settings.batch_size)
-        return TrainingPlan(settings, samples, self.teacher, True)
+        return TrainingPlan(settings, samples, self.teacher, self.warm_start)
 
     def described(self) -> tuple[Any, ...]:
         """Return what belongs into a fingerprint."""

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from rlquant.network.weights import Fitted, WeightForm, assign_weight, fake_weight, fit_weight
 from rlquant.quantizers import QuantizedTensor
-from rlquant.quantizers.buckets import from_rows, to_rows
 from rlquant.quantizers.ste import straight_through
+from rlquant.training.bucket_range import narrowed, range_holders
 from rlquant.training.trainable_weight import TrainableWeight
 
 
@@ -36,14 +36,8 @@ class DistilledWeight(TrainableWeight):
 
     def holds_grid(self, latent: Tensor) -> Tensor | None:
         """Return where the extremes of the buckets are, where these decide the grid."""
-        return bucket_extremes(latent.detach(), self.form)
+        return range_holders(latent.detach(), self.form)
 
-
-def bucket_extremes(latent: Tensor, form: WeightForm) -> Tensor | None:
-    """Return where each bucket has its least and its greatest weight, None if scales are fixed."""
-    if form.choice.points in ("clipped", "fixed_point"):
-        return None
-    rows = to_rows(latent, form.bucket_size, form.channel_axis)
-    low, high = rows.aminmax(dim=1, keepdim=True)
-    extreme = (rows == low) | (rows == high)
-    return from_rows(extreme, latent.shape, form.bucket_size, form.channel_axis)
+    def narrowed(self, latent: Tensor, share: float) -> Tensor:
+        """Return the weights clamped to a share of their bucket's range."""
+        return narrowed(latent, self.form, share)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rlquant.network.weights import WeightForm, assign_weight, fake_weight, fit_weight
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.ste import values_at_points
-from rlquant.training.distillation import bucket_extremes
+from rlquant.training.bucket_range import narrowed, range_holders
 from rlquant.training.trainable_weight import LearnedNumbers, TrainableWeight
 
 
@@ -49,7 +49,11 @@ class LearnedPoints(TrainableWeight):
 
     def holds_grid(self, latent: Tensor) -> Tensor | None:
         """Return where the extremes of the buckets are, where these decide the grid."""
-        return bucket_extremes(latent.detach(), self.form)
+        return range_holders(latent.detach(), self.form)
+
+    def narrowed(self, latent: Tensor, share: float) -> Tensor:
+        """Return the weights clamped to a share of their bucket's range."""
+        return narrowed(latent, self.form, share)
 
     def learned(self) -> Sequence[LearnedNumbers]:
         """Return the points."""

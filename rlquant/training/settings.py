@@ -157,7 +157,7 @@ class TrainSettings:
             raise SettingsError(f"{PLACE}: {field}={getattr(self, field)!r}, use one of {known}")
 
 
-TUNED = TrainSettings(steps=50, bias_rate=0.05)
+TUNED = TrainSettings(steps=50, bias_rate=0.03)
 """The short run of fidelity "tuned": so few steps need faster biases."""
 TRAINED = TrainSettings(epochs=10)
 """The long run of fidelity "trained"."""

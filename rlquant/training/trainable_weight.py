@@ -80,6 +80,10 @@ class TrainableWeight(nn.Module, ABC):
         """Return where latent weights decide the grid of others, None where none does."""
         return None
 
+    def narrowed(self, latent: Tensor, share: float) -> Tensor:
+        """Return latent weights whose grid spans a share of the range; the same ones here."""
+        return latent
+
     def settle(self, latent: Tensor, target: QuantizedTensor, margin: float) -> Tensor:
         """Return the latent weights nearest to `latent` that are projected to `target`'s codes.
 

@@ -22,6 +22,8 @@ from rlquant.training.trainable_weight import LayerStart, TrainableWeight
 STEPS = 40
 NUMBER_RATE = 0.02
 """Steps in which scales or points are fitted, and their first rate relative to their unit."""
+SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
+"""Of a bucket's range, tried where the latent weights decide it."""
 MARGIN = 0.1
 """How far inside its cell a reassigned weight begins; nearer to the border it would soon leave."""
 
@@ -35,8 +37,13 @@ def reconstruction_error(error: Tensor, moments: Tensor | None) -> Tensor:
     """
     if moments is None:
         return error.square().sum()
+    return channel_errors(error, moments).sum()
+
+
+def channel_errors(error: Tensor, moments: Tensor) -> Tensor:
+    """Return the part of each output channel in `reconstruction_error`, shape `(channels,)`."""
     rows = error.reshape(moments.shape[0], -1, moments.shape[1]).to(moments.dtype)
-    return ((rows @ moments) * rows).sum()
+    return ((rows @ moments) * rows).sum(dim=2).reshape(-1)
 
 
 def adapt_layer(weight: Tensor, trainable: TrainableWeight, moments: Tensor | None) -> LayerStart:
@@ -63,16 +70,39 @@ def reassigned(weight: Tensor, trainable: TrainableWeight, moments: Tensor) -> T
     """Return latent weights whose projection has a smaller error than that of `weight`."""
     plain = weight.contiguous()
     held = trainable.holds_grid(plain)
-    start = trainable.project(plain)
+    near = best_range(plain, trainable, moments)
+    start = trainable.project(near)
     settled = descend(plain, start, moments, movable=None if held is None else ~held)
-    latent = trainable.settle(plain, settled, MARGIN)
+    latent = trainable.settle(near, settled, MARGIN)
     if held is not None:  # else the grid would be another one
-        latent = torch.where(held, plain, latent)
+        latent = torch.where(held, near, latent)
     errors = [
         float(reconstruction_error(trainable.project(each).dequantize() - plain, moments))
         for each in (plain, latent)
     ]
     return torch.empty_like(weight).copy_(latent if errors[1] < errors[0] else plain)
+
+
+def best_range(weight: Tensor, trainable: TrainableWeight, moments: Tensor) -> Tensor:
+    """Return the weights clamped to the share of their range that makes the least error.
+
+    Where buckets are output channels each has its own share, else all have one. At few bits an
+    outlier costs a bucket most of its points, and training alone hardly moves it.
+    """
+    if trainable.narrowed(weight, SHARES[-1]) is weight:
+        return weight
+    own = trainable.form.bucket_size == "channel"
+    found, least = weight, None
+    for share in SHARES:
+        clamped = trainable.narrowed(weight, share)
+        errors = channel_errors(trainable.project(clamped).dequantize() - weight, moments)
+        errors = errors if own else errors.sum().expand_as(errors)
+        if least is None:
+            found, least = clamped, errors
+            continue
+        better = (errors < least).reshape(-1, *[1] * (weight.dim() - 1))
+        found, least = torch.where(better, clamped, found), torch.minimum(errors, least)
+    return found
 
 
 def fit_numbers(

@@ -10,6 +10,7 @@ from torch import Tensor
 from rlquant.errors import QuantizationError
 from rlquant.quantizers import kmeans_points, quantile_points, quantize_to_points
 from rlquant.quantizers.buckets import to_rows
+from rlquant.quantizers.codebook import FEW_BORDERS, places
 from strategies import points, seeded, weights
 
 
@@ -139,3 +140,16 @@ def test_wrong_counts_are_refused(place: object, count: object) -> None:
 def test_wrong_points_are_refused(p: Tensor, words: str) -> None:
     with pytest.raises(QuantizationError, match=words):
         quantize_to_points(torch.ones(3), p)
+
+
+@given(
+    st.lists(st.integers(-8, 8), max_size=FEW_BORDERS + 2).map(sorted),
+    st.lists(st.integers(-9, 9), max_size=40),
+    st.booleans(),
+)
+def test_counting_comparisons_finds_the_places_of_a_binary_search(
+    borders: list[int], values: list[int], right: bool
+) -> None:
+    # Eighths: many values are at a border exactly.
+    edges, x = (torch.tensor(numbers).float() / 8 for numbers in (borders, values))
+    assert torch.equal(places(x, edges, right=right), torch.bucketize(x, edges, right=right))

@@ -17,7 +17,6 @@ from rlquant import (
     LayerChoice,
     QuantizationConfig,
     QuantizationProblem,
-    SearchSpace,
     TrainSettings,
     tasks,
 )
@@ -69,7 +68,7 @@ def training(task_name: str, steps: int, evaluations: int, warm: int) -> list[Fi
 
 
 def tuned_problem(
-    task_name: str, budget: Budget, settings: TrainSettings, space: SearchSpace | None = None
+    task_name: str, budget: Budget, settings: TrainSettings, *, warm_start: bool = True
 ) -> QuantizationProblem:
     """Return the tuned problem of a task."""
     task = tasks.load(task_name)
@@ -80,7 +79,7 @@ def tuned_problem(
         budget=budget,
         fidelity="tuned",
         training=settings,
-        space=space,
+        warm_start=warm_start,
     )
 
 
@@ -181,9 +180,8 @@ def _warm_figure(task_name: str, count: int) -> Figure:
     for limit in WARM_BUDGETS:
         budget = Budget.average_bits(limit)
         warm = tuned_problem(task_name, budget, TUNED)
-        cold = tuned_problem(task_name, budget, replace(TUNED, steps=COLD_STEPS))
-        assert cold.plan is not None
-        cold.plan = replace(cold.plan, warm_start=False)
+        longer = replace(TUNED, steps=COLD_STEPS)
+        cold = tuned_problem(task_name, budget, longer, warm_start=False)
         generator = np.random.default_rng(0)
         losses: tuple[list[float], list[float]] = ([], [])
         for _ in trange(count, desc=f"warm and cold at {limit:g} bits", unit="configuration"):

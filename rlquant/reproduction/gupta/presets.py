@@ -92,6 +92,7 @@ QUICK = GuptaPreset(
             build=cnn(8, 16, kernel=5, hidden=128),
             epochs=8,
             rates=(0.02, 0.05, 0.1),
+            seeds=5,
             momentum=0.9,
             weight_decay=5e-4,
         )

@@ -93,6 +93,7 @@ QUICK = TtqPreset(
     tuning=TrainSettings(epochs=5, optimizer="adam", schedule="cosine", train_kept=True),
     rates=(0.01, 0.03, 0.1),
     chosen={**dict.fromkeys(SCALES, 0.03), FLOAT: 0.1},
+    seeds=6,
     packed=("resnet20", "resnet56"),
 )
 
