@@ -84,6 +84,27 @@ def test_training_is_worth_something() -> None:
     assert loss["tuned"] < loss["calibrated"]
 
 
+def test_a_cold_start_is_measured_as_one() -> None:
+    """A run that moves nothing shows where it begins: nearer to the float outputs, or not."""
+    still = TrainSettings(
+        steps=1, batch_size=16, learning_rate=0, scale_rate=0, point_rate=0, bias_rate=0
+    )
+    network = trained("conv")
+    config = QuantizationConfig(
+        tuple(LayerChoice(f.name, 2, method="ternary") for f in shared("conv").layers)
+    )
+    warm, cold = (
+        problem("conv", network, fidelity="tuned", training=still, warm_start=start)
+        .evaluate(config)
+        .loss
+        for start in (True, False)
+    )
+    assert warm < cold
+    high = problem("conv", network, fidelity="trained", warm_start=False)
+    low = problem("conv", network, fidelity="tuned", warm_start=False)
+    assert high.at_fidelity("tuned").fingerprint == low.fingerprint
+
+
 def test_the_long_run_trains_too() -> None:
     made = tuned(fidelity="trained", training=TrainSettings(epochs=1, batch_size=16))
     score = made.evaluate(mixed_mlp())
@@ -147,6 +168,7 @@ def test_what_decides_a_training_is_in_the_fingerprint() -> None:
         {"teacher": teacher},
         {"teacher": fresh(Mlp, seed=4)},
         {"seed": 1},
+        {"warm_start": False},
     ]
     prints = [tuned(**{"train_data": data, **variant}).fingerprint for variant in variants]
     assert len(set(prints)) == len(prints)

@@ -51,9 +51,12 @@ def _draw(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     words = list(dict.fromkeys(x for s in panel.series for x in s.x if isinstance(x, str)))
-    for number, series in enumerate(panel.series):
-        # Side by side within a category, so that bars do not hide each other.
-        shift = (number - (len(panel.series) - 1) / 2) * 0.12 if words else 0.0
+    bars = [series.label for series in panel.series if not series.dashed]
+    for series in panel.series:
+        shift = 0.0
+        if words and not series.dashed:
+            # Side by side within a category, so that bars do not hide each other.
+            shift = (bars.index(series.label) - (len(bars) - 1) / 2) * 0.12
         _draw_series(axes, series, labels, words, shift)
     if words:
         axes.set_xticks(range(len(words)), words)
