@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from rlquant.assignment.coordinate_descent import descend
+from rlquant.assignment.output_error import channel_errors, reconstruction_error
 from rlquant.choices import LayerChoice
 from rlquant.network.second_moments import InputMoments
 from rlquant.network.weights import WeightForm
-from rlquant.training.coordinate_descent import descend
 from rlquant.training.mixed_network import WeightMaker, trainable_weight
 from rlquant.training.settings import TrainSettings
 from rlquant.training.trainable_weight import LayerStart, TrainableWeight
@@ -26,24 +27,6 @@ SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
 """Of a bucket's range, tried where the latent weights decide it."""
 MARGIN = 0.1
 """How far inside its cell a reassigned weight begins; nearer to the border it would soon leave."""
-
-
-def reconstruction_error(error: Tensor, moments: Tensor | None) -> Tensor:
-    """Return the mean squared error of a layer's outputs that an error of its weights makes.
-
-    Args:
-        error: shape of the weight, output channels first.
-        moments: of the inputs, shape `(groups, fan_in, fan_in)`; None weighs all weights equally.
-    """
-    if moments is None:
-        return error.square().sum()
-    return channel_errors(error, moments).sum()
-
-
-def channel_errors(error: Tensor, moments: Tensor) -> Tensor:
-    """Return the part of each output channel in `reconstruction_error`, shape `(channels,)`."""
-    rows = error.reshape(moments.shape[0], -1, moments.shape[1]).to(moments.dtype)
-    return ((rows @ moments) * rows).sum(dim=2).reshape(-1)
 
 
 def adapt_layer(weight: Tensor, trainable: TrainableWeight, moments: Tensor | None) -> LayerStart:

@@ -27,6 +27,7 @@ ROOMS = (
     ("whole_files",),
     ("choices",),
     ("quantizers",),
+    ("assignment",),
     ("layers",),
     ("size",),
     ("file_layout",),

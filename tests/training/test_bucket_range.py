@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from rlquant.assignment.output_error import channel_errors
 from rlquant.choices import BucketSize, LayerChoice, Points
 from rlquant.network.weights import WeightForm
 from rlquant.training.bucket_range import narrowed, range_holders
 from rlquant.training.mixed_network import trainable_weight
 from rlquant.training.settings import TrainSettings
 from rlquant.training.trainable_weight import TrainableWeight
-from rlquant.training.warm_start import adapt_layer, best_range, channel_errors
+from rlquant.training.warm_start import adapt_layer, best_range
 
 W = torch.tensor([[-1.0, 0.25, 0.5, 0.5], [0.0, 0.5, -0.5, 1.5]])
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rlquant.assignment.output_error import reconstruction_error
 from rlquant.choices import LayerChoice
 from rlquant.data import fingerprint_tensors
 from rlquant.layers import LayerFacts, find_layers
@@ -19,7 +20,7 @@ from rlquant.training import warm_start
 from rlquant.training.mixed_network import begin, trainable_weight
 from rlquant.training.settings import TrainSettings
 from rlquant.training.trainable_weight import LayerStart, TrainableWeight
-from rlquant.training.warm_start import WarmStarts, adapt_layer, reconstruction_error
+from rlquant.training.warm_start import WarmStarts, adapt_layer
 from strategies import seeded
 from trainable_weights import BUCKET_SIZES, WAYS, made, weight
 from training_runs import CHOICES, float_network, taken

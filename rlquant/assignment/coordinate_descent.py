@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from rlquant.assignment.grid import Grid
 from rlquant.quantizers import QuantizedTensor
-from rlquant.training.grid import Grid
 
 
 def descend(

@@ -9,15 +9,15 @@ import torch
 from hypothesis import given, settings
 from torch import Tensor
 
+from rlquant.assignment.coordinate_descent import descend
+from rlquant.assignment.grid import Grid
+from rlquant.assignment.output_error import reconstruction_error
 from rlquant.quantizers import (
     QuantizedTensor,
     quantize_integer,
     quantize_to_points,
     quantize_uniform,
 )
-from rlquant.training.coordinate_descent import descend
-from rlquant.training.grid import Grid
-from rlquant.training.warm_start import reconstruction_error
 from strategies import seeded, seeds
 
 POINTS = torch.tensor([0.0, 0.1, 0.4, 1.0])

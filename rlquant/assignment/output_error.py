@@ -1,0 +1,23 @@
+"""How far the outputs of a layer are from the float layer's, by the moments of its inputs."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def reconstruction_error(error: Tensor, moments: Tensor | None) -> Tensor:
+    """Return the mean squared error of a layer's outputs that an error of its weights makes.
+
+    Args:
+        error: shape of the weight, output channels first.
+        moments: of the inputs, shape `(groups, fan_in, fan_in)`; None weighs all weights equally.
+    """
+    if moments is None:
+        return error.square().sum()
+    return channel_errors(error, moments).sum()
+
+
+def channel_errors(error: Tensor, moments: Tensor) -> Tensor:
+    """Return the part of each output channel in `reconstruction_error`, shape `(channels,)`."""
+    rows = error.reshape(moments.shape[0], -1, moments.shape[1]).to(moments.dtype)
+    return ((rows @ moments) * rows).sum(dim=2).reshape(-1)
