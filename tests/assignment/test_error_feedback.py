@@ -5,30 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from hypothesis import given, settings
-from torch import Tensor
 
+from assigned_layers import error, layer, nearest
 from rlquant.assignment.error_feedback import feed_back
-from rlquant.assignment.output_error import reconstruction_error
-from rlquant.quantizers import QuantizedTensor, quantize_integer
+from rlquant.quantizers import quantize_integer
 from strategies import seeded, seeds
-
-
-def layer(seed: int, groups: int = 1, channels: int = 6, fan_in: int = 12) -> tuple[Tensor, Tensor]:
-    """A weight, and moments of inputs that depend on each other."""
-    draw = seeded(seed)
-    mixing = torch.randn(groups, 4, fan_in, generator=draw)
-    rows = torch.randn(groups, 80, 4, generator=draw) @ mixing
-    rows = rows + 0.3 * torch.randn(groups, 80, fan_in, generator=draw)
-    weight = torch.randn(groups * channels, fan_in, generator=draw)
-    return weight, rows.transpose(1, 2) @ rows / 80
-
-
-def nearest(weight: Tensor) -> QuantizedTensor:
-    return quantize_integer(weight, 2, clip=True)
-
-
-def error(weight: Tensor, quantized: QuantizedTensor, moments: Tensor) -> float:
-    return float(reconstruction_error(quantized.dequantize() - weight, moments))
 
 
 def test_the_second_weight_makes_up_for_the_first() -> None:

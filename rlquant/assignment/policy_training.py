@@ -1,0 +1,117 @@
+"""Learning a layer's assignment by reinforcement: sampled assignments, scored channel by channel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rlquant.assignment.neighbours import Neighbours, quadratic
+from rlquant.assignment.policy import Baseline, draw, greedy, prior_logits, score_gradient
+from rlquant.errors import SettingsError, require_finite, whole_number
+from rlquant.quantizers import QuantizedTensor
+
+PLACE = "PolicySettings"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySettings:
+    """How an assignment is learned.
+
+    Attributes:
+        steps: updates of the policy.
+        samples: assignments drawn a step; at least 2 for the baseline "leave_one_out".
+        rate: of Adam on the logits; it falls to 0 along a line.
+        baseline: see `score_gradient`.
+        prior: logits of the start are this times the position between the points, less 1/2.
+        start: logit added towards a given start, away from it elsewhere.
+        entropy: bonus for staying undecided, per weight, relative to nearest rounding's loss.
+        deviation: loss added per weight that is expected to leave its nearest point, likewise.
+    """
+
+    steps: int = 300
+    samples: int = 8
+    rate: float = 0.1
+    baseline: Baseline = "leave_one_out"
+    prior: float = 4.0
+    start: float = 2.0
+    entropy: float = 0.0
+    deviation: float = 0.0
+
+    def __post_init__(self) -> None:
+        whole_number(f"{PLACE}: steps", self.steps, 1)
+        whole_number(
+            f"{PLACE}: samples", self.samples, 2 if self.baseline == "leave_one_out" else 1
+        )
+        if self.baseline not in ("none", "greedy", "leave_one_out"):
+            raise SettingsError(
+                f"{PLACE}: baseline={self.baseline!r}, use none, greedy or leave_one_out"
+            )
+        for field in ("rate", "prior", "start", "entropy", "deviation"):
+            require_finite(PLACE, field, getattr(self, field))
+            if getattr(self, field) < 0:
+                raise SettingsError(f"{PLACE}: {field}={getattr(self, field)!r}, use 0 or more")
+
+
+def learn_assignment(
+    weight: Tensor,
+    quantized: QuantizedTensor,
+    moments: Tensor,
+    *,
+    generator: torch.Generator,
+    settings: PolicySettings = PolicySettings(),
+    start: QuantizedTensor | None = None,
+) -> QuantizedTensor:
+    """Learn which neighbour each weight goes to, from the errors of sampled assignments.
+
+    Each output channel is rewarded by its own part of the error, as no other depends on its
+    weights, relative to nearest rounding. What is stored is the greedy assignment.
+
+    Args:
+        weight: the float weight, output channels first.
+        quantized: gives the grid, which is kept.
+        moments: of the layer's inputs, shape `(groups, fan_in, fan_in)`.
+        generator: of the draws.
+        settings: see there.
+        start: an assignment on the same grid that the policy begins near; nearest for None.
+
+    Returns:
+        The same grid with other codes; every weight is at one of its neighbours.
+
+    Source: Polino et al. 2018, future work, with the estimators of `score_gradient`.
+    """
+    between = Neighbours.of(weight, quantized, moments)
+    logits = prior_logits(between, settings.prior)
+    if start is not None:
+        toward = between.going_up(start).to(logits.dtype) * 2 - 1
+        logits = logits + settings.start * toward
+    unit = quadratic(between.error(between.nearest), moments).clamp_min(1e-30)
+    away = 1 - 2 * between.nearest.to(logits.dtype)
+    logits.requires_grad_()
+    optimizer = torch.optim.Adam([logits], betas=(0.9, 0.99))
+    for step in range(settings.steps):
+        with torch.no_grad():
+            logits.grad = _gradient(logits.detach(), between, moments, unit, settings, generator)
+            chance = torch.sigmoid(logits)
+            varied = chance * (1 - chance)
+            logits.grad += settings.deviation * away * varied + settings.entropy * logits * varied
+        optimizer.param_groups[0]["lr"] = settings.rate * (1 - step / settings.steps)
+        optimizer.step()
+    return between.assigned(greedy(logits.detach()))
+
+
+def _gradient(
+    logits: Tensor,
+    between: Neighbours,
+    moments: Tensor,
+    unit: Tensor,
+    settings: PolicySettings,
+    generator: torch.Generator,
+) -> Tensor:
+    drawn = draw(logits, settings.samples, generator)
+    losses = quadratic(between.error(drawn.to(logits.dtype)), moments) / unit
+    usual = None
+    if settings.baseline == "greedy":
+        usual = quadratic(between.error(greedy(logits).to(logits.dtype)), moments) / unit
+    return score_gradient(logits, drawn, losses, settings.baseline, usual)

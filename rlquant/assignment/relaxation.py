@@ -1,0 +1,71 @@
+"""Assignment by gradient: how far up each weight goes is relaxed to a share, and then decided."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from rlquant.assignment.neighbours import Neighbours, quadratic
+from rlquant.quantizers import QuantizedTensor
+
+STRETCH = 0.1
+"""How far the sigmoid reaches beyond 0 and 1, so that shares can arrive there."""
+STEPS = 300
+RATE = 0.05
+SHARPEST, WIDEST = 2.0, 20.0
+"""Exponents of the regulariser at the end and at the start."""
+FREE = 0.2
+"""Share of the steps before the regulariser sets in."""
+WEIGHT = 0.02
+"""Of the regulariser, against the error of the outputs over that of nearest rounding."""
+
+
+def relax(
+    weight: Tensor, quantized: QuantizedTensor, moments: Tensor, *, steps: int = STEPS
+) -> QuantizedTensor:
+    """Assign weights by gradient descent on the error of the layer's outputs.
+
+    Each weight goes up by a share, a stretched and clamped sigmoid of a parameter; it starts at
+    the float weight, and a regulariser drives it to 0 or 1. Deterministic. The errors of all
+    channels are counted relative to those of nearest rounding.
+
+    Args:
+        weight: the float weight, output channels first.
+        quantized: gives the grid, which is kept.
+        moments: of the layer's inputs, shape `(groups, fan_in, fan_in)`.
+        steps: of Adam.
+
+    Returns:
+        The same grid with other codes; every weight is at one of its neighbours.
+
+    Source: Nagel et al. 2020, "Up or down?" (AdaRound).
+    """
+    between = Neighbours.of(weight, quantized, moments)
+    share = between.position.clamp(0.01, 0.99)
+    parameter = torch.logit((share + STRETCH) / (1 + 2 * STRETCH)).requires_grad_()
+    unit = quadratic(between.error(between.nearest), moments).clamp_min(1e-30)
+    optimizer = torch.optim.Adam([parameter], lr=RATE, betas=(0.9, 0.99))
+    for step in range(steps):
+        up = rectified(parameter)
+        loss = (quadratic(between.error(up), moments) / unit).sum()
+        loss = loss + WEIGHT * undecided(up, step / steps)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return between.assigned(parameter.detach() > 0)
+
+
+def rectified(parameter: Tensor) -> Tensor:
+    """Return the share of the way up, 0..1: a sigmoid, stretched and clamped."""
+    return (torch.sigmoid(parameter) * (1 + 2 * STRETCH) - STRETCH).clamp(0.0, 1.0)
+
+
+def undecided(up: Tensor, progress: float) -> Tensor:
+    """Return how many shares are neither 0 nor 1; the exponent falls as the run proceeds."""
+    if progress < FREE:
+        return torch.zeros((), device=up.device)
+    done = (progress - FREE) / (1 - FREE)
+    exponent = SHARPEST + 0.5 * (WIDEST - SHARPEST) * (1 + math.cos(math.pi * done))
+    return (1 - (2 * up - 1).abs().pow(exponent)).sum()
