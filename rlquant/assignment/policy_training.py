@@ -1,4 +1,4 @@
-"""Learning a layer's assignment by reinforcement: sampled assignments, scored channel by channel."""
+"""Learning an assignment by reinforcement: sampled, and scored channel by channel."""
 
 from __future__ import annotations
 
