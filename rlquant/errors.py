@@ -60,6 +60,10 @@ def require_finite(place: str, field: str, value: float, *, above: float | None 
         raise SettingsError(f"{place}: {field}={value!r} must be a finite number{limit}")
 
 
+LARGEST_SEED = 2**63 - 1
+"""What PyTorch's generators take."""
+
+
 def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
     """Return a whole number as an int, NumPy's too; `SettingsError` for anything else."""
     if not isinstance(value, bool) and isinstance(value, Integral):

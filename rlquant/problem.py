@@ -17,7 +17,7 @@ from torch import nn
 from rlquant.choices import FIDELITIES, Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost import Budget, NetworkCosts, total
 from rlquant.data import Data, require_different, take_samples
-from rlquant.errors import DataError, SettingsError, unknown_name, whole_number
+from rlquant.errors import LARGEST_SEED, DataError, SettingsError, unknown_name, whole_number
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.evaluation.trained import TrainingEvaluator
@@ -114,7 +114,7 @@ class QuantizationProblem:
         self._whole_space = require_space(space, fidelity)
         self.space = self._whole_space.at(fidelity)
         self.objective = as_objective(objective)
-        self.seed = whole_number("seed", seed, 0)
+        self.seed = whole_number("seed", seed, 0, LARGEST_SEED)
         self.batch_size = whole_number("batch_size", batch_size, 1)
         self.store = None if store is None else as_store(store)
         self.network = copy_network(network).to(place)
@@ -147,6 +147,8 @@ class QuantizationProblem:
             network=self.network,
             objective=self.objective,
         )
+        if self.plan is not None:
+            require_different(self.plan.samples, self.validation)
         self._memo: dict[QuantizationConfig, Measurement] = {}
         self._evaluator: Evaluator | TrainingEvaluator | None = None
         measured = self.evaluator.measure_float()

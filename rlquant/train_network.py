@@ -9,7 +9,7 @@ from torch import nn
 
 from rlquant.choices import BucketSize, QuantizationConfig
 from rlquant.data import Data, Samples, is_pair, iterate, take_batch, take_samples
-from rlquant.errors import DataError, SettingsError, whole_number
+from rlquant.errors import LARGEST_SEED, DataError, SettingsError, whole_number
 from rlquant.evaluation.measure import ALL_SAMPLES, run_batches
 from rlquant.layers import copy_network, require_quantizable
 from rlquant.network.quantize import layers_of, require_available, require_known_layers
@@ -18,9 +18,10 @@ from rlquant.quantizers.activation import RangeMethod, require_range_method
 from rlquant.quantizers.buckets import require_bucket_size
 from rlquant.score import Measurement, Objective, ObjectiveFunction, as_objective
 from rlquant.training.fixed_point import train_fixed_point
+from rlquant.training.loop import own_randomness
 from rlquant.training.settings import TrainOutcome, TrainSettings
 from rlquant.training.trainer import Trainer
-from rlquant.training.training_data import require_trainable
+from rlquant.training.training_data import as_many, require_trainable
 from rlquant.training.watching import Watcher
 from rlquant.training_plan import require_teacher
 
@@ -83,33 +84,42 @@ def train(
         raise SettingsError(f"settings={chosen!r} is no TrainSettings")
     judge, config = as_objective(objective), config.canonical("trained")
     place = resolve_device(device, require_network(network))
-    whole_number("seed", seed, 0)
+    whole_number("seed", seed, 0, LARGEST_SEED)
     whole_number("calibration_samples", calibration_samples, 1)
     require_range_method(activation_range)
     require_bucket_size(bucket_size)
     _require_applies(config, network, chosen)
+    if chosen.arithmetic is not None and (teacher is not None or objective is not None):
+        raise SettingsError(
+            "train: arithmetic=FixedPoint(...) trains classifiers by cross-entropy, alone; leave "
+            "objective and teacher out, or arithmetic"
+        )
     network = copy_network(network).to(place)
     data = take_batch(train_data, "train_data", place) if is_pair(train_data) else train_data
-    first = _first_batch(data, place)
+    with own_randomness(seed, place):  # a loader may shuffle
+        first = _first_batch(data, place)
+        count = calibration_samples if chosen.arithmetic is None else ALL_SAMPLES
+        samples = _samples(data, count, place)
     outputs_of(network, first.first(2), "train_data")
     size = chosen.batch_size if isinstance(data, Samples) else len(first)
     require_trainable(network, judge, first, size)
     validation = _validation(validation_data, place)
+    if validation is not None:
+        outputs = outputs_of(network, validation.first(2), "validation_data")
+        judge.check(as_many(outputs, len(validation)), validation.targets)
     if chosen.arithmetic is not None:
-        samples = _samples(data, ALL_SAMPLES, place)
         trained, outcome = train_fixed_point(network, samples, chosen, seed=seed, watch=watch)
         return trained, replace(outcome, validation=_measured(trained, validation, judge))
 
-    calibration = _samples(data, calibration_samples, place)
     followed = None if teacher is None else copy_network(require_network(teacher)).to(place)
     if any(choice.method == "distilled" for choice in config):
-        require_teacher(network, followed or network, calibration)
+        require_teacher(network, followed or network, samples)
     kept = all(choice.method == "keep" for choice in config)
     trainer = Trainer(
         network,
-        () if kept else layers_of(network, config, calibration.first(2).inputs),
+        () if kept else layers_of(network, config, samples.first(2).inputs),
         data,
-        calibration,
+        samples,
         judge,
         chosen,
         teacher=followed,

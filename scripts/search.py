@@ -25,7 +25,7 @@ from rlquant_agents import Searcher, SearchResult, make_searcher, search_problem
 from rlquant_agents.arguments import whole_evaluations, whole_seed
 from rlquant_agents.command_line import INTERRUPTED, command_of, run_command
 from rlquant_agents.comparison import best_losses
-from rlquant_agents.final_training import FinalNetwork, final_networks
+from rlquant_agents.final_training import FinalNetwork, final_networks, trained_name
 from rlquant_agents.result import STOPPED
 from rlquant_agents.search_summary import (
     Row,
@@ -109,7 +109,11 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
         results.append(result)
         if result.stopped == "interrupted":
             break
-    finals = trained(settings, problem, task, results)
+    interrupted = results[-1].stopped == "interrupted"
+    finals = [] if interrupted else trained(settings, problem, task, results)
+    for final in finals:
+        if final.name == trained_name(searcher.name):
+            rlquant.save(final.network, out / "model-trained.rlq")
     rows = summary(problem, task, results, finals)
     document = json.dumps([row.document() for row in rows], indent=2, allow_nan=False)
     write_file(out / "summary.json", document + "\n")
@@ -118,10 +122,8 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
     if settings.report is not None:
         title = f"{settings.task}, {problem.budget}, {settings.fidelity}"
         write_file(settings.report, report(rows, results, command, title))
-    if finals:
-        rlquant.save(finals[-len(results)].network, out / "model-trained.rlq")
     print(conclusion(results, out))
-    return INTERRUPTED if results[-1].stopped == "interrupted" else 0
+    return INTERRUPTED if interrupted else 0
 
 
 def chosen_searcher(settings: SearchSettings) -> Searcher:
@@ -164,7 +166,8 @@ def report(
     rows: Sequence[Row], results: Sequence[SearchResult], command: Sequence[str], title: str
 ) -> str:
     """Return the summary, the mixes and every layer's choices as Markdown."""
-    searched = {r.searcher: r.best for r in results if r.searcher != "uniform"}
+    rivals = {r.searcher: r.best for r in results if r.searcher != "uniform"}
+    searched = rivals or {r.searcher: r.best for r in results}
     return "\n\n".join(
         [
             f"# {title}",

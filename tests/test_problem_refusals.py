@@ -49,7 +49,7 @@ def test_an_impossible_batch_size_is_refused(batch_size: Any) -> None:
 
 @pytest.mark.parametrize("seed", [-1, 0.5, None, "one"])
 def test_an_impossible_seed_is_refused(seed: Any) -> None:
-    with pytest.raises(SettingsError, match=r"seed=.*, use a whole number of at least 0"):
+    with pytest.raises(SettingsError, match=r"seed=.*, use a whole number from 0 to"):
         problem(seed=seed)
 
 

@@ -46,7 +46,12 @@ def final_networks(
         measured = calibrated if "post-training" in name else problem
         yield _final(measured, name, config, progress)
     for searcher, config in found.items():
-        yield _final(problem, f"{searcher}, trained", config, progress)
+        yield _final(problem, trained_name(searcher), config, progress)
+
+
+def trained_name(searcher: str) -> str:
+    """Return what the trained network of a searcher is called."""
+    return f"{searcher}, trained"
 
 
 def _final(

@@ -75,7 +75,7 @@ def _moments(second: Tensor, total: Tensor, count: int) -> InputMoments:
 
 def _recorder(sums: dict[str, tuple[Tensor, Tensor, int]], name: str) -> Any:
     def hook(module: nn.Module, args: Any, keywords: Any) -> None:
-        rows = input_rows(module, first_input(args, keywords))
+        rows = input_rows(module, first_input(args, keywords)).float()  # float16 would overflow
         second = (rows.transpose(1, 2) @ rows).double()
         total = rows.sum(dim=1, dtype=torch.float64)
         known = sums.get(name)

@@ -52,7 +52,9 @@ def reproduce(
         raise unknown_name("paper", paper, PAPERS)
     make_folder(out)  # before hours of runs
     reproduction = PAPERS[paper](scale)
-    results = run_jobs(reproduction.jobs, work / f"{paper}-{scale.preset}", progress=progress)
+    elsewhere = "" if scale.device == "cpu" else "-" + scale.device.replace(":", "")
+    folder = work / f"{paper}-{scale.preset}{elsewhere}"  # other devices, other last digits
+    results = run_jobs(reproduction.jobs, folder, progress=progress)
     findings = reproduction.conclude(results)
     from rlquant.reproduction import figures  # matplotlib imports slowly
 

@@ -8,11 +8,13 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from rlquant.data import Data, Samples, is_pair, iterate, take_batch
 from rlquant.errors import DataError
 from rlquant.layers import copy_network
 from rlquant.training.augmentation import CropAndFlip
+from rlquant.training.memory_layout import laid_out, lay_out, training_layout
 from rlquant.training.settings import TrainSettings
 
 
@@ -49,12 +51,19 @@ class SampleBatches:
             only one.
         settings: batch size and augmentation.
         seed: of order and augmentation.
+        layout: of images.
     """
 
-    def __init__(self, samples: Samples, settings: TrainSettings, seed: int) -> None:
+    def __init__(
+        self,
+        samples: Samples,
+        settings: TrainSettings,
+        seed: int,
+        layout: torch.memory_format = torch.channels_last,
+    ) -> None:
         self._samples = samples
         self._size = min(settings.batch_size, len(samples))
-        self._augmentation = settings.augmentation
+        self._augmentation, self._layout = settings.augmentation, layout
         self._generator = torch.Generator().manual_seed(seed)
 
     def __len__(self) -> int:
@@ -68,7 +77,8 @@ class SampleBatches:
             inputs = tuple(t[place] for t in self._samples.inputs)
             inputs = augmented(inputs, self._augmentation, self._generator)
             fixed = None if self._augmentation is not None else index
-            yield Batch(laid_out(inputs), self._samples.targets[place], fixed)
+            images = laid_out(inputs, self._layout)
+            yield Batch(images, self._samples.targets[place], fixed)
 
 
 class IteratedBatches:
@@ -83,6 +93,7 @@ class IteratedBatches:
         seed: of the augmentation.
         device: where the network is.
         check: called with the targets of every batch before it is used.
+        layout: of images.
 
     Raises:
         DataError: the loader gives no batch; what `check` raises.
@@ -95,12 +106,14 @@ class IteratedBatches:
         seed: int,
         device: torch.device,
         check: Callable[[Tensor], None] = lambda targets: None,
+        layout: torch.memory_format = torch.channels_last,
     ) -> None:
         self._data, self._device, self._check = data, device, check
+        self._layout = layout
         self._augmentation = settings.augmentation
         self._generator = torch.Generator().manual_seed(seed)
         try:
-            self._count = len(data)  # type: ignore[arg-type]
+            self._count = len(data) - _leaves_one(data)  # type: ignore[arg-type]
         except TypeError:  # a loader over an IterableDataset has a length that it does not know
             self._count = sum(1 for _ in self.epoch())
         if self._count == 0:
@@ -119,7 +132,7 @@ class IteratedBatches:
                 continue
             self._check(batch.targets)
             inputs = augmented(batch.inputs, self._augmentation, self._generator)
-            yield Batch(laid_out(inputs), batch.targets)
+            yield Batch(laid_out(inputs, self._layout), batch.targets)
 
 
 def augmented(
@@ -131,11 +144,12 @@ def augmented(
     return augmentation(inputs[0], generator), *inputs[1:]
 
 
-def laid_out(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return images in the layout in which networks are trained."""
-    return tuple(
-        t.contiguous(memory_format=torch.channels_last) if t.dim() == 4 else t for t in inputs
-    )
+def _leaves_one(loader: Any) -> bool:
+    """Return whether a PyTorch loader's last batch is one sample, which is left out."""
+    if not isinstance(loader, DataLoader) or loader.batch_size is None or loader.drop_last:
+        return False
+    samples = len(loader.sampler)  # type: ignore[arg-type]
+    return samples > loader.batch_size > 1 == samples % loader.batch_size
 
 
 class Teacher:
@@ -147,7 +161,8 @@ class Teacher:
     """
 
     def __init__(self, network: nn.Module, samples: int = 0) -> None:
-        self._network = copy_network(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = copy_network(network)
+        self._layout: torch.memory_format | None = None
         self._known = torch.zeros(samples, dtype=torch.bool)
         self._answers: Tensor | None = None
 
@@ -169,8 +184,12 @@ class Teacher:
         return self._answers[place]
 
     def _ask(self, batch: Batch) -> Any:
+        if self._layout is None:
+            example = tuple(tensor[:2] for tensor in batch.inputs)
+            self._layout = training_layout(self._network, example)
+            lay_out(self._network, self._layout)
         with torch.no_grad():
-            return self._network(*batch.inputs)
+            return self._network(*laid_out(batch.inputs, self._layout))
 
 
 def make_batches(
@@ -179,13 +198,14 @@ def make_batches(
     seed: int,
     device: torch.device,
     check: Callable[[Tensor], None] = lambda targets: None,
+    layout: torch.memory_format = torch.channels_last,
 ) -> Batches:
     """Return the batches of samples, of a pair of tensors, or of a loader.
 
     Only the targets of a loader are checked: nobody has seen them all before.
     """
     if isinstance(data, Samples):
-        return SampleBatches(data, settings, seed)
+        return SampleBatches(data, settings, seed, layout)
     if is_pair(data):
-        return SampleBatches(take_batch(data, "train_data", device), settings, seed)
-    return IteratedBatches(data, settings, seed, device, check)
+        return SampleBatches(take_batch(data, "train_data", device), settings, seed, layout)
+    return IteratedBatches(data, settings, seed, device, check, layout)

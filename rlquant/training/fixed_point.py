@@ -15,7 +15,8 @@ from rlquant.training.arithmetic import Arithmetic
 from rlquant.training.batches import Batch, SampleBatches
 from rlquant.training.fixed_point_network import Conversions, require_trainable, training_copy
 from rlquant.training.fixed_point_sgd import FixedPointSGD
-from rlquant.training.loop import Progress, own_randomness, steps_of, take
+from rlquant.training.loop import Progress, own_randomness, steps_of, take, with_gradients
+from rlquant.training.memory_layout import training_layout
 from rlquant.training.schedule import rate_at
 from rlquant.training.settings import TrainOutcome, TrainSettings
 from rlquant.training.watching import WATCH_EVERY, Watcher
@@ -77,8 +78,11 @@ def train_fixed_point(
         raise DataError("train is empty: give at least one sample")
     require_trainable(network)
     trained = training_copy(network)
-    run = _Run(trained, SampleBatches(train, settings, seed), settings, seed, watch)
-    with own_randomness(seed, train.targets.device):
+    example = tuple(tensor[:2].double() for tensor in train.inputs)
+    layout = training_layout(trained, example)
+    batches = SampleBatches(train, settings, seed, layout)
+    with own_randomness(seed, train.targets.device), with_gradients():
+        run = _Run(trained, batches, settings, seed, watch)
         return trained, run.train()
 
 
@@ -130,7 +134,9 @@ class _Run:
         outputs = self._network(*batch.inputs)
         Classification().check(outputs, batch.targets)
         loss = cross_entropy(outputs, batch.targets.long(), reduction="sum")
-        gradients = torch.autograd.grad(loss, list(self._sgd.parameters.values()))
+        gradients = torch.autograd.grad(
+            loss, list(self._sgd.parameters.values()), allow_unused=True, materialize_grads=True
+        )
         self._sgd.step(gradients, self._rate(self._progress.taken), len(batch.targets))
         mean = loss.detach() / len(batch.targets)
         self._progress.losses.append(mean)

@@ -19,6 +19,7 @@ from rlquant.network.quantize import activation_quantizer, build_quantized
 from rlquant.network.weights import WeightForm
 from rlquant.quantizers import QuantizedTensor
 from rlquant.training.distillation import DistilledWeight
+from rlquant.training.memory_layout import lay_out
 from rlquant.training.points import LearnedPoints
 from rlquant.training.settings import TrainSettings
 from rlquant.training.ternary import TernaryWeight
@@ -72,6 +73,7 @@ class MixedNetwork:
         ranges: of the layers' inputs in the float network, where activations are quantized.
         start: where a layer's training begins, None for its float weight.
         make_weight: makes what trains a layer's weight.
+        layout: of the weights of convolutions.
     """
 
     def __init__(
@@ -85,14 +87,14 @@ class MixedNetwork:
         ranges: Ranges,
         start: Callable[[LayerChoice], LayerStart | None] = lambda choice: None,
         make_weight: WeightMaker = trainable_weight,
+        layout: torch.memory_format = torch.channels_last,
     ) -> None:
         self.config, self._float, self._ranges = config, network, ranges
         self._settings, self._make_weight = settings, make_weight
         self._frozen: dict[str, QuantizedTensor] = {}
         self._units: dict[str, float] = {}
         self.weights: dict[str, TrainableWeight] = {}
-        # Channels-last convolutions are 1.6 times as fast on a CPU.
-        self.network = copy_network(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = lay_out(copy_network(network), layout)
         for choice in config:
             if choice.method != "keep":
                 self._prepare(choice, form(choice), frozen, start)

@@ -23,6 +23,7 @@ from rlquant.score import Objective
 from rlquant.training.batches import Teacher, make_batches
 from rlquant.training.loop import Run, train_mixed
 from rlquant.training.losses import TrainingLoss
+from rlquant.training.memory_layout import training_layout
 from rlquant.training.mixed_network import MixedNetwork, WeightMaker, trainable_weight
 from rlquant.training.settings import TrainOutcome, TrainSettings
 from rlquant.training.training_data import as_many
@@ -72,6 +73,7 @@ class Trainer:
         self._range_method: RangeMethod = activation_range
         self._axes = {facts.name: facts.channel_axis for facts in layers}
         self._device = calibration.targets.device
+        self._layout = training_layout(network, calibration.first(2).inputs)
         reference = FloatReference.measure(network, layers, calibration)
         # The biases were trained: they are not shifted to the float network's means any more.
         self._reference = replace(reference, output_means={})
@@ -86,7 +88,9 @@ class Trainer:
     def complete(self, run: Run, watch: Watcher | None = None) -> tuple[nn.Module, TrainOutcome]:
         """Take all steps of a run that `begin` returned, or of one that was made of its parts."""
         training, settings = self._training, self.settings
-        batches = make_batches(training, settings, self._seed, self._device, self._check)
+        batches = make_batches(
+            training, settings, self._seed, self._device, self._check, self._layout
+        )
         outcome = train_mixed(run, batches, seed=self._seed, watch=watch)
         trained = run.mixed.finish()
         calibrate(trained, self._reference, self._calibration)
@@ -103,6 +107,7 @@ class Trainer:
             ranges=self._ranges if quantizes_activations(config) else {},
             start=self._starts,
             make_weight=self._make_weight,
+            layout=self._layout,
         )
         follows = any(choice.method == "distilled" for choice in config)
         return Run.of(mixed, self._loss, self.settings, self._teacher if follows else None)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from rlquant.data import Samples
 from rlquant.errors import SettingsError
 from rlquant.layers import copy_network
 from rlquant.score import Objective
+from rlquant.training.loop import own_randomness, with_gradients
 from rlquant.training.settings import PLACE
 
 
 def require_trainable(
     network: nn.Module, objective: Objective, samples: Samples, batch_size: int
 ) -> None:
-    """Check samples, batch size and objective on a copy of the network.
+    """Check samples, batch size and objective on a copy of the network in training mode.
 
     Args:
         network: float network.
@@ -26,7 +26,8 @@ def require_trainable(
         batch_size: samples of a batch; there may be fewer.
 
     Raises:
-        DataError: labels out of range, or outputs and targets that do not belong together.
+        DataError: labels out of range, or outputs and targets that do not belong together, as
+            where a network has other outputs in training mode.
         SettingsError: batches of one sample, of which BatchNorm can take no statistics; an
             objective whose loss has no gradient.
     """
@@ -38,8 +39,8 @@ def require_trainable(
             f"of one, of which BatchNorm takes no statistics; use at least 2 of each"
         )
     few = samples.first(2)
-    with torch.enable_grad():
-        outputs = copy_network(network).requires_grad_()(*few.inputs)
+    with own_randomness(0, samples.targets.device), with_gradients():
+        outputs = copy_network(network).train().requires_grad_()(*few.inputs)
         objective.check(as_many(outputs, len(samples)), samples.targets)
         loss = objective(outputs, few.targets)[0]
     if not isinstance(loss, Tensor) or not loss.requires_grad:

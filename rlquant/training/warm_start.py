@@ -98,9 +98,11 @@ def fit_numbers(
     optimizer = torch.optim.Adam(groups, lr=0.0, betas=(0.9, 0.99))
     scale = reconstruction_error(weight, moments).clamp_min(1e-30)
     latent = latent.detach()
-    best_error, best = torch.inf, trainable.numbers()
+    best_error = torch.inf
+    best = {name: value.clone() for name, value in trainable.numbers().items()}
     for step in range(STEPS + 1):
-        loss = reconstruction_error(trainable(latent) - weight, moments) / scale
+        with torch.enable_grad():
+            loss = reconstruction_error(trainable(latent) - weight, moments) / scale
         error = float(loss.detach())
         if error < best_error:
             best_error = error

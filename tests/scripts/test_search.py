@@ -79,6 +79,21 @@ def test_it_writes_a_network_within_the_budget_and_shows_it(
     assert command[:4] == ["python", "scripts/search.py", "--task", "digits/mlp"]
 
 
+def test_a_report_of_uniform_alone_and_of_its_trained_network(tmp_path: Path) -> None:
+    arguments = tiny(
+        tmp_path / "run", "--searcher", "uniform", "--baselines", "--fidelity", "tuned"
+    )
+    long = ["--steps", "2", "--final-epochs", "1", "--report", str(tmp_path / "report.md")]
+    assert search.main([*arguments, *long]) == 0
+    text = (tmp_path / "report.md").read_text()
+    assert "- **uniform**: " in text
+    assert "| uniform, trained |" in text
+    rows = {row["name"]: row for row in json.loads((tmp_path / "run/summary.json").read_text())}
+    task = rlquant.tasks.load("digits/mlp")
+    network = rlquant.load(tmp_path / "run" / "model-trained.rlq", task.network)
+    assert measure(network, task.test).accuracy == rows["uniform, trained"]["test_accuracy"]
+
+
 def test_the_main_job_runs_with_all_of_its_baselines(tmp_path: Path) -> None:
     assert search.main(tiny(tmp_path / "run", "--budget", "2500", "--quantity", "size_bytes")) == 0
     rows = json.loads((tmp_path / "run" / "summary.json").read_text())

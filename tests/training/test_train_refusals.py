@@ -183,8 +183,8 @@ class TestArguments:
         ("argument", "value", "error", "words"),
         [
             ("settings", {}, SettingsError, r"settings=\{\} is no TrainSettings"),
-            ("seed", -1, SettingsError, "seed=-1, use a whole number of at least 0"),
-            ("seed", 0.5, SettingsError, r"seed=0\.5, use a whole number of at least 0"),
+            ("seed", -1, SettingsError, "seed=-1, use a whole number from 0 to"),
+            ("seed", 0.5, SettingsError, r"seed=0\.5, use a whole number from 0 to"),
             ("calibration_samples", 0, SettingsError, "calibration_samples=0, use a whole number"),
             ("activation_range", "max", UnknownNameError, "unknown activation range 'max'"),
             ("bucket_size", 0, QuantizationError, "bucket_size=0, use a positive whole number"),
