@@ -21,6 +21,9 @@ ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
 POINTS: tuple[Points, ...] = get_args(Points)
 FIDELITIES: tuple[Fidelity, ...] = get_args(Fidelity)
 
+BY_OUTPUTS: frozenset[str] = frozenset({"error_feedback", "learned"})
+"""Roundings that look at what the layer gives out, so that they need the moments of its inputs."""
+
 STORED_CODEBOOKS: frozenset[str] = frozenset({"quantile", "kmeans", "learned"})
 """Points whose codebook is stored with the layer; the others are implied by kind and bits."""
 
@@ -95,7 +98,7 @@ class LayerChoice:
 
         A kept layer has nothing else; a ternary one has no bits, rounding or points of its own;
         without a training step (`calibrated`) distilled is post_training and learned points are
-        their quantile start.
+        their quantile start; weights that training assigns anew have no rounding by outputs.
         """
         if self.method == "keep":
             return LayerChoice(self.layer, FLOAT_BITS, method="keep")
@@ -107,7 +110,9 @@ class LayerChoice:
                 activation_bits=self.activation_bits,
             )
         if fidelity != "calibrated":
-            return self
+            trained = self.method == "distilled" or self.points == "learned"
+            plain = trained and self.rounding in BY_OUTPUTS
+            return replace(self, rounding="nearest") if plain else self
         return replace(
             self,
             method="post_training",

@@ -28,6 +28,7 @@ from rlquant.problem_parts import (
     require_activations,
     require_budget,
     require_finite_float,
+    require_moments,
     require_network,
     require_runs,
     require_space,
@@ -133,6 +134,7 @@ class QuantizationProblem:
         example = self.calibration.first(2).inputs
         self.layers = find_layers(self.network, example, keep=self.space.keep)
         require_activations(self.layers, self.space)
+        require_moments(self.network, self.layers, self.space)
         kept_macs = count_macs(self.network, example, self.space.keep)
         self.costs = NetworkCosts.of(self.network, self.layers, self.space.bucket_size, kept_macs)
         self.feasible = self._feasible(self.budget)

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from rlquant.choices import Fidelity
+from rlquant.choices import BY_OUTPUTS, Fidelity
 from rlquant.cost import Budget
 from rlquant.data import Samples
 from rlquant.errors import ChoiceError, DataError, NetworkError, RlquantError, SettingsError
 from rlquant.layers import LayerFacts, copy_network
-from rlquant.quantizers.rounding import PURE_ROUNDINGS
+from rlquant.network.second_moments import WIDEST, is_measured
+from rlquant.network.weights import ROUNDINGS_HERE
 from rlquant.score import Measurement, Objective
 from rlquant.space import SearchSpace, default_space
 
@@ -40,11 +41,10 @@ def require_space(space: Any, fidelity: Fidelity = "calibrated") -> SearchSpace:
         return default_space(fidelity)
     if not isinstance(space, SearchSpace):
         raise SettingsError(f"space={space!r} is no SearchSpace; make one, e.g. SearchSpace()")
-    missing = [rounding for rounding in space.rounding if rounding not in PURE_ROUNDINGS]
+    missing = [rounding for rounding in space.rounding if rounding not in ROUNDINGS_HERE]
     if missing:
         raise SettingsError(
-            f"space: rounding={missing[0]!r} is not available without a training step; use "
-            f"{PURE_ROUNDINGS}"
+            f"space: rounding={missing[0]!r} is not available yet; use {ROUNDINGS_HERE}"
         )
     return space
 
@@ -133,6 +133,18 @@ def require_finite_float(measured: Measurement, objective: Objective) -> None:
             f"objective {objective.name!r} gives a metric that is NaN on validation_data; give 0 "
             f"where there is none"
         )
+
+
+def require_moments(network: nn.Module, layers: Iterable[LayerFacts], space: SearchSpace) -> None:
+    """Raise `ChoiceError` where roundings look at outputs and a layer has no moments for it."""
+    by_outputs = BY_OUTPUTS.intersection(space.rounding)
+    for facts in layers:
+        if by_outputs and not is_measured(network.get_submodule(facts.name)):
+            raise ChoiceError(
+                f"layer {facts.name!r}: rounding={min(by_outputs)!r} is for linear layers and "
+                f"convolutions of up to {WIDEST} weights an output channel; name the layer in "
+                f"keep, or leave the rounding out"
+            )
 
 
 def require_activations(layers: Iterable[LayerFacts], space: SearchSpace) -> None:

@@ -15,6 +15,7 @@ from rlquant.network.calibrate import FloatReference, calibrate, calibrated_tens
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized, quantizes_activations
+from rlquant.network.second_moments import output_moments
 from rlquant.quantizers.activation import RangeMethod, require_range_method
 from rlquant.score import Measurement, Objective
 from rlquant.training.watching import Watcher
@@ -63,7 +64,7 @@ class Evaluator:
         self._working = copy_network(network)
         self._modules = {f.name: self._working.get_submodule(f.name) for f in layers}
         weights = {name: _weight(module).detach() for name, module in self._modules.items()}
-        self.bank = WeightBank(weights, layers, bucket_size, seed)
+        self.bank = WeightBank(weights, layers, bucket_size, seed, lambda: self.moments)
         self._calibrated = [
             (tensor, tensor.clone()) for tensor in calibrated_tensors(self._working, self.reference)
         ]
@@ -72,6 +73,11 @@ class Evaluator:
     def input_ranges(self) -> Ranges:
         """The range of each layer's inputs in the float network, measured on first use."""
         return measure_input_ranges(self.network, self.layers, self.calibration, self._range_method)
+
+    @cached_property
+    def moments(self) -> dict[str, Tensor]:
+        """By what matrix each layer's weight errors count, measured on first use."""
+        return output_moments(self.network, self.layers, self.calibration)
 
     def measure(self, config: QuantizationConfig, watch: Watcher | None = None) -> Measurement:
         """Measure a canonical configuration that names every searched layer.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rlquant.choices import BucketSize, LayerChoice
 from rlquant.layers import LayerFacts
-from rlquant.network.weights import quantize_weight
+from rlquant.network.weights import Moments, quantize_weight
 from rlquant.quantizers import QuantizedTensor
 
 DEFAULT_BYTES = 2 * 2**30
@@ -25,6 +25,7 @@ class WeightBank:
         layers: facts of the same layers.
         bucket_size: weights that share a scale.
         seed: decides random draws, together with the layer's name.
+        moments: asked for roundings that look at the layers' outputs.
         max_bytes: the dequantized weights kept; the least recently used go first.
     """
 
@@ -34,12 +35,13 @@ class WeightBank:
         layers: tuple[LayerFacts, ...],
         bucket_size: BucketSize,
         seed: int,
+        moments: Moments | None = None,
         max_bytes: int = DEFAULT_BYTES,
     ) -> None:
         self._weights = dict(weights)
         self._axes = {facts.name: facts.channel_axis for facts in layers}
         self._bucket_size: BucketSize = bucket_size
-        self._seed = seed
+        self._seed, self._moments = seed, moments
         self._max_bytes = max_bytes
         self._values: OrderedDict[LayerChoice, Tensor] = OrderedDict()
         self._bytes = 0
@@ -52,6 +54,7 @@ class WeightBank:
             bucket_size=self._bucket_size,
             channel_axis=self._axes[choice.layer],
             seed=self._seed,
+            moments=self._moments,
         )
 
     def values(self, choice: LayerChoice) -> Tensor:

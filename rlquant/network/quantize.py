@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from torch import Tensor, nn
 
@@ -20,11 +21,11 @@ from rlquant.layers import (
 from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.input_ranges import measure_input_ranges
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
-from rlquant.network.weights import quantize_weight
+from rlquant.network.second_moments import output_moments
+from rlquant.network.weights import ROUNDINGS_HERE, Moments, quantize_weight
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor, activation_grid
 from rlquant.quantizers.activation import RangeMethod, require_range_method
 from rlquant.quantizers.buckets import require_bucket_size
-from rlquant.quantizers.rounding import PURE_ROUNDINGS
 
 
 def activation_quantizer(
@@ -55,12 +56,12 @@ def require_known_layers(config: QuantizationConfig, network: nn.Module) -> None
 
 
 def require_available(config: QuantizationConfig) -> None:
-    """Raise `SettingsError` for a rounding that needs training, which is not available yet."""
+    """Raise `SettingsError` for a rounding that is not available yet."""
     for choice in config.canonical("calibrated"):
-        if choice.rounding not in PURE_ROUNDINGS:
+        if choice.rounding not in ROUNDINGS_HERE:
             raise SettingsError(
                 f"layer {choice.layer!r}: rounding={choice.rounding!r} is not available yet; use "
-                f"one of {PURE_ROUNDINGS}"
+                f"one of {ROUNDINGS_HERE}"
             )
 
 
@@ -114,7 +115,8 @@ def quantize(
         config: one choice per layer; layers not named stay in float32 and, other than with
             `problem.build(config)`, which names them `keep`, get no bias corrected.
         calibration: training data; with them BatchNorm statistics are re-estimated and biases
-            corrected (worth more than any search). Needed where activations are quantized.
+            corrected (worth more than any search). Needed where activations are quantized, and for
+            rounding "error_feedback".
         bucket_size: weights that share a scale: a number, "channel" or None (whole tensor).
         seed: decides the draws of stochastic rounding.
         calibration_samples: how many of the calibration data are used.
@@ -137,6 +139,7 @@ def quantize(
     config = config.canonical("calibrated")
     if calibration is None and quantizes_activations(config):
         raise DataError("activation_bits need the ranges of the inputs: give calibration data")
+    moments: Moments | None = None
 
     def weights(choice: LayerChoice) -> QuantizedTensor:
         module = network.get_submodule(choice.layer)
@@ -148,6 +151,7 @@ def quantize(
             bucket_size=bucket_size,
             channel_axis=channel_axis_of(module),
             seed=seed,
+            moments=moments,
         )
 
     if calibration is None or not config.choices:
@@ -158,6 +162,7 @@ def quantize(
     )
     layers = layers_of(network, config, samples.first(2).inputs)
     reference = FloatReference.measure(network, layers, samples)
+    moments = cache(lambda: output_moments(network, layers, samples))
     ranges = (
         measure_input_ranges(network, layers, samples, activation_range)
         if quantizes_activations(config)

@@ -62,6 +62,22 @@ def measure_second_moments(
     return {name: _moments(*found) for name, found in sums.items()}
 
 
+def output_moments(
+    network: nn.Module, layers: Sequence[LayerFacts], samples: Samples
+) -> dict[str, Tensor]:
+    """Return the matrix by which each layer's weight errors count, for the layers that have one.
+
+    It is the covariance of the inputs where a bias or a normalisation behind the layer takes up
+    a constant shift of its outputs, else their second moments; shape `(groups, fan_in, fan_in)`.
+    """
+    absorbed = {facts.name for facts in layers if facts.normalized or facts.has_bias}
+    measured = measure_second_moments(network, layers, samples)
+    return {
+        name: found.covariance if name in absorbed else found.second
+        for name, found in measured.items()
+    }
+
+
 def is_measured(module: nn.Module) -> bool:
     """Return whether moments are taken for such a layer."""
     if not isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):

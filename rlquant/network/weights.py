@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rlquant.choices import BucketSize, LayerChoice
+from rlquant.assignment.error_feedback import feed_back
+from rlquant.choices import BY_OUTPUTS, BucketSize, LayerChoice, Rounding
+from rlquant.errors import QuantizationError
 from rlquant.quantizers import (
     QuantizedTensor,
     kmeans_points,
@@ -36,8 +38,13 @@ from rlquant.quantizers.fake import (
     fake_integer,
     fake_uniform,
 )
-from rlquant.quantizers.rounding import rounder
+from rlquant.quantizers.rounding import PURE_ROUNDINGS, rounder
 from rlquant.size import LayerStorage
+
+ROUNDINGS_HERE: tuple[Rounding, ...] = (*PURE_ROUNDINGS, "error_feedback")
+"""The roundings that are available."""
+Moments = Callable[[], Mapping[str, Tensor]]
+"""Gives the matrix by which each layer's weight errors count, see `output_moments`."""
 
 
 def layer_generator(seed: int, layer: str) -> torch.Generator:
@@ -260,12 +267,45 @@ def quantize_weight(
     bucket_size: BucketSize = "channel",
     channel_axis: int = 0,
     seed: int = 0,
+    moments: Moments | None = None,
 ) -> QuantizedTensor:
     """Quantize one layer's weight as `choice` says, scales rounded as they will be stored.
 
     Random draws depend on `seed` and the layer's name alone. The weight is not changed.
+
+    Args:
+        weight: float.
+        choice: canonical, of one layer.
+        bucket_size: weights that share a scale.
+        channel_axis: output-channel axis of the weight.
+        seed: of random draws.
+        moments: asked where the rounding looks at the layer's outputs.
+
+    Raises:
+        QuantizationError: weights not quantizable, or such a rounding without moments.
     """
+    if choice.rounding in BY_OUTPUTS:
+        return _assigned_by_outputs(weight, choice, bucket_size, channel_axis, moments)
     form = WeightForm.of(weight, choice, bucket_size, channel_axis, seed)
     if choice.method == "ternary":
         return quantize_ternary(weight, *ternary_scales(weight), scale_dtype=form.scale_dtype)
     return assign_weight(weight, fit_weight(weight, form), form)
+
+
+def _assigned_by_outputs(
+    weight: Tensor,
+    choice: LayerChoice,
+    bucket_size: BucketSize,
+    channel_axis: int,
+    moments: Moments | None,
+) -> QuantizedTensor:
+    matrix = None if moments is None else moments().get(choice.layer)
+    if matrix is None:
+        raise QuantizationError(
+            f"layer {choice.layer!r}: rounding={choice.rounding!r} looks at the layer's inputs, of "
+            f"which there are no moments; give calibration data, or use {PURE_ROUNDINGS} for "
+            f"embeddings, transposed and 3-d convolutions and more than 2048 weights a channel"
+        )
+    plain = replace(choice, rounding="nearest")
+    nearest = quantize_weight(weight, plain, bucket_size=bucket_size, channel_axis=channel_axis)
+    return feed_back(weight, nearest, matrix)

@@ -15,7 +15,7 @@ from rlquant.layers import LayerFacts, copy_network
 from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.quantize import quantizes_activations
-from rlquant.network.second_moments import InputMoments, measure_second_moments
+from rlquant.network.second_moments import output_moments
 from rlquant.network.weights import WeightForm, quantize_weight
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.activation import RangeMethod
@@ -148,6 +148,7 @@ class Trainer:
             bucket_size=self._bucket_size,
             channel_axis=self._axes[choice.layer],
             seed=self._seed,
+            moments=lambda: self._moments,
         )
 
     def _weight(self, layer: str) -> Tensor:
@@ -156,19 +157,18 @@ class Trainer:
         return weight.detach()
 
     def _warm_starts(self) -> WarmStarts:
-        absorbed = frozenset(f.name for f in self.layers if f.normalized or f.has_bias)
         weights = {facts.name: self._weight(facts.name) for facts in self.layers}
         return WarmStarts(
             weights,
             self._form,
-            self._measure_moments,
-            absorbed,
+            lambda: self._moments,
             self.settings,
             self._make_weight,
         )
 
-    def _measure_moments(self) -> dict[str, InputMoments]:
-        return measure_second_moments(self.network, self.layers, self._calibration)
+    @cached_property
+    def _moments(self) -> dict[str, Tensor]:
+        return output_moments(self.network, self.layers, self._calibration)
 
 
 def _cold(choice: LayerChoice) -> Any:

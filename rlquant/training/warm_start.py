@@ -14,8 +14,7 @@ from torch import Tensor
 from rlquant.assignment.coordinate_descent import descend
 from rlquant.assignment.output_error import channel_errors, reconstruction_error
 from rlquant.choices import LayerChoice
-from rlquant.network.second_moments import InputMoments
-from rlquant.network.weights import WeightForm
+from rlquant.network.weights import Moments, WeightForm
 from rlquant.training.mixed_network import WeightMaker, trainable_weight
 from rlquant.training.settings import TrainSettings
 from rlquant.training.trainable_weight import LayerStart, TrainableWeight
@@ -124,9 +123,7 @@ class WarmStarts:
     Args:
         weights: float weight of each layer.
         form: gives a layer's form for its choice.
-        moments: gives the moments of the layers' inputs, called on first use.
-        absorbed: layers whose outputs may shift by a constant, because a bias or a BatchNorm
-            behind them takes it up.
+        moments: gives the matrix by which each layer's weight errors count, called on first use.
         settings: thresholds of ternary layers.
         make_weight: makes what trains a layer's weight.
     """
@@ -135,14 +132,12 @@ class WarmStarts:
         self,
         weights: Mapping[str, Tensor],
         form: Callable[[LayerChoice], WeightForm],
-        moments: Callable[[], Mapping[str, InputMoments]],
-        absorbed: frozenset[str],
+        moments: Moments,
         settings: TrainSettings,
         make_weight: WeightMaker = trainable_weight,
     ) -> None:
-        self._weights, self._form, self._measure = dict(weights), form, moments
-        self._absorbed, self._settings, self._make_weight = absorbed, settings, make_weight
-        self._moments: dict[str, Tensor] | None = None
+        self._weights, self._form, self._moments = dict(weights), form, moments
+        self._settings, self._make_weight = settings, make_weight
         self._starts: dict[LayerChoice, LayerStart | None] = {}
 
     def __call__(self, choice: LayerChoice) -> LayerStart | None:
@@ -150,16 +145,8 @@ class WarmStarts:
         if choice not in self._starts:
             weight = self._weights[choice.layer]
             trainable = self._make_weight(self._form(choice), weight, self._settings)
-            moments = self._matrices().get(choice.layer)
+            moments = self._moments().get(choice.layer)
             self._starts[choice] = (
                 None if trainable is None else adapt_layer(weight, trainable, moments)
             )
         return self._starts[choice]
-
-    def _matrices(self) -> dict[str, Tensor]:
-        if self._moments is None:
-            self._moments = {
-                name: found.covariance if name in self._absorbed else found.second
-                for name, found in self._measure().items()
-            }
-        return self._moments
