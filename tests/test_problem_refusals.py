@@ -32,6 +32,7 @@ from small_networks import (
     WordNet,
     fresh,
     samples,
+    trained,
 )
 
 
@@ -181,14 +182,38 @@ def test_an_embedding_is_not_searched_with_activation_bits() -> None:
     assert [f.name for f in problem("words", fresh(WordNet), space=kept).layers] == ["classifier"]
 
 
-@pytest.mark.parametrize("rounding", ["error_feedback", "learned"])
-def test_a_rounding_that_is_not_there_is_refused(rounding: Any) -> None:
-    config = QuantizationConfig((LayerChoice("first", 4, rounding),))
-    with pytest.raises(QuantizationError, match=f"rounding='{rounding}' is not available"):
+def test_a_rounding_that_is_not_there_is_refused() -> None:
+    config = QuantizationConfig((LayerChoice("first", 4, "learned"),))
+    with pytest.raises(QuantizationError, match="rounding='learned' is not available"):
         problem().evaluate(config)
-    words = rf"space: rounding='{rounding}' is not available .*; use \('nearest', 'stochastic'\)"
+    words = r"space: rounding='learned' is not available yet; use \('nearest', 'stochastic', 'err"
     with pytest.raises(SettingsError, match=words):
-        problem(space=SearchSpace(rounding=("nearest", rounding)))
+        problem(space=SearchSpace(rounding=("nearest", "learned")))
+
+
+def test_a_layer_without_moments_is_not_searched_with_error_feedback() -> None:
+    space = SearchSpace(rounding=("nearest", "error_feedback"))
+    words = "layer 'words': rounding='error_feedback' is for linear layers and convolutions of up"
+    with pytest.raises(ChoiceError, match=words):
+        problem("words", space=space)
+    kept = SearchSpace(rounding=("nearest", "error_feedback"), keep=("words",))
+    assert [f.name for f in problem("words", fresh(WordNet), space=kept).layers] == ["classifier"]
+
+
+@pytest.mark.parametrize("fidelity", ["calibrated", "tuned"])
+def test_error_feedback_is_searched_like_any_other_rounding(fidelity: Any) -> None:
+    space = SearchSpace(bits=(2, 3), rounding=("nearest", "error_feedback"))
+    made = problem("conv", trained("conv"), space=space, fidelity=fidelity)
+    plain, fed = (
+        QuantizationConfig(
+            tuple(LayerChoice(f.name, 2, r, points="clipped") for f in made.layers)  # type: ignore[arg-type]
+        )
+        for r in space.rounding
+    )
+    scores = [made.evaluate(config) for config in (plain, fed)]
+    assert scores[0].size_bytes == scores[1].size_bytes
+    assert scores[1].loss != scores[0].loss
+    assert made.build(fed) is not None
 
 
 @pytest.mark.parametrize(

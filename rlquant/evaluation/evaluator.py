@@ -64,7 +64,7 @@ class Evaluator:
         self._working = copy_network(network)
         self._modules = {f.name: self._working.get_submodule(f.name) for f in layers}
         weights = {name: _weight(module).detach() for name, module in self._modules.items()}
-        self.bank = WeightBank(weights, layers, bucket_size, seed, lambda: self.moments)
+        self.bank = WeightBank(weights, layers, bucket_size, seed, moments=lambda: self.moments)
         self._calibrated = [
             (tensor, tensor.clone()) for tensor in calibrated_tensors(self._working, self.reference)
         ]

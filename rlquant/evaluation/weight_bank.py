@@ -25,8 +25,8 @@ class WeightBank:
         layers: facts of the same layers.
         bucket_size: weights that share a scale.
         seed: decides random draws, together with the layer's name.
-        moments: asked for roundings that look at the layers' outputs.
         max_bytes: the dequantized weights kept; the least recently used go first.
+        moments: asked for roundings that look at the layers' outputs.
     """
 
     def __init__(
@@ -35,8 +35,8 @@ class WeightBank:
         layers: tuple[LayerFacts, ...],
         bucket_size: BucketSize,
         seed: int,
-        moments: Moments | None = None,
         max_bytes: int = DEFAULT_BYTES,
+        moments: Moments | None = None,
     ) -> None:
         self._weights = dict(weights)
         self._axes = {facts.name: facts.channel_axis for facts in layers}

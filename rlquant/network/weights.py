@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rlquant.assignment.error_feedback import feed_back
-from rlquant.choices import BY_OUTPUTS, BucketSize, LayerChoice, Rounding
+from rlquant.choices import BucketSize, LayerChoice, Rounding
 from rlquant.errors import QuantizationError
 from rlquant.quantizers import (
     QuantizedTensor,
@@ -41,7 +41,11 @@ from rlquant.quantizers.fake import (
 from rlquant.quantizers.rounding import PURE_ROUNDINGS, rounder
 from rlquant.size import LayerStorage
 
-ROUNDINGS_HERE: tuple[Rounding, ...] = (*PURE_ROUNDINGS, "error_feedback")
+ASSIGNMENTS: Mapping[Rounding, Callable[[Tensor, QuantizedTensor, Tensor], QuantizedTensor]] = {
+    "error_feedback": feed_back
+}
+"""Roundings by outputs: a weight, its nearest rounding and moments in, other codes out."""
+ROUNDINGS_HERE: tuple[Rounding, ...] = (*PURE_ROUNDINGS, *ASSIGNMENTS)
 """The roundings that are available."""
 Moments = Callable[[], Mapping[str, Tensor]]
 """Gives the matrix by which each layer's weight errors count, see `output_moments`."""
@@ -284,7 +288,7 @@ def quantize_weight(
     Raises:
         QuantizationError: weights not quantizable, or such a rounding without moments.
     """
-    if choice.rounding in BY_OUTPUTS:
+    if choice.rounding in ASSIGNMENTS:
         return _assigned_by_outputs(weight, choice, bucket_size, channel_axis, moments)
     form = WeightForm.of(weight, choice, bucket_size, channel_axis, seed)
     if choice.method == "ternary":
@@ -308,4 +312,4 @@ def _assigned_by_outputs(
         )
     plain = replace(choice, rounding="nearest")
     nearest = quantize_weight(weight, plain, bucket_size=bucket_size, channel_axis=channel_axis)
-    return feed_back(weight, nearest, matrix)
+    return ASSIGNMENTS[choice.rounding](weight, nearest, matrix)
