@@ -31,8 +31,8 @@ def test_every_preset_names_its_runs_apart(preset: Preset) -> None:
 
 
 def test_there_are_at_least_three_seeds() -> None:
-    assert {job.seed for job in JOBS if job.experiment == "cnn"} == {0, 1, 2}
-    assert {job.seed for job in JOBS if job.experiment == "products"} == {0, 1, 2, 3, 4}
+    assert {job.seed for job in JOBS if job.experiment == "cnn"} >= {0, 1, 2}
+    assert {job.seed for job in JOBS if job.experiment == "products"} >= {0, 1, 2}
 
 
 def test_words_have_16_bits_and_20_at_the_end() -> None:

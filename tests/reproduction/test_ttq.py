@@ -73,7 +73,7 @@ def test_rates_are_chosen_with_a_seed_that_is_not_compared() -> None:
     tried = (RATES, DEEP_RATES)
     assert {job.seed for job in JOBS if job.experiment in tried} == {RATE_SEED}
     assert RATE_SEED not in {job.seed for job in JOBS if job.experiment not in tried}
-    assert {job.seed for job in JOBS if job.experiment.startswith("resnet")} == {0, 1, 2}
+    assert {job.seed for job in JOBS if job.experiment.startswith("resnet")} >= {0, 1, 2}
 
 
 def test_the_papers_preset_has_its_networks_and_settings() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from rlquant.reproduction.claims import Claim, Comparison, Finding, Table
 from rlquant.reproduction.polino import variants as v
-from rlquant.reproduction.polino.jobs import at_rate, at_temperature
+from rlquant.reproduction.polino.jobs import POINT_SEEDS, at_rate, at_temperature
 from rlquant.reproduction.polino.presets import PolinoPreset
 from rlquant.reproduction.polino.students import Students
 from rlquant.reproduction.runs import Results
@@ -198,8 +198,8 @@ def _point_rates_tried(students: Students, preset: PolinoPreset) -> str:
     rates = sorted({preset.points_training.point_rate, *preset.point_rates})
     names = [at_rate("DQ", rate) for rate in rates]
     return (
-        f" Points move at rate {preset.points_training.point_rate:g}; validation errors at 2 "
-        f"bits for one more seed: {_validation(students, names)}."
+        f" Points move at rate {preset.points_training.point_rate:g}; mean validation "
+        f"errors at 2 bits over {len(POINT_SEEDS)} more seeds: {_validation(students, names)}."
     )
 
 

@@ -29,6 +29,8 @@ from rlquant.training.settings import TrainSettings
 
 RATE_SEED = 1000
 """Rates and temperatures are looked at with a seed that no comparison has."""
+POINT_SEEDS = range(RATE_SEED, RATE_SEED + 4)
+"""Rates of points with several: at one rate some seeds end well and others do not."""
 RATE_BITS = 2
 
 
@@ -42,6 +44,8 @@ def make_jobs(preset: PolinoPreset, scale: Scale) -> Iterator[Job]:
         yield from jobs.learned()
         yield from jobs.ablation()
     yield from _Jobs(Lab(preset, RATE_SEED, scale.device)).rates()
+    for seed in POINT_SEEDS:
+        yield from _Jobs(Lab(preset, seed, scale.device)).point_rates()
     yield from _noise(preset, scale)
     yield from _depth(preset, scale)
 
@@ -134,10 +138,15 @@ class _Jobs:
         for name, settings in tried.items():
             measure = partial(rate_run, lab, RATE_BITS, settings)
             yield self._job(v.RATES, name, preset.student, settings, measure)
+
+    def point_rates(self) -> Iterator[Job]:
+        preset = self.preset
+        if not preset.point_rates:
+            return
         points = preset.points_training
         for rate in sorted({points.point_rate, *preset.point_rates}):
             settings = replace(points, point_rate=rate)
-            measure = partial(point_rate_run, lab, RATE_BITS, settings)
+            measure = partial(point_rate_run, self.lab, RATE_BITS, settings)
             yield self._job(v.RATES, at_rate("DQ", rate), preset.student, settings, measure)
 
     def _float(

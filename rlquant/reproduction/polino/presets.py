@@ -84,11 +84,11 @@ QUICK = PolinoPreset(
     small=strided_cnn((6, 8, 8, 8), (2, 2, 1, 2), 16),
     deeper=strided_cnn((32, 48, 48, 64, 64, 96), (2, 2, 1, 1, 1, 2), 128),
     training=_sgd(epochs=8, rate=0.06, batch_size=100, weight_decay=5e-4),
-    points_training=_points(epochs=8, rate=3e-4, batch_size=100),
+    points_training=_points(epochs=8, rate=3e-5, batch_size=100),
     ablation_steps=150,
     rates=(0.03, 0.12),
     temperatures=(1.0, 4.0),
-    point_rates=(3e-5, 1e-4, 1e-3),
+    point_rates=(1e-5, 1e-4, 3e-4),
     noise=Noise(seeds=8),
     depth=Depth(),
 )
