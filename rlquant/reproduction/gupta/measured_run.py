@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import cache
 from statistics import fmean
 
-import torch
-from torch import Tensor, nn
-
 from rlquant.data import Samples
-from rlquant.evaluation.measure import measure
+from rlquant.reproduction.data import error_percent, splits_of
 from rlquant.reproduction.gupta.per_product import per_product
 from rlquant.reproduction.gupta.presets import Part
 from rlquant.reproduction.runs import Measured, Progress
-from rlquant.tasks.registry import load_data
-from rlquant.tasks.task import Splits
+from rlquant.reproduction.watching import telling
+from rlquant.tasks.task import Samples as Pair
 from rlquant.training.fixed_point import train_fixed_point
 from rlquant.training.settings import FixedPoint, TrainSettings
 
@@ -47,19 +43,20 @@ def measured_run(
         training), "train_losses" of each tenth of the steps, "diverged" (0 or 1), and for
         fixed-point runs the means over the run of what `Counts.take` counts.
     """
-    splits = _data(part.data, device)
+    splits = splits_of(part.data, device)
     inputs, targets = (tensor[: part.images] for tensor in splits.train)
+    test, validation = (wide(data) for data in (splits.test, splits.validation))
     network = part.build(splits.input_shape, splits.classes, seed).to(device)
     if product is not None:
         network = per_product(network, product, seed)
     listener = _Listener(progress)
-    start = error_percent(network.double(), splits.test)
+    start = error_percent(network.double(), test)
     trained, outcome = train_fixed_point(
         network, Samples((inputs,), targets), settings, seed=seed, watch=listener
     )
     return {
-        "test_error": error_percent(trained, splits.test),
-        "validation_error": error_percent(trained, splits.validation),
+        "test_error": error_percent(trained, test),
+        "validation_error": error_percent(trained, validation),
         "start_error": start,
         "train_losses": outcome.losses,
         "diverged": float(outcome.diverged),
@@ -71,13 +68,11 @@ class _Listener:
     """A watcher that tells of progress and keeps the reports."""
 
     def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._taken = 0
+        self._tell = telling(progress)
         self._reports: list[Report] = []
 
     def __call__(self, step: int, figures: Report) -> None:
-        self._progress(step - self._taken)
-        self._taken = step
+        self._tell(step, figures)
         self._reports.append(figures)
 
     def means(self) -> dict[str, float]:
@@ -90,12 +85,6 @@ class _Listener:
         return {**means, "update_bias_error": math.sqrt(squares) / len(reports)}
 
 
-@cache
-def _data(name: str, device: str) -> Splits:
-    return load_data(name).to(torch.device(device))
-
-
-def error_percent(network: nn.Module, data: tuple[Tensor, Tensor]) -> float:
-    """Return the share of wrong answers of a float64 network, in percent."""
-    inputs, targets = data
-    return 100.0 * (1.0 - measure(network, (inputs.double(), targets)).accuracy)
+def wide(data: Pair) -> Pair:
+    """Return samples with inputs in float64, as networks in fixed point take them."""
+    return data[0].double(), data[1]

@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from rlquant.choices import LayerChoice, Points, QuantizationConfig
 from rlquant.data import Samples
 from rlquant.network.quantize import quantize
 from rlquant.quantizers import quantile_points
+from rlquant.reproduction.data import splits_of
 from rlquant.reproduction.polino.networks import Network, quantized_layers
 from rlquant.reproduction.polino.presets import PolinoPreset
 from rlquant.reproduction.polino.redistribution import gradient_norms, redistribute
@@ -23,7 +23,6 @@ from rlquant.reproduction.polino.training import BUCKET, CALIBRATION_IMAGES, tra
 from rlquant.reproduction.polino.variants import ABLATION_BITS, Heuristics
 from rlquant.reproduction.runs import Progress
 from rlquant.tasks.network_cache import cache_folder, restore, store
-from rlquant.tasks.registry import load_data
 from rlquant.tasks.task import Splits
 from rlquant.training.settings import TrainSettings
 
@@ -58,7 +57,7 @@ class Lab:
     @property
     def splits(self) -> Splits:
         """The data, of which `samples` are trained on."""
-        return _data(self.preset.data, self.device)
+        return splits_of(self.preset.data, self.device)
 
     @property
     def samples(self) -> Samples:
@@ -214,8 +213,3 @@ def everywhere(network: nn.Module, choice: LayerChoice) -> QuantizationConfig:
     """Return one choice for every layer with weights."""
     layers = quantized_layers(network)
     return QuantizationConfig(tuple(replace(choice, layer=layer) for layer in layers))
-
-
-@cache
-def _data(name: str, device: str) -> Splits:
-    return load_data(name).to(torch.device(device))

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from rlquant.choices import Points
-from rlquant.evaluation.measure import measure
 from rlquant.file_layout import stored_tensors
+from rlquant.reproduction.data import error_percent
 from rlquant.reproduction.polino.file_size import FileSize
 from rlquant.reproduction.polino.huffman import code_frequencies, entropy, mean_length
 from rlquant.reproduction.polino.lab import Lab
@@ -87,7 +87,7 @@ def weight_error(network: nn.Module, quantized: nn.Module) -> float:
 def errors(lab: Lab, network: nn.Module) -> dict[str, float]:
     """Return the shares of wrong answers in percent."""
     parts = {"test_error": lab.splits.test, "validation_error": lab.splits.validation}
-    return {name: 100.0 * (1.0 - measure(network, data).accuracy) for name, data in parts.items()}
+    return {name: error_percent(network, data) for name, data in parts.items()}
 
 
 def lengths(network: nn.Module) -> dict[str, float]:

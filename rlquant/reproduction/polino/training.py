@@ -10,6 +10,7 @@ from rlquant.choices import QuantizationConfig
 from rlquant.data import Samples
 from rlquant.network.quantize import layers_of
 from rlquant.reproduction.runs import Progress
+from rlquant.reproduction.watching import telling
 from rlquant.score import Classification
 from rlquant.training.batches import Teacher
 from rlquant.training.loop import Run
@@ -17,7 +18,6 @@ from rlquant.training.losses import TrainingLoss
 from rlquant.training.points import LearnedPoints
 from rlquant.training.settings import TrainSettings
 from rlquant.training.trainer import Trainer
-from rlquant.training.watching import Watcher
 
 BUCKET = 256
 """Weights that share a scale, as in all experiments of the paper."""
@@ -70,17 +70,5 @@ def train_network(
         learned.points = nn.Parameter(values.clone())
     loss = TrainingLoss(Classification(), settings.temperature, settings.distillation_weight)
     answers = None if teacher is None else Teacher(teacher, len(samples))
-    trained, _ = trainer.complete(Run.of(mixed, loss, settings, answers), _telling(progress))
+    trained, _ = trainer.complete(Run.of(mixed, loss, settings, answers), telling(progress))
     return trained
-
-
-def _telling(progress: Progress) -> Watcher:
-    """Return a watcher that tells how many steps were taken since it was last told."""
-    taken = 0
-
-    def watch(step: int, figures: Mapping[str, float]) -> None:
-        nonlocal taken
-        progress(step - taken)
-        taken = step
-
-    return watch

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-import torch
 from torch import nn
 
 from rlquant.choices import LayerChoice, QuantizationConfig
 from rlquant.data import Samples
-from rlquant.evaluation.measure import measure
 from rlquant.export.quantized_layers import quantized_layers
 from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.quantize import quantize
+from rlquant.reproduction.data import error_percent, splits_of
 from rlquant.reproduction.runs import Measured, Progress
 from rlquant.reproduction.ttq.float_start import data_of, float_start
 from rlquant.reproduction.ttq.packed_sizes import packed_sizes
 from rlquant.reproduction.ttq.presets import FIRST_LAYER, TtqPreset
 from rlquant.reproduction.ttq.variants import THRESHOLD, Variant
+from rlquant.reproduction.watching import telling
 from rlquant.score import Classification
 from rlquant.tasks.networks import build
-from rlquant.tasks.registry import load_data
-from rlquant.tasks.task import Samples as Pair
 from rlquant.training.mixed_network import trainable_weight
 from rlquant.training.settings import TrainOutcome, TrainSettings
 from rlquant.training.trainer import Trainer
@@ -115,20 +112,13 @@ def trained_network(
         make_weight=training.variant.make or trainable_weight,
     )
     config = QuantizationConfig(()) if training.variant.make is None else ternary(layers)
-    taken = 0
-
-    def watch(step: int, figures: Mapping[str, float]) -> None:
-        nonlocal taken
-        progress(step - taken)
-        taken = step
-
-    trained, outcome = trainer.train(config, watch)
+    trained, outcome = trainer.train(config, telling(progress))
     return start, trained, outcome
 
 
 def packed_run(name: str, data: str, progress: Progress) -> Measured:
     """Pack an untrained network of the tasks with ternary weights; training moves no byte."""
-    splits = load_data(data)
+    splits = splits_of(data, "cpu")
     network = build(name, splits.input_shape, splits.classes).eval()
     layers = find_layers(network, splits.train[0][:2])
     progress(1)
@@ -151,9 +141,3 @@ def asymmetry(quantized: nn.Module) -> float:
         negative, _, positive = values.double().abs().tolist()
         shares.append(2 * abs(positive - negative) / (positive + negative))
     return fmean(shares)
-
-
-def error_percent(network: nn.Module, data: Pair) -> float:
-    """Return the share of wrong answers in percent."""
-    with torch.no_grad():
-        return 100.0 * (1.0 - measure(network, data).accuracy)
