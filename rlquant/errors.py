@@ -52,6 +52,13 @@ class StorageError(RlquantError, OSError):
     """A folder or file that cannot be written or read."""
 
 
+def require_not_negative(place: str, field: str, value: float) -> None:
+    """Raise `SettingsError` unless `value` is finite and 0 or more."""
+    require_finite(place, field, value)
+    if value < 0:
+        raise SettingsError(f"{place}: {field}={value!r}, use 0 or more")
+
+
 def require_finite(place: str, field: str, value: float, *, above: float | None = None) -> None:
     """Raise `SettingsError` unless `value` is finite and, where given, greater than `above`."""
     finite = value == value and abs(value) != float("inf")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rlquant.assignment.neighbours import Neighbours, quadratic
 from rlquant.assignment.policy import Baseline, draw, greedy, prior_logits, score_gradient
-from rlquant.errors import SettingsError, require_finite, whole_number
+from rlquant.errors import SettingsError, require_not_negative, whole_number
 from rlquant.quantizers import QuantizedTensor
 
 PLACE = "PolicySettings"
@@ -49,9 +49,7 @@ class PolicySettings:
                 f"{PLACE}: baseline={self.baseline!r}, use none, greedy or leave_one_out"
             )
         for field in ("rate", "prior", "start", "entropy", "deviation"):
-            require_finite(PLACE, field, getattr(self, field))
-            if getattr(self, field) < 0:
-                raise SettingsError(f"{PLACE}: {field}={getattr(self, field)!r}, use 0 or more")
+            require_not_negative(PLACE, field, getattr(self, field))
 
 
 def learn_assignment(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from rlquant.choices import Rounding
-from rlquant.errors import SettingsError, require_finite, whole_number
+from rlquant.errors import SettingsError, require_finite, require_not_negative, whole_number
 from rlquant.quantizers.fixed_point import WIDEST_WORD
 from rlquant.quantizers.rounding import PURE_ROUNDINGS
 from rlquant.score import Measurement
@@ -132,9 +132,7 @@ class TrainSettings:
         if self.steps is not None:
             whole_number(f"{PLACE}: steps", self.steps, 1)
         for field in ("learning_rate", "scale_rate", "point_rate", "bias_rate", "weight_decay"):
-            require_finite(PLACE, field, getattr(self, field))
-            if getattr(self, field) < 0:
-                raise SettingsError(f"{PLACE}: {field}={getattr(self, field)!r}, use 0 or more")
+            require_not_negative(PLACE, field, getattr(self, field))
         if not 0.0 <= self.momentum < 1.0:
             raise SettingsError(f"{PLACE}: momentum={self.momentum!r}, use at least 0, below 1")
         require_finite(PLACE, "temperature", self.temperature, above=0.0)
