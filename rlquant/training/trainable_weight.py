@@ -99,5 +99,5 @@ class TrainableWeight(nn.Module, ABC):
         return Grid.of(target).inside_cells(latent, target.codes, margin).to(latent.dtype)
 
     def numbers(self) -> dict[str, Tensor]:
-        """Return the learned numbers by name, as `LayerStart` takes them."""
-        return {name: value.detach() for name, value in self.named_parameters()}
+        """Return copies of the learned numbers by name, as `LayerStart` takes them."""
+        return {name: value.detach().clone() for name, value in self.named_parameters()}

@@ -44,8 +44,7 @@ def adapt_layer(weight: Tensor, trainable: TrainableWeight, moments: Tensor | No
     if trainable.trains_latent and moments is not None:
         latent = reassigned(weight, trainable, moments)
         fit_numbers(weight, latent, trainable, moments)
-    numbers = {name: value.clone() for name, value in trainable.numbers().items()}
-    return LayerStart(latent, numbers)
+    return LayerStart(latent, trainable.numbers())
 
 
 def reassigned(weight: Tensor, trainable: TrainableWeight, moments: Tensor) -> Tensor:
@@ -97,15 +96,13 @@ def fit_numbers(
     optimizer = torch.optim.Adam(groups, lr=0.0, betas=(0.9, 0.99))
     scale = reconstruction_error(weight, moments).clamp_min(1e-30)
     latent = latent.detach()
-    best_error = torch.inf
-    best = {name: value.clone() for name, value in trainable.numbers().items()}
+    best_error, best = torch.inf, trainable.numbers()
     for step in range(STEPS + 1):
         with torch.enable_grad():
             loss = reconstruction_error(trainable(latent) - weight, moments) / scale
         error = float(loss.detach())
         if error < best_error:
-            best_error = error
-            best = {name: value.clone() for name, value in trainable.numbers().items()}
+            best_error, best = error, trainable.numbers()
         for group in optimizer.param_groups:
             group["lr"] = group["base"] * (1.0 - step / (STEPS + 1))
         optimizer.zero_grad()
