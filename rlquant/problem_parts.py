@@ -17,7 +17,6 @@ from rlquant.data import Samples
 from rlquant.errors import ChoiceError, DataError, NetworkError, RlquantError, SettingsError
 from rlquant.layers import LayerFacts, copy_network
 from rlquant.network.second_moments import WIDEST, is_measured
-from rlquant.network.weights import ROUNDINGS_HERE
 from rlquant.score import Measurement, Objective
 from rlquant.space import SearchSpace, default_space
 
@@ -35,17 +34,12 @@ def require_space(space: Any, fidelity: Fidelity = "calibrated") -> SearchSpace:
     """Return a space that can be searched, the fidelity's default for None.
 
     Raises:
-        SettingsError: no `SearchSpace`, or roundings that nothing implements yet.
+        SettingsError: no `SearchSpace`.
     """
     if space is None:
         return default_space(fidelity)
     if not isinstance(space, SearchSpace):
         raise SettingsError(f"space={space!r} is no SearchSpace; make one, e.g. SearchSpace()")
-    missing = [rounding for rounding in space.rounding if rounding not in ROUNDINGS_HERE]
-    if missing:
-        raise SettingsError(
-            f"space: rounding={missing[0]!r} is not available yet; use {ROUNDINGS_HERE}"
-        )
     return space
 
 

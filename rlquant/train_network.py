@@ -12,7 +12,7 @@ from rlquant.data import Data, Samples, is_pair, iterate, take_batch, take_sampl
 from rlquant.errors import LARGEST_SEED, DataError, SettingsError, whole_number
 from rlquant.evaluation.measure import ALL_SAMPLES, run_batches
 from rlquant.layers import copy_network, require_quantizable
-from rlquant.network.quantize import layers_of, require_available, require_known_layers
+from rlquant.network.quantize import layers_of, require_known_layers
 from rlquant.problem_parts import outputs_of, require_network, resolve_device
 from rlquant.quantizers.activation import RangeMethod, require_range_method
 from rlquant.quantizers.buckets import require_bucket_size
@@ -137,7 +137,6 @@ def _require_applies(
 ) -> None:
     """Raise unless the network has the layers and the settings can train them."""
     require_known_layers(config, network)
-    require_available(config)
     quantized = [choice.layer for choice in config if choice.method != "keep"]
     require_quantizable(network, {name: network.get_submodule(name) for name in quantized})
     if settings.arithmetic is not None and quantized:

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from problems import bits, problem
-from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.choices import BY_OUTPUTS, LayerChoice, QuantizationConfig
 from rlquant.cost import Budget
 from rlquant.errors import (
     BudgetError,
     ChoiceError,
     DataError,
     NetworkError,
-    QuantizationError,
     SettingsError,
     UnknownNameError,
 )
@@ -182,27 +181,20 @@ def test_an_embedding_is_not_searched_with_activation_bits() -> None:
     assert [f.name for f in problem("words", fresh(WordNet), space=kept).layers] == ["classifier"]
 
 
-def test_a_rounding_that_is_not_there_is_refused() -> None:
-    config = QuantizationConfig((LayerChoice("first", 4, "learned"),))
-    with pytest.raises(QuantizationError, match="rounding='learned' is not available"):
-        problem().evaluate(config)
-    words = r"space: rounding='learned' is not available yet; use \('nearest', 'stochastic', 'err"
-    with pytest.raises(SettingsError, match=words):
-        problem(space=SearchSpace(rounding=("nearest", "learned")))
-
-
-def test_a_layer_without_moments_is_not_searched_with_error_feedback() -> None:
-    space = SearchSpace(rounding=("nearest", "error_feedback"))
-    words = "layer 'words': rounding='error_feedback' is for linear layers and convolutions of up"
+@pytest.mark.parametrize("rounding", sorted(BY_OUTPUTS))
+def test_a_layer_without_moments_is_not_searched_with_it(rounding: Any) -> None:
+    space = SearchSpace(rounding=("nearest", rounding))
+    words = f"layer 'words': rounding='{rounding}' is for linear layers and convolutions of up"
     with pytest.raises(ChoiceError, match=words):
         problem("words", space=space)
-    kept = SearchSpace(rounding=("nearest", "error_feedback"), keep=("words",))
+    kept = SearchSpace(rounding=("nearest", rounding), keep=("words",))
     assert [f.name for f in problem("words", fresh(WordNet), space=kept).layers] == ["classifier"]
 
 
 @pytest.mark.parametrize("fidelity", ["calibrated", "tuned"])
-def test_error_feedback_is_searched_like_any_other_rounding(fidelity: Any) -> None:
-    space = SearchSpace(bits=(2, 3), rounding=("nearest", "error_feedback"))
+@pytest.mark.parametrize("rounding", sorted(BY_OUTPUTS))
+def test_it_is_searched_like_any_other_rounding(rounding: Any, fidelity: Any) -> None:
+    space = SearchSpace(bits=(2, 3), rounding=("nearest", rounding))
     made = problem("conv", trained("conv"), space=space, fidelity=fidelity)
     plain, fed = (
         QuantizationConfig(

@@ -48,24 +48,37 @@ def relax(
     unit = quadratic(between.error(between.nearest), moments).clamp_min(1e-30)
     optimizer = torch.optim.Adam([parameter], lr=RATE, betas=(0.9, 0.99))
     for step in range(steps):
-        up = rectified(parameter)
-        loss = (quadratic(between.error(up), moments) / unit).sum()
-        loss = loss + WEIGHT * undecided(up, step / steps)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            parameter.grad = _gradient(parameter.detach(), between, moments, unit, step / steps)
         optimizer.step()
     return between.assigned(parameter.detach() > 0)
 
 
-def rectified(parameter: Tensor) -> Tensor:
-    """Return the share of the way up, 0..1: a sigmoid, stretched and clamped."""
-    return (torch.sigmoid(parameter) * (1 + 2 * STRETCH) - STRETCH).clamp(0.0, 1.0)
+def _gradient(
+    parameter: Tensor, between: Neighbours, moments: Tensor, unit: Tensor, progress: float
+) -> Tensor:
+    """Return the gradient of relative error and regulariser; by hand, as callers may forbid it."""
+    chance = torch.sigmoid(parameter)
+    stretched = chance * (1 + 2 * STRETCH) - STRETCH
+    up = stretched.clamp(0.0, 1.0)
+    slope = 2 * between.gap * (between.error(up) @ moments) / unit[:, :, None]
+    slope = slope + WEIGHT * undecided_slope(up, progress)
+    inside = (stretched == up).to(slope.dtype)
+    return slope * inside * (1 + 2 * STRETCH) * chance * (1 - chance)
 
 
-def undecided(up: Tensor, progress: float) -> Tensor:
-    """Return how many shares are neither 0 nor 1; the exponent falls as the run proceeds."""
+def undecided_slope(up: Tensor, progress: float) -> Tensor:
+    """Return the slope of the regulariser: of the count of shares that are neither 0 nor 1.
+
+    A share counts as 1 - |2 up - 1|^exponent; the exponent falls as the run proceeds.
+
+    Args:
+        up: shares, 0..1.
+        progress: of the run, 0..1.
+    """
     if progress < FREE:
-        return torch.zeros((), device=up.device)
+        return torch.zeros_like(up)
     done = (progress - FREE) / (1 - FREE)
     exponent = SHARPEST + 0.5 * (WIDEST - SHARPEST) * (1 + math.cos(math.pi * done))
-    return (1 - (2 * up - 1).abs().pow(exponent)).sum()
+    away = 2 * up - 1
+    return -2 * exponent * away.abs().pow(exponent - 1) * away.sign()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from rlquant.choices import BucketSize, LayerChoice, QuantizationConfig
 from rlquant.data import Data, take_samples
-from rlquant.errors import ChoiceError, DataError, SettingsError, unknown_name
+from rlquant.errors import ChoiceError, DataError, unknown_name
 from rlquant.layers import (
     LayerFacts,
     channel_axis_of,
@@ -22,7 +22,7 @@ from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.input_ranges import measure_input_ranges
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
 from rlquant.network.second_moments import output_moments
-from rlquant.network.weights import ROUNDINGS_HERE, Moments, quantize_weight
+from rlquant.network.weights import Moments, quantize_weight
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor, activation_grid
 from rlquant.quantizers.activation import RangeMethod, require_range_method
 from rlquant.quantizers.buckets import require_bucket_size
@@ -53,16 +53,6 @@ def require_known_layers(config: QuantizationConfig, network: nn.Module) -> None
     for choice in config:
         if choice.layer not in known:
             raise unknown_name("layer", choice.layer, known)
-
-
-def require_available(config: QuantizationConfig) -> None:
-    """Raise `SettingsError` for a rounding that is not available yet."""
-    for choice in config.canonical("calibrated"):
-        if choice.rounding not in ROUNDINGS_HERE:
-            raise SettingsError(
-                f"layer {choice.layer!r}: rounding={choice.rounding!r} is not available yet; use "
-                f"one of {ROUNDINGS_HERE}"
-            )
 
 
 def quantizes_activations(config: QuantizationConfig) -> bool:
@@ -116,9 +106,9 @@ def quantize(
             `problem.build(config)`, which names them `keep`, get no bias corrected.
         calibration: training data; with them BatchNorm statistics are re-estimated and biases
             corrected (worth more than any search). Needed where activations are quantized, and for
-            rounding "error_feedback".
+            roundings "error_feedback" and "learned".
         bucket_size: weights that share a scale: a number, "channel" or None (whole tensor).
-        seed: decides the draws of stochastic rounding.
+        seed: decides random draws: of stochastic rounding, and of the policy of learned rounding.
         calibration_samples: how many of the calibration data are used.
         activation_range: "minmax" or "percentile" (99.9) of each layer's inputs.
 
@@ -127,11 +117,9 @@ def quantize(
 
     Raises:
         UnknownNameError: `config` names a layer that is not there.
-        SettingsError: a rounding that is not available yet.
         NetworkError, DataError, QuantizationError: see `find_layers`, `take_samples`.
     """
     require_known_layers(config, network)
-    require_available(config)
     require_bucket_size(bucket_size)
     require_range_method(activation_range)
     quantized = [c.layer for c in config if c.method != "keep"]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rlquant.assignment.error_feedback import feed_back
+from rlquant.assignment.learned import learn
 from rlquant.choices import BucketSize, LayerChoice, Rounding
 from rlquant.errors import QuantizationError
 from rlquant.quantizers import (
@@ -41,12 +42,13 @@ from rlquant.quantizers.fake import (
 from rlquant.quantizers.rounding import PURE_ROUNDINGS, rounder
 from rlquant.size import LayerStorage
 
-ASSIGNMENTS: Mapping[Rounding, Callable[[Tensor, QuantizedTensor, Tensor], QuantizedTensor]] = {
-    "error_feedback": feed_back
+Assignment = Callable[[Tensor, QuantizedTensor, Tensor, torch.Generator], QuantizedTensor]
+"""A weight, its nearest rounding, moments and draws in, other codes on the same grid out."""
+ASSIGNMENTS: Mapping[Rounding, Assignment] = {
+    "error_feedback": lambda weight, nearest, moments, draws: feed_back(weight, nearest, moments),
+    "learned": learn,
 }
-"""Roundings by outputs: a weight, its nearest rounding and moments in, other codes out."""
-ROUNDINGS_HERE: tuple[Rounding, ...] = (*PURE_ROUNDINGS, *ASSIGNMENTS)
-"""The roundings that are available."""
+"""Roundings that look at the layer's outputs."""
 Moments = Callable[[], Mapping[str, Tensor]]
 """Gives the matrix by which each layer's weight errors count, see `output_moments`."""
 
@@ -289,7 +291,7 @@ def quantize_weight(
         QuantizationError: weights not quantizable, or such a rounding without moments.
     """
     if choice.rounding in ASSIGNMENTS:
-        return _assigned_by_outputs(weight, choice, bucket_size, channel_axis, moments)
+        return _assigned_by_outputs(weight, choice, bucket_size, channel_axis, seed, moments)
     form = WeightForm.of(weight, choice, bucket_size, channel_axis, seed)
     if choice.method == "ternary":
         return quantize_ternary(weight, *ternary_scales(weight), scale_dtype=form.scale_dtype)
@@ -301,6 +303,7 @@ def _assigned_by_outputs(
     choice: LayerChoice,
     bucket_size: BucketSize,
     channel_axis: int,
+    seed: int,
     moments: Moments | None,
 ) -> QuantizedTensor:
     matrix = None if moments is None else moments().get(choice.layer)
@@ -312,4 +315,5 @@ def _assigned_by_outputs(
         )
     plain = replace(choice, rounding="nearest")
     nearest = quantize_weight(weight, plain, bucket_size=bucket_size, channel_axis=channel_axis)
-    return ASSIGNMENTS[choice.rounding](weight, nearest, matrix)
+    draws = layer_generator(seed, choice.layer)
+    return ASSIGNMENTS[choice.rounding](weight, nearest, matrix, draws)

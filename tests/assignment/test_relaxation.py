@@ -5,8 +5,17 @@ from __future__ import annotations
 import torch
 
 from assigned_layers import error, layer, nearest
-from rlquant.assignment.neighbours import Neighbours
-from rlquant.assignment.relaxation import rectified, relax, undecided
+from rlquant.assignment.neighbours import Neighbours, quadratic
+from rlquant.assignment.relaxation import (
+    FREE,
+    SHARPEST,
+    STRETCH,
+    WEIGHT,
+    _gradient,
+    relax,
+    undecided_slope,
+)
+from strategies import seeded
 
 
 def test_most_of_the_error_goes() -> None:
@@ -32,9 +41,35 @@ def test_it_is_deterministic_and_goes_to_neighbours_alone() -> None:
     assert set(step.unique().tolist()) <= {0, 1}
 
 
-def test_shares_reach_both_ends_and_only_they_are_decided() -> None:
-    up = rectified(torch.tensor([-9.0, 0.0, 9.0]))
-    assert up.tolist() == [0.0, 0.5, 1.0]
-    assert undecided(up, 0.1) == 0
-    assert undecided(up, 0.5) == 1
-    assert undecided(torch.tensor([0.0, 1.0]), 1.0) == 0
+def test_the_regulariser_drives_shares_to_the_nearer_end() -> None:
+    up = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])
+    assert undecided_slope(up, FREE / 2).tolist() == [0.0] * 5
+    slope = undecided_slope(up, 1.0)  # of 1 - (2 up - 1)^2
+    assert SHARPEST == 2
+    assert slope.tolist() == [4.0, 2.0, 0.0, -2.0, -4.0]
+    assert (undecided_slope(up, 0.5).abs() <= 40).all()
+
+
+def test_the_gradient_is_that_of_the_loss() -> None:
+    """Central differences of the error and the regulariser, written out."""
+    weight, moments = layer(1)
+    weight, moments = weight.double(), moments.double()
+    between = Neighbours.of(weight.float(), nearest(weight.float()), moments)
+    between = Neighbours(
+        between.quantized, between.lower, between.below.double(), between.gap.double()
+    )
+    unit = quadratic(between.error(between.nearest), moments)
+    parameter = torch.randn(between.lower.shape, generator=seeded(2), dtype=torch.float64)
+    progress = 1.0
+
+    def loss(at: torch.Tensor) -> torch.Tensor:
+        up = (torch.sigmoid(at) * (1 + 2 * STRETCH) - STRETCH).clamp(0, 1)
+        undecided = (1 - (2 * up - 1).abs() ** SHARPEST).sum()
+        return (quadratic(between.error(up), moments) / unit).sum() + WEIGHT * undecided
+
+    gradient = _gradient(parameter, between, moments, unit, progress)
+    for index in ((0, 0, 0), (0, 2, 5), (0, 5, 11)):
+        step = torch.zeros_like(parameter)
+        step[index] = 1e-5
+        slope = (loss(parameter + step) - loss(parameter - step)) / 2e-5
+        torch.testing.assert_close(gradient[index], slope, rtol=1e-6, atol=1e-8)

@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from rlquant.assignment.output_error import reconstruction_error
-from rlquant.choices import POINTS, BucketSize, LayerChoice, QuantizationConfig
+from rlquant.choices import BY_OUTPUTS, POINTS, BucketSize, LayerChoice, QuantizationConfig
 from rlquant.cost import Budget
 from rlquant.errors import (
     ChoiceError,
     DataError,
     NetworkError,
     QuantizationError,
-    SettingsError,
     UnknownNameError,
 )
 from rlquant.layers import LayerFacts, channel_axis_of, find_layers
@@ -157,21 +156,21 @@ def test_sixteen_uniform_bits_are_finer_than_ten() -> None:
 
 
 def test_roundings_that_need_inputs_are_refused_without_them() -> None:
-    with pytest.raises(QuantizationError, match="rounding='learned' is not available"):
-        quantize_weight(WEIGHT, LayerChoice("fc", 3, "learned"))
-    choice = LayerChoice("fc", 3, "error_feedback")
-    for moments in (None, dict[str, Tensor]):
-        with pytest.raises(QuantizationError, match=r"layer 'fc': .* there are no moments"):
-            quantize_weight(WEIGHT, choice, moments=moments)
+    for rounding in sorted(BY_OUTPUTS):
+        choice = LayerChoice("fc", 3, rounding)  # type: ignore[arg-type]
+        for moments in (None, dict[str, Tensor]):
+            with pytest.raises(QuantizationError, match=r"layer 'fc': .* there are no moments"):
+                quantize_weight(WEIGHT, choice, moments=moments)
 
 
+@pytest.mark.parametrize("rounding", sorted(BY_OUTPUTS))
 @pytest.mark.parametrize("points", [p for p in POINTS if p != "learned"])
-def test_error_feedback_keeps_the_grid_and_lowers_the_outputs_error(points: Any) -> None:
+def test_roundings_by_outputs_keep_the_grid_and_lower_the_error(points: Any, rounding: Any) -> None:
     rows = torch.randn(60, 3, generator=seeded(1)) @ torch.randn(3, 7, generator=seeded(2))
     rows = rows + 0.2 * torch.randn(60, 7, generator=seeded(3))
     matrix = (rows.T @ rows / 60)[None]
     plain = quantize_weight(WEIGHT, LayerChoice("fc", 2, points=points))
-    choice = LayerChoice("fc", 2, "error_feedback", points=points)
+    choice = LayerChoice("fc", 2, rounding, points=points)
     found = quantize_weight(WEIGHT, choice, moments=lambda: {"fc": matrix})
     assert torch.equal(found.codebook, plain.codebook)
     assert found.size_bits() == plain.size_bits()
@@ -181,14 +180,14 @@ def test_error_feedback_keeps_the_grid_and_lowers_the_outputs_error(points: Any)
     assert errors[1] < errors[0]
 
 
-def test_error_feedback_needs_calibration_data_and_is_worth_them() -> None:
+def test_roundings_by_outputs_need_calibration_data_and_are_worth_them() -> None:
     network, data = trained("conv"), samples_of("conv", 400, seed=3)
     layers = [f.name for f in find_layers(network, (data[0][:2],))]
     configs = {
         rounding: QuantizationConfig(
             tuple(LayerChoice(name, 2, rounding, points="clipped") for name in layers)
         )
-        for rounding in ("nearest", "error_feedback")
+        for rounding in ("nearest", "error_feedback", "learned")
     }
     with pytest.raises(QuantizationError, match="give calibration data"):
         quantize(network, configs["error_feedback"])
@@ -201,7 +200,8 @@ def test_error_feedback_needs_calibration_data_and_is_worth_them() -> None:
         )
         for rounding, config in configs.items()
     }
-    assert errors["error_feedback"] < errors["nearest"]
+    for rounding in ("error_feedback", "learned"):  # which is better depends on the layers behind
+        assert errors[rounding] < errors["nearest"]
 
 
 # --- random draws
@@ -518,14 +518,6 @@ def test_ranges_are_measured_only_where_activations_are_quantized(
 
 
 # --- errors
-
-
-def test_a_rounding_that_is_not_available_is_refused() -> None:
-    words = r"layer 'first': rounding='learned' is not available yet; use one of \('nearest', "
-    with pytest.raises(SettingsError, match=words):
-        quantize(fresh(Mlp), config(LayerChoice("first", 4, "learned")))
-    kept = config(LayerChoice("first", 32, "learned", method="keep"))  # it has no effect there
-    quantize(fresh(Mlp), kept)
 
 
 def test_an_unknown_layer_gets_the_nearest_name() -> None:

@@ -146,9 +146,11 @@ class TestConfigurations:
         words = r"a forward pass never calls the modules of layers \['spare'\]; leave them out"
         refused(ChoiceError, words, network=network, config=both)
 
-    def test_a_rounding_that_is_not_there(self) -> None:
-        config = QuantizationConfig((LayerChoice("first", 4, "learned"),))
-        refused(SettingsError, "rounding='learned' is not available", config=config)
+    def test_a_rounding_by_the_outputs_of_an_embedding(self) -> None:
+        config = QuantizationConfig((LayerChoice("words", 4, "learned"),))
+        network = fresh(NETWORKS["words"].build)
+        words = r"layer 'words': rounding='learned' .* there are no moments"
+        refused(QuantizationError, words, "words", network=network, config=config)
 
     def test_activation_bits_of_an_embedding(self) -> None:
         config = QuantizationConfig((LayerChoice("words", 4, activation_bits=8),))
