@@ -12,6 +12,7 @@ from rlquant.export.quantized_layers import freeze
 from rlquant.feasible import FeasibleSet
 from rlquant.latency import LatencyTable
 from rlquant.layers import LayerFacts, find_layers
+from rlquant.network.layer_problem import layer_problem
 from rlquant.network.quantize import quantize
 from rlquant.problem import QuantizationProblem
 from rlquant.problem_protocol import Problem
@@ -54,6 +55,7 @@ __all__ = [
     "TrainSettings",
     "find_layers",
     "freeze",
+    "layer_problem",
     "load",
     "measure",
     "quantize",

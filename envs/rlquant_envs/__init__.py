@@ -4,10 +4,20 @@ from gymnasium import register
 
 from rlquant_envs.layerwise import LayerwiseQuantization
 from rlquant_envs.observation import FEATURES
+from rlquant_envs.point_assignment import PointAssignment
 from rlquant_envs.wrappers import OneDecisionAtATime
 
 LAYERWISE_ID = "rlquant/LayerwiseQuantization-v0"
+ASSIGNMENT_ID = "rlquant/PointAssignment-v0"
 
 register(id=LAYERWISE_ID, entry_point="rlquant_envs.layerwise:LayerwiseQuantization")
+register(id=ASSIGNMENT_ID, entry_point="rlquant_envs.point_assignment:PointAssignment")
 
-__all__ = ["FEATURES", "LAYERWISE_ID", "LayerwiseQuantization", "OneDecisionAtATime"]
+__all__ = [
+    "ASSIGNMENT_ID",
+    "FEATURES",
+    "LAYERWISE_ID",
+    "LayerwiseQuantization",
+    "OneDecisionAtATime",
+    "PointAssignment",
+]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rlquant import QuantizationProblem, find_layers
+from rlquant.assignment.layer_problem import GROUP_FEATURES
 from rlquant.score import REWARDS, WORST_REWARD
 from rlquant_envs import FEATURES, LayerwiseQuantization
 from rlquant_envs.observation import Observer
@@ -90,3 +91,20 @@ def test_the_example_prints_the_best_configuration_and_its_score(
     assert re.search(r'"accuracy": 0\.\d', printed)
     (bits,) = re.findall(r'"average_bits": ([\d.]+)', printed)
     assert float(bits) <= 3.0
+
+
+def test_every_group_feature_is_documented_by_name_and_meaning_in_order() -> None:
+    rows = table("group feature")
+    assert [(name.strip("`"), meaning) for name, meaning in rows] == list(GROUP_FEATURES.items())
+
+
+def test_the_example_of_assignments_prints_what_is_left_of_the_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = DOCS / "examples" / "ppo_assignment.py"
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 30
+    monkeypatch.setattr(sys, "argv", [str(path), "6400"])
+    runpy.run_path(str(path), run_name="__main__")
+    printed = capsys.readouterr().out
+    (share,) = re.findall(r"320 weights, error of the outputs over nearest .*: ([\d.]+)", printed)
+    assert float(share) < 1.0

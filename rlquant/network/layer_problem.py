@@ -1,0 +1,63 @@
+"""The assignment of one layer of a network, as a problem for any agent."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from rlquant.assignment.layer_problem import LayerProblem
+from rlquant.choices import LayerChoice, Points
+from rlquant.data import Data, take_samples
+from rlquant.errors import ChoiceError, unknown_name
+from rlquant.layers import find_layers
+from rlquant.network.second_moments import WIDEST, output_moments
+from rlquant.network.weights import quantize_weight
+
+
+def layer_problem(
+    network: nn.Module,
+    calibration: Data,
+    layer: str | None = None,
+    *,
+    bits: int = 2,
+    points: Points = "clipped",
+    group_size: int = 1,
+    calibration_samples: int = 512,
+) -> LayerProblem:
+    """Return the assignment of a layer of a float network as a problem.
+
+    Args:
+        network: trained float network.
+        calibration: training data, of which the layer's inputs are measured.
+        layer: its name; the first that can be quantized by default.
+        bits: width of a code.
+        points: where the points lie.
+        group_size: weights that share an action.
+        calibration_samples: how many of the calibration data are used.
+
+    Raises:
+        UnknownNameError: no quantizable layer of that name.
+        ChoiceError: a layer whose inputs have no moments.
+        NetworkError, DataError, SettingsError: see `find_layers`, `take_samples`, `LayerProblem`.
+    """
+    device = next(network.parameters()).device
+    samples = take_samples(
+        calibration, calibration_samples, name="calibration", device=device, exactly=True
+    )
+    layers = find_layers(network, samples.first(2).inputs)
+    names = [facts.name for facts in layers]
+    chosen = names[0] if layer is None else layer
+    if chosen not in names:
+        raise unknown_name("layer", chosen, names)
+    moments = output_moments(network, layers, samples)
+    if chosen not in moments:
+        raise ChoiceError(
+            f"layer {chosen!r}: its inputs have no moments; choose a linear layer or a convolution "
+            f"of up to {WIDEST} weights an output channel"
+        )
+    weight = network.get_submodule(chosen).weight
+    assert isinstance(weight, Tensor)
+    nearest = quantize_weight(weight.detach(), LayerChoice(chosen, bits, points=points))
+    place = names.index(chosen) / max(len(names) - 1, 1)
+    return LayerProblem.of(
+        weight.detach(), nearest, moments[chosen], group_size=group_size, place=place
+    )
