@@ -23,12 +23,15 @@ class Neighbours:
         lower: index of the point below, int64.
         below: value of that point minus the weight, the error where the weight goes down.
         gap: value of the point above minus that of the point below; 0 in a constant bucket.
+        position: how far up from the point below lies what is wanted of the weight, as a share of
+            the gap, 0..1.
     """
 
     quantized: QuantizedTensor
     lower: Tensor
     below: Tensor
     gap: Tensor
+    position: Tensor
 
     @classmethod
     def of(cls, weight: Tensor, quantized: QuantizedTensor, moments: Tensor) -> Neighbours:
@@ -44,13 +47,31 @@ class Neighbours:
         inner = grid.codebook[1:-1]
         lower = torch.bucketize(grid.unit(plain).contiguous(), inner, right=True)
         values = [grid.offset + grid.scale * grid.codebook[lower + step] for step in (0, 1)]
-        parts = (lower, values[0] - plain, values[1] - values[0])
-        return cls(quantized, *(part.reshape(shape) for part in parts))
+        below, gap = (values[0] - plain).reshape(shape), (values[1] - values[0]).reshape(shape)
+        return cls(quantized, lower.reshape(shape), below, gap, _share(-below, gap))
 
-    @property
-    def position(self) -> Tensor:
-        """How far up a weight lies from the point below, as a share of the gap, 0..1."""
-        return (-self.below / torch.where(self.gap > 0, self.gap, 1.0)).clamp(0.0, 1.0)
+    @classmethod
+    def around(cls, weight: Tensor, quantized: QuantizedTensor, moments: Tensor) -> Neighbours:
+        """Find for each weight the point where it is, and the one towards what is wanted of it.
+
+        What is wanted of a weight, the others held, makes the error of the layer's outputs least.
+
+        Args:
+            weight: the float weight, output channels first.
+            quantized: where the weights are; gives the grid.
+            moments: of the layer's inputs, shape `(groups, fan_in, fan_in)`.
+        """
+        grid = Grid.of(quantized)
+        shape = (moments.shape[0], -1, moments.shape[1])
+        scale, offset = grid.scale.reshape(shape), grid.offset.reshape(shape)
+        plain, codes = (t.reshape(shape) for t in (weight.detach().float(), quantized.codes.long()))
+        now = offset + scale * grid.codebook[codes]
+        curvature = moments.diagonal(dim1=1, dim2=2)[:, None, :].clamp_min(1e-30)
+        wanted = now - (now - plain) @ moments / curvature
+        last = len(grid.codebook) - 2
+        lower = torch.where(wanted >= now, codes, codes - 1).clamp(0, last)
+        low, high = (offset + scale * grid.codebook[lower + step] for step in (0, 1))
+        return cls(quantized, lower, low - plain, high - low, _share(wanted - low, high - low))
 
     @property
     def nearest(self) -> Tensor:
@@ -74,6 +95,10 @@ class Neighbours:
         codes = self.lower + (up & (self.gap > 0))
         given = self.quantized.codes
         return replace(self.quantized, codes=codes.reshape(given.shape).to(given.dtype))
+
+
+def _share(distance: Tensor, gap: Tensor) -> Tensor:
+    return (distance / torch.where(gap > 0, gap, 1.0)).clamp(0.0, 1.0)
 
 
 def quadratic(error: Tensor, moments: Tensor) -> Tensor:

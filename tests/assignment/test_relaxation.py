@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from assigned_layers import error, layer, nearest
@@ -55,9 +57,8 @@ def test_the_gradient_is_that_of_the_loss() -> None:
     weight, moments = layer(1)
     weight, moments = weight.double(), moments.double()
     between = Neighbours.of(weight.float(), nearest(weight.float()), moments)
-    between = Neighbours(
-        between.quantized, between.lower, between.below.double(), between.gap.double()
-    )
+    below, gap = between.below.double(), between.gap.double()
+    between = replace(between, below=below, gap=gap, position=between.position.double())
     unit = quadratic(between.error(between.nearest), moments)
     parameter = torch.randn(between.lower.shape, generator=seeded(2), dtype=torch.float64)
     progress = 1.0
