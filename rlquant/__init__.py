@@ -16,6 +16,7 @@ from rlquant.network.layer_problem import layer_problem
 from rlquant.network.quantize import quantize
 from rlquant.problem import QuantizationProblem
 from rlquant.problem_protocol import Problem
+from rlquant.refining import refine
 from rlquant.score import REWARDS, Classification, Measurement, Objective, Reward, Score
 from rlquant.space import TRAINING_SPACE, Head, SearchSpace
 from rlquant.train_network import train
@@ -59,6 +60,7 @@ __all__ = [
     "load",
     "measure",
     "quantize",
+    "refine",
     "save",
     "tasks",
     "train",

@@ -47,6 +47,7 @@ ROOMS = (
     ("training_plan",),
     ("train_network",),
     ("problem", "table", "probe"),
+    ("refining",),
     ("export",),
     ("tasks",),
     ("reproduction",),

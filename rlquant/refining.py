@@ -1,0 +1,195 @@
+"""The last step of a search: the best configuration's weights, assigned anew by what they do.
+
+In a search a layer's assignment depends on the layer and its choice alone, so that it can be kept.
+Of the one network that is delivered more can be asked: inputs as they are in the network quantized
+so far, and the loss of the whole network.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import nn
+
+from rlquant.choices import BY_OUTPUTS, LayerChoice, QuantizationConfig
+from rlquant.data import Data, Samples, take_samples
+from rlquant.errors import SettingsError
+from rlquant.evaluation.evaluator import Evaluator
+from rlquant.evaluation.measure import run_batches
+from rlquant.layers import copy_network
+from rlquant.network.calibrate import calibrate
+from rlquant.network.modules import install_activation
+from rlquant.network.quantize import activation_quantizer, build_quantized, quantizes_activations
+from rlquant.network.second_moments import output_moments
+from rlquant.network.weights import layer_generator, quantize_weight
+from rlquant.problem import QuantizationProblem
+from rlquant.quantizers import QuantizedTensor
+from rlquant.score import Classification, Score
+from rlquant.training.batches import SampleBatches, Teacher
+from rlquant.training.losses import TrainingLoss
+from rlquant.training.network_policy import NetworkPolicySettings, learn_across_layers
+from rlquant.training.settings import TrainSettings
+
+logger = logging.getLogger(__name__)
+
+SAMPLES = 10_000
+"""The most training samples that the loss is taken on."""
+REFINING = NetworkPolicySettings(steps=600, samples=1, rate=0.1, start=4.0, prior=2.0)
+BATCH = 128
+
+Weights = dict[str, QuantizedTensor]
+
+
+def refine(
+    problem: QuantizationProblem,
+    config: QuantizationConfig,
+    train_data: Data,
+    *,
+    settings: NetworkPolicySettings = REFINING,
+) -> tuple[nn.Module, Score]:
+    """Assign the weights of layers with rounding "error_feedback" or "learned" anew.
+
+    First in execution order, each layer by its inputs in the network quantized so far; then, for
+    "learned", across layers by a policy on the network's loss. Grids and all costs stay. Each step
+    is kept where it makes the loss on the validation data smaller.
+
+    Args:
+        problem: at fidelity "calibrated".
+        config: of its layers.
+        train_data: what the loss is taken on; at most `SAMPLES` of them, in order.
+        settings: of the policy.
+
+    Returns:
+        The network, and its score, never worse than the configuration's own.
+
+    Raises:
+        SettingsError: a problem whose configurations are trained: their weights are not frozen.
+        DataError: see `take_samples`.
+    """
+    evaluator = problem.evaluator
+    if not isinstance(evaluator, Evaluator):
+        raise SettingsError(
+            f"refine: fidelity={problem.fidelity!r} trains the weights that it would assign; use a "
+            f"problem at fidelity='calibrated'"
+        )
+    canonical, score = problem.canonical(config), problem.evaluate(config)
+    weights = {c.layer: evaluator.bank.tensor(c) for c in canonical if c.method != "keep"}
+    best = _Refined(weights, _built(evaluator, canonical, weights), score)
+    by_outputs = [c for c in canonical if c.rounding in BY_OUTPUTS]
+    learned = [c.layer for c in by_outputs if c.rounding == "learned"]
+    if by_outputs:
+        weights = in_execution_order(problem, evaluator, canonical, best.weights)
+        best = best.or_better(evaluator, canonical, weights, "in execution order")
+    if learned:
+        place = problem.validation.targets.device
+        samples = take_samples(train_data, SAMPLES, name="train_data", device=place)
+        weights = across_layers(
+            problem, evaluator, canonical, best.weights, learned, samples, settings
+        )
+        best = best.or_better(evaluator, canonical, weights, "across layers")
+    return best.network, best.score
+
+
+def in_execution_order(
+    problem: QuantizationProblem,
+    evaluator: Evaluator,
+    config: QuantizationConfig,
+    weights: Weights,
+) -> Weights:
+    """Return the weights assigned by inputs in the network whose earlier layers are quantized."""
+    found = dict(weights)
+    for facts in problem.layers:
+        choice = config[facts.name]
+        if choice.rounding not in BY_OUTPUTS:
+            continue
+        plain = _plain(evaluator, config, found)
+        found[facts.name] = quantize_weight(
+            _float_weight(problem, choice),
+            choice,
+            bucket_size=problem.space.bucket_size,
+            channel_axis=facts.channel_axis,
+            seed=problem.seed,
+            moments=partial(output_moments, plain, (facts,), problem.calibration),
+        )
+    return found
+
+
+def across_layers(
+    problem: QuantizationProblem,
+    evaluator: Evaluator,
+    config: QuantizationConfig,
+    weights: Weights,
+    learned: list[str],
+    samples: Samples,
+    settings: NetworkPolicySettings,
+) -> Weights:
+    """Return the weights with those of the learned layers assigned by the network's loss."""
+    follows = isinstance(problem.objective, Classification)  # else there are no logits to follow
+    loss = TrainingLoss(problem.objective, distillation_weight=1.0)
+    batches = SampleBatches(samples, TrainSettings(batch_size=BATCH), problem.seed)
+    found = learn_across_layers(
+        _plain(evaluator, config, weights),
+        {name: weights[name] for name in learned},
+        evaluator.moments,
+        batches,
+        loss,
+        float_network=problem.network,
+        generator=layer_generator(problem.seed, "across layers"),
+        teacher=Teacher(problem.network, len(samples)) if follows else None,
+        settings=settings,
+    )
+    return {**weights, **found}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Refined:
+    """Quantized weights, the network that has them, and its score."""
+
+    weights: Weights
+    network: nn.Module
+    score: Score
+
+    def or_better(
+        self, evaluator: Evaluator, config: QuantizationConfig, weights: Weights, how: str
+    ) -> _Refined:
+        """Return the same of other weights where their validation loss is smaller."""
+        network = _built(evaluator, config, weights)
+        measured = run_batches(network, evaluator.batches, evaluator.objective)
+        logger.info("assigned %s: loss %.4f, before %.4f", how, measured.loss, self.score.loss)
+        if not measured.loss < self.score.loss:
+            return self
+        score = replace(self.score, loss=measured.loss, accuracy=measured.accuracy)
+        return _Refined(weights, network, score)
+
+
+def _built(evaluator: Evaluator, config: QuantizationConfig, weights: Weights) -> nn.Module:
+    ranges = evaluator.input_ranges if quantizes_activations(config) else {}
+    network = build_quantized(evaluator.network, config, lambda c: weights[c.layer], ranges)
+    calibrate(network, evaluator.reference, evaluator.calibration)
+    return network
+
+
+def _plain(evaluator: Evaluator, config: QuantizationConfig, weights: Weights) -> nn.Module:
+    """Return a calibrated copy with quantized values for weights, its inputs quantized too."""
+    ranges = evaluator.input_ranges if quantizes_activations(config) else {}
+    kept = QuantizationConfig(tuple(c for c in config if c.method != "keep"))
+    network = copy_network(evaluator.network)
+    for choice in kept:
+        module = network.get_submodule(choice.layer)
+        weight = module.weight
+        assert isinstance(weight, torch.Tensor)
+        weight.data.copy_(weights[choice.layer].dequantize())
+        if choice.activation_bits is not None:
+            quantizer = activation_quantizer(choice, ranges)
+            install_activation(module, quantizer.to(weight.device))
+    calibrate(network, evaluator.reference, evaluator.calibration)
+    return network
+
+
+def _float_weight(problem: QuantizationProblem, choice: LayerChoice) -> torch.Tensor:
+    weight = problem.network.get_submodule(choice.layer).weight
+    assert isinstance(weight, torch.Tensor)
+    return weight.detach()
