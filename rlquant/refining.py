@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -69,12 +70,7 @@ def refine(
         SettingsError: a problem whose configurations are trained: their weights are not frozen.
         DataError: see `take_samples`.
     """
-    evaluator = problem.evaluator
-    if not isinstance(evaluator, Evaluator):
-        raise SettingsError(
-            f"refine: fidelity={problem.fidelity!r} trains the weights that it would assign; use a "
-            f"problem at fidelity='calibrated'"
-        )
+    evaluator = require_refinable(problem)
     canonical, score = problem.canonical(config), problem.evaluate(config)
     weights = {c.layer: evaluator.bank.tensor(c) for c in canonical if c.method != "keep"}
     best = _Refined(weights, _built(evaluator, canonical, weights), score)
@@ -91,6 +87,21 @@ def refine(
         )
         best = best.or_better(evaluator, canonical, weights, "across layers")
     return best.network, best.score
+
+
+def require_refinable(problem: Any) -> Evaluator:
+    """Return the evaluator of a problem whose weights can be assigned anew.
+
+    Raises:
+        SettingsError: no live network, or its weights are trained before they are measured.
+    """
+    evaluator = getattr(problem, "evaluator", None)
+    if not isinstance(evaluator, Evaluator):
+        raise SettingsError(
+            f"refine: a {type(problem).__name__} at fidelity={problem.fidelity!r} has no weights "
+            f"to assign anew; use a QuantizationProblem at fidelity='calibrated'"
+        )
+    return evaluator
 
 
 def in_execution_order(

@@ -53,6 +53,8 @@ class SearchSettings(TaskSettings):
         reward: what makes a configuration better: log_loss, loss or accuracy.
         final_epochs: train what was found for so many epochs at the end, beside uniform and
             ternary networks of the same budget, and write model-trained.rlq; 0 for not at all.
+        refine: assign the weights of what was found anew in the end, in execution order and, for
+            rounding learned, across layers by the network's loss.
         report: Markdown file for the results and every layer's choice, where wanted.
         out: folder to write; by default runs/<task>-<searcher>-<budget>-seed<seed>.
         store: file that keeps every evaluation; by default evaluations.sqlite beside the folder,
@@ -68,6 +70,7 @@ class SearchSettings(TaskSettings):
     seed: int = 0
     reward: str = "log_loss"
     final_epochs: int = 0
+    refine: bool = False
     report: Path | None = None
     out: Path | None = None
     store: Path | None = None
@@ -105,6 +108,7 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
             out=out if each is searcher else out / "baselines" / each.name,
             progress=settings.progress,
             remember={"task": settings.task, "command": list(command)},
+            refine=task.train if settings.refine else None,
         )
         results.append(result)
         if result.stopped == "interrupted":

@@ -76,5 +76,5 @@ def test_other_roundings_and_kept_layers_stay_as_they_were_scored() -> None:
 
 def test_configurations_that_are_trained_are_refused() -> None:
     made = problem("conv", trained("conv"), space=SearchSpace(bits=(2, 3)), fidelity="tuned")
-    with pytest.raises(SettingsError, match="fidelity='tuned' trains the weights"):
+    with pytest.raises(SettingsError, match="at fidelity='tuned' has no weights to assign"):
         refine(made, uniform(made, 2, "learned"), samples_of("conv", 400, seed=3))

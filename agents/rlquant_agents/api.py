@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+import rlquant
 from rlquant import (
     Budget,
     EvaluationStore,
@@ -25,6 +26,7 @@ from rlquant.choices import Fidelity
 from rlquant.data import Data
 from rlquant.errors import SettingsError
 from rlquant.quantizers.activation import RangeMethod
+from rlquant.refining import require_refinable
 from rlquant.whole_files import make_folder
 from rlquant_agents.arguments import require_problem, whole_evaluations, whole_seed
 from rlquant_agents.callbacks import Callbacks, ProgressBar, TensorBoardLog
@@ -65,6 +67,7 @@ def search(
     training: TrainSettings | None = None,
     teacher: nn.Module | None = None,
     device: str | torch.device | None = None,
+    refine: bool = False,
 ) -> SearchResult:
     """Find how each layer of a trained network should be quantized, within a budget.
 
@@ -96,6 +99,8 @@ def search(
         training: how configurations are trained; by default what suits the fidelity.
         teacher: network that distilled layers learn from; the float network by default.
         device: where to evaluate; the network's own by default.
+        refine: assign the weights of the best configuration anew in the end, see `rlquant.refine`;
+            for roundings "error_feedback" and "learned", at fidelity "calibrated".
 
     Returns:
         The best configuration, its score, and `network`, the very network that was scored.
@@ -133,6 +138,7 @@ def search(
         store=store,
         progress=progress,
         callback=callback,
+        refine=train_data if refine else None,
     )
 
 
@@ -149,6 +155,7 @@ def search_problem(
     settings: Mapping[str, Any] | None = None,
     callback: Callback | None = None,
     remember: Mapping[str, Any] | None = None,
+    refine: Data | None = None,
 ) -> SearchResult:
     """Search a ready problem, as `search` does.
 
@@ -165,6 +172,8 @@ def search_problem(
         settings: of the searcher, where that is a name.
         callback: told of each evaluation.
         remember: what else is written into settings.json, e.g. the command line.
+        refine: training data by which the weights of the best configuration are assigned anew in
+            the end, see `rlquant.refine`; None for not.
 
     Raises:
         SettingsError: a setting out of range, or `out` holds another run.
@@ -172,6 +181,8 @@ def search_problem(
         StorageError: `out` or `store` cannot be written.
     """
     plan = _Plan.of(searcher, reward, settings, evaluations, seed, callback, out)
+    if refine is not None:
+        require_refinable(problem)  # before hours of search
     problem = _with_store(require_problem(problem), out, store)
     if isinstance(plan.searcher, Searcher):
         plan.searcher.check(problem)  # what it cannot search must leave no folder behind
@@ -194,6 +205,9 @@ def search_problem(
     with interrupts_held():
         if isinstance(problem, QuantizationProblem):
             result = dataclasses.replace(result, network=problem.build(result.best))
+            if refine is not None:
+                network, score = rlquant.refine(problem, result.best, refine)
+                result = dataclasses.replace(result, network=network, score=score)
         if folder is not None:
             folder.finish(result)
     return result

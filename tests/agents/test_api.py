@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from rlquant import Budget, EvaluationStore, Score, SearchSpace, measure
+from rlquant import Budget, EvaluationStore, Score, SearchSpace, load, measure
 from rlquant.errors import (
     BudgetError,
     FileFormatError,
@@ -47,6 +47,27 @@ def test_the_network_is_the_one_that_was_scored() -> None:
     assert measured.accuracy == pytest.approx(result.score.accuracy)
     assert result.score.average_bits <= 8.0
     assert len(result.history) == 5
+
+
+def test_refined_it_is_within_the_budget_and_the_network_that_was_scored(tmp_path: Path) -> None:
+    space = SearchSpace(bits=(1,), rounding=("learned",), points=("kmeans",))
+    settings: dict[str, Any] = {"space": space, "budget": Budget.average_bits(20.0)}
+    plain, refined = (find(refine=r, out=tmp_path / str(r), **settings) for r in (False, True))
+    assert refined.best == plain.best
+    assert refined.score.loss < plain.score.loss
+    assert refined.score.size_bytes == plain.score.size_bytes
+    assert measure(refined.network, VALIDATION).loss == pytest.approx(refined.score.loss, rel=1e-6)
+    loaded = load(tmp_path / "True" / "model.rlq", trained("mlp"))
+    assert measure(loaded, VALIDATION).loss == pytest.approx(refined.score.loss, rel=1e-6)
+    stored = json.loads((tmp_path / "True" / "result.json").read_text("utf-8"))
+    assert stored["score"]["loss"] == refined.score.loss
+
+
+def test_what_cannot_be_refined_is_refused_before_the_search() -> None:
+    with pytest.raises(SettingsError, match="at fidelity='tuned' has no weights to assign anew"):
+        find(refine=True, fidelity="tuned", space=SearchSpace(bits=(2, 3)))
+    with pytest.raises(SettingsError, match="a ToyProblem at fidelity="):
+        search_ready(ToyProblem(2), searcher="random", evaluations=2, refine=TRAIN)
 
 
 def test_the_same_seed_gives_the_same_result() -> None:
