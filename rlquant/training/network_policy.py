@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from rlquant.assignment.neighbours import Neighbours
-from rlquant.assignment.policy import draw, greedy, prior_logits
+from rlquant.assignment.policy import draw, greedy, prior_logits, score_gradient
 from rlquant.errors import SettingsError, require_not_negative, whole_number
 from rlquant.quantizers import QuantizedTensor
 from rlquant.training.batches import Batch, Batches, Teacher
@@ -101,11 +101,8 @@ def learn_across_layers(
     with with_gradients():
         for step, batch in enumerate(take(batches, settings.steps)):
             answers = None if teacher is None else teacher(batch)
-            runs = [
-                _run(network, policy, batch, answers, loss, generator)
-                for _ in range(settings.samples)
-            ]
-            for logits, gradient in zip(policy.logits, _gradients(policy, runs), strict=True):
+            drawn = _draw(network, policy, batch, answers, loss, generator)
+            for logits, gradient in zip(policy.logits, _gradients(policy, drawn), strict=True):
                 logits.grad = gradient
             optimizer.param_groups[0]["lr"] = settings.rate * (1 - step / settings.steps)
             optimizer.step()
@@ -153,60 +150,64 @@ class _Policy:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Run:
-    """One sampled network on a batch: what was drawn, its loss, the slopes of the loss."""
+class _Drawn:
+    """Sampled networks on one batch.
+
+    Attributes:
+        ups: by layer, what was drawn, bool, shape `(samples, *logits.shape)`.
+        losses: of the samples, shape `(samples,)`.
+        slopes: by layer, of each sample's loss by its shares; same shape, empty for "score".
+    """
 
     ups: list[Tensor]
-    loss: Tensor
+    losses: Tensor
     slopes: list[Tensor]
 
 
-def _run(
+def _draw(
     network: nn.Module,
     policy: _Policy,
     batch: Batch,
     answers: Any,
     loss: TrainingLoss,
     generator: torch.Generator,
-) -> _Run:
-    ups = [draw(x.detach(), 1, generator)[0].to(x.dtype) for x in policy.logits]
-    sloped = policy.settings.estimator != "score"
-    for up in ups:
-        up.requires_grad_(sloped)
-    with torch.set_grad_enabled(sloped):
-        outputs = functional_call(network, policy.parameters(ups), batch.inputs)
-        value = loss(outputs, batch.targets, answers)[0]
-    slopes = list(torch.autograd.grad(value, ups)) if sloped else []
-    return _Run([up.detach() for up in ups], value.detach(), slopes)
+) -> _Drawn:
+    settings = policy.settings
+    ups = [draw(logits.detach(), settings.samples, generator) for logits in policy.logits]
+    sloped = settings.estimator != "score"
+    losses, slopes = [], []
+    for sample in zip(*ups, strict=True):
+        shares = [up.float().requires_grad_(sloped) for up in sample]
+        with torch.set_grad_enabled(sloped):
+            outputs = functional_call(network, policy.parameters(shares), batch.inputs)
+            value = loss(outputs, batch.targets, answers)[0]
+        losses.append(value.detach())
+        if sloped:
+            slopes.append(torch.autograd.grad(value, shares))
+    return _Drawn(ups, torch.stack(losses), [torch.stack(s) for s in zip(*slopes, strict=True)])
 
 
-def _gradients(policy: _Policy, runs: list[_Run]) -> Iterator[Tensor]:
+def _gradients(policy: _Policy, drawn: _Drawn) -> Iterator[Tensor]:
     """Yield the estimated gradient of the expected loss by the logits of each layer."""
-    estimator, count = policy.settings.estimator, len(runs)
     chances = [torch.sigmoid(logits.detach()) for logits in policy.logits]
-    weights = _advantages(runs, chances, estimator) if estimator != "linear" else []
-    for layer, chance in enumerate(chances):
-        total = torch.zeros_like(chance)
-        for k, run in enumerate(runs):
-            if estimator != "score":
-                total += run.slopes[layer] * chance * (1 - chance)
-            if estimator != "linear":
-                total += weights[k] * (run.ups[layer] - chance)
-        yield total / count
+    estimator, left = policy.settings.estimator, drawn.losses
+    if estimator == "corrected":
+        left = left - sum(map(_expected, drawn.ups, drawn.slopes, chances))
+    for layer, (logits, chance) in enumerate(zip(policy.logits, chances, strict=True)):
+        gradient = torch.zeros_like(chance)
+        if estimator != "score":
+            gradient += drawn.slopes[layer].mean(dim=0) * chance * (1 - chance)
+        if estimator != "linear":
+            flat = logits.detach().flatten()
+            scored = score_gradient(flat, drawn.ups[layer].flatten(1), left)
+            gradient += scored.reshape(chance.shape)
+        yield gradient
 
 
-def _advantages(runs: list[_Run], chances: list[Tensor], estimator: Estimator) -> list[Tensor]:
-    """Return each sample's loss less what the other samples let expect of it."""
-    others, found = len(runs) - 1, []
-    for run in runs:
-        rest = [other for other in runs if other is not run]
-        advantage = run.loss - sum(other.loss for other in rest) / others
-        if estimator == "corrected":
-            for layer, chance in enumerate(chances):
-                slope = sum(other.slopes[layer] for other in rest) / others
-                advantage = advantage - (slope * (run.ups[layer] - chance)).sum()
-        found.append(advantage)
-    return found
+def _expected(up: Tensor, slopes: Tensor, chance: Tensor) -> Tensor:
+    """Return by how much each loss differs to first order, by the slopes of the other samples."""
+    others = (slopes.sum(dim=0) - slopes) / (len(slopes) - 1)
+    return (others * (up.float() - chance)).flatten(1).sum(dim=1)
 
 
 def _weight(network: nn.Module, name: str) -> Tensor:

@@ -19,9 +19,9 @@ from rlquant.training.batches import Batch, SampleBatches, Teacher
 from rlquant.training.losses import TrainingLoss
 from rlquant.training.network_policy import (
     NetworkPolicySettings,
+    _draw,
     _gradients,
     _Policy,
-    _run,
     learn_across_layers,
 )
 from rlquant.training.settings import TrainSettings
@@ -73,8 +73,8 @@ def test_the_mean_of_estimates_is_the_exact_gradient(estimator: Any) -> None:
     draws, count = seeded(1), 1500
     estimates = []
     for _ in range(count):
-        runs = [_run(network, policy, batch, None, LOSS, draws) for _ in range(settings.samples)]
-        estimates.append(torch.cat([g.flatten() for g in _gradients(policy, runs)]))
+        drawn = _draw(network, policy, batch, None, LOSS, draws)
+        estimates.append(torch.cat([g.flatten() for g in _gradients(policy, drawn)]))
     found = torch.stack(estimates)
     error = found.std(dim=0) / count**0.5
     assert ((found.mean(dim=0) - exact).abs() < 4 * error).all()
@@ -92,8 +92,8 @@ def test_the_linear_part_takes_most_of_the_noise() -> None:
         draws = seeded(1)
         found = []
         for _ in range(200):
-            runs = [_run(network, policy, batch, None, LOSS, draws) for _ in range(4)]
-            found.append(torch.cat([g.flatten() for g in _gradients(policy, runs)]))
+            drawn = _draw(network, policy, batch, None, LOSS, draws)
+            found.append(torch.cat([g.flatten() for g in _gradients(policy, drawn)]))
         spread[estimator] = float(torch.stack(found).var(dim=0).sum())
     assert 10 * spread["linear"] < spread["corrected"] < spread["score"]
 
