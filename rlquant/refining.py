@@ -20,10 +20,9 @@ from rlquant.data import Data, Samples, take_samples
 from rlquant.errors import SettingsError
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.measure import run_batches
-from rlquant.layers import copy_network
+from rlquant.export.quantized_layers import freeze
 from rlquant.network.calibrate import calibrate
-from rlquant.network.modules import install_activation
-from rlquant.network.quantize import activation_quantizer, build_quantized, quantizes_activations
+from rlquant.network.quantize import build_quantized, quantizes_activations
 from rlquant.network.second_moments import output_moments
 from rlquant.network.weights import layer_generator, quantize_weight
 from rlquant.problem import QuantizationProblem
@@ -116,7 +115,7 @@ def in_execution_order(
         choice = config[facts.name]
         if choice.rounding not in BY_OUTPUTS:
             continue
-        plain = _plain(evaluator, config, found)
+        plain = freeze(_built(evaluator, config, found))
         found[facts.name] = quantize_weight(
             _float_weight(problem, choice),
             choice,
@@ -142,7 +141,7 @@ def across_layers(
     loss = TrainingLoss(problem.objective, distillation_weight=1.0)
     batches = SampleBatches(samples, TrainSettings(batch_size=BATCH), problem.seed)
     found = learn_across_layers(
-        _plain(evaluator, config, weights),
+        freeze(_built(evaluator, config, weights)),
         {name: weights[name] for name in learned},
         evaluator.moments,
         batches,
@@ -179,23 +178,6 @@ class _Refined:
 def _built(evaluator: Evaluator, config: QuantizationConfig, weights: Weights) -> nn.Module:
     ranges = evaluator.input_ranges if quantizes_activations(config) else {}
     network = build_quantized(evaluator.network, config, lambda c: weights[c.layer], ranges)
-    calibrate(network, evaluator.reference, evaluator.calibration)
-    return network
-
-
-def _plain(evaluator: Evaluator, config: QuantizationConfig, weights: Weights) -> nn.Module:
-    """Return a calibrated copy with quantized values for weights, its inputs quantized too."""
-    ranges = evaluator.input_ranges if quantizes_activations(config) else {}
-    kept = QuantizationConfig(tuple(c for c in config if c.method != "keep"))
-    network = copy_network(evaluator.network)
-    for choice in kept:
-        module = network.get_submodule(choice.layer)
-        weight = module.weight
-        assert isinstance(weight, torch.Tensor)
-        weight.data.copy_(weights[choice.layer].dequantize())
-        if choice.activation_bits is not None:
-            quantizer = activation_quantizer(choice, ranges)
-            install_activation(module, quantizer.to(weight.device))
     calibrate(network, evaluator.reference, evaluator.calibration)
     return network
 
