@@ -32,6 +32,7 @@ from rlquant.training.batches import SampleBatches, Teacher
 from rlquant.training.losses import TrainingLoss
 from rlquant.training.network_policy import NetworkPolicySettings, learn_across_layers
 from rlquant.training.settings import TrainSettings
+from rlquant.training.watching import Watcher
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ def refine(
     train_data: Data,
     *,
     settings: NetworkPolicySettings = REFINING,
+    watch: Watcher | None = None,
 ) -> tuple[nn.Module, Score]:
     """Assign the weights of layers with rounding "error_feedback" or "learned" anew.
 
@@ -61,6 +63,7 @@ def refine(
         config: of its layers.
         train_data: what the loss is taken on; at most `SAMPLES` of them, in order.
         settings: of the policy.
+        watch: told how the policy's training goes; may end it.
 
     Returns:
         The network, and its score, never worse than the configuration's own.
@@ -82,7 +85,7 @@ def refine(
         place = problem.validation.targets.device
         samples = take_samples(train_data, SAMPLES, name="train_data", device=place)
         weights = across_layers(
-            problem, evaluator, canonical, best.weights, learned, samples, settings
+            problem, evaluator, canonical, best.weights, learned, samples, settings, watch
         )
         best = best.or_better(evaluator, canonical, weights, "across layers")
     return best.network, best.score
@@ -135,6 +138,7 @@ def across_layers(
     learned: list[str],
     samples: Samples,
     settings: NetworkPolicySettings,
+    watch: Watcher | None = None,
 ) -> Weights:
     """Return the weights with those of the learned layers assigned by the network's loss."""
     follows = isinstance(problem.objective, Classification)  # else there are no logits to follow
@@ -150,6 +154,7 @@ def across_layers(
         generator=layer_generator(problem.seed, "across layers"),
         teacher=Teacher(problem.network, len(samples)) if follows else None,
         settings=settings,
+        watch=watch,
     )
     return {**weights, **found}
 

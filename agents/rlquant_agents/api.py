@@ -37,6 +37,7 @@ from rlquant_agents.run_folder import RunFolder
 from rlquant_agents.run_settings import describe_run, require_named
 from rlquant_agents.searcher import Searcher, Searches, name_of, resolve_searcher
 from rlquant_agents.session import Callback, require_callback
+from rlquant_agents.training_progress import TrainingProgressBar
 
 STORE = "evaluations.sqlite"
 
@@ -205,12 +206,28 @@ def search_problem(
     with interrupts_held():
         if isinstance(problem, QuantizationProblem):
             result = dataclasses.replace(result, network=problem.build(result.best))
-            if refine is not None:
-                network, score = rlquant.refine(problem, result.best, refine)
-                result = dataclasses.replace(result, network=network, score=score)
         if folder is not None:
             folder.finish(result)
+    if refine is None or result.stopped == "interrupted":
+        return result
+    assert isinstance(problem, QuantizationProblem)
+    result = _refined(result, problem, refine, progress)
+    if folder is not None:
+        with interrupts_held():
+            folder.finish(result)
     return result
+
+
+def _refined(
+    result: SearchResult, problem: QuantizationProblem, train_data: Data, progress: bool
+) -> SearchResult:
+    """Return the result with its weights assigned anew, as it was where that is interrupted."""
+    try:
+        with TrainingProgressBar("refine", shown=progress) as bar:
+            network, score = rlquant.refine(problem, result.best, train_data, watch=bar)
+    except KeyboardInterrupt:
+        return dataclasses.replace(result, stopped="interrupted")
+    return dataclasses.replace(result, network=network, score=score)
 
 
 @dataclass(frozen=True)

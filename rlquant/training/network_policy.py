@@ -21,6 +21,7 @@ from rlquant.quantizers import QuantizedTensor
 from rlquant.training.batches import Batch, Batches, Teacher
 from rlquant.training.loop import take, with_gradients
 from rlquant.training.losses import TrainingLoss
+from rlquant.training.watching import WATCH_EVERY, Watcher
 
 Estimator = Literal["score", "linear", "corrected"]
 PLACE = "NetworkPolicySettings"
@@ -72,6 +73,7 @@ def learn_across_layers(
     generator: torch.Generator,
     teacher: Teacher | None = None,
     settings: NetworkPolicySettings = NetworkPolicySettings(),
+    watch: Watcher | None = None,
 ) -> dict[str, QuantizedTensor]:
     """Learn which of two points each weight goes to, from losses of sampled networks.
 
@@ -89,6 +91,7 @@ def learn_across_layers(
         generator: of the draws.
         teacher: gives the answers to follow, where the loss has a teacher's part.
         settings: see there.
+        watch: told how the run goes; may end it, and what was learned so far is returned.
 
     Returns:
         By layer, the same grids with other codes.
@@ -106,6 +109,14 @@ def learn_across_layers(
                 logits.grad = gradient
             optimizer.param_groups[0]["lr"] = settings.rate * (1 - step / settings.steps)
             optimizer.step()
+            taken = step + 1
+            if watch is not None and (taken % WATCH_EVERY == 0 or taken == settings.steps):
+                figures = {
+                    "loss": float(drawn.losses.mean()),
+                    "steps_left": float(settings.steps - taken),
+                }
+                if watch(taken, figures):
+                    break
     return policy.assigned()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -61,6 +62,26 @@ def test_refined_it_is_within_the_budget_and_the_network_that_was_scored(tmp_pat
     assert measure(loaded, VALIDATION).loss == pytest.approx(refined.score.loss, rel=1e-6)
     stored = json.loads((tmp_path / "True" / "result.json").read_text("utf-8"))
     assert stored["score"]["loss"] == refined.score.loss
+
+
+def test_ctrl_c_while_refining_keeps_what_was_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    plain = find()
+    monkeypatch.setattr("rlquant.refine", interrupt)
+    result = find(refine=True, out=tmp_path)
+    assert result.stopped == "interrupted"
+    assert (result.best, result.score) == (plain.best, plain.score)
+    assert load(tmp_path / "model.rlq", trained("mlp")) is not None
+
+
+def test_refining_shows_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    space = SearchSpace(bits=(2,), rounding=("learned",))
+    find(refine=True, progress=True, space=space, budget=Budget.average_bits(20.0))
+    assert re.search(r"refine: 100%.* 600/600 .*loss", capsys.readouterr().err)
 
 
 def test_what_cannot_be_refined_is_refused_before_the_search() -> None:

@@ -133,6 +133,29 @@ def test_the_loss_falls_and_the_same_seed_gives_the_same(estimator: Any, follows
         assert moved.abs().max() <= 1
 
 
+def test_a_watcher_hears_of_the_run_and_may_end_it() -> None:
+    network = small(width=8)
+    heard: list[tuple[int, float]] = []
+
+    def watch(step: int, figures: Any) -> bool:
+        heard.append((step, figures["steps_left"]))
+        assert figures["loss"] > 0
+        return step == 20
+
+    learn_across_layers(
+        small(width=8),
+        starts(network),
+        moments(network),
+        SampleBatches(data(network), TrainSettings(batch_size=64), seed=0),
+        LOSS,
+        float_network=network,
+        generator=seeded(3),
+        settings=NetworkPolicySettings(steps=35),
+        watch=watch,
+    )
+    assert heard == [(10, 25.0), (20, 15.0)]
+
+
 def test_where_a_weight_is_stays_among_its_two_points() -> None:
     draw = seeded(5)
     weight = torch.randn(6, 9, generator=draw)
