@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ class WeightBank:
         layers: facts of the same layers.
         bucket_size: weights that share a scale.
         seed: decides random draws, together with the layer's name.
-        max_bytes: the dequantized weights kept; the least recently used go first.
+        max_bytes: of the weights kept, dequantized and quantized; the least recently used go first.
         moments: asked for roundings that look at the layers' outputs.
     """
 
@@ -43,34 +44,50 @@ class WeightBank:
         self._bucket_size: BucketSize = bucket_size
         self._seed, self._moments = seed, moments
         self._max_bytes = max_bytes
-        self._values: OrderedDict[LayerChoice, Tensor] = OrderedDict()
+        self._kept: OrderedDict[LayerChoice, _Kept] = OrderedDict()
         self._bytes = 0
 
     def tensor(self, choice: LayerChoice) -> QuantizedTensor:
-        """Quantize the weight of the choice's layer; not remembered."""
-        return quantize_weight(
-            self._weights[choice.layer],
-            choice,
-            bucket_size=self._bucket_size,
-            channel_axis=self._axes[choice.layer],
-            seed=self._seed,
-            moments=self._moments,
-        )
+        """Return the quantized weight of a canonical choice; a copy, as networks are changed."""
+        return copy.deepcopy(self._find(choice).tensor)
 
     def values(self, choice: LayerChoice) -> Tensor:
         """Return the dequantized weight of a canonical choice; never write to it."""
         if choice.method == "keep":
             return self._weights[choice.layer]
+        return self._find(choice).values
+
+    def _find(self, choice: LayerChoice) -> _Kept:
         if choice.activation_bits is not None:  # the weight is the same
             choice = replace(choice, activation_bits=None)
-        if choice in self._values:
-            self._values.move_to_end(choice)
-            return self._values[choice]
+        if choice in self._kept:
+            self._kept.move_to_end(choice)
+            return self._kept[choice]
+        found = self._kept[choice] = self._quantize(choice)
+        self._bytes += found.nbytes
+        while self._bytes > self._max_bytes and len(self._kept) > 1:
+            self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        return found
+
+    def _quantize(self, choice: LayerChoice) -> _Kept:
         original = self._weights[choice.layer]
         with torch.no_grad():
-            values = self.tensor(choice).dequantize().to(original.dtype)
-        self._values[choice] = values
-        self._bytes += values.nbytes
-        while self._bytes > self._max_bytes and len(self._values) > 1:
-            self._bytes -= self._values.popitem(last=False)[1].nbytes
-        return values
+            tensor = quantize_weight(
+                original,
+                choice,
+                bucket_size=self._bucket_size,
+                channel_axis=self._axes[choice.layer],
+                seed=self._seed,
+                moments=self._moments,
+            )
+            return _Kept(tensor, tensor.dequantize().to(original.dtype))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    tensor: QuantizedTensor
+    values: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        return self.values.nbytes + self.tensor.codes.nbytes

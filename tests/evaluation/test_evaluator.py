@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.input_ranges import measure_input_ranges
 from rlquant.network.weights import quantize_weight
+from rlquant.quantizers import QuantizedTensor
 from rlquant.score import Classification, Measurement
 from rlquant.space import for_layer
 from small_networks import CLASSES, FEATURES, NETWORKS, Mlp, fresh, samples, samples_of, trained
@@ -268,6 +270,26 @@ def test_a_weight_is_quantized_once() -> None:
     assert torch.equal(bank.tensor(choice).dequantize(), values)
 
 
+def test_a_layer_is_assigned_once_and_every_network_has_its_own_copy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+
+    def counted(weight: Tensor, choice: LayerChoice, **more: Any) -> QuantizedTensor:
+        calls.append(choice.layer)
+        return quantize_weight(weight, choice, **more)
+
+    monkeypatch.setattr("rlquant.evaluation.weight_bank.quantize_weight", counted)
+    bank = bank_of(fresh(Mlp))
+    choice = LayerChoice("first", 3)
+    values = bank.values(choice).clone()
+    taken = bank.tensor(choice)
+    taken.codes.zero_()  # as loading another state into a built network does
+    assert torch.equal(bank.tensor(choice).dequantize(), values)
+    assert torch.equal(bank.values(choice), values)
+    assert calls == ["first"]
+
+
 def test_activation_bits_do_not_quantize_the_weight_again() -> None:
     bank = bank_of(fresh(Mlp))
     plain = bank.values(LayerChoice("first", 3))
@@ -290,7 +312,7 @@ def test_weights_keep_their_type_and_layout() -> None:
 
 
 def test_the_least_recently_used_weights_go_first() -> None:
-    bank = bank_of(fresh(Mlp), max_bytes=2 * 8 * 8 * 4)  # two of the second layer's weights
+    bank = bank_of(fresh(Mlp), max_bytes=2 * 8 * 8 * (4 + 1))  # two of the second layer's weights
     two, three, four = (LayerChoice("second", bits) for bits in (2, 3, 4))
     first, second = bank.values(two), bank.values(three)
     assert bank.values(two) is first  # used again
