@@ -79,14 +79,22 @@ def test_the_code_on_the_page_runs() -> None:
     assert names["environments"].num_envs == 4
 
 
-def test_the_example_prints_the_best_configuration_and_its_score(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = DOCS / "examples" / "a2c.py"
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 30
-    monkeypatch.setattr(sys, "argv", [str(path), "48"])
-    runpy.run_path(str(path), run_name="__main__")
-    printed = capsys.readouterr().out
+@pytest.fixture
+def printed_by(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run an example of at most 30 lines for so many steps; returns what it prints."""
+
+    def run(name: str, steps: int) -> str:
+        path = DOCS / "examples" / name
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 30
+        monkeypatch.setattr(sys, "argv", [str(path), str(steps)])
+        runpy.run_path(str(path), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_the_example_prints_the_best_configuration_and_its_score(printed_by: Any) -> None:
+    printed = printed_by("a2c.py", 48)
     assert re.match(r"\{'hidden1': \d, 'hidden2': \d, 'classifier': \d\} ", printed)
     assert re.search(r'"accuracy": 0\.\d', printed)
     (bits,) = re.findall(r'"average_bits": ([\d.]+)', printed)
@@ -98,13 +106,7 @@ def test_every_group_feature_is_documented_by_name_and_meaning_in_order() -> Non
     assert [(name.strip("`"), meaning) for name, meaning in rows] == list(GROUP_FEATURES.items())
 
 
-def test_the_example_of_assignments_prints_what_is_left_of_the_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = DOCS / "examples" / "ppo_assignment.py"
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 30
-    monkeypatch.setattr(sys, "argv", [str(path), "6400"])
-    runpy.run_path(str(path), run_name="__main__")
-    printed = capsys.readouterr().out
+def test_the_example_of_assignments_prints_what_is_left_of_the_error(printed_by: Any) -> None:
+    printed = printed_by("ppo_assignment.py", 6400)
     (share,) = re.findall(r"320 weights, error of the outputs over nearest .*: ([\d.]+)", printed)
     assert float(share) < 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from functools import cache
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,8 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from rlquant.assignment.output_error import reconstruction_error
-from rlquant.choices import BY_OUTPUTS, POINTS, BucketSize, LayerChoice, QuantizationConfig
+from layer_choices import CHOICES
+from rlquant.choices import BucketSize, LayerChoice, QuantizationConfig
 from rlquant.cost import Budget
 from rlquant.errors import (
     ChoiceError,
@@ -28,17 +27,12 @@ from rlquant.layers import LayerFacts, channel_axis_of, find_layers
 from rlquant.network.input_ranges import measure_input_ranges
 from rlquant.network.modules import quantized_weight
 from rlquant.network.quantize import activation_quantizer, quantize
-from rlquant.network.weights import layer_generator, quantize_weight
+from rlquant.network.weights import quantize_weight
 from rlquant.problem import QuantizationProblem
 from rlquant.quantizers import (
     activation_grid,
     activation_range,
-    quantize_integer,
-    quantize_ternary,
-    quantize_uniform,
-    ternary_scales,
 )
-from rlquant.size import LayerStorage
 from rlquant.space import for_layer
 from small_networks import (
     FEATURES,
@@ -55,25 +49,8 @@ from small_networks import (
     samples_of,
     trained,
 )
-from strategies import seeded
 
 SAMPLES = 48
-WEIGHT = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
-
-CHOICES = (
-    LayerChoice("", 1),
-    LayerChoice("", 3),
-    LayerChoice("", 12),
-    LayerChoice("", 2, points="clipped"),
-    LayerChoice("", 4, "stochastic", points="clipped"),
-    LayerChoice("", 4, points="fixed_point"),
-    LayerChoice("", 3, "stochastic", points="uniform"),
-    LayerChoice("", 2, points="quantile"),
-    LayerChoice("", 3, points="kmeans"),
-    LayerChoice("", 3, points="learned"),
-    LayerChoice("", 2, method="ternary"),
-    LayerChoice("", 32, method="keep"),
-)
 
 
 def config(*choices: LayerChoice) -> QuantizationConfig:
@@ -90,94 +67,29 @@ def weight_of(network: nn.Module, name: str) -> Tensor:
     return weight
 
 
-# --- one weight
+# --- random draws
 
 
-@pytest.mark.parametrize("choice", [c for c in CHOICES if c.method != "keep"], ids=str)
-@pytest.mark.parametrize("bucket_size", ["channel", 6, None])
-@pytest.mark.parametrize("factor", [1.0, 1e-7, 1e6])
-def test_a_quantized_weight_takes_the_bits_that_its_cost_says(
-    choice: LayerChoice, bucket_size: BucketSize, factor: float
-) -> None:
-    weight = WEIGHT * factor
-    quantized = quantize_weight(weight, choice, bucket_size=bucket_size)
-    storage = LayerStorage.of(weight, bucket_size, 0)
-    assert quantized.size_bits() == storage.bits(choice)
-    numbers = [t for t in (quantized.scale, quantized.offset, quantized.values) if t is not None]
-    assert {t.dtype for t in numbers} == {storage.scale_dtype(choice)}
-    assert quantized.dequantize().shape == weight.shape
+def test_stochastic_rounding_depends_on_seed_and_layer_alone() -> None:
+    network = fresh(Mlp)
+    choice = LayerChoice("second", 3, "stochastic")
+    alone = quantize(network, config(choice), seed=1)
+    among = quantize(network, config(LayerChoice("first", 2, "stochastic"), choice), seed=1)
+    other_seed = quantize(network, config(choice), seed=2)
+    assert torch.equal(weight_of(alone, "second"), weight_of(among, "second"))
+    assert not torch.equal(weight_of(alone, "second"), weight_of(other_seed, "second"))
+    renamed = quantize_weight(weight_of(network, "second"), for_layer(choice, "other"), seed=1)
+    assert not torch.equal(renamed.dequantize(), weight_of(alone, "second"))
 
 
-def test_each_choice_calls_its_quantizer_with_scales_as_stored() -> None:
-    half = torch.float16
-    pairs = [
-        (LayerChoice("", 3), quantize_integer(WEIGHT, 3, scale_dtype=half)),
-        (
-            LayerChoice("", 3, points="clipped"),
-            quantize_integer(WEIGHT, 3, clip=True, scale_dtype=half),
-        ),
-        (
-            LayerChoice("", 3, points="uniform"),
-            quantize_uniform(WEIGHT, 3, bucket_size="channel", scale_dtype=half),
-        ),
-        (
-            LayerChoice("", 2, method="ternary"),
-            quantize_ternary(WEIGHT, *ternary_scales(WEIGHT), scale_dtype=half),
-        ),
-    ]
-    for choice, expected in pairs:
-        assert torch.equal(quantize_weight(WEIGHT, choice).dequantize(), expected.dequantize())
+def test_the_global_random_state_is_not_touched() -> None:
+    before = torch.get_rng_state()
+    network = fresh(Mlp)
+    quantize(network, all_layers(network, samples(4)[0], bits=3, rounding="stochastic"))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
-@pytest.mark.parametrize("points", POINTS)
-def test_more_bits_are_nearer_to_the_weight(points: Any) -> None:
-    errors = [
-        float(
-            (
-                quantize_weight(WEIGHT, LayerChoice("", b, points=points)).dequantize() - WEIGHT
-            ).norm()
-        )
-        for b in (1, 3, 5, 8)
-    ]
-    assert errors == sorted(errors, reverse=True)
-    assert errors[-1] < 0.02 * float(WEIGHT.norm())
-
-
-def test_sixteen_uniform_bits_are_finer_than_ten() -> None:
-    errors = [
-        float(
-            (quantize_weight(WEIGHT, LayerChoice("", b, points="uniform")).dequantize() - WEIGHT)
-            .abs()
-            .max()
-        )
-        for b in (10, 12, 14, 16)
-    ]
-    assert all(wide < narrow / 3 for narrow, wide in pairwise(errors))
-
-
-def test_roundings_that_need_inputs_are_refused_without_them() -> None:
-    for rounding in sorted(BY_OUTPUTS):
-        choice = LayerChoice("fc", 3, rounding)  # type: ignore[arg-type]
-        for moments in (None, dict[str, Tensor]):
-            with pytest.raises(QuantizationError, match=r"layer 'fc': .* there are no moments"):
-                quantize_weight(WEIGHT, choice, moments=moments)
-
-
-@pytest.mark.parametrize("rounding", sorted(BY_OUTPUTS))
-@pytest.mark.parametrize("points", [p for p in POINTS if p != "learned"])
-def test_roundings_by_outputs_keep_the_grid_and_lower_the_error(points: Any, rounding: Any) -> None:
-    rows = torch.randn(60, 3, generator=seeded(1)) @ torch.randn(3, 7, generator=seeded(2))
-    rows = rows + 0.2 * torch.randn(60, 7, generator=seeded(3))
-    matrix = (rows.T @ rows / 60)[None]
-    plain = quantize_weight(WEIGHT, LayerChoice("fc", 2, points=points))
-    choice = LayerChoice("fc", 2, rounding, points=points)
-    found = quantize_weight(WEIGHT, choice, moments=lambda: {"fc": matrix})
-    assert torch.equal(found.codebook, plain.codebook)
-    assert found.size_bits() == plain.size_bits()
-    errors = [
-        float(reconstruction_error(each.dequantize() - WEIGHT, matrix)) for each in (plain, found)
-    ]
-    assert errors[1] < errors[0]
+# --- the network
 
 
 def test_roundings_by_outputs_need_calibration_data_and_are_worth_them() -> None:
@@ -202,38 +114,6 @@ def test_roundings_by_outputs_need_calibration_data_and_are_worth_them() -> None
     }
     for rounding in ("error_feedback", "learned"):  # which is better depends on the layers behind
         assert errors[rounding] < errors["nearest"]
-
-
-# --- random draws
-
-
-def test_draws_depend_on_the_seed_and_the_name() -> None:
-    # Numbers noted once: the same in every process and every version.
-    assert layer_generator(0, "conv1").initial_seed() == 11_935_767_055_427_520
-    seeds = {layer_generator(s, n).initial_seed() for s in range(5) for n in ("a", "b", "")}
-    assert len(seeds) == 15
-
-
-def test_stochastic_rounding_depends_on_seed_and_layer_alone() -> None:
-    network = fresh(Mlp)
-    choice = LayerChoice("second", 3, "stochastic")
-    alone = quantize(network, config(choice), seed=1)
-    among = quantize(network, config(LayerChoice("first", 2, "stochastic"), choice), seed=1)
-    other_seed = quantize(network, config(choice), seed=2)
-    assert torch.equal(weight_of(alone, "second"), weight_of(among, "second"))
-    assert not torch.equal(weight_of(alone, "second"), weight_of(other_seed, "second"))
-    renamed = quantize_weight(weight_of(network, "second"), for_layer(choice, "other"), seed=1)
-    assert not torch.equal(renamed.dequantize(), weight_of(alone, "second"))
-
-
-def test_the_global_random_state_is_not_touched() -> None:
-    before = torch.get_rng_state()
-    network = fresh(Mlp)
-    quantize(network, all_layers(network, samples(4)[0], bits=3, rounding="stochastic"))
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-# --- the network
 
 
 @pytest.mark.parametrize("name", NETWORKS)
