@@ -75,7 +75,7 @@ def refine(
     evaluator = require_refinable(problem)
     canonical, score = problem.canonical(config), problem.evaluate(config)
     weights = {c.layer: evaluator.bank.tensor(c) for c in canonical if c.method != "keep"}
-    best = _Refined(weights, _built(evaluator, canonical, weights), score)
+    best = _Refined(weights, network_with(evaluator, canonical, weights), score)
     by_outputs = [c for c in canonical if c.rounding in BY_OUTPUTS]
     learned = [c.layer for c in by_outputs if c.rounding == "learned"]
     if by_outputs:
@@ -118,7 +118,7 @@ def in_execution_order(
         choice = config[facts.name]
         if choice.rounding not in BY_OUTPUTS:
             continue
-        plain = freeze(_built(evaluator, config, found))
+        plain = freeze(network_with(evaluator, config, found))
         found[facts.name] = quantize_weight(
             _float_weight(problem, choice),
             choice,
@@ -145,7 +145,7 @@ def across_layers(
     loss = TrainingLoss(problem.objective, distillation_weight=1.0)
     batches = SampleBatches(samples, TrainSettings(batch_size=BATCH), problem.seed)
     found = learn_across_layers(
-        freeze(_built(evaluator, config, weights)),
+        freeze(network_with(evaluator, config, weights)),
         {name: weights[name] for name in learned},
         evaluator.moments,
         batches,
@@ -171,7 +171,7 @@ class _Refined:
         self, evaluator: Evaluator, config: QuantizationConfig, weights: Weights, how: str
     ) -> _Refined:
         """Return the same of other weights where their validation loss is smaller."""
-        network = _built(evaluator, config, weights)
+        network = network_with(evaluator, config, weights)
         measured = run_batches(network, evaluator.batches, evaluator.objective)
         logger.info("assigned %s: loss %.4f, before %.4f", how, measured.loss, self.score.loss)
         if not measured.loss < self.score.loss:
@@ -180,7 +180,8 @@ class _Refined:
         return _Refined(weights, network, score)
 
 
-def _built(evaluator: Evaluator, config: QuantizationConfig, weights: Weights) -> nn.Module:
+def network_with(evaluator: Evaluator, config: QuantizationConfig, weights: Weights) -> nn.Module:
+    """Return the calibrated network of a canonical configuration with these quantized weights."""
     ranges = evaluator.input_ranges if quantizes_activations(config) else {}
     network = build_quantized(evaluator.network, config, lambda c: weights[c.layer], ranges)
     calibrate(network, evaluator.reference, evaluator.calibration)

@@ -1,7 +1,8 @@
 """Re-run the claims of a paper with this library: a report with tables, verdicts and a figure.
 
 Papers: gupta (Gupta et al. 2015, training in fixed point), ttq (Zhu et al. 2016, trained ternary
-quantization), polino (Polino et al. 2018, distillation and quantization). Every finished run is
+quantization), polino (Polino et al. 2018, distillation and quantization), assignment (the future
+work of the last: reinforcement learning for which point a weight goes to). Every finished run is
 kept at once; started again with the same settings, it goes on and computes nothing twice.
 """
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from rlquant.errors import unknown_name
+from rlquant.reproduction.assignment.experiments import assignment
 from rlquant.reproduction.claims import Finding
 from rlquant.reproduction.gupta.experiments import gupta
 from rlquant.reproduction.polino.experiments import polino
@@ -16,6 +17,7 @@ from rlquant.reproduction.ttq.experiments import ttq
 from rlquant.whole_files import make_folder, write_file
 
 PAPERS: Mapping[str, Callable[[Scale], Reproduction]] = {
+    "assignment": assignment,
     "gupta": gupta,
     "polino": polino,
     "ttq": ttq,

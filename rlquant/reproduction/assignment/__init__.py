@@ -1,0 +1,1 @@
+"""Reinforcement learning for which point a weight goes to: the future work of Polino et al."""
