@@ -2,8 +2,8 @@
 
 `evaluation` sets an evaluation against bare forward passes of the float network, `environment`
 counts steps a second where every score is known, `training` sets training steps and tuned
-evaluations against float training, and `search` takes the time of the main job, scripts/search.py
-with its defaults.
+evaluations against float training, `assignment` takes the time in which one layer's weights are
+assigned, and `search` that of the main job, scripts/search.py with its defaults.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from rich.table import Table
 
 from rlquant.errors import SettingsError
 from rlquant.whole_files import make_folder, write_file
+from rlquant_agents.benchmarks.assignment import assignment
 from rlquant_agents.benchmarks.environment import environment
 from rlquant_agents.benchmarks.evaluation import evaluation
 from rlquant_agents.benchmarks.figure import Figure
 from rlquant_agents.benchmarks.training import training
 from rlquant_agents.command_line import run_command
 
-BENCHMARKS = ("evaluation", "environment", "training", "search")
+BENCHMARKS = ("evaluation", "environment", "training", "assignment", "search")
 SEARCH_TARGET = 180.0
 
 
@@ -41,8 +42,8 @@ class BenchmarkSettings:
     """Which benchmarks to run, and how long.
 
     Attributes:
-        run: evaluation, environment, training and search, or some of them.
-        task: task of the evaluation and training benchmarks.
+        run: evaluation, environment, training, assignment and search, or some of them.
+        task: task of the evaluation, training and assignment benchmarks.
         configs: random configurations to evaluate.
         threads: numbers of torch threads to measure with.
         environment_task: task of the environment benchmark.
@@ -80,6 +81,11 @@ def environment_benchmark(settings: BenchmarkSettings) -> list[Figure]:
 def training_benchmark(settings: BenchmarkSettings) -> list[Figure]:
     """Set training against float training."""
     return training(settings.task, settings.steps, settings.tuned, settings.warm)
+
+
+def assignment_benchmark(settings: BenchmarkSettings) -> list[Figure]:
+    """Time the assignment of one layer's weights."""
+    return assignment(settings.task)
 
 
 def search_benchmark(settings: BenchmarkSettings) -> list[Figure]:
@@ -120,6 +126,7 @@ def run(settings: BenchmarkSettings) -> int:
         "evaluation": evaluation_benchmark,
         "environment": environment_benchmark,
         "training": training_benchmark,
+        "assignment": assignment_benchmark,
         "search": search_benchmark,
     }
     for name in settings.run:

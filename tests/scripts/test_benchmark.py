@@ -30,8 +30,10 @@ def test_it_measures_shows_and_writes(tmp_path: Path, capsys: pytest.CaptureFixt
     assert names[0] == "evaluation of digits/mlp, 1 thread"
     assert names[1] == "environment steps, digits/mlp, known scores"
     assert names[2] == "step, all layers post_training"
-    assert names[-3].startswith("tuned evaluation of 3 layers")
-    assert names[-2].startswith("budgets where 50 warm steps reach 200 cold ones")
+    assert names[-6].startswith("tuned evaluation of 3 layers")
+    assert names[-5].startswith("budgets where 50 warm steps reach 200 cold ones")
+    ways = ("policy", "rounding learned", "relaxation")
+    assert names[-4:-1] == [f"one layer assigned, {way}" for way in ways]
     assert names[-1].startswith("scripts/search.py --task digits/mlp")
     assert all(figure["value"] >= 0 for figure in document["figures"])
 
@@ -46,7 +48,7 @@ def test_a_target_is_met_from_the_right_side() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["evaluations"], "known benchmarks are evaluation, environment, training, search"),
+        (["evaluations"], "known benchmarks are evaluation, environment, training, assign"),
         (["--configs", "0"], "at least 1"),
         (["--threads"], "at least 1"),
         (["evaluation", "--task", "digits/mpl"], "did you mean 'digits/mlp'"),
