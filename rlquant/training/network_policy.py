@@ -6,7 +6,7 @@ earn is minus the network's own loss, discrete and across layers, where no layer
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from rlquant.assignment.neighbours import Neighbours
-from rlquant.assignment.policy import draw, greedy, prior_logits, score_gradient
+from rlquant.assignment.policy import draw, score_gradient
 from rlquant.errors import SettingsError, require_not_negative, whole_number
 from rlquant.quantizers import QuantizedTensor
 from rlquant.training.batches import Batch, Batches, Teacher
 from rlquant.training.loop import take, with_gradients
 from rlquant.training.losses import TrainingLoss
+from rlquant.training.sampled_weight import SampledWeight
 from rlquant.training.watching import WATCH_EVERY, Watcher
 
 Estimator = Literal["score", "linear", "corrected"]
@@ -37,6 +37,8 @@ class NetworkPolicySettings:
         rate: of Adam on the logits; it falls to 0 along a line.
         start: logit towards the assignment that is begun at, away from it elsewhere.
         prior: logits added are this times the position between the points, less 1/2.
+        point_rate: of Adam on stored codebooks, whose buckets span 1; they get their gradient under
+            the sampled assignments. 0 leaves them.
         estimator: of the gradient of the expected loss. "score": score function with the mean loss
             of the other samples as baseline; unbiased, and as noisy as there are weights. "linear":
             what the loss is to first order around each sample; biased by its curvature, with
@@ -49,6 +51,7 @@ class NetworkPolicySettings:
     rate: float = 0.1
     start: float = 3.0
     prior: float = 2.0
+    point_rate: float = 0.0
     estimator: Estimator = "linear"
 
     def __post_init__(self) -> None:
@@ -58,7 +61,7 @@ class NetworkPolicySettings:
             )
         whole_number(f"{PLACE}: steps", self.steps, 1)
         whole_number(f"{PLACE}: samples", self.samples, 1 if self.estimator == "linear" else 2)
-        for field in ("rate", "start", "prior"):
+        for field in ("rate", "start", "prior", "point_rate"):
             require_not_negative(PLACE, field, getattr(self, field))
 
 
@@ -98,17 +101,19 @@ def learn_across_layers(
 
     Source: Polino et al. 2018, future work; Gu et al. 2016, "MuProp", for the linear part.
     """
-    policy = _Policy(float_network, start, moments, settings)
+    layers = sampled_weights(float_network, start, moments, settings)
     _normalise_by_batch(network)
-    optimizer = torch.optim.Adam(policy.logits, betas=(0.9, 0.99))
+    optimizer = _optimizer(layers.values(), settings)
     with with_gradients():
         for step, batch in enumerate(take(batches, settings.steps)):
             answers = None if teacher is None else teacher(batch)
-            drawn = _draw(network, policy, batch, answers, loss, generator)
-            for logits, gradient in zip(policy.logits, _gradients(policy, drawn), strict=True):
-                logits.grad = gradient
-            optimizer.param_groups[0]["lr"] = settings.rate * (1 - step / settings.steps)
+            drawn = _draw(network, layers, batch, answers, loss, settings, generator)
+            _set_gradients(layers, drawn, settings.estimator)
+            for group in optimizer.param_groups:
+                group["lr"] = group["base"] * (1 - step / settings.steps)
             optimizer.step()
+            for layer in layers.values():
+                layer.keep_order()
             taken = step + 1
             if watch is not None and (taken % WATCH_EVERY == 0 or taken == settings.steps):
                 figures = {
@@ -117,47 +122,37 @@ def learn_across_layers(
                 }
                 if watch(taken, figures):
                     break
-    return policy.assigned()
+    return {name: layer.assigned() for name, layer in layers.items()}
 
 
-class _Policy:
-    """The logits of all layers, in one order."""
+def sampled_weights(
+    network: nn.Module,
+    start: Mapping[str, QuantizedTensor],
+    moments: Mapping[str, Tensor],
+    settings: NetworkPolicySettings,
+) -> dict[str, SampledWeight]:
+    """Return the layers that begin at `start`, with the float weights of `network`."""
+    return {
+        name: SampledWeight(
+            _weight(network, name),
+            quantized,
+            moments[name],
+            lean=settings.start,
+            prior=settings.prior,
+            trains_points=settings.point_rate > 0,
+        )
+        for name, quantized in start.items()
+    }
 
-    def __init__(
-        self,
-        network: nn.Module,
-        start: Mapping[str, QuantizedTensor],
-        moments: Mapping[str, Tensor],
-        settings: NetworkPolicySettings,
-    ) -> None:
-        self.settings = settings
-        self._weights = [_weight(network, name) for name in start]
-        self._names = list(start)
-        self._between = [
-            Neighbours.around(weight, start[name], moments[name])
-            for name, weight in zip(start, self._weights, strict=True)
-        ]
-        self.logits = [
-            self._first(between, start[name]).requires_grad_()
-            for name, between in zip(start, self._between, strict=True)
-        ]
 
-    def _first(self, between: Neighbours, start: QuantizedTensor) -> Tensor:
-        toward = between.going_up(start).float() * 2 - 1
-        return prior_logits(between, self.settings.prior) + self.settings.start * toward
-
-    def parameters(self, ups: list[Tensor]) -> dict[str, Tensor]:
-        """Return the weights by parameter name; `ups` may be shares."""
-        parts = zip(self._names, self._weights, self._between, ups, strict=True)
-        return {
-            f"{name}.weight": (weight + between.error(up).reshape(weight.shape)).to(weight.dtype)
-            for name, weight, between, up in parts
-        }
-
-    def assigned(self) -> dict[str, QuantizedTensor]:
-        """Return the greedy assignment."""
-        parts = zip(self._names, self._between, self.logits, strict=True)
-        return {n: between.assigned(greedy(logits.detach())) for n, between, logits in parts}
+def _optimizer(
+    layers: Iterable[SampledWeight], settings: NetworkPolicySettings
+) -> torch.optim.Optimizer:
+    logits, points = [each.logits for each in layers], [e.points for e in layers if e.trains_points]
+    groups = [{"params": logits, "base": settings.rate}]
+    if points:
+        groups.append({"params": points, "base": settings.point_rate})
+    return torch.optim.Adam(groups, betas=(0.9, 0.99))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,49 +163,79 @@ class _Drawn:
         ups: by layer, what was drawn, bool, shape `(samples, *logits.shape)`.
         losses: of the samples, shape `(samples,)`.
         slopes: by layer, of each sample's loss by its shares; same shape, empty for "score".
+        points: the mean gradient of the points of each layer that trains them.
     """
 
     ups: list[Tensor]
     losses: Tensor
     slopes: list[Tensor]
+    points: list[Tensor]
 
 
 def _draw(
     network: nn.Module,
-    policy: _Policy,
+    layers: Mapping[str, SampledWeight],
     batch: Batch,
     answers: Any,
     loss: TrainingLoss,
+    settings: NetworkPolicySettings,
     generator: torch.Generator,
 ) -> _Drawn:
-    settings = policy.settings
-    ups = [draw(logits.detach(), settings.samples, generator) for logits in policy.logits]
+    ups = [draw(each.logits.detach(), settings.samples, generator) for each in layers.values()]
     sloped = settings.estimator != "score"
-    losses, slopes = [], []
+    points = [each.points for each in layers.values() if each.trains_points]
+    losses, slopes, moves = [], [], []
     for sample in zip(*ups, strict=True):
         shares = [up.float().requires_grad_(sloped) for up in sample]
-        with torch.set_grad_enabled(sloped):
-            outputs = functional_call(network, policy.parameters(shares), batch.inputs)
-            value = loss(outputs, batch.targets, answers)[0]
+        wanted = [*(shares if sloped else ()), *points]
+        with torch.set_grad_enabled(bool(wanted)):
+            weights = {
+                f"{n}.weight": e.at(up) for (n, e), up in zip(layers.items(), shares, strict=True)
+            }
+            value = loss(functional_call(network, weights, batch.inputs), batch.targets, answers)[0]
         losses.append(value.detach())
-        if sloped:
-            slopes.append(torch.autograd.grad(value, shares))
-    return _Drawn(ups, torch.stack(losses), [torch.stack(s) for s in zip(*slopes, strict=True)])
+        found = torch.autograd.grad(value, wanted) if wanted else ()
+        slopes.append(found[: len(found) - len(points)])
+        moves.append(found[len(found) - len(points) :])
+    return _Drawn(
+        ups, torch.stack(losses), _stacked(slopes), [m.mean(dim=0) for m in _stacked(moves)]
+    )
 
 
-def _gradients(policy: _Policy, drawn: _Drawn) -> Iterator[Tensor]:
+def parameters_at(layers: Mapping[str, SampledWeight], ups: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Return the weights by parameter name; `ups`, by layer, may be shares."""
+    parts = zip(layers.items(), ups, strict=True)
+    return {f"{name}.weight": layer.at(up) for (name, layer), up in parts}
+
+
+def _stacked(of_samples: list[tuple[Tensor, ...]]) -> list[Tensor]:
+    return [torch.stack(of_layer) for of_layer in zip(*of_samples, strict=True)]
+
+
+def _set_gradients(
+    layers: Mapping[str, SampledWeight], drawn: _Drawn, estimator: Estimator
+) -> None:
+    for layer, gradient in zip(layers.values(), gradients(layers, drawn, estimator), strict=True):
+        layer.logits.grad = gradient
+    trained = [layer for layer in layers.values() if layer.trains_points]
+    for layer, gradient in zip(trained, drawn.points, strict=True):
+        layer.points.grad = gradient
+
+
+def gradients(
+    layers: Mapping[str, SampledWeight], drawn: _Drawn, estimator: Estimator
+) -> Iterator[Tensor]:
     """Yield the estimated gradient of the expected loss by the logits of each layer."""
-    chances = [torch.sigmoid(logits.detach()) for logits in policy.logits]
-    estimator, left = policy.settings.estimator, drawn.losses
+    logits = [layer.logits.detach() for layer in layers.values()]
+    chances, left = [torch.sigmoid(each) for each in logits], drawn.losses
     if estimator == "corrected":
         left = left - sum(map(_expected, drawn.ups, drawn.slopes, chances))
-    for layer, (logits, chance) in enumerate(zip(policy.logits, chances, strict=True)):
+    for index, (each, chance) in enumerate(zip(logits, chances, strict=True)):
         gradient = torch.zeros_like(chance)
         if estimator != "score":
-            gradient += drawn.slopes[layer].mean(dim=0) * chance * (1 - chance)
+            gradient += drawn.slopes[index].mean(dim=0) * chance * (1 - chance)
         if estimator != "linear":
-            flat = logits.detach().flatten()
-            scored = score_gradient(flat, drawn.ups[layer].flatten(1), left)
+            scored = score_gradient(each.flatten(), drawn.ups[index].flatten(1), left)
             gradient += scored.reshape(chance.shape)
         yield gradient
 

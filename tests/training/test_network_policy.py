@@ -13,17 +13,19 @@ from torch import Tensor, nn
 from rlquant.assignment.neighbours import Neighbours
 from rlquant.data import Samples
 from rlquant.errors import SettingsError
-from rlquant.quantizers import QuantizedTensor, quantize_integer
+from rlquant.quantizers import QuantizedTensor, quantize_integer, quantize_to_points
 from rlquant.score import Classification
 from rlquant.training.batches import Batch, SampleBatches, Teacher
 from rlquant.training.losses import TrainingLoss
 from rlquant.training.network_policy import (
     NetworkPolicySettings,
     _draw,
-    _gradients,
-    _Policy,
+    gradients,
     learn_across_layers,
+    parameters_at,
+    sampled_weights,
 )
+from rlquant.training.sampled_weight import SampledWeight
 from rlquant.training.settings import TrainSettings
 from strategies import seeded
 
@@ -52,29 +54,35 @@ def data(network: nn.Module, count: int = 256) -> Samples:
     return Samples((inputs,), network(inputs).argmax(dim=1))
 
 
+def loss_of(network: nn.Module, samples: Samples, tensors: dict[str, QuantizedTensor]) -> float:
+    weights = {f"{n}.weight": t.dequantize() for n, t in tensors.items()}
+    outputs = torch.func.functional_call(network, weights, samples.inputs)
+    return float(LOSS(outputs, samples.targets, None)[0])
+
+
 @pytest.mark.parametrize("estimator", ["score", "corrected"])
 def test_the_mean_of_estimates_is_the_exact_gradient(estimator: Any) -> None:
     """All assignments of 10 weights, each with its probability, against many draws."""
     network = small(width=2)
     settings = NetworkPolicySettings(estimator=estimator, samples=4, start=0.5, prior=1.0)
-    policy = _Policy(network, starts(network), moments(network), settings)
+    layers = sampled_weights(network, starts(network), moments(network), settings)
     samples = data(network, 32)
     batch = Batch(samples.inputs, samples.targets)
-    logits = [x.detach() for x in policy.logits]
+    logits = [layer.logits.detach() for layer in layers.values()]
     chances = torch.cat([torch.sigmoid(x).flatten() for x in logits])
     exact = torch.zeros_like(chances)
     for bits in itertools.product([0.0, 1.0], repeat=len(chances)):
         up = torch.tensor(bits)
         ups = [u.reshape(x.shape) for u, x in zip(up.split([4, 4]), logits, strict=True)]
-        outputs = torch.func.functional_call(network, policy.parameters(ups), batch.inputs)
+        outputs = torch.func.functional_call(network, parameters_at(layers, ups), batch.inputs)
         value = LOSS(outputs, batch.targets, None)[0]
         probability = torch.where(up > 0, chances, 1 - chances).prod()
         exact += probability * value * (up - chances)
     draws, count = seeded(1), 1500
     estimates = []
     for _ in range(count):
-        drawn = _draw(network, policy, batch, None, LOSS, draws)
-        estimates.append(torch.cat([g.flatten() for g in _gradients(policy, drawn)]))
+        drawn = _draw(network, layers, batch, None, LOSS, settings, draws)
+        estimates.append(torch.cat([g.flatten() for g in gradients(layers, drawn, estimator)]))
     found = torch.stack(estimates)
     error = found.std(dim=0) / count**0.5
     assert ((found.mean(dim=0) - exact).abs() < 4 * error).all()
@@ -88,12 +96,12 @@ def test_the_linear_part_takes_most_of_the_noise() -> None:
     spread = {}
     for estimator in ("score", "corrected", "linear"):
         settings = NetworkPolicySettings(estimator=estimator, samples=4, start=2.0)
-        policy = _Policy(network, starts(network), moments(network), settings)
+        layers = sampled_weights(network, starts(network), moments(network), settings)
         draws = seeded(1)
         found = []
         for _ in range(200):
-            drawn = _draw(network, policy, batch, None, LOSS, draws)
-            found.append(torch.cat([g.flatten() for g in _gradients(policy, drawn)]))
+            drawn = _draw(network, layers, batch, None, LOSS, settings, draws)
+            found.append(torch.cat([g.flatten() for g in gradients(layers, drawn, estimator)]))
         spread[estimator] = float(torch.stack(found).var(dim=0).sum())
     assert 10 * spread["linear"] < spread["corrected"] < spread["score"]
 
@@ -119,13 +127,8 @@ def test_the_loss_falls_and_the_same_seed_gives_the_same(estimator: Any, follows
             settings=settings,
         )
 
-    def loss(tensors: dict[str, QuantizedTensor]) -> float:
-        weights = {f"{n}.weight": t.dequantize() for n, t in tensors.items()}
-        outputs = torch.func.functional_call(network, weights, samples.inputs)
-        return float(LOSS(outputs, samples.targets, None)[0])
-
     found, again = learned(), learned()
-    assert loss(found) < loss(begun)
+    assert loss_of(network, samples, found) < loss_of(network, samples, begun)
     for name in NAMES:
         assert torch.equal(found[name].codes, again[name].codes)
         assert torch.equal(found[name].codebook, begun[name].codebook)
@@ -154,6 +157,54 @@ def test_a_watcher_hears_of_the_run_and_may_end_it() -> None:
         watch=watch,
     )
     assert heard == [(10, 25.0), (20, 15.0)]
+
+
+@pytest.mark.parametrize("estimator", ["score", "linear", "corrected"])
+def test_points_are_trained_under_the_sampled_assignment(estimator: Any) -> None:
+    network = small(width=8)
+    samples = data(network)
+    begun = {
+        n: quantize_to_points(
+            network.get_submodule(n).weight, torch.tensor([0.0, 0.3, 0.4, 1.0]), bucket_size=None
+        )  # type: ignore[arg-type]
+        for n in NAMES
+    }
+    found = learn_across_layers(
+        small(width=8),
+        begun,
+        moments(network),
+        SampleBatches(samples, TrainSettings(batch_size=128), seed=0),
+        LOSS,
+        float_network=network,
+        generator=seeded(3),
+        settings=NetworkPolicySettings(
+            estimator=estimator, steps=100, samples=4, rate=0.0, start=9.0, point_rate=0.02
+        ),
+    )
+    for name in NAMES:  # a rate of 0: the points alone have moved
+        assert torch.equal(found[name].codes, begun[name].codes)
+        assert not torch.equal(found[name].codebook, begun[name].codebook)
+        assert (found[name].codebook.diff() >= 0).all()
+    assert loss_of(network, samples, found) < loss_of(network, samples, begun)
+
+
+def test_points_that_would_cross_stay_ascending() -> None:
+    network = small()
+    start = quantize_to_points(network[0].weight, torch.tensor([0.0, 0.4, 0.5, 1.0]))  # type: ignore[arg-type]
+    layer = SampledWeight(
+        network[0].weight,  # type: ignore[arg-type]
+        start,
+        moments(network)["0"],
+        lean=1.0,
+        prior=1.0,
+        trains_points=True,
+    )
+    with torch.no_grad():
+        layer.points.copy_(torch.tensor([0.0, 0.6, 0.5, 0.9]))
+    layer.keep_order()
+    expected = torch.tensor([0.0, 0.6, 0.6, 0.9])
+    assert torch.equal(layer.points.detach(), expected)
+    torch.testing.assert_close(layer.assigned().codebook, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_where_a_weight_is_stays_among_its_two_points() -> None:
