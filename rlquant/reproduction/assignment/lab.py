@@ -9,7 +9,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from rlquant.assignment.neighbours import Neighbours, quadratic
+from rlquant.assignment.neighbours import Neighbours
+from rlquant.assignment.output_error import reconstruction_error
 from rlquant.choices import LayerChoice, QuantizationConfig, Rounding
 from rlquant.cost import Budget
 from rlquant.evaluation.evaluator import Evaluator
@@ -99,11 +100,8 @@ class Lab:
         }
 
     def _error(self, layer: str, quantized: QuantizedTensor) -> float:
-        moments = self.moments[layer]
-        error = (quantized.dequantize() - self.weight(layer)).reshape(
-            len(moments), -1, len(moments[0])
-        )
-        return float(quadratic(error, moments).sum())
+        error = quantized.dequantize() - self.weight(layer)
+        return float(reconstruction_error(error, self.moments[layer]))
 
     def neighbours(self, layer: str, quantized: QuantizedTensor) -> Neighbours:
         """Return the weights of a layer between where they are and where else they might be."""
