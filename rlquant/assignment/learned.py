@@ -17,7 +17,7 @@ from rlquant.quantizers import QuantizedTensor
 
 SWEEPS = 4
 """Of the coordinate descent behind each way; it ends earlier where nothing changes."""
-FROM_A_START = PolicySettings(start=3.0)
+FROM_A_START = PolicySettings(start=2.0, prior=4.0)
 """A policy that begins where the other ways ended."""
 
 

@@ -32,9 +32,9 @@ class PolicySettings:
 
     steps: int = 300
     samples: int = 8
-    rate: float = 0.1
+    rate: float = 0.2
     baseline: Baseline = "leave_one_out"
-    prior: float = 4.0
+    prior: float = 8.0
     start: float = 2.0
     entropy: float = 0.0
     deviation: float = 0.0
@@ -64,7 +64,8 @@ def learn_assignment(
     """Learn which neighbour each weight goes to, from the errors of sampled assignments.
 
     Each output channel is rewarded by its own part of the error, as no other depends on its
-    weights, relative to nearest rounding. What is stored is the greedy assignment.
+    weights, relative to nearest rounding. What is stored is, in each channel, the best of all
+    samples and of the greedy assignment at the end.
 
     Args:
         weight: the float weight, output channels first.
@@ -88,15 +89,53 @@ def learn_assignment(
     away = 1 - 2 * between.nearest.to(logits.dtype)
     logits.requires_grad_()
     optimizer = torch.optim.Adam([logits], betas=(0.9, 0.99))
+    best = BestSeen(between.nearest, torch.ones_like(unit))
     for step in range(settings.steps):
         with torch.no_grad():
-            logits.grad = _gradient(logits.detach(), between, moments, unit, settings, generator)
+            drawn = draw(logits.detach(), settings.samples, generator)
+            losses = _losses(between, moments, unit, drawn)
+            best = best.after(drawn, losses + settings.deviation * _moved(between, drawn))
+            logits.grad = _gradient(
+                logits.detach(), between, moments, unit, settings, drawn, losses
+            )
             chance = torch.sigmoid(logits)
             varied = chance * (1 - chance)
             logits.grad += settings.deviation * away * varied + settings.entropy * logits * varied
         optimizer.param_groups[0]["lr"] = settings.rate * (1 - step / settings.steps)
         optimizer.step()
-    return between.assigned(greedy(logits.detach()))
+    last = greedy(logits.detach())[None]
+    judged = _losses(between, moments, unit, last) + settings.deviation * _moved(between, last)
+    return between.assigned(best.after(last, judged).up)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BestSeen:
+    """In each output channel the assignment with the least error so far.
+
+    Attributes:
+        up: bool, shape `(groups, channels, fan_in)`.
+        losses: shape `(groups, channels)`.
+    """
+
+    up: Tensor
+    losses: Tensor
+
+    def after(self, drawn: Tensor, losses: Tensor) -> BestSeen:
+        """Return the best of what it was and of samples, `(samples, groups, channels, fan_in)`."""
+        least, index = losses.min(dim=0)
+        found = drawn.take_along_dim(index[None, :, :, None], dim=0)[0]
+        up = torch.where((least < self.losses)[:, :, None], found, self.up)
+        return BestSeen(up, torch.minimum(least, self.losses))
+
+
+def _losses(between: Neighbours, moments: Tensor, unit: Tensor, up: Tensor) -> Tensor:
+    """Return each channel's error over that of nearest rounding, by sample."""
+    return quadratic(between.error(up.to(between.gap.dtype)), moments) / unit
+
+
+def _moved(between: Neighbours, up: Tensor) -> Tensor:
+    """Return how many weights of each channel left their nearest point, by sample."""
+    return (up != between.nearest).sum(dim=-1)
 
 
 def _gradient(
@@ -105,11 +144,10 @@ def _gradient(
     moments: Tensor,
     unit: Tensor,
     settings: PolicySettings,
-    generator: torch.Generator,
+    drawn: Tensor,
+    losses: Tensor,
 ) -> Tensor:
-    drawn = draw(logits, settings.samples, generator)
-    losses = quadratic(between.error(drawn.to(logits.dtype)), moments) / unit
     usual = None
     if settings.baseline == "greedy":
-        usual = quadratic(between.error(greedy(logits).to(logits.dtype)), moments) / unit
+        usual = _losses(between, moments, unit, greedy(logits))
     return score_gradient(logits, drawn, losses, settings.baseline, usual)

@@ -9,7 +9,8 @@ import torch
 
 from assigned_layers import error, layer, nearest
 from rlquant.assignment.error_feedback import feed_back
-from rlquant.assignment.policy_training import PolicySettings, learn_assignment
+from rlquant.assignment.output_error import channel_errors
+from rlquant.assignment.policy_training import BestSeen, PolicySettings, learn_assignment
 from rlquant.errors import SettingsError
 from strategies import seeded
 
@@ -79,3 +80,21 @@ def test_settings_outside_their_range_are_refused(wrong: dict[str, Any], word: s
     with pytest.raises(SettingsError, match=word):
         PolicySettings(**wrong)
     PolicySettings(samples=1, baseline="greedy")
+
+
+def test_each_channel_keeps_the_best_it_has_seen() -> None:
+    up = torch.tensor([[[True, False], [False, False]]])
+    seen = BestSeen(up, torch.tensor([[1.0, 0.3]]))
+    drawn = torch.tensor([[[[False, True], [True, True]]], [[[True, True], [True, False]]]])
+    after = seen.after(drawn, torch.tensor([[[0.8, 0.4]], [[0.6, 0.3]]]))
+    assert after.up.tolist() == [[[True, True], [False, False]]]  # a tie keeps what was first
+    assert after.losses[0].tolist() == pytest.approx([0.6, 0.3])
+
+
+def test_it_is_never_worse_than_nearest_rounding_in_any_channel() -> None:
+    weight, moments = layer(6)
+    plain = nearest(weight)
+    settings = PolicySettings(steps=3, rate=9.0)  # far too large
+    found = learn_assignment(weight, plain, moments, generator=seeded(0), settings=settings)
+    errors = [channel_errors(each.dequantize() - weight, moments) for each in (found, plain)]
+    assert (errors[0] <= errors[1]).all()

@@ -15,7 +15,7 @@ from rlquant.reproduction.assignment.presets import AssignmentPreset, experiment
 from rlquant.reproduction.reproduction import Scale
 from rlquant.reproduction.runs import Job, Measured, Progress
 
-CODE = 1
+CODE = 2
 """Raised when the code measures other numbers than before: finished runs are then done again."""
 GRADIENT, VARIANCE = "gradient", "variance"
 WAYS = (*LAYER_WAYS, LEARNED, *NETWORK_WAYS)
