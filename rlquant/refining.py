@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 SAMPLES = 10_000
 """The most training samples that the loss is taken on."""
-REFINING = NetworkPolicySettings(steps=600, samples=1, rate=0.1, start=4.0, prior=2.0)
+REFINING = NetworkPolicySettings(steps=600, samples=1, rate=0.1, start=8.0, prior=4.0)
 BATCH = 128
 
 Weights = dict[str, QuantizedTensor]
