@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rlquant.assignment.grouping import Grouping
 from rlquant.assignment.neighbours import Neighbours, quadratic
 from rlquant.errors import SettingsError, whole_number
 from rlquant.quantizers import QuantizedTensor
@@ -27,22 +28,19 @@ GROUP_FEATURES = {
 class LayerProblem:
     """Which groups of a layer's weights go to the upper of their two neighbouring points.
 
-    A group is weights of one output channel with similar positions between their points, as only
-    these can be rounded alike.
+    Groups are numbered channel after channel.
 
     Attributes:
         between: the weights between their neighbours.
         moments: of the layer's inputs, shape `(groups, fan_in, fan_in)`.
-        group_of: by weight, which group it is in, shape of `between.lower`.
-        count: of groups.
+        grouping: which weights share an action.
         place: of the layer in the network, 0..1.
         nearest_error: error of the layer's outputs under nearest rounding of each weight, above 0.
     """
 
     between: Neighbours
     moments: Tensor
-    group_of: Tensor
-    count: int
+    grouping: Grouping
     place: float
     nearest_error: float
 
@@ -70,20 +68,19 @@ class LayerProblem:
         """
         whole_number("group_size", group_size, 1)
         between = Neighbours.of(weight, nearest, moments)
-        rows = between.position.flatten(0, 1)
-        rank = torch.arange(rows.shape[1], device=rows.device).expand_as(rows)
-        if group_size > 1:  # alone, weights keep their order
-            rank = rows.argsort(dim=1, stable=True).argsort(dim=1)
-        each = -(-rows.shape[1] // group_size)
-        first = torch.arange(len(rows), device=rows.device)[:, None] * each
-        group_of = (first + rank // group_size).reshape(between.lower.shape)
+        grouping = Grouping.of(between.position, group_size)
         error = float(quadratic(between.error(between.nearest), moments).sum())
         if not error > 0:
             raise SettingsError(
                 "nearest rounding leaves the layer's outputs as they are: nothing is to be chosen; "
                 "use fewer bits or another layer"
             )
-        return cls(between, moments, group_of, len(rows) * each, place, error)
+        return cls(between, moments, grouping, place, error)
+
+    @property
+    def count(self) -> int:
+        """How many groups there are."""
+        return self.grouping.sizes.numel()
 
     @property
     def nearest(self) -> Tensor:
@@ -96,12 +93,12 @@ class LayerProblem:
         Args:
             up: by group, bool, shape `(count,)`.
         """
-        errors = quadratic(self.between.error(up[self.group_of]), self.moments)
+        errors = quadratic(self.between.error(self._spread(up)), self.moments)
         return 1.0 - float(errors.sum()) / self.nearest_error
 
     def assigned(self, up: Tensor) -> QuantizedTensor:
         """Return the layer with every group where `up` says, bool, shape `(count,)`."""
-        return self.between.assigned(up[self.group_of])
+        return self.between.assigned(self._spread(up))
 
     def features(self, up: Tensor) -> Tensor:
         """Return `GROUP_FEATURES` of every group, in -1..1, shape `(count, features)`.
@@ -125,13 +122,14 @@ class LayerProblem:
     def _gradient(self, up: Tensor) -> Tensor:
         """Half the slope over the curvature, the curvature across weights of a group left out."""
         between = self.between
-        slope = 2 * between.gap * (between.error(up[self.group_of]) @ self.moments)
+        slope = 2 * between.gap * (between.error(self._spread(up)) @ self.moments)
         diagonal = self.moments.diagonal(dim1=1, dim2=2)[:, None, :]
         curvature = between.gap.square() * diagonal
         ratio = self._mean(slope) / (2 * self._mean(curvature)).clamp_min(1e-30)
         return ratio.clamp(-1.0, 1.0)
 
     def _mean(self, of_weights: Tensor) -> Tensor:
-        index, flat = self.group_of.flatten(), of_weights.float().flatten()
-        sums = flat.new_zeros(self.count).index_add_(0, index, flat)
-        return sums / torch.bincount(index, minlength=self.count)
+        return self.grouping.means(of_weights).flatten()
+
+    def _spread(self, up: Tensor) -> Tensor:
+        return self.grouping.spread(up.reshape(self.grouping.sizes.shape))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rlquant.assignment.grouping import Grouping
 from rlquant.assignment.neighbours import Neighbours, quadratic
 from rlquant.assignment.policy import Baseline, draw, greedy, prior_logits, score_gradient
 from rlquant.errors import SettingsError, require_not_negative, whole_number
@@ -28,6 +29,7 @@ class PolicySettings:
         start: logit added towards a given start, away from it elsewhere.
         entropy: bonus for staying undecided, per weight, relative to nearest rounding's loss.
         deviation: loss added per weight that is expected to leave its nearest point, likewise.
+        group_size: weights of a channel, alike in their positions, that go up or down together.
     """
 
     steps: int = 300
@@ -38,6 +40,7 @@ class PolicySettings:
     start: float = 2.0
     entropy: float = 0.0
     deviation: float = 0.0
+    group_size: int = 1
 
     def __post_init__(self) -> None:
         whole_number(f"{PLACE}: steps", self.steps, 1)
@@ -48,6 +51,7 @@ class PolicySettings:
             raise SettingsError(
                 f"{PLACE}: baseline={self.baseline!r}, use none, greedy or leave_one_out"
             )
+        whole_number(f"{PLACE}: group_size", self.group_size, 1)
         for field in ("rate", "prior", "start", "entropy", "deviation"):
             require_not_negative(PLACE, field, getattr(self, field))
 
@@ -81,31 +85,54 @@ def learn_assignment(
     Source: Polino et al. 2018, future work, with the estimators of `score_gradient`.
     """
     between = Neighbours.of(weight, quantized, moments)
-    logits = prior_logits(between, settings.prior)
+    grouping = Grouping.of(between.position, settings.group_size)
+    logits = grouping.means(prior_logits(between, settings.prior))
     if start is not None:
-        toward = between.going_up(start).to(logits.dtype) * 2 - 1
-        logits = logits + settings.start * toward
-    unit = quadratic(between.error(between.nearest), moments).clamp_min(1e-30)
-    away = 1 - 2 * between.nearest.to(logits.dtype)
+        logits = logits + settings.start * grouping.means(between.going_up(start).float() * 2 - 1)
+    away = grouping.sums(1 - 2 * between.nearest.float())
+    judge = _Judge.of(between, moments, settings.deviation)
     logits.requires_grad_()
     optimizer = torch.optim.Adam([logits], betas=(0.9, 0.99))
-    best = BestSeen(between.nearest, torch.ones_like(unit))
+    best = BestSeen(between.nearest, torch.ones_like(judge.unit))
     for step in range(settings.steps):
         with torch.no_grad():
-            drawn = draw(logits.detach(), settings.samples, generator)
-            losses = _losses(between, moments, unit, drawn)
-            best = best.after(drawn, losses + settings.deviation * _moved(between, drawn))
-            logits.grad = _gradient(
-                logits.detach(), between, moments, unit, settings, drawn, losses
-            )
+            drawn, now = draw(logits, settings.samples, generator), greedy(logits)
+            up = grouping.spread(drawn)
+            losses = judge.losses(up)
+            best = best.after(up, judge.penalised(up, losses))
+            usual = judge.losses(grouping.spread(now)) if settings.baseline == "greedy" else None
+            gradient = score_gradient(logits, drawn, losses, settings.baseline, usual)
             chance = torch.sigmoid(logits)
             varied = chance * (1 - chance)
-            logits.grad += settings.deviation * away * varied + settings.entropy * logits * varied
+            bonus = settings.entropy * logits * grouping.sizes
+            logits.grad = gradient + (settings.deviation * away + bonus) * varied
         optimizer.param_groups[0]["lr"] = settings.rate * (1 - step / settings.steps)
         optimizer.step()
-    last = greedy(logits.detach())[None]
-    judged = _losses(between, moments, unit, last) + settings.deviation * _moved(between, last)
-    return between.assigned(best.after(last, judged).up)
+    last = grouping.spread(greedy(logits.detach()))[None]
+    return between.assigned(best.after(last, judge.penalised(last, judge.losses(last))).up)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judge:
+    """What assignments cost each output channel, in units of nearest rounding's error."""
+
+    between: Neighbours
+    moments: Tensor
+    unit: Tensor
+    deviation: float
+
+    @classmethod
+    def of(cls, between: Neighbours, moments: Tensor, deviation: float) -> _Judge:
+        error = quadratic(between.error(between.nearest), moments)
+        return cls(between, moments, error.clamp_min(1e-30), deviation)
+
+    def losses(self, up: Tensor) -> Tensor:
+        """Return the error of each channel, shape `(..., groups, channels)`."""
+        return quadratic(self.between.error(up.float()), self.moments) / self.unit
+
+    def penalised(self, up: Tensor, losses: Tensor) -> Tensor:
+        """Return the losses with what leaving the nearest points costs."""
+        return losses + self.deviation * (up != self.between.nearest).sum(dim=-1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,28 +153,3 @@ class BestSeen:
         found = drawn.take_along_dim(index[None, :, :, None], dim=0)[0]
         up = torch.where((least < self.losses)[:, :, None], found, self.up)
         return BestSeen(up, torch.minimum(least, self.losses))
-
-
-def _losses(between: Neighbours, moments: Tensor, unit: Tensor, up: Tensor) -> Tensor:
-    """Return each channel's error over that of nearest rounding, by sample."""
-    return quadratic(between.error(up.to(between.gap.dtype)), moments) / unit
-
-
-def _moved(between: Neighbours, up: Tensor) -> Tensor:
-    """Return how many weights of each channel left their nearest point, by sample."""
-    return (up != between.nearest).sum(dim=-1)
-
-
-def _gradient(
-    logits: Tensor,
-    between: Neighbours,
-    moments: Tensor,
-    unit: Tensor,
-    settings: PolicySettings,
-    drawn: Tensor,
-    losses: Tensor,
-) -> Tensor:
-    usual = None
-    if settings.baseline == "greedy":
-        usual = _losses(between, moments, unit, greedy(logits))
-    return score_gradient(logits, drawn, losses, settings.baseline, usual)

@@ -9,6 +9,8 @@ import torch
 
 from assigned_layers import error, layer, nearest
 from rlquant.assignment.error_feedback import feed_back
+from rlquant.assignment.grouping import Grouping
+from rlquant.assignment.neighbours import Neighbours
 from rlquant.assignment.output_error import channel_errors
 from rlquant.assignment.policy_training import BestSeen, PolicySettings, learn_assignment
 from rlquant.errors import SettingsError
@@ -72,6 +74,7 @@ def test_deviation_keeps_weights_at_their_nearest_points() -> None:
         ({"steps": 0}, "steps"),
         ({"samples": 1}, "samples"),
         ({"baseline": "mean"}, "baseline"),
+        ({"group_size": 0}, "group_size"),
         ({"rate": -1.0}, "rate"),
         ({"prior": float("nan")}, "prior"),
     ],
@@ -98,3 +101,20 @@ def test_it_is_never_worse_than_nearest_rounding_in_any_channel() -> None:
     found = learn_assignment(weight, plain, moments, generator=seeded(0), settings=settings)
     errors = [channel_errors(each.dequantize() - weight, moments) for each in (found, plain)]
     assert (errors[0] <= errors[1]).all()
+
+
+@pytest.mark.parametrize("baseline", ["leave_one_out", "greedy"])
+def test_weights_of_a_group_go_together_and_fewer_choices_gain_less(baseline: Any) -> None:
+    weight, moments = layer(7, fan_in=24)
+    plain = nearest(weight)
+    between = Neighbours.of(weight, plain, moments)
+    errors = []
+    for size in (1, 4, 24):
+        settings = PolicySettings(group_size=size, baseline=baseline)
+        found = learn_assignment(weight, plain, moments, generator=seeded(0), settings=settings)
+        errors.append(error(weight, found, moments))
+        moved = (between.going_up(found) != between.nearest).any(dim=-1)
+        group = Grouping.of(between.position, size)
+        together = group.means(between.going_up(found).float())
+        assert (((together == 0) | (together == 1)).all(dim=-1) | ~moved).all()
+    assert errors[0] < errors[1] <= errors[2]
