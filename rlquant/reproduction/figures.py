@@ -60,6 +60,10 @@ def _draw(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:
         _draw_series(axes, series, labels, words, shift)
     if words:
         axes.set_xticks(range(len(words)), words)
+        if len(words) > FEW_POSITIONS:  # side by side they would cover each other
+            axes.tick_params(axis="x", rotation=40)
+            for label in axes.get_xticklabels():
+                label.set(horizontalalignment="right", rotation_mode="anchor")
         axes.set_xlim(-0.5, len(words) - 0.5)
     _scale(axes, panel)
     axes.set_title(panel.title, fontsize=10)

@@ -167,3 +167,11 @@ def test_a_series_needs_a_number_at_each_position() -> None:
         Series("a", [1, 2], [[1.0]])
     with pytest.raises(SettingsError, match="Series 'a'"):
         Series("a", [1, 2], [])
+
+
+def test_many_words_on_an_axis_are_turned() -> None:
+    for count, turned in ((3, 0.0), (9, 40.0)):
+        words = [f"way {number}" for number in range(count)]
+        panel = Panel("ways", "", "loss", [Series("runs", words, [[1.0] * count])])
+        (axes,) = [a for a in panels_figure([panel]).axes if a.axison]
+        assert {label.get_rotation() for label in axes.get_xticklabels()} == {turned}

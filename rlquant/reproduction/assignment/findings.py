@@ -54,7 +54,9 @@ def compared(
     """Compare two ways within each seed; the claim is that the first is lower."""
     first, second = (results.values(name, each, figure) for each in (way, control))
     difference = Difference.paired(first, second)
-    return Comparison(f"{name}: {way} - {control}", difference, "below", digits=digits)
+    measured = "layer error" if figure == "layer_error" else "validation loss"
+    words = f"{name}: {measured}, {way} - {control}"
+    return Comparison(words, difference, "below", digits=digits)
 
 
 def _line(results: Results, names: Sequence[str], ways: Sequence[str], figure: str) -> str:
