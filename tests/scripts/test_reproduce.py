@@ -75,3 +75,15 @@ def test_help_explains(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for words in ("which paper", "--preset", "--seeds", "--out", "--device", "--threads"):
         assert words in shown
+
+
+def test_assignments_are_reproduced_in_seconds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["assignment", *tiny(tmp_path)[1:]]
+    assert reproduce.main(arguments) == 0
+    shown = capsys.readouterr().out
+    assert [line.split()[0] for line in shown.splitlines()[:-1]] == [f"A{n}" for n in range(1, 7)]
+    text = (tmp_path / "results" / "assignment.md").read_text("utf-8")
+    assert "across layers - relaxation" in text
+    assert (tmp_path / "results" / "assignment.png").stat().st_size > 20_000
