@@ -14,11 +14,16 @@ from rlquant.latency import LatencyTable
 from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.layer_problem import layer_problem
 from rlquant.network.quantize import quantize
+from rlquant.probing.probe import BudgetShare, Probe, probe
 from rlquant.problem import QuantizationProblem
 from rlquant.problem_protocol import Problem
 from rlquant.refining import refine
 from rlquant.score import REWARDS, Classification, Measurement, Objective, Reward, Score
 from rlquant.space import TRAINING_SPACE, Head, SearchSpace
+from rlquant.tabular.grouped import GroupedProblem
+from rlquant.tabular.shipped import load_table, table_names
+from rlquant.tabular.table import Table
+from rlquant.tabular.tabular_problem import TabularProblem
 from rlquant.train_network import train
 from rlquant.training.augmentation import CropAndFlip
 from rlquant.training.settings import FixedPoint, TrainOutcome, TrainSettings
@@ -29,6 +34,7 @@ __all__ = [
     "AverageBitsCost",
     "BopsCost",
     "Budget",
+    "BudgetShare",
     "Classification",
     "Cost",
     "CropAndFlip",
@@ -37,6 +43,7 @@ __all__ = [
     "FeasibleSet",
     "Fidelity",
     "FixedPoint",
+    "GroupedProblem",
     "Head",
     "LatencyTable",
     "LayerChoice",
@@ -44,6 +51,7 @@ __all__ = [
     "Measurement",
     "NetworkCosts",
     "Objective",
+    "Probe",
     "Problem",
     "QuantizationConfig",
     "QuantizationProblem",
@@ -52,16 +60,21 @@ __all__ = [
     "Score",
     "SearchSpace",
     "SizeCost",
+    "Table",
+    "TabularProblem",
     "TrainOutcome",
     "TrainSettings",
     "find_layers",
     "freeze",
     "layer_problem",
     "load",
+    "load_table",
     "measure",
+    "probe",
     "quantize",
     "refine",
     "save",
+    "table_names",
     "tasks",
     "train",
 ]

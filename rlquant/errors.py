@@ -52,6 +52,10 @@ class StorageError(RlquantError, OSError):
     """A folder or file that cannot be written or read."""
 
 
+class WorkerError(RlquantError, RuntimeError):
+    """A process that evaluates for this one and that ended by itself, or failed without words."""
+
+
 def require_not_negative(place: str, field: str, value: float) -> None:
     """Raise `SettingsError` unless `value` is finite and 0 or more."""
     require_finite(place, field, value)

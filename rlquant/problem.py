@@ -6,8 +6,7 @@ import copy
 import dataclasses
 import logging
 import math
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,16 @@ from rlquant.choices import FIDELITIES, Fidelity, LayerChoice, QuantizationConfi
 from rlquant.cost import Budget, NetworkCosts, total
 from rlquant.data import Data, require_different, take_samples
 from rlquant.errors import LARGEST_SEED, DataError, SettingsError, unknown_name, whole_number
-from rlquant.evaluation.evaluator import Evaluator
-from rlquant.evaluation.store import EvaluationStore
+from rlquant.evaluation.evaluator import DEFAULT_PREFIX_BYTES, Evaluator
+from rlquant.evaluation.measure import measure_float
+from rlquant.evaluation.racing import Racing, require_racing
+from rlquant.evaluation.store import EvaluationStore, as_store
 from rlquant.evaluation.trained import TrainingEvaluator
+from rlquant.evaluation.workers import measure_with_workers
 from rlquant.feasible import FeasibleSet
-from rlquant.fingerprint import describe_objective, fingerprint
 from rlquant.layers import copy_network, count_macs, find_layers
+from rlquant.measurements import Measurements
+from rlquant.measuring import Measuring
 from rlquant.problem_parts import (
     require_activations,
     require_budget,
@@ -38,16 +41,10 @@ from rlquant.quantizers.activation import RangeMethod, require_range_method
 from rlquant.score import Measurement, Objective, ObjectiveFunction, Score, as_objective
 from rlquant.space import SearchSpace
 from rlquant.training.settings import TrainSettings
-from rlquant.training.trainer import Trainer
 from rlquant.training.watching import Watcher
 from rlquant.training_plan import TrainingPlan
 
 logger = logging.getLogger(__name__)
-
-EVALUATION_VERSION = 2
-"""Raised whenever the same configuration would be measured differently; part of fingerprints."""
-TRAINING_VERSION = 2
-"""The same for what is trained first."""
 
 
 class QuantizationProblem:
@@ -74,6 +71,8 @@ class QuantizationProblem:
         warm_start: train from layers that were adapted on their own to the float layers' outputs.
         device: where to evaluate; the network's own by default.
         store: file that keeps every evaluation; None keeps them in memory only.
+        prefix_bytes: memory for activations that configurations share (bytes); 0 for none.
+        racing: how evaluations that cannot win are ended early; None has every one run whole.
 
     Raises:
         NetworkError: no quantizable layer, tied or parametrized weights, a float loss that is not
@@ -104,6 +103,8 @@ class QuantizationProblem:
         warm_start: bool = True,
         device: str | torch.device | None = None,
         store: str | Path | EvaluationStore | None = None,
+        prefix_bytes: int = DEFAULT_PREFIX_BYTES,
+        racing: Racing | None = None,
     ) -> None:
         if fidelity not in FIDELITIES:
             raise SettingsError(f"fidelity={fidelity!r} is not one of {FIDELITIES}")
@@ -117,10 +118,9 @@ class QuantizationProblem:
         self.objective = as_objective(objective)
         self.seed = whole_number("seed", seed, 0, LARGEST_SEED)
         self.batch_size = whole_number("batch_size", batch_size, 1)
-        self.store = None if store is None else as_store(store)
+        self.racing = require_racing(racing, self.objective, fidelity)
         self.network = copy_network(network).to(place)
         self.fidelity: Fidelity = fidelity
-        self.activation_range: RangeMethod = activation_range
         self.calibration = take_samples(
             train_data, calibration_samples, name="train_data", device=place, exactly=True
         )
@@ -128,8 +128,10 @@ class QuantizationProblem:
             validation_data, validation_samples, name="validation_data", device=place
         )
         require_different(self.calibration, self.validation)
+        if self.racing is not None:  # so that each batch is a fair draw of all samples
+            self.validation = self.racing.shuffled(self.validation)
 
-        first_batch = self.validation.first(self.batch_size)
+        first_batch = self.validation.first(batch_size)
         require_runs(self.network, self.objective, self.calibration.first(2), first_batch)
         example = self.calibration.first(2).inputs
         self.layers = find_layers(self.network, example, keep=self.space.keep)
@@ -151,41 +153,102 @@ class QuantizationProblem:
         )
         if self.plan is not None:
             require_different(self.plan.samples, self.validation)
-        self._memo: dict[QuantizationConfig, Measurement] = {}
-        self._evaluator: Evaluator | TrainingEvaluator | None = None
-        measured = self.evaluator.measure_float()
+        measuring = Measuring(
+            network=self.network,
+            layers=self.layers,
+            calibration=self.calibration,
+            validation=self.validation,
+            objective=self.objective,
+            bucket_size=self.space.bucket_size,
+            seed=self.seed,
+            fidelity=fidelity,
+            batch_size=batch_size,
+            activation_range=activation_range,
+            plan=self.plan,
+            prefix_bytes=whole_number("prefix_bytes", prefix_bytes, 0),
+            racing=self.racing,
+        )
+        measured = measure_float(self.network, self.validation.batches(batch_size), self.objective)
         require_finite_float(measured, self.objective)
         kept = self.canonical(QuantizationConfig(()))
         self.float_score = self._score(kept, measured, latency=False)
-        self.fingerprint = self._fingerprint(measured.loss)
+        self._measurements = Measurements(
+            measuring,
+            measuring.fingerprint(measured.loss),
+            None if store is None else as_store(store),
+        )
 
     # --- scores
 
-    def evaluate(self, config: QuantizationConfig, watch: Watcher | None = None) -> Score:
+    def evaluate(
+        self,
+        config: QuantizationConfig,
+        watch: Watcher | None = None,
+        rival: QuantizationConfig | None = None,
+    ) -> Score:
         """Score any valid configuration of the searched layers, also one over the budget.
 
         Args:
             config: what to score.
             watch: told how its training goes, if it has to be trained; may end it.
+            rival: where the problem races: the evaluation ends early, and its score is partial,
+                as soon as it is clear that `config` does not beat this one.
 
         Raises:
             UnknownNameError: `config` names a layer that is not searched.
             EvaluationStopped: `watch` ended the training.
         """
         canonical = self.canonical(config)
-        measured = self._memo.get(canonical)
-        if measured is None:
-            measured = self._memo[canonical] = self._measure_or_recall(canonical, watch)
-        return self._score(canonical, measured)
+        opponent = None if rival is None else self.canonical(rival)
+        return self._score(canonical, self._measurements.get(canonical, watch, opponent))
 
     def unmeasured(self, config: QuantizationConfig) -> Score:
         """Return the costs of a configuration with an infinite loss, for one that was given up."""
         canonical = self.canonical(config)
         return self._score(canonical, Measurement(math.inf, math.nan, 0))
 
-    def evaluate_many(self, configs: Iterable[QuantizationConfig]) -> list[Score]:
-        """Score several configurations, in the order given."""
-        return [self.evaluate(config) for config in configs]
+    def evaluate_many(self, configs: Iterable[QuantizationConfig], workers: int = 1) -> list[Score]:
+        """Score several configurations, measured in the order in which they share most.
+
+        Args:
+            configs: any valid ones.
+            workers: processes to measure them in; 1 is this one alone.
+
+        Returns:
+            Their scores, in the order given.
+
+        Raises:
+            SettingsError: `workers` is no whole number of at least 1.
+            WorkerError: a configuration ended the process that measured it, twice.
+        """
+        asked = [self.canonical(config) for config in configs]
+        unknown = self._measurements.unknown(asked)
+        ordered = [unknown[i] for i in self._measurements.expect(unknown)]
+        if whole_number("workers", workers, 1) > 1:
+            for number, measured in measure_with_workers(self, ordered, workers):
+                self._measurements.remember(ordered[number], measured)
+        else:
+            for config in ordered:
+                self._measurements.get(config)
+        return [self._score(config, self._measurements.get(config)) for config in asked]
+
+    def expect(self, configs: Iterable[QuantizationConfig]) -> list[int]:
+        """Say what is going to be asked for; return the order in which it shares most.
+
+        What is then evaluated in that order keeps in memory what the rest needs, and only that.
+
+        Returns:
+            Positions in `configs`.
+        """
+        return self._measurements.expect([self.canonical(config) for config in configs])
+
+    def scan(self, configs: Iterable[QuantizationConfig]) -> Iterator[Measurement]:
+        """Measure configurations one after the other, and remember none of them.
+
+        For walks over more configurations than a memory or a store should hold. Neighbours share
+        what they agree in, so give them in an order such as that of `itertools.product`.
+        """
+        return self._measurements.scan(map(self.canonical, configs))
 
     def canonical(self, config: QuantizationConfig) -> QuantizationConfig:
         """Return the canonical form in execution order; layers not named are kept in float32."""
@@ -203,11 +266,10 @@ class QuantizationProblem:
         return self.evaluator.build(self.canonical(config))
 
     def with_budget(self, budget: Budget) -> QuantizationProblem:
-        """Return the same problem under another budget; evaluator, memo and store are shared."""
+        """Return the same problem under another budget; evaluator and measurements are shared."""
         other = copy.copy(self)
         other.budget = require_budget(budget)
         other.feasible = other._feasible(budget)
-        other._evaluator = self.evaluator
         return other
 
     def at_fidelity(self, fidelity: Fidelity) -> QuantizationProblem:
@@ -227,67 +289,37 @@ class QuantizationProblem:
         other.fidelity, other.plan = fidelity, self.plan.lowered(fidelity)
         other.space = self._whole_space.at(fidelity)
         other.feasible = other._feasible(self.budget)
-        other._memo, other._evaluator = {}, None
         other.float_score = dataclasses.replace(self.float_score, fidelity=fidelity)
-        other.fingerprint = other._fingerprint(self.float_score.loss)
+        measuring = dataclasses.replace(
+            self._measurements.measuring, fidelity=fidelity, plan=other.plan
+        )
+        other._measurements = Measurements(
+            measuring, measuring.fingerprint(self.float_score.loss), self.store
+        )
         return other
 
     def with_store(self, store: str | Path | EvaluationStore | None) -> QuantizationProblem:
         """Return the same problem with its evaluations kept in `store`."""
         other = self.with_budget(self.budget)
-        other.store = None if store is None else as_store(store)
-        other._memo = {}
+        other._measurements = self._measurements.with_store(
+            None if store is None else as_store(store)
+        )
         return other
 
     @property
     def evaluator(self) -> Evaluator | TrainingEvaluator:
         """The evaluator, made on first use in each process."""
-        if self._evaluator is None:
-            self._evaluator = self._make_evaluator()
-        return self._evaluator
+        return self._measurements.evaluator
 
-    def _make_evaluator(self) -> Evaluator | TrainingEvaluator:
-        quantizing: dict[str, Any] = {
-            "bucket_size": self.space.bucket_size,
-            "seed": self.seed,
-            "activation_range": self.activation_range,
-        }
-        if self.plan is None:
-            return Evaluator(
-                self.network,
-                self.layers,
-                self.calibration,
-                self.validation,
-                self.objective,
-                batch_size=self.batch_size,
-                **quantizing,
-            )
-        trainer = Trainer(
-            self.network,
-            self.layers,
-            self.plan.samples,
-            self.calibration,
-            self.objective,
-            self.plan.settings,
-            teacher=self.plan.teacher,
-            warm_start=self.plan.warm_start,
-            **quantizing,
-        )
-        return TrainingEvaluator(trainer, self.validation, self.objective, self.batch_size)
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that a score depends on, budget not included."""
+        return self._measurements.fingerprint
 
-    def _measure_or_recall(
-        self, canonical: QuantizationConfig, watch: Watcher | None
-    ) -> Measurement:
-        if self.store is not None:
-            recorded = self.store.get(self.fingerprint, canonical)
-            if recorded is not None:
-                return recorded
-        start = time.perf_counter()
-        measured = self.evaluator.measure(canonical, watch)
-        if self.store is not None:
-            seconds = time.perf_counter() - start
-            self.store.put(self.fingerprint, canonical, measured, seconds)
-        return measured
+    @property
+    def store(self) -> EvaluationStore | None:
+        """What keeps measurements beyond this process."""
+        return self._measurements.store
 
     def _score(
         self, config: QuantizationConfig, measured: Measurement, *, latency: bool = True
@@ -307,53 +339,16 @@ class QuantizationProblem:
             latency=timed.value(total(timed, self.layers, choices)) if timed is not None else None,
             samples=measured.samples,
             fidelity=self.fidelity,
+            partial=measured.partial,
+            standard_error=measured.standard_error,
         )
 
     def _feasible(self, budget: Budget) -> FeasibleSet:
         options = self.space.options(self.fidelity)
         return FeasibleSet(self.layers, options, self.costs.under(budget), budget)
 
-    def _fingerprint(self, float_loss: float) -> str:
-        """Hash what a measurement depends on: network, samples, settings, version of the code.
-
-        The float loss stands for what no description sees, such as another `forward` of the same
-        class; three digits, as the last ones differ between machines.
-        """
-        return fingerprint(
-            EVALUATION_VERSION,
-            self.network,
-            describe_objective(self.objective),
-            f"{float_loss:.3g}",
-            [facts.name for facts in self.layers],
-            self.calibration.fingerprint(),
-            self.validation.fingerprint(),
-            self.space.bucket_size,
-            self.seed,
-            self.fidelity,
-            self.batch_size,
-            self.activation_range,
-            self.calibration.targets.device.type,
-            *(() if self.plan is None else (TRAINING_VERSION, self.plan.described())),
-        )
-
     # --- processes
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_evaluator": None}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> QuantizationProblem:
         """Return itself: `gymnasium.make` deep-copies its keywords, and scores are shared."""
         return self
-
-
-def as_store(store: str | Path | EvaluationStore) -> EvaluationStore:
-    """Return a store, opening the file of that name where a path is given.
-
-    Raises:
-        SettingsError: neither a store nor a path.
-    """
-    if isinstance(store, EvaluationStore):
-        return store
-    if not isinstance(store, (str, Path)):
-        raise SettingsError(f"store={store!r}, give a path or an EvaluationStore")
-    return EvaluationStore(store)

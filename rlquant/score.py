@@ -23,11 +23,18 @@ class Measurement:
         loss: mean loss; infinite where the network gave no finite number.
         accuracy: mean of the objective's metric.
         samples: validation samples seen.
+        standard_error: of the loss where it is an estimate; None where all samples were seen.
     """
 
     loss: float
     accuracy: float
     samples: int
+    standard_error: float | None = None
+
+    @property
+    def partial(self) -> bool:
+        """Whether the loss is an estimate from some of the validation samples."""
+        return self.standard_error is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +51,9 @@ class Score:
         latency: seconds predicted by the latency table, if the budget has one.
         samples: validation samples seen.
         fidelity: how far the network was trained before it was measured.
+        partial: whether the evaluation was ended early, as it could not win: loss and accuracy are
+            estimates then, and are never compared with those of whole evaluations.
+        standard_error: of a partial score's loss.
     """
 
     loss: float
@@ -55,6 +65,8 @@ class Score:
     latency: float | None = None
     samples: int = 0
     fidelity: Fidelity = "calibrated"
+    partial: bool = False
+    standard_error: float | None = None
 
     def to_json(self, indent: int | None = None) -> str:
         """Write as JSON; an infinite loss and an accuracy that is NaN are written as null."""
@@ -96,6 +108,14 @@ class Objective(Protocol):
         """Raise `DataError` where outputs and targets do not belong together."""
 
 
+@runtime_checkable
+class PerSample(Protocol):
+    """An objective that can tell the samples of a batch apart, as racing wants it."""
+
+    def losses(self, outputs: Any, targets: Tensor) -> Tensor:
+        """Return the loss of each sample, shape `(batch,)`; their sum is the batch's."""
+
+
 @dataclass(frozen=True, slots=True)
 class Classification:
     """Cross-entropy and accuracy; outputs `(batch, classes)`, integer targets `(batch,)`."""
@@ -106,6 +126,10 @@ class Classification:
         """Return summed cross-entropy and number of correct answers."""
         loss = functional.cross_entropy(outputs, targets.long(), reduction="sum")
         return loss, (outputs.argmax(dim=1) == targets).sum()
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each sample, shape `(batch,)`."""
+        return functional.cross_entropy(outputs, targets.long(), reduction="none")
 
     def check(self, outputs: Tensor, targets: Tensor) -> None:
         """Raise `DataError` for wrong shapes and for labels that no output stands for."""

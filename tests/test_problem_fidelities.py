@@ -187,7 +187,7 @@ def test_what_decides_no_training_is_not_in_the_fingerprint() -> None:
 
 def test_a_calibrated_fingerprint_knows_nothing_of_training() -> None:
     plain, trained_one = problem(space=MISSION).fingerprint, tuned().fingerprint
-    with mock.patch("rlquant.problem.TRAINING_VERSION", 99):
+    with mock.patch("rlquant.measuring.TRAINING_VERSION", 99):
         assert problem(space=MISSION).fingerprint == plain
         assert tuned().fingerprint != trained_one
 

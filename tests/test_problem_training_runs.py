@@ -102,7 +102,7 @@ print(json.dumps([(p.fingerprint, p.evaluate(mixed_mlp()).to_json()) for p in (t
 def test_another_process_has_the_same_fingerprint_and_score(tmp_path: Path) -> None:
     made = tuned()
     score = made.evaluate(mixed_mlp())
-    made._memo.clear()
+    made = made.with_store(None)
     sent = tmp_path / "problem.pickle"
     sent.write_bytes(pickle.dumps(made))
     ran = subprocess.run(
@@ -126,7 +126,7 @@ def test_a_problem_that_trains_is_copied_and_pickled() -> None:
     with counting_trainings() as measured:
         assert again.evaluate(mixed_mlp()) == score
         measured.assert_not_called()
-    again._memo.clear()
+    again = again.with_store(None)
     assert again.evaluate(mixed_mlp()) == score
     assert again.at_fidelity("calibrated").fingerprint == problem(space=MISSION).fingerprint
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
+import platform
+import shlex
 from collections.abc import Mapping, Sequence
+from datetime import date
 from statistics import fmean
+
+import torch
 
 from rlquant_agents.comparison import Runs, loss_at, mean_loss, ranked, verdict
 
@@ -25,6 +31,15 @@ CSV_COLUMNS = (
     "seconds",
     "stopped",
 )
+
+
+def made_by(command: Sequence[str], threads: int) -> str:
+    """Return when, how and on what machine a comparison was made."""
+    return (
+        f"Made on {date.today().isoformat()} by\n\n    {shlex.join(command)}\n\n"
+        f"with {os.cpu_count()} cores ({threads} used by torch), Python "
+        f"{platform.python_version()}, torch {torch.__version__}."
+    )
 
 
 def section(budget: str, runs: Runs, marks: Sequence[int], figure: str) -> str:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from rlquant import Budget, LayerFacts, QuantizationConfig, Score, SearchSpace
 from rlquant.space import HEADS
 from rlquant_agents.comparison import Curve, best_losses
 from rlquant_agents.fidelity_study import FidelityStudy
+from rlquant_agents.figure_axes import (
+    COLORS,
+    LEGEND,
+    evaluations_axis,
+    extended,
+    new_axes,
+    plain_numbers,
+)
 from rlquant_agents.result import Evaluation, pareto_front
 
 DPI = 150
@@ -29,13 +34,7 @@ QUANTITIES = {
     "latency": ("latency by table (ms)", 1e3),
 }
 """What a budget limits: quantity -> (axis label, factor to the label's unit)."""
-NARROW = 4.0
-"""Loss axes with a smaller ratio of ends than this have equally spaced numbers."""
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f3c8d", "#555555")
-"""Told apart also by colour-blind readers (Okabe and Ito 2008), with two more."""
 REFERENCE_LINES = {"float": ("#333333", (0, (6, 3))), "uniform": ("#888888", (0, (1, 1.5)))}
-
-LEGEND: dict[str, Any] = {"fontsize": 8, "framealpha": 0.85, "edgecolor": "none"}
 
 
 def pareto_figure(
@@ -48,7 +47,7 @@ def pareto_figure(
         budget: the limit.
         references: scores to compare with, by name ("float", "uniform").
     """
-    figure, axes = _new()
+    figure, axes = new_axes()
     label, factor = QUANTITIES[budget.quantity]
 
     def place(score: Score) -> tuple[float, float]:
@@ -94,7 +93,7 @@ def layers_figure(
         layers: the searched layers in execution order, first on top.
         space: says which decisions were asked.
     """
-    figure, axes = _new(height=max(2.6, 1.3 + 0.28 * len(layers)))
+    figure, axes = new_axes(height=max(2.6, 1.3 + 0.28 * len(layers)))
     choices = [config[facts.name] for facts in layers]
     rows = np.arange(len(layers))
     bits = [choice.bits for choice in choices]
@@ -129,7 +128,7 @@ def search_figure(history: Sequence[Evaluation], references: Mapping[str, Score]
         history: the evaluations of a search.
         references: scores to compare with, by name ("float", "uniform").
     """
-    figure, axes = _new()
+    figure, axes = new_axes()
     inside = [e for e in history if e.candidate and _is_finite(e)]
     axes.scatter(
         [e.number for e in inside],
@@ -150,7 +149,7 @@ def search_figure(history: Sequence[Evaluation], references: Mapping[str, Score]
         label="best so far",
     )
     _references(axes, references)
-    _evaluations_axis(axes)
+    evaluations_axis(axes)
     _loss_axis(axes)
     axes.legend(**LEGEND)
     axes.set_title("Best validation loss against evaluations")
@@ -168,13 +167,13 @@ def comparison_figure(
         references: scores to compare with, by name ("float", "uniform").
         title: of the figure.
     """
-    figure, axes = _new(width=7.6)
+    figure, axes = new_axes(width=7.6)
     longest = max((len(c) for runs in curves.values() for c in runs), default=1)
     numbers = np.arange(1, longest + 1)
     for index, (name, runs) in enumerate(curves.items()):
         color = COLORS[index % len(COLORS)]
         style = "-" if index < len(COLORS) else "--"
-        stack = np.array([_extended(curve, longest) for curve in runs])
+        stack = np.array([extended(curve, longest) for curve in runs])
         label = name if len(runs) == 1 else f"{name} (median of {len(runs)})"
         if len(runs) > 1:
             low, high = stack.min(axis=0), stack.max(axis=0)
@@ -182,7 +181,7 @@ def comparison_figure(
         median = np.median(stack, axis=0)
         axes.step(numbers, median, style, where="post", color=color, linewidth=1.6, label=label)
     _references(axes, references)
-    _evaluations_axis(axes)
+    evaluations_axis(axes)
     _show_ends(axes, curves, references)
     _loss_axis(axes)
     axes.legend(**LEGEND, loc="upper right")
@@ -206,21 +205,12 @@ def fidelity_figure(study: FidelityStudy) -> Figure:
         axes.scatter(x, y, s=18, color=COLORS[0], alpha=0.7, linewidths=0)
         axes.set(xscale="log", yscale="log")
         for axis, ends in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-            _plain_numbers(axis, *ends, most=5, subs=(1.0, 2.0, 5.0))
+            plain_numbers(axis, *ends, most=5, subs=(1.0, 2.0, 5.0))
         axes.set_xlabel(f"loss, {pair.first}")
         axes.set_ylabel(f"loss, {pair.second}")
         axes.set_title(f"rank correlation {pair.value:.2f}", fontsize=10)
         axes.spines[["top", "right"]].set_visible(False)
     return figure
-
-
-def _new(width: float = 7.0, height: float = 4.4) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
-    axes.grid(visible=True, which="major", color="#e6e6e6", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
 
 
 def _best(history: Sequence[Evaluation]) -> Evaluation | None:
@@ -245,22 +235,7 @@ def _loss_axis(axes: Axes) -> None:
     limits = axes.get_ylim()
     axes.set_yscale("log")
     low, high = axes.get_ylim() if limits[0] <= 0 else limits
-    _plain_numbers(axes.yaxis, low, high, most=8, subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
-
-
-def _plain_numbers(
-    axis: Axis, low: float, high: float, *, most: int, subs: Sequence[float]
-) -> None:
-    """Label a logarithmic axis without powers; a narrow one at equal steps."""
-    narrow = high < NARROW * low
-    axis.set_major_locator(MaxNLocator(most) if narrow else LogLocator(subs=subs))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
-    axis.set_minor_locator(NullLocator())
-
-
-def _evaluations_axis(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("evaluations (distinct configurations measured)")
+    plain_numbers(axes.yaxis, low, high, most=8, subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
 
 
 def _show_ends(
@@ -277,11 +252,6 @@ def _show_ends(
 
 def _is_finite(evaluation: Evaluation) -> bool:
     return math.isfinite(evaluation.score.loss)
-
-
-def _extended(curve: Curve, length: int) -> Curve:
-    tail = np.full(length - len(curve), curve[-1] if len(curve) else np.nan)
-    return np.concatenate([curve, tail])
 
 
 def _words(head: str, value: object) -> str:

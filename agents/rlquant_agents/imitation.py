@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rlquant import Problem
 from rlquant.feasible import Indices
-from rlquant_envs.layerwise import Action, ActionTable
+from rlquant_envs.action_table import Action, ActionTable
 from rlquant_envs.observation import Observation, Observer
 
 Mask = npt.NDArray[np.bool_]

@@ -34,9 +34,10 @@ def measure_effects(session: Session) -> Effects:
     reference = reference_option(options, session)
     if len(layers) * (len(options) - 1) <= PASS_SHARE * session.evaluations:
         effects = np.zeros((len(layers), len(options)))
-        for layer, option in np.ndindex(effects.shape):
-            if option != reference:
-                effects[layer, option] = _one_layer(session, reference, layer, option)
+        places = [p for p in np.ndindex(effects.shape) if p[1] != reference]
+        _ask_one_layer_each(session, reference, places)
+        for layer, option in places:
+            effects[layer, option] = _one_layer(session, reference, layer, option)
         return effects
     return _Extrapolation(session, reference).effects()
 
@@ -56,12 +57,27 @@ def reference_option(options: Sequence[LayerChoice], session: Session) -> int:
     return max(range(len(options)), key=rank)
 
 
+def _changed(session: Session, reference: int, layer: int, option: int) -> list[int]:
+    """Return the option indices with one layer at `option`, the others at the reference."""
+    base = [reference] * len(session.layers)
+    return [*base[:layer], option, *base[layer + 1 :]]
+
+
+def _ask_one_layer_each(
+    session: Session, reference: int, places: Sequence[tuple[int, ...]]
+) -> None:
+    """Ask for all that differ from the reference in one (layer, option), and for the reference."""
+    base = [reference] * len(session.layers)
+    asked = [base, *(_changed(session, reference, *place) for place in places)]
+    session.ask_many([session.feasible.config(indices) for indices in asked])
+
+
 def _one_layer(session: Session, reference: int, layer: int, option: int) -> float:
     """Return the damage with one layer at `option` over that with none."""
     base = [reference] * len(session.layers)
-    changed = [*base[:layer], option, *base[layer + 1 :]]
     known = session.recall(base) or session.ask_indices(base)
-    return session.damage(session.ask_indices(changed)) - session.damage(known)
+    changed = session.ask_indices(_changed(session, reference, layer, option))
+    return session.damage(changed) - session.damage(known)
 
 
 class _Extrapolation:
@@ -104,6 +120,10 @@ class _Extrapolation:
                 f"weight error"
             )
         reference = self.index[self.reference]
+        options = [self.index[replace(self.reference, bits=bits)] for bits in measured]
+        places = [(layer, option) for layer in range(len(session.layers)) for option in options]
+        if places:
+            _ask_one_layer_each(session, reference, places)
         rows = []
         for i, facts in enumerate(session.layers):
             found = {

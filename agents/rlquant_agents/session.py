@@ -116,8 +116,8 @@ class Session:
         return self.ask(config).score
 
     def evaluate_many(self, configs: Iterable[QuantizationConfig]) -> list[Score]:
-        """Score several configurations, in the order given."""
-        return [self.evaluate(config) for config in configs]
+        """Score several configurations; the scores are in the order given, see `ask_many`."""
+        return [evaluation.score for evaluation in self.ask_many(list(configs))]
 
     def recall(self, indices: Sequence[int]) -> Evaluation | None:
         """Return what this search knows of a configuration, without asking for it."""
@@ -126,6 +126,19 @@ class Session:
     def ask_indices(self, indices: Sequence[int], watch: Watcher | None = None) -> Evaluation:
         """Ask for the configuration of a vector of option indices; see `ask`."""
         return self.ask(self.feasible.config(indices), watch)
+
+    def ask_many(self, configs: Sequence[QuantizationConfig]) -> list[Evaluation]:
+        """Ask for several configurations, in the order in which their evaluations share most.
+
+        Returns:
+            What is known of them, in the order given.
+        """
+        expect = getattr(self.problem, "expect", None)
+        new = [i for i, config in enumerate(configs) if config not in self._known]
+        order = range(len(new)) if expect is None else expect([configs[i] for i in new])
+        for place in order:
+            self.ask(configs[new[place]])
+        return [self._known.get(config) or self.ask(config) for config in configs]
 
     def ask(self, config: QuantizationConfig, watch: Watcher | None = None) -> Evaluation:
         """Ask for a configuration, as `evaluate`, and return all that is known of it.
@@ -218,12 +231,23 @@ class Session:
 
     def _score(self, config: QuantizationConfig, watch: Watcher | None) -> tuple[Score, bool]:
         """Return the score, and whether it is one: a training that was ended has none."""
-        if watch is None or not isinstance(self.problem, QuantizationProblem):
+        if not isinstance(self.problem, QuantizationProblem):
             return self.problem.evaluate(config), True
         try:
-            return self.problem.evaluate(config, watch), True
+            score = self.problem.evaluate(config, watch, self._rival())
+            return score, not score.partial
         except EvaluationStopped:
             return self.problem.unmeasured(config), False
+
+    def _rival(self) -> QuantizationConfig | None:
+        """Return the configuration that a new one has to beat where evaluations race."""
+        racing = getattr(self.problem, "racing", None)
+        if racing is None or self.best is None:
+            return None
+        if racing.top == 1:
+            return self.best.config
+        candidates = sorted((e for e in self.history if e.candidate), key=lambda e: -e.value)
+        return candidates[racing.top - 1].config if len(candidates) >= racing.top else None
 
     def _add(
         self, config: QuantizationConfig, score: Score, feasible: bool, final: bool

@@ -117,6 +117,12 @@ class TaskSettings:
             raise BudgetError(f"--latency-table {self.latency_table}: there is no such file")
         return Budget.latency(limit, self.latency_table)
 
+    def set_threads(self) -> None:
+        """Set torch's threads; `SettingsError` for less than one."""
+        if self.threads < 1:
+            raise SettingsError(f"--threads {self.threads}: use at least 1")
+        torch.set_num_threads(self.threads)
+
     def load(self) -> Task:
         """Load the task on the device, after setting the number of threads.
 
@@ -125,9 +131,7 @@ class TaskSettings:
             SettingsError: threads or device cannot be had.
             DataError: the data are missing or damaged.
         """
-        if self.threads < 1:
-            raise SettingsError(f"--threads {self.threads}: use at least 1")
-        torch.set_num_threads(self.threads)
+        self.set_threads()
         try:
             torch.empty(0, device=self.device)
         except (RuntimeError, AssertionError) as error:

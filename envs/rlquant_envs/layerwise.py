@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,78 +16,25 @@ from rlquant import (
     EvaluationStore,
     LayerChoice,
     Problem,
+    QuantizationConfig,
     QuantizationProblem,
     Reward,
     RlquantError,
+    Score,
     SearchSpace,
+    TabularProblem,
     tasks,
 )
 from rlquant.choices import Fidelity
 from rlquant.errors import SettingsError
 from rlquant.score import bind_reward
 from rlquant.space import for_layer
+from rlquant_envs.action_table import Action, ActionTable
+from rlquant_envs.fitting import Fitting
 from rlquant_envs.observation import FEATURES, Observation, Observer
 
-Action = npt.NDArray[np.int64]
 DEFAULT_TASK = "digits/mlp"
 DEFAULT_BUDGET = Budget.average_bits(3.0)
-
-
-@dataclass(frozen=True)
-class ActionTable:
-    """What every action of a layer means, worked out once.
-
-    Attributes:
-        weights: shape `(heads,)`: an action's number is their dot product.
-        options: by action number, the canonical option; for illegal combinations the nearest.
-        legal: by action number, whether the combination exists.
-        contains: shape `(flat mask, options)`: whether some legal action with that head's option
-            is that canonical option.
-        action_of: by canonical option, the first action that stands for it, shape
-            `(options, heads)`.
-    """
-
-    weights: npt.NDArray[np.int64]
-    options: npt.NDArray[np.int64]
-    legal: npt.NDArray[np.bool_]
-    contains: npt.NDArray[np.bool_]
-    action_of: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, space: SearchSpace, fidelity: Fidelity) -> ActionTable:
-        """Work out the table of a space."""
-        sizes = [len(head.options) for head in space.heads]
-        weights = np.array([int(np.prod(sizes[i + 1 :])) for i in range(len(sizes))])
-        option = space.option_of_action(fidelity)
-        legal = option >= 0
-        first = [int(np.flatnonzero(option == o)[0]) for o in range(option.max() + 1)]
-        widths = np.array([o.arithmetic_bits for o in space.options(fidelity)])[option]
-        for number in np.flatnonzero(~legal):
-            option[number] = option[_nearest_legal(space, widths, legal, int(number))]
-        starts = np.cumsum([0, *sizes])
-        contains = np.zeros((starts[-1], option.max() + 1), dtype=np.bool_)
-        for number in np.flatnonzero(legal):
-            contains[starts[:-1] + space.actions[number], option[number]] = True
-        return cls(weights, option, legal, contains, space.actions[first])
-
-    def mask(self, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return the flat mask, head after head, for what options are allowed."""
-        mask: npt.NDArray[np.bool_] = np.any(self.contains & allowed, axis=1)
-        return mask
-
-
-def _nearest_legal(
-    space: SearchSpace, widths: npt.NDArray[np.int64], legal: npt.NDArray[np.bool_], number: int
-) -> int:
-    """Return the legal action nearest in executed bits, then in most other decisions."""
-    wanted = space.actions[number]
-    fields = {"bits": space.bits[0], "method": space.method[0]}
-    for head, index in zip(space.heads, wanted, strict=True):
-        if head.name in fields:
-            fields[head.name] = head.options[index]
-    width = LayerChoice("", **fields).arithmetic_bits  # type: ignore[arg-type]
-    differs = (space.actions != wanted).sum(axis=1)
-    return int(np.lexsort((differs, np.abs(widths - width), ~legal))[0])
 
 
 class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
@@ -124,7 +70,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         store: str | Path | EvaluationStore | None = None,
         render_mode: str | None = None,
     ) -> None:
-        budgets = _budgets(budget)
+        budgets = budgets_of(budget)
         if problem is None:
             chosen = tasks.load(task or DEFAULT_TASK)
             problem = QuantizationProblem(
@@ -147,15 +93,18 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
                 f"render_mode={render_mode!r}: there is nothing to render, use None"
             )
         _require_problem(problem)
-        self._problems = [problem.with_budget(b) for b in budgets or [problem.budget]]
-        self._observers = [Observer(p) for p in self._problems]
         self._table = ActionTable.of(problem.space, problem.fidelity)
+        self._options: list[int] = self._table.options.tolist()
+        self._legal: list[bool] = self._table.legal.tolist()
+        self._actions = [tuple(action) for action in self._table.action_of.tolist()]
+        self._choices: dict[tuple[int, int], LayerChoice] = {}
+        under = [problem.with_budget(b) for b in budgets or [problem.budget]]
+        self._parts = [self._parts_of(p) for p in under]
         self._reward = bind_reward(reward, problem.float_score)
         self.render_mode = None
         self.observation_space = Box(0.0, 1.0, shape=(len(FEATURES),), dtype=np.float32)
         sizes = [len(head.options) for head in problem.space.heads]
         self.action_space = MultiDiscrete(sizes)
-        self._sizes = np.array(sizes)
         self._select(0)
         self._chosen: list[int] | None = None
         self._spent = self._problem.feasible.cost.fixed
@@ -172,10 +121,10 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         super().reset(seed=seed)
         given = (options or {}).get("budget")
         if given is not None:
-            self._problem = self._problems[0].with_budget(_require_budget(given))
-            self._observer = Observer(self._problem)
-        elif len(self._problems) > 1:
-            self._select(int(self.np_random.integers(len(self._problems))))
+            problem = self._parts[0][0].with_budget(require_budget(given))
+            self._problem, self._observer, self._fitting = self._parts_of(problem)
+        elif len(self._parts) > 1:
+            self._select(int(self.np_random.integers(len(self._parts))))
         else:
             self._select(0)
         self._chosen = []
@@ -184,23 +133,22 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decide the next layer; the last decision has the network measured."""
-        chosen, feasible = self.require_running(), self._problem.feasible
-        layer = len(chosen)
-        number = self._number(action)
-        wanted = int(self._table.options[number])
-        option = feasible.nearest(layer, wanted, self._spent)
+        chosen = self.require_running()
+        layer, number = len(chosen), self._number(action)
+        wanted = self._options[number]
+        option = self._fitting.nearest(layer, wanted, self._spent)
         chosen.append(option)
-        self._spent += int(feasible.costs[layer, option])
+        self._spent += self._fitting.costs[layer][option]
         info: dict[str, Any] = {
-            "choice": for_layer(feasible.options[option], feasible.names[layer]),
-            "repaired": option != wanted or not self._table.legal[number],
+            "choice": self._choice(layer, option),
+            "repaired": option != wanted or not self._legal[number],
         }
-        reward, done = 0.0, len(chosen) == len(feasible)
+        reward, done = 0.0, len(chosen) == len(self._problem.layers)
         if done:
-            info["config"] = feasible.config(chosen)
-            info["score"] = self._problem.evaluate(info["config"])
+            info["config"] = self._config(chosen)
+            info["score"] = self._evaluate(info["config"], chosen)
             reward = self._reward(info["score"])
-        observation = self._observer.observe(layer + 1, self._spent, self._table.action_of[option])
+        observation = self._observer.observe(layer + 1, self._spent, self._actions[option])
         return observation, reward, done, False, info
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
@@ -209,7 +157,10 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         An option is allowed if some legal choice that contains it fits the budget together with
         the cheapest choices for all layers that follow.
         """
-        return self._table.mask(self.allowed_options())
+        layer = len(self._chosen or ())
+        if layer == len(self._problem.layers):
+            return self._table.mask(self.allowed_options())
+        return self._fitting.mask(layer, self._spent)
 
     def allowed_options(self) -> npt.NDArray[np.bool_]:
         """Return which canonical options of the space fit at the layer to decide."""
@@ -229,30 +180,56 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
             raise RlquantError("the episode is over or has not begun: call reset() first")
         return self._chosen
 
+    def _parts_of(self, problem: Problem) -> tuple[Problem, Observer, Fitting]:
+        return problem, Observer(problem), Fitting(problem.feasible, self._table)
+
     def _select(self, index: int) -> None:
-        self._problem, self._observer = self._problems[index], self._observers[index]
+        self._problem, self._observer, self._fitting = self._parts[index]
 
     def _number(self, action: Action) -> int:
-        given = np.asarray(action, dtype=np.int64).reshape(-1)
-        if given.shape != self._sizes.shape or (given < 0).any() or (given >= self._sizes).any():
+        try:
+            return self._table.number_of[tuple(action.tolist())]
+        except (AttributeError, TypeError, KeyError):
+            given = np.asarray(action, dtype=np.int64).reshape(-1)
+        found = self._table.number_of.get(tuple(given.tolist()))
+        if found is None:
             raise SettingsError(
                 f"action {given.tolist()} is outside {self.action_space}: one option index a head"
             )
-        return int(given @ self._table.weights)
+        return found
+
+    def _choice(self, layer: int, option: int) -> LayerChoice:
+        known = self._choices.get((layer, option))
+        if known is None:
+            feasible = self._problem.feasible
+            known = for_layer(feasible.options[option], feasible.names[layer])
+            self._choices[(layer, option)] = known
+        return known
+
+    def _config(self, chosen: Sequence[int]) -> QuantizationConfig:
+        choices = (self._choice(layer, option) for layer, option in enumerate(chosen))
+        return QuantizationConfig(tuple(choices))
+
+    def _evaluate(self, config: QuantizationConfig, chosen: Sequence[int]) -> Score:
+        """Score the decided configuration, by its option indices where that is quicker."""
+        if isinstance(self._problem, TabularProblem):
+            return self._problem.evaluate_indices(chosen)
+        return self._problem.evaluate(config)
 
 
-def _budgets(budget: Any) -> list[Budget]:
+def budgets_of(budget: Any) -> list[Budget]:
     """Return the budgets that were given as one, several or None."""
     if budget is None or isinstance(budget, Budget):
         return [] if budget is None else [budget]
     if not isinstance(budget, Sequence) or isinstance(budget, str):
-        return [_require_budget(budget)]
+        return [require_budget(budget)]
     if not budget:
         raise SettingsError("LayerwiseQuantization: budget is empty, give at least one Budget")
-    return [_require_budget(each) for each in budget]
+    return [require_budget(each) for each in budget]
 
 
-def _require_budget(budget: Any) -> Budget:
+def require_budget(budget: Any) -> Budget:
+    """Return a budget; `SettingsError` for anything else."""
     if not isinstance(budget, Budget):
         raise SettingsError(
             f"LayerwiseQuantization: budget={budget!r} is no Budget; use e.g. "

@@ -57,28 +57,39 @@ FEATURES: dict[str, str] = {**LAYER_FEATURES, **BUDGET_FEATURES, **LAST_CHOICE_F
 """Every feature in the order of the observation: name -> meaning."""
 
 _BUDGET_AT = len(LAYER_FEATURES)
+BUDGET_LEFT_AT, ROOM_AT, AVERAGE_ROOM_AT = _BUDGET_AT + 1, _BUDGET_AT + 2, _BUDGET_AT + 3
+"""Where the features lie that depend on what was spent."""
 _LAST_AT = _BUDGET_AT + len(BUDGET_FEATURES)
 
 
 class Observer:
-    """Makes observations, shape `(len(FEATURES),)`, float32, always a new array."""
+    """Makes observations, shape `(len(FEATURES),)`, float32, always a new array.
+
+    Attributes:
+        room: units above the cheapest configuration, at least 1.
+        excess_rest: by layer, what the layers from it on can cost above their cheapest.
+        twice_weight_rest: by layer, twice the share of the weights in the layers from it on.
+    """
 
     def __init__(self, problem: Problem) -> None:
-        self._feasible = problem.feasible
-        self._static = _layer_rows(problem.layers, problem.feasible)
-        excess = problem.feasible.costs.max(axis=1) - problem.feasible.costs.min(axis=1)
-        self._excess_rest = np.concatenate([np.cumsum(excess[::-1])[::-1], [0]])
-        weights = np.array([facts.parameters for facts in problem.layers], dtype=np.float64)
-        self._weight_rest = np.concatenate([np.cumsum(weights[::-1])[::-1] / weights.sum(), [0.0]])
         feasible = problem.feasible
-        self._room = max(1, feasible.limit - feasible.smallest)
-        self._level = _share(
-            feasible.limit - feasible.smallest, feasible.largest - feasible.smallest
-        )
+        excess = feasible.costs.max(axis=1) - feasible.costs.min(axis=1)
+        self.excess_rest: list[int] = [*np.cumsum(excess[::-1])[::-1].tolist(), 0]
+        weights = np.array([facts.parameters for facts in problem.layers], dtype=np.float64)
+        shares = np.concatenate([np.cumsum(weights[::-1])[::-1] / weights.sum(), [0.0]])
+        self.twice_weight_rest: list[float] = np.maximum(2 * shares, 1e-9).tolist()
+        self._may_spend = [feasible.limit - rest for rest in feasible.rest.tolist()]
+        self.room = max(1, feasible.limit - feasible.smallest)
+        level = _share(feasible.limit - feasible.smallest, feasible.largest - feasible.smallest)
+        rows = _layer_rows(problem.layers, feasible)
+        self._plain = np.zeros((len(rows), len(FEATURES)), dtype=np.float32)
+        self._plain[:, :_BUDGET_AT] = rows
+        self._plain[:, _BUDGET_AT] = level
         # where each asked head's last choice goes, and how many steps its options have
         asked = [(HEADS.index(h.name), max(1, len(h.options) - 1)) for h in problem.space.heads]
         self._last_at = np.array([_LAST_AT + position for position, _ in asked])
         self._last_steps = np.array([steps for _, steps in asked], dtype=np.float64)
+        self._templates: dict[tuple[int, tuple[int, ...] | None], Observation] = {}
 
     def observe(self, layer: int, spent: int, last_action: Sequence[int] | None) -> Observation:
         """Return the observation before layer number `layer` is decided.
@@ -86,20 +97,26 @@ class Observer:
         Args:
             layer: in `[0, layers]`; the number of layers gives the end of the episode.
             spent: units of the layers decided so far, fixed part included.
-            last_action: options executed at the layer before, None at the first.
+            last_action: options executed at the layer before, None at the first; a tuple is
+                quickest.
         """
-        features = np.zeros(len(FEATURES), dtype=np.float32)
-        features[:_BUDGET_AT] = self._static[layer]
-        left = max(0, self._feasible.limit - spent - int(self._feasible.rest[layer]))
-        budget_left = min(1.0, left / self._room)
-        features[_BUDGET_AT:_LAST_AT] = (
-            self._level,
-            budget_left,
-            _share(left, int(self._excess_rest[layer])),
-            min(1.0, budget_left / max(2 * self._weight_rest[layer], 1e-9)),
-        )
+        last = last_action if last_action is None else tuple(last_action)
+        known = self._templates.get((layer, last))
+        template = self.template(layer, last) if known is None else known
+        features: Observation = template.copy()
+        left = max(0, self._may_spend[layer] - spent)
+        budget_left = min(1.0, left / self.room)
+        features[BUDGET_LEFT_AT] = budget_left
+        features[ROOM_AT] = _share(left, self.excess_rest[layer])
+        features[AVERAGE_ROOM_AT] = min(1.0, budget_left / self.twice_weight_rest[layer])
+        return features
+
+    def template(self, layer: int, last_action: tuple[int, ...] | None) -> Observation:
+        """Return what an observation holds whatever was spent; see `observe`. Not to be changed."""
+        features: Observation = self._plain[layer].copy()
         if last_action is not None:
             features[self._last_at] = np.asarray(last_action) / self._last_steps
+        self._templates[(layer, last_action)] = features
         return features
 
 

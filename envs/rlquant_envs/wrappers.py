@@ -11,7 +11,8 @@ from gymnasium.spaces import Box, Discrete
 from gymnasium.utils import RecordConstructorArgs
 
 from rlquant.errors import SettingsError
-from rlquant_envs.layerwise import Action, LayerwiseQuantization
+from rlquant_envs.action_table import Action
+from rlquant_envs.layerwise import LayerwiseQuantization
 from rlquant_envs.observation import Observation
 
 

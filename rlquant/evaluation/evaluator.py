@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
+from typing import Any
 
 from torch import Tensor, nn
 
-from rlquant.choices import BucketSize, QuantizationConfig
+from rlquant.choices import BucketSize, LayerChoice, QuantizationConfig
 from rlquant.data import Samples
-from rlquant.evaluation.measure import measure_float, run_batches
+from rlquant.evaluation.incremental import IncrementalNetwork
+from rlquant.evaluation.measure import judge, measure_float
+from rlquant.evaluation.racing import Race, Racing
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.layers import LayerFacts, copy_network
-from rlquant.network.calibrate import FloatReference, calibrate, calibrated_tensors
+from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized, quantizes_activations
 from rlquant.network.second_moments import output_moments
 from rlquant.quantizers.activation import RangeMethod, require_range_method
-from rlquant.score import Measurement, Objective
+from rlquant.score import Measurement, Objective, PerSample
 from rlquant.training.watching import Watcher
+
+DEFAULT_PREFIX_BYTES = 2**30
+REMEMBERED = 64
+"""Of so many configurations the losses of all samples are kept, for races against them."""
 
 
 class Evaluator:
     """Measures configurations of one network on fixed samples.
 
     It owns a working copy of the network: an evaluation points the copy's weights at the bank's,
-    calibrates the copy and runs the validation batches. Nothing is carried over from one
-    evaluation to the next, so the result depends on the configuration alone.
+    calibrates the copy and runs the validation batches, from the first layer on in which the
+    configuration differs from what was run before. The result depends on the configuration alone,
+    bit for bit.
 
     Args:
         network: float network; left as it is.
@@ -38,6 +50,8 @@ class Evaluator:
         seed: decides random draws of quantizers.
         batch_size: larger batches than about 250 images are slower: their memory is not reused.
         activation_range: how the range of a layer's inputs is taken from the calibration samples.
+        prefix_bytes: memory for activations that other configurations may share; 0 for none.
+        racing: when races are over, for an objective that is `PerSample`.
     """
 
     def __init__(
@@ -52,6 +66,8 @@ class Evaluator:
         seed: int,
         batch_size: int = 250,
         activation_range: RangeMethod = "percentile",
+        prefix_bytes: int = DEFAULT_PREFIX_BYTES,
+        racing: Racing | None = None,
     ) -> None:
         require_range_method(activation_range)
         self.network = network
@@ -65,9 +81,12 @@ class Evaluator:
         self._modules = {f.name: self._working.get_submodule(f.name) for f in layers}
         weights = {name: _weight(module).detach() for name, module in self._modules.items()}
         self.bank = WeightBank(weights, layers, bucket_size, seed, moments=lambda: self.moments)
-        self._calibrated = [
-            (tensor, tensor.clone()) for tensor in calibrated_tensors(self._working, self.reference)
-        ]
+        names = [facts.name for facts in layers]
+        self._racing, self._samples = racing, len(validation)
+        self._losses: OrderedDict[QuantizationConfig, Tensor] = OrderedDict()
+        self.incremental = IncrementalNetwork(
+            self._working, names, self.reference, calibration, self.batches, prefix_bytes
+        )
 
     @cached_property
     def input_ranges(self) -> Ranges:
@@ -79,29 +98,91 @@ class Evaluator:
         """By what matrix each layer's weight errors count, measured on first use."""
         return output_moments(self.network, self.layers, self.calibration)
 
-    def measure(self, config: QuantizationConfig, watch: Watcher | None = None) -> Measurement:
+    @property
+    def races(self) -> bool:
+        """Whether evaluations that cannot win may end early."""
+        return self._racing is not None
+
+    def measure(
+        self,
+        config: QuantizationConfig,
+        watch: Watcher | None = None,
+        following: QuantizationConfig | None = None,
+    ) -> Measurement:
         """Measure a canonical configuration that names every searched layer.
 
         Args:
-            config: canonical.
+            config: canonical, the layers in execution order.
             watch: has nothing to hear, as nothing is trained.
+            following: what is measured next, where that is known: saves memory and time.
         """
-        removals = []
+        with self._running(config, following) as outputs:
+            if self._racing is None:
+                return judge(outputs, self.batches, self.objective)
+            race = Race(math.inf)
+            return self._judge(config, race, outputs)
+
+    def race(
+        self,
+        config: QuantizationConfig,
+        rival: QuantizationConfig,
+        following: QuantizationConfig | None = None,
+    ) -> Measurement:
+        """Measure a configuration until it is clear that it does not beat `rival`.
+
+        Args:
+            config: canonical, the layers in execution order.
+            rival: the same of the configuration to beat; measured first where that is long ago.
+            following: see `measure`.
+
+        Returns:
+            A whole measurement, or a partial one.
+        """
+        assert self._racing is not None
+        if rival not in self._losses:
+            self.measure(rival)
+        self._losses.move_to_end(rival)
+        race = Race(self._racing.quantile(len(self.batches) - 1), self._losses[rival])
+        with self._running(config, following) as outputs:
+            return self._judge(config, race, outputs)
+
+    def _judge(self, config: QuantizationConfig, race: Race, outputs: Iterator[Any]) -> Measurement:
+        assert isinstance(self.objective, PerSample)
+        seen = race.watch(outputs, self.batches, self.objective)
+        measured = judge(seen, self.batches, self.objective)
+        if race.seen < self._samples:
+            return race.estimate(measured.accuracy)
+        self._losses[config] = race.losses
+        if len(self._losses) > REMEMBERED:
+            self._losses.popitem(last=False)
+        return measured
+
+    @contextmanager
+    def _running(
+        self, config: QuantizationConfig, following: QuantizationConfig | None
+    ) -> Iterator[Iterator[Any]]:
+        """Within the context, the working copy gives the configuration's outputs."""
+        removals: list[Callable[[], None]] = []
+        choices = {choice.layer: choice for choice in config}
+
+        def install(layers: Sequence[str]) -> None:
+            for name in layers:
+                removals.extend(self._install(choices[name]))
+
+        then = None if following is None else following.choices
         try:
-            for choice in config:
-                module = self._modules[choice.layer]
-                _weight(module).data = self.bank.values(choice)
-                if choice.activation_bits is not None:
-                    quantizer = activation_quantizer(choice, self.input_ranges)
-                    device = _weight(module).device
-                    removals.append(install_activation(module, quantizer.to(device)))
-            for tensor, original in self._calibrated:
-                tensor.copy_(original)
-            calibrate(self._working, self.reference, self.calibration)
-            return run_batches(self._working, self.batches, self.objective)
+            yield self.incremental.run(config.choices, install, then)
         finally:
             for remove in removals:
                 remove()
+
+    def _install(self, choice: LayerChoice) -> Iterator[Callable[[], None]]:
+        """Give a layer of the working copy its weight; yield what takes its quantizer off again."""
+        module = self._modules[choice.layer]
+        _weight(module).data = self.bank.values(choice)
+        if choice.activation_bits is not None:
+            quantizer = activation_quantizer(choice, self.input_ranges)
+            yield install_activation(module, quantizer.to(_weight(module).device))
 
     def build(self, config: QuantizationConfig) -> nn.Module:
         """Return a calibrated quantized network with exactly the outputs that were scored."""

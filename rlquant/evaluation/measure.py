@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,12 +20,23 @@ def run_batches(
     network: nn.Module, batches: Sequence[Samples], objective: Objective
 ) -> Measurement:
     """Return mean loss and mean metric of a network in eval mode over all batches."""
+    return judge((network(*batch.inputs) for batch in batches), batches, objective)
+
+
+def judge(outputs: Iterable[Any], batches: Sequence[Samples], objective: Objective) -> Measurement:
+    """Return mean loss and mean metric of a network's outputs, which are made as they are judged.
+
+    Args:
+        outputs: of one batch after the other, all or the first ones.
+        batches: the same batches.
+        objective: how outputs are judged.
+    """
     loss = torch.zeros((), dtype=torch.float64, device=batches[0].targets.device)
     metric = torch.zeros_like(loss)
     count = 0
     with torch.inference_mode():
-        for batch in batches:
-            batch_loss, batch_metric = objective(network(*batch.inputs), batch.targets)
+        for batch, given in zip(batches, outputs, strict=False):
+            batch_loss, batch_metric = objective(given, batch.targets)
             loss += batch_loss
             metric += batch_metric
             count += len(batch)
@@ -60,5 +72,5 @@ def measure(
     first = next(network.parameters(), None)
     place = torch.device("cpu") if first is None else first.device
     samples = take_samples(data, ALL_SAMPLES, name="data", device=place)
-    judge = objective or Classification()
-    return run_batches(copy_network(network), samples.batches(batch_size), judge)
+    chosen = objective or Classification()
+    return run_batches(copy_network(network), samples.batches(batch_size), chosen)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rlquant.choices import QuantizationConfig
-from rlquant.errors import FileFormatError, StorageError
+from rlquant.errors import FileFormatError, SettingsError, StorageError
 from rlquant.score import Measurement
 
 APPLICATION_ID = 0x726C7161  # "rlqa" in SQLite's header: tells our files from others
@@ -165,3 +165,16 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
         else:
             return
+
+
+def as_store(store: str | Path | EvaluationStore) -> EvaluationStore:
+    """Return a store, opening the file of that name where a path is given.
+
+    Raises:
+        SettingsError: neither a store nor a path.
+    """
+    if isinstance(store, EvaluationStore):
+        return store
+    if not isinstance(store, (str, Path)):
+        raise SettingsError(f"store={store!r}, give a path or an EvaluationStore")
+    return EvaluationStore(store)

@@ -35,8 +35,18 @@ class TrainingEvaluator:
         self.batches = validation.batches(batch_size)
         self._last: tuple[QuantizationConfig, nn.Module] | None = None
 
-    def measure(self, config: QuantizationConfig, watch: Watcher | None = None) -> Measurement:
+    def measure(
+        self,
+        config: QuantizationConfig,
+        watch: Watcher | None = None,
+        following: QuantizationConfig | None = None,
+    ) -> Measurement:
         """Train and measure a canonical configuration that names every searched layer.
+
+        Args:
+            config: canonical.
+            watch: told how the training goes; may end it.
+            following: of no use here, as nothing is shared.
 
         Raises:
             EvaluationStopped: `watch` asked for an early end.

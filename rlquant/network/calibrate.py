@@ -8,7 +8,7 @@ as in Sun et al. 2019 and others; bias correction as in Nagel et al. 2019.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +61,11 @@ class FloatReference:
         )
         return cls(means, once)
 
+    def within(self, modules: Collection[str]) -> FloatReference:
+        """Return what belongs to the modules of these paths."""
+        means = {name: mean for name, mean in self.output_means.items() if name in modules}
+        return FloatReference(means, tuple(n for n in self.batch_norms if n in modules))
+
 
 def _mean_recorder(means: dict[str, Tensor], name: str) -> Any:
     def hook(module: nn.Module, args: Any, output: Tensor) -> None:
@@ -94,24 +99,49 @@ def channel_means(module: nn.Module, output: Tensor) -> Tensor:
 
 def calibrate(network: nn.Module, reference: FloatReference, samples: Samples) -> None:
     """Calibrate a quantized copy in place, in one forward pass over all samples."""
-    with calibrating(network, reference), torch.no_grad():
+    with Calibrator(network, reference).watching(), torch.no_grad():
         network(*samples.inputs)
 
 
-@contextmanager
-def calibrating(network: nn.Module, reference: FloatReference) -> Iterator[None]:
-    """Within the context, a forward pass of `network` calibrates it as it goes."""
-    handles: list[Any] = [
-        network.get_submodule(name).register_forward_pre_hook(_take_statistics, with_kwargs=True)
-        for name in reference.batch_norms
-    ]
-    for name, mean in reference.output_means.items():
-        handles.append(network.get_submodule(name).register_forward_hook(_bias_corrector(mean)))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+class Calibrator:
+    """Calibrates modules of a network as forward passes run them, and takes it back.
+
+    Args:
+        network: holds the modules; what they hold now is what `restore` gives back.
+        reference: of the float network.
+        modules: paths of the modules to calibrate; all that can be by default.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        reference: FloatReference,
+        modules: Collection[str] | None = None,
+    ) -> None:
+        own = reference if modules is None else reference.within(modules)
+        self._norms = [network.get_submodule(name) for name in own.batch_norms]
+        means = own.output_means.items()
+        self._corrected = [(network.get_submodule(name), mean) for name, mean in means]
+        self._originals = [(tensor, tensor.clone()) for tensor in calibrated_tensors(network, own)]
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Within the context, a forward pass calibrates the modules as it goes."""
+        handles: list[Any] = []
+        try:
+            for module in self._norms:
+                handles.append(module.register_forward_pre_hook(_take_statistics, with_kwargs=True))
+            for module, mean in self._corrected:
+                handles.append(module.register_forward_hook(_bias_corrector(mean)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def restore(self) -> None:
+        """Give the modules back what they held before any calibration."""
+        for tensor, original in self._originals:
+            tensor.copy_(original)
 
 
 def _take_statistics(module: nn.Module, args: Any, keywords: Any) -> None:

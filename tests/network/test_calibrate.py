@@ -15,10 +15,10 @@ from rlquant.data import Samples
 from rlquant.errors import QuantizationError
 from rlquant.layers import copy_network, find_layers
 from rlquant.network.calibrate import (
+    Calibrator,
     FloatReference,
     calibrate,
     calibrated_tensors,
-    calibrating,
     channel_means,
     channel_statistics,
 )
@@ -338,7 +338,7 @@ def test_no_hook_stays_behind_even_when_the_network_fails() -> None:
     taken = as_samples(samples_of("conv", COUNT, seed=1))
     network = copy_network(fresh(ConvNet))
     reference = reference_of(network, taken)
-    with pytest.raises(ZeroDivisionError), calibrating(network, reference):
+    with pytest.raises(ZeroDivisionError), Calibrator(network, reference).watching():
         raise ZeroDivisionError
     for module in network.modules():
         assert not module._forward_hooks

@@ -46,7 +46,9 @@ ROOMS = (
     ("problem_parts",),
     ("training_plan",),
     ("train_network",),
-    ("problem", "table", "probe"),
+    ("problem",),
+    ("tabular",),
+    ("probing",),
     ("export",),
     ("refining",),
     ("tasks",),
@@ -57,7 +59,7 @@ ROOM_RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 
 SEARCH_ROOMS = {
     *("space", "feasible", "evaluation", "problem_parts", "training_plan", "train_network"),
-    *("problem", "table", "probe"),
+    *("problem", "tabular", "probing"),
 }
 # Beyond the order: what a room must not import although it stands above.
 FORBIDDEN = {"tasks": SEARCH_ROOMS | {"export"}}
@@ -72,7 +74,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "stable_baselines3": PPO_FILES,
     "sb3_contrib": PPO_FILES,
     "optuna": OPTUNA_FILES,
-    "matplotlib": ("*/figures.py",),
+    "matplotlib": ("*figures.py", f"{AGENTS}/figure_axes.py"),
     "torch.utils.tensorboard": (f"{AGENTS}/*.py",),
     "gymnasium": ("envs/*", "agents/*", "scripts/*"),
     "envs": (),
@@ -250,7 +252,7 @@ def test_a_planted_violation_is_found(tmp_path: Path, path: str, source: str, wo
     [
         ("rlquant/choices.py", "from rlquant.errors import ChoiceError"),
         ("rlquant/quantizers/a.py", "from rlquant.quantizers.b import x"),
-        ("rlquant/table.py", "from rlquant.problem import Problem"),
+        ("rlquant/tabular/a.py", "from rlquant.problem import Problem"),
         ("rlquant/__init__.py", "from rlquant.export.packed import save"),
         ("rlquant/tasks/digits.py", "import pooch\nfrom rlquant.training import loop"),
         ("envs/rlquant_envs/layerwise.py", "import gymnasium\nimport rlquant"),

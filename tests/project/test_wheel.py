@@ -55,6 +55,12 @@ def test_no_module_is_left_out(wheel: Path) -> None:
     assert {name for name in names(wheel) if name.endswith(".py")} == expected
 
 
+def test_the_tables_come_with_it(wheel: Path) -> None:
+    folder = ROOT / "rlquant" / "tabular" / "data"
+    expected = {f"rlquant/tabular/data/{path.name}" for path in folder.glob("*.rlt")}
+    assert {name for name in names(wheel) if name.endswith(".rlt")} == expected
+
+
 def test_the_wheel_works_beside_a_foreign_envs_package(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)

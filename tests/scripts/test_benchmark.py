@@ -29,7 +29,9 @@ def test_it_measures_shows_and_writes(tmp_path: Path, capsys: pytest.CaptureFixt
     names = [figure["name"] for figure in document["figures"]]
     assert names[0] == "evaluation of digits/mlp, 1 thread"
     assert names[1] == "environment steps, digits/mlp, known scores"
-    assert names[2] == "step, all layers post_training"
+    assert names[2] == "tabular environment steps"
+    assert names[3] == "steps of 1,024 tabular environments at once"
+    assert names[4] == "step, all layers post_training"
     assert names[-6].startswith("tuned evaluation of 3 layers")
     assert names[-5].startswith("budgets where 50 warm steps reach 200 cold ones")
     ways = ("policy", "rounding learned", "relaxation")

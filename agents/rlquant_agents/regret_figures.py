@@ -1,0 +1,51 @@
+"""The figure of a comparison on a table: how fast each searcher comes near the optimum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from rlquant_agents.comparison import Curve
+from rlquant_agents.figure_axes import COLORS, LEGEND, evaluations_axis, extended, new_axes
+
+LEAST = 1e-4
+"""Smaller regrets are drawn here, zero among them: a logarithmic axis has no place for it."""
+BAND = (0.1, 0.9)
+"""Quantiles of the runs between which the band lies."""
+TICKS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
+
+
+def regret_figure(curves: Mapping[str, Sequence[Curve]], title: str = "") -> Figure:
+    """Draw the mean regret of several searchers, and where most of their runs lie.
+
+    Args:
+        curves: by searcher, the regret after each evaluation of every run; NaN before the first
+            configuration within the budget. A run that stopped early keeps its last value.
+        title: of the figure.
+    """
+    figure, axes = new_axes(width=7.6)
+    longest = max((len(c) for runs in curves.values() for c in runs), default=1)
+    numbers = np.arange(1, longest + 1)
+    for index, (name, runs) in enumerate(curves.items()):
+        color = COLORS[index % len(COLORS)]
+        style = "-" if index < len(COLORS) else "--"
+        stack = np.array([extended(curve, longest) for curve in runs])
+        if len(runs) > 1:
+            low, high = np.maximum(np.quantile(stack, BAND, axis=0), LEAST)
+            axes.fill_between(numbers, low, high, step="post", color=color, alpha=0.11, lw=0)
+        mean = np.maximum(stack.mean(axis=0), LEAST)
+        label = name if len(runs) == 1 else f"{name} (mean of {len(runs)})"
+        axes.step(numbers, mean, style, where="post", color=color, linewidth=1.6, label=label)
+    axes.set(xscale="log", yscale="log", ylim=(0.8 * LEAST, None))
+    evaluations_axis(axes)
+    axes.set_xticks([tick for tick in TICKS if tick <= longest])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_ylabel(f"regret: 1 at uniform bits, 0 (drawn at {LEAST:g}) at the optimum")
+    if curves:
+        axes.legend(**LEGEND, loc="lower left")
+    axes.set_title(title or "Mean regret")
+    return figure

@@ -1,0 +1,143 @@
+"""One search of a table: run in memory, kept in a file, read again."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlquant import Score, TabularProblem
+from rlquant.errors import FileFormatError
+from rlquant.whole_files import write_file
+from rlquant_agents.comparison import Curve, best_losses
+from rlquant_agents.run_settings import describe_run, read_settings, require_same
+from rlquant_agents.searcher import make_searcher
+from rlquant_agents.session import Callback
+
+
+@dataclass(frozen=True, eq=False)
+class TableRun:
+    """A finished search of a table.
+
+    Attributes:
+        searcher: its name.
+        seed: its seed.
+        score: of the best configuration.
+        curve: best loss after each evaluation; NaN before the first within the budget.
+        episodes: configurations asked for, known ones included.
+        seconds: what it took.
+        stopped: why it ended.
+        notes: what it wants the reader to know.
+    """
+
+    searcher: str
+    seed: int
+    score: Score
+    curve: Curve
+    episodes: int
+    seconds: float
+    stopped: str
+    notes: tuple[str, ...] = ()
+
+    def loss_at(self, evaluations: int) -> float:
+        """Return the best loss after so many evaluations; the last where the run ended before."""
+        return float(self.curve[min(evaluations, len(self.curve)) - 1])
+
+
+TableRuns = Mapping[str, Sequence[TableRun]]
+"""The runs of each searcher under one budget, by its name."""
+
+
+@dataclass(frozen=True)
+class TableJob:
+    """A run to do, and the file that keeps it.
+
+    Attributes:
+        problem: what is searched.
+        searcher: its name.
+        seed: of the search.
+        evaluations: how many it may use.
+        path: the file.
+    """
+
+    problem: TabularProblem
+    searcher: str
+    seed: int
+    evaluations: int
+    path: Path
+
+    def run(self, callback: Callback | None = None) -> TableRun | None:
+        """Search, keep the run and return it; None when interrupted."""
+        start = time.perf_counter()
+        searcher = make_searcher(self.searcher)
+        result = searcher.search(self.problem, self.evaluations, self.seed, callback)
+        if result.stopped == "interrupted":
+            return None
+        found = TableRun(
+            searcher=self.searcher,
+            seed=self.seed,
+            score=result.score,
+            curve=best_losses(result.history),
+            episodes=result.episodes,
+            seconds=time.perf_counter() - start,
+            stopped=result.stopped,
+            notes=result.notes,
+        )
+        document = {"settings": self._settings(), "run": _as_document(found)}
+        write_file(self.path, json.dumps(document) + "\n")
+        return found
+
+    def read(self) -> TableRun | None:
+        """Return the run as it was kept; None where it is to do, or had other evaluations.
+
+        Raises:
+            SettingsError: the file keeps another run.
+            FileFormatError: the file is damaged.
+        """
+        document = read_settings(self.path)
+        if document is None:
+            return None
+        here = self._settings()
+        try:
+            require_same(here, document["settings"], self.path)
+            if document["settings"]["evaluations"] != self.evaluations:
+                return None
+            return _from_document(document["run"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise FileFormatError(
+                f"{self.path}: no run of a table ({error!r}); move it away"
+            ) from error
+
+    def _settings(self) -> dict[str, Any]:
+        searcher = make_searcher(self.searcher)
+        return describe_run(self.problem, searcher, self.evaluations, self.seed)
+
+
+def _as_document(run: TableRun) -> dict[str, Any]:
+    return {
+        "searcher": run.searcher,
+        "seed": run.seed,
+        "score": json.loads(run.score.to_json()),
+        "curve": [loss if math.isfinite(loss) else str(loss) for loss in run.curve.tolist()],
+        "episodes": run.episodes,
+        "seconds": run.seconds,
+        "stopped": run.stopped,
+        "notes": list(run.notes),
+    }
+
+
+def _from_document(document: dict[str, Any]) -> TableRun:
+    return TableRun(
+        **{
+            **document,
+            "score": Score.from_json(json.dumps(document["score"])),
+            "curve": np.array([float(loss) for loss in document["curve"]]),
+            "notes": tuple(document["notes"]),
+        }
+    )

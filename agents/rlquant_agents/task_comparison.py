@@ -1,0 +1,204 @@
+"""Searchers compared on a task: the runs that are missing, and the report of all."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from rlquant import QuantizationConfig, QuantizationProblem, Score, measure
+from rlquant.tasks import Task
+from rlquant.whole_files import make_folder, write_file
+from rlquant_agents.api import search_problem
+from rlquant_agents.compare_settings import DETERMINISTIC, CompareSettings
+from rlquant_agents.comparison import Run, Runs, ranked, read_best_losses
+from rlquant_agents.comparison_progress import RunsBar
+from rlquant_agents.comparison_report import made_by, runs_csv, section
+from rlquant_agents.run_folder import CONFIG, EVALUATIONS, finished_result
+from rlquant_agents.run_settings import describe_run
+from rlquant_agents.searcher import make_searcher
+
+MARKS = (25, 50, 100, 200, 400, 800)
+TIMED_EVALUATIONS = 9
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to do, and where it stands."""
+
+    problem: QuantizationProblem
+    searcher: str
+    seed: int
+    evaluations: int
+    folder: Path
+
+    def result(self) -> dict[str, Any] | None:
+        """Return what the run wrote, if it is finished."""
+        searcher = make_searcher(self.searcher)
+        document = describe_run(self.problem, searcher, self.evaluations, self.seed)
+        return finished_result(self.folder, document)
+
+
+def compare_on_task(settings: CompareSettings, command: Sequence[str]) -> str | None:
+    """Run what has not run yet and write the comparison.
+
+    Args:
+        settings: what to compare.
+        command: that the report names.
+
+    Returns:
+        The report, None when interrupted.
+
+    Raises:
+        RlquantError: settings, data or a folder that cannot be used.
+    """
+    names, budgets = settings.names(), settings.limits()
+    settings.space()  # mistakes in names and options show before anything is loaded
+    make_folder(settings.folder)
+    task = settings.load()
+    store = settings.store or settings.folder.parent / "evaluations.sqlite"
+    problem = settings.problem(task, budgets[0], store)
+    jobs = {str(b): make_jobs(problem.with_budget(b), names, settings) for b in budgets}
+    if not run_jobs([job for of in jobs.values() for job in of], settings.task):
+        return None
+    cost = evaluation_seconds(problem)
+    found = {budget: collect(of, task, cost) for budget, of in jobs.items()}
+    return write_report(settings, found, facts(settings, problem, task, command, cost), problem)
+
+
+def make_jobs(
+    problem: QuantizationProblem, names: Sequence[str], settings: CompareSettings
+) -> list[Job]:
+    """Return every run under one budget."""
+    limit = settings.budget_name(problem.budget.limit)
+    return [
+        Job(problem, name, seed, settings.most, settings.folder / f"{name}-{limit}-seed{seed}")
+        for name in names
+        for seed in settings.seeds_of(name)
+    ]
+
+
+def run_jobs(jobs: Sequence[Job], task: str) -> bool:
+    """Run the jobs that are not finished; return False when interrupted."""
+    waiting = [job for job in jobs if job.result() is None]
+    if not waiting:
+        return True
+    progress = RunsBar(len(waiting), waiting[0].evaluations)
+    with progress.bar:
+        for job in waiting:
+            progress.begin(job.folder.name)
+            result = search_problem(
+                job.problem,
+                searcher=job.searcher,
+                evaluations=job.evaluations,
+                seed=job.seed,
+                out=job.folder,
+                callback=progress,
+                remember={"task": task},
+            )
+            if result.stopped == "interrupted":
+                return False
+            progress.end()
+    return True
+
+
+def collect(jobs: Sequence[Job], task: Task, cost: float) -> Runs:
+    """Read finished runs and measure their final networks on the test set.
+
+    Args:
+        jobs: of one budget.
+        task: has the test set.
+        cost: seconds of an evaluation.
+    """
+    runs: dict[str, list[Run]] = {}
+    for job in jobs:
+        result = job.result()
+        assert result is not None
+        config = QuantizationConfig.from_json((job.folder / CONFIG).read_text("utf-8"))
+        curve = read_best_losses(job.folder / EVALUATIONS)
+        one = Run(
+            searcher=job.searcher,
+            seed=job.seed,
+            score=Score.from_json(json.dumps(result["score"])),
+            test=measure(job.problem.build(config), task.test),
+            curve=curve,
+            episodes=result["episodes"],
+            seconds=result["seconds_beside_evaluations"] + cost * len(curve),
+            stopped=result["stopped"],
+            notes=tuple(result["notes"]),
+        )
+        runs.setdefault(job.searcher, []).append(one)
+    return runs
+
+
+def evaluation_seconds(problem: QuantizationProblem) -> float:
+    """Return the median time of an evaluation whose weights were quantized before."""
+    generator = np.random.default_rng(0)
+    times = []
+    for _ in range(TIMED_EVALUATIONS):
+        config = problem.feasible.config(problem.feasible.sample(generator))
+        problem.evaluator.measure(config)
+        start = time.perf_counter()
+        problem.evaluator.measure(config)
+        times.append(time.perf_counter() - start)
+    return median(times)
+
+
+def facts(
+    settings: CompareSettings,
+    problem: QuantizationProblem,
+    task: Task,
+    command: Sequence[str],
+    cost: float,
+) -> str:
+    """Return how the comparison was made: command, machine, float network."""
+    score, tested = problem.float_score, measure(problem.network, task.test)
+    return (
+        f"{made_by(command, settings.threads)} Each run may measure {settings.most} distinct "
+        f"configurations; all searchers ask the same evaluator. "
+        f"Float network: validation loss {score.loss:.4f}, validation accuracy "
+        f"{score.accuracy:.4f}, test accuracy {tested.accuracy:.4f}. Test accuracy is that of the "
+        f"configuration with the best validation loss; no search saw the test set. Seconds are "
+        f"the searcher's own time and {cost:.3f} s for each evaluation (measured), whatever other "
+        f"runs had left in the store. Searchers that no seed changes "
+        f"({', '.join(sorted(DETERMINISTIC))}) run once."
+    )
+
+
+def write_report(
+    settings: CompareSettings, found: Mapping[str, Runs], facts: str, problem: QuantizationProblem
+) -> str:
+    """Write the report with figures and CSV into the run folder, and where it was asked for."""
+    marks = [m for m in MARKS if m < settings.most] + [settings.most]
+    limits = dict(zip(found, map(settings.budget_name, settings.budgets), strict=True))
+    figures = {
+        budget: draw(runs, problem, f"{settings.task}, {budget}: best validation loss")
+        for budget, runs in found.items()
+    }
+    for target in settings.targets:
+        make_folder(target.parent)
+        parts = [f"# Searchers on {settings.task}", facts]
+        for budget, runs in found.items():
+            name = f"{target.stem}-{limits[budget]}.png"
+            write_file(target.with_name(name), figures[budget])
+            parts.append(section(budget, runs, marks, name))
+        text = "\n\n".join(parts) + "\n"
+        write_file(target, text)
+        write_file(target.with_suffix(".csv"), runs_csv(found))
+    return text
+
+
+def draw(runs: Runs, problem: QuantizationProblem, title: str) -> bytes:
+    """Return the figure of one budget."""
+    from rlquant_agents import figures  # matplotlib imports slowly
+
+    lines = {name: runs[name][0].score for name in runs if name == "uniform"}
+    curves = {name: [run.curve for run in runs[name]] for name in ranked(runs) if name not in lines}
+    references = {"float": problem.float_score, **lines}
+    return figures.png(figures.comparison_figure(curves, references, title))

@@ -1,0 +1,287 @@
+"""A network cut at its searched layers, so that what does not change is not run again.
+
+The network is traced with torch.fx and cut before the first call of every searched layer. A piece
+runs the same modules and functions on the same tensors as the whole network does; `cut` checks that
+on real samples, bit for bit, and refuses what it cannot vouch for.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves
+
+from rlquant.data import Samples
+
+Values = tuple[Any, ...]
+"""What crosses a cut, for one batch: mostly tensors, sometimes shapes."""
+
+
+class CannotCut(Exception):
+    """The network runs as a whole only; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segment:
+    """What is run between two cuts.
+
+    Attributes:
+        run: what crosses the cut before, in order -> what crosses the cut behind, or, from the
+            last segment, the network's outputs.
+        decided: the searched layer that is run first at its beginning; none at a preamble.
+        layers: the searched layers that are run in here, for the first time or again.
+        modules: paths of all modules that are run in here.
+        seconds: of one sample, measured; what the segment costs against others.
+        held: storages that cross the cut behind: number -> bytes a sample.
+    """
+
+    run: Callable[..., Any]
+    decided: str | None
+    layers: tuple[str, ...]
+    modules: frozenset[str]
+    seconds: float = 0.0
+    held: Mapping[int, float] | None = None
+
+
+def whole(network: nn.Module, layers: Sequence[str]) -> tuple[Segment, ...]:
+    """Return the network as one segment."""
+    names = frozenset(name for name, _ in network.named_modules())
+    return (Segment(network, None, tuple(layers), names),)
+
+
+def cut(
+    network: nn.Module,
+    layers: Sequence[str],
+    calibrated: Iterable[str],
+    batches: Sequence[Samples],
+) -> tuple[Segment, ...]:
+    """Cut a network before the first call of each searched layer.
+
+    Args:
+        network: a working copy in eval mode; the segments run its very modules.
+        layers: the searched layers in execution order.
+        calibrated: modules that calibration changes.
+        batches: what the pieces are compared with the whole network on.
+
+    Raises:
+        CannotCut: the network cannot be traced, is random or changes itself when run, uses a
+            searched weight outside its layer, or its pieces give anything else than the whole.
+    """
+    special = {*layers, *calibrated}
+    graph = _traced(network, special, len(batches[0].inputs))
+    for node in graph.nodes:
+        if node.op == "get_attr" and node.target.rpartition(".")[0] in special:
+            raise CannotCut(f"its forward uses {node.target} outside of the layer's own module")
+    pieces = _pieces(graph, layers)
+    segments = [_build(network, piece, layers, ()) for piece in pieces]
+    outputs = [_reference_outputs(network, batch) for batch in batches]
+    written = _written_inputs(segments, batches[0])
+    segments = [
+        _build(network, piece, layers, places) if places else segment
+        for piece, segment, places in zip(pieces, segments, written, strict=True)
+    ]
+    for batch, expected in zip(batches, outputs, strict=True):
+        require_equal(expected, _run_through(segments, batch))
+    return tuple(_measured(segments, batches[0]))
+
+
+# --- tracing
+
+
+class _Tracer(fx.Tracer):
+    """Takes searched and calibrated modules as they are, and looks into what contains one."""
+
+    def __init__(self, special: Iterable[str]) -> None:
+        super().__init__()
+        self._special = frozenset(special)
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        """Return whether a module is one step of the graph."""
+        if name in self._special:
+            return True
+        if any(inner.startswith(f"{name}.") for inner in self._special):
+            return False
+        return super().is_leaf_module(module, name)
+
+
+def _traced(network: nn.Module, special: set[str], inputs: int) -> fx.Graph:
+    try:
+        parameters = list(inspect.signature(network.forward).parameters.values())
+        defaults = {p.name: p.default for p in parameters[inputs:] if p.default is not p.empty}
+        graph = _Tracer(special).trace(network, concrete_args=defaults or None)
+    except Exception as error:  # tracing runs the user's code, which may raise anything
+        reason = (str(error).splitlines() or [""])[0]
+        raise CannotCut(f"torch.fx cannot trace it ({type(error).__name__}: {reason})") from error
+    placeholders = [node for node in graph.nodes if node.op == "placeholder"]
+    for extra in placeholders[inputs:]:
+        _erase(graph, extra)
+    return graph
+
+
+def _erase(graph: fx.Graph, node: fx.Node) -> None:
+    """Erase an argument that keeps its default: nothing uses it but checks that it does."""
+    for user in list(node.users):
+        _erase(graph, user)
+    graph.erase_node(node)
+
+
+# --- pieces of the graph
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """Some nodes of the graph in order, and what they take and give."""
+
+    nodes: tuple[fx.Node, ...]
+    takes: tuple[fx.Node, ...]
+    gives: tuple[fx.Node, ...] | fx.Node
+    decided: str | None
+
+
+def _pieces(graph: fx.Graph, layers: Sequence[str]) -> list[_Piece]:
+    inputs = tuple(node for node in graph.nodes if node.op == "placeholder")
+    output = next(node for node in graph.nodes if node.op == "output")
+    parts: list[list[fx.Node]] = [[]]
+    decided: list[str | None] = [None]
+    for node in graph.nodes:
+        if node.op in ("placeholder", "output"):
+            continue
+        if node.op == "call_module" and node.target in layers and node.target not in decided:
+            parts.append([])
+            decided.append(str(node.target))
+        parts[-1].append(node)
+    if decided[1:] != list(layers):
+        raise CannotCut(f"traced, it runs the layers {decided[1:]} instead of {list(layers)}")
+    if not parts[0]:
+        del parts[0], decided[0]
+    order = {node: i for i, node in enumerate(graph.nodes)}
+    last_use = {n: max((order[user] for user in n.users), default=-1) for n in graph.nodes}
+    pieces = []
+    takes = inputs
+    for number, (nodes, layer) in enumerate(zip(parts, decided, strict=True)):
+        if number == len(parts) - 1:
+            pieces.append(_Piece(tuple(nodes), takes, output, layer))
+            break
+        end = order[parts[number + 1][0]]
+        gives = tuple(node for node in (*takes, *nodes) if last_use[node] >= end)
+        pieces.append(_Piece(tuple(nodes), takes, gives, layer))
+        takes = gives
+    return pieces
+
+
+def _build(
+    network: nn.Module, piece: _Piece, layers: Sequence[str], copied: Sequence[int]
+) -> Segment:
+    """Return a piece as a segment; the inputs at the places `copied` are copied first."""
+    graph = fx.Graph()
+    known: dict[fx.Node, fx.Node] = {n: graph.placeholder(n.name) for n in piece.takes}
+    for place in copied:
+        node = piece.takes[place]
+        known[node] = graph.call_method("clone", (known[node],))
+    for node in piece.nodes:
+        known[node] = graph.node_copy(node, known.__getitem__)
+    if isinstance(piece.gives, fx.Node):
+        graph.output(fx.node.map_arg(piece.gives.args[0], known.__getitem__))
+    else:
+        graph.output(tuple(known[node] for node in piece.gives))
+    run = [str(n.target) for n in piece.nodes if n.op == "call_module"]
+    module = fx.GraphModule(network, graph).eval()
+    inside = tuple(dict.fromkeys(name for name in run if name in layers))
+    return Segment(module.forward, piece.decided, inside, frozenset(run))
+
+
+# --- what the pieces do
+
+
+def _reference_outputs(network: nn.Module, batch: Samples) -> Any:
+    """Return the network's outputs; `CannotCut` where it is random or changes itself."""
+    state = [*network.parameters(), *network.buffers()]
+    versions = [tensor._version for tensor in state]
+    inputs = _copies(batch)
+    with torch.no_grad():
+        first = network(*inputs)
+        again = network(*_copies(batch))
+    if versions != [tensor._version for tensor in state]:
+        raise CannotCut("it changes its own parameters or buffers when it is run")
+    if any(tensor._version for tensor in inputs):
+        raise CannotCut("it writes to its inputs")
+    require_equal(first, again, "it gives something else when it is run again")
+    return first
+
+
+def _copies(batch: Samples) -> tuple[Tensor, ...]:
+    return tuple(tensor.clone() for tensor in batch.inputs)
+
+
+def require_equal(
+    expected: Any, given: Any, message: str = "its pieces give something else than the whole"
+) -> None:
+    """Raise `CannotCut` unless two outputs are the same, bit for bit."""
+    ours, theirs = tree_leaves(expected), tree_leaves(given)
+    same = len(ours) == len(theirs) and type(expected) is type(given)
+    if not same or not all(map(_same, ours, theirs)):
+        raise CannotCut(message)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return isinstance(one, (int, float, str, type(None))) and one == other
+    return one.dtype == other.dtype and one.stride() == other.stride() and torch.equal(one, other)
+
+
+def _run_through(segments: Sequence[Segment], batch: Samples) -> Any:
+    values: Any = batch.inputs
+    with torch.no_grad():
+        for segment in segments:
+            values = segment.run(*values)
+    return values
+
+
+def _written_inputs(segments: Sequence[Segment], batch: Samples) -> list[tuple[int, ...]]:
+    """Return which of its inputs each segment writes to, by their places."""
+    found = []
+    values: Any = _copies(batch)
+    with torch.no_grad():
+        for segment in segments:
+            before = [v._version if isinstance(v, Tensor) else 0 for v in values]
+            taken = values
+            values = segment.run(*taken)
+            after = [v._version if isinstance(v, Tensor) else 0 for v in taken]
+            places = tuple(i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b)
+            storages = {taken[i].untyped_storage().data_ptr() for i in places}
+            if len(storages) < len(places):
+                raise CannotCut("it writes in place to a tensor that it also has a view of")
+            found.append(places)
+    return found
+
+
+def _measured(segments: Sequence[Segment], batch: Samples) -> Iterable[Segment]:
+    """Yield the segments with their times and with the storages that cross the cuts."""
+    numbers = {t.untyped_storage().data_ptr(): -1 for t in batch.inputs}  # those are there anyway
+    values: Any = batch.inputs
+    alive = []  # so that no storage takes the place of another
+    with torch.no_grad():
+        for segment in segments:
+            start = time.perf_counter()
+            values = segment.run(*values)
+            seconds = (time.perf_counter() - start) / len(batch)
+            held = {}
+            for tensor in tensors_of(values if isinstance(values, tuple) else (values,)):
+                storage = tensor.untyped_storage()
+                number = numbers.setdefault(storage.data_ptr(), len(numbers))
+                if number >= 0:
+                    held[number] = storage.nbytes() / len(batch)
+            alive.append(values)
+            yield replace(segment, seconds=seconds, held=held)
+
+
+def tensors_of(values: Any) -> list[Tensor]:
+    """Return the tensors among what crosses a cut."""
+    leaves = values if all(isinstance(v, Tensor) for v in values) else tree_leaves(values)
+    return [value for value in leaves if isinstance(value, Tensor)]

@@ -1,0 +1,206 @@
+"""Runs of one network under many configurations; what two of them share is run once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from rlquant.data import Samples
+from rlquant.evaluation.cuts import CannotCut, Segment, cut, whole
+from rlquant.evaluation.prefix_trie import PrefixState, PrefixTrie
+from rlquant.network.calibrate import Calibrator, FloatReference
+
+logger = logging.getLogger(__name__)
+
+Decisions = Sequence[Hashable]
+"""What was decided for the searched layers, in execution order."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stage:
+    """A segment with what calibration does in it; stages follow one another.
+
+    Attributes:
+        segment: what is run.
+        calibrator: of the modules in here.
+        decisions: how many layers are decided before its end.
+        later_layers: searched layers that run in here or later.
+    """
+
+    segment: Segment
+    calibrator: Calibrator
+    decisions: int
+    later_layers: tuple[str, ...]
+
+
+class IncrementalNetwork:
+    """Calibrates a network and runs it, from the longest prefix that is known of its decisions.
+
+    Configurations that agree in the first layers share all that is computed up to the first layer
+    in which they differ. What is kept of a run are the tensors that cross the cuts before layers,
+    for calibration and for every validation batch, never above `max_bytes`. Outputs are those of
+    the whole network bit for bit; a network that cannot be cut is run as a whole, which is said
+    once.
+
+    Args:
+        network: a working copy in eval mode; whoever asks for a run installs its weights.
+        layers: the searched layers in execution order.
+        reference: what calibration needs of the float network.
+        calibration: run as one batch.
+        batches: the validation batches.
+        max_bytes: for what is kept; 0 keeps nothing.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        layers: Sequence[str],
+        reference: FloatReference,
+        calibration: Samples,
+        batches: Sequence[Samples],
+        max_bytes: int,
+    ) -> None:
+        self._calibration, self._batches = calibration, batches
+        samples = len(calibration) + sum(len(batch) for batch in batches)
+        segments = _cut_or_whole(network, layers, reference, batches)
+        self.stages = _stages(network, segments, reference)
+        # by stage: storages that are held at its end, and their bytes for all samples
+        self._held = [{k: int(b * samples) for k, b in (s.held or {}).items()} for s in segments]
+        inputs = [t for part in (calibration, *batches) for t in part.inputs]
+        self.trie = PrefixTrie(max_bytes, [t.untyped_storage().data_ptr() for t in inputs])
+
+    def run(
+        self,
+        decisions: Decisions,
+        install: Callable[[Sequence[str]], None],
+        following: Decisions | None = None,
+    ) -> Iterator[Any]:
+        """Calibrate, then yield the outputs of one validation batch after the other.
+
+        Args:
+            decisions: of all searched layers.
+            install: given the layers that are going to run, sets their weights.
+            following: of the configuration that is asked for next, where that is known: only what
+                the two share is kept then.
+        """
+        length, state = self.trie.longest(decisions)
+        first = next(i for i, s in enumerate(self.stages) if s.decisions > length)
+        if state is None:
+            first, state = 0, self._beginning()
+        install(self.stages[first].later_layers)
+        kept = self._worth_keeping(first, decisions, following)
+        self._calibrate(first, state, kept)
+        for number in range(len(self._batches)):
+            outputs = self._outputs(first, state, number, kept)
+            if number == len(self._batches) - 1:  # whoever asks may stop at the last ones
+                self._keep(kept, first, decisions, following)
+            yield outputs
+
+    def _keep(
+        self,
+        kept: Mapping[int, PrefixState],
+        first: int,
+        decisions: Decisions,
+        following: Decisions | None,
+    ) -> None:
+        shared = _shared(decisions, following)
+        for place, state in kept.items():
+            prefix = decisions[: self.stages[place].decisions]
+            known = len(prefix) <= shared
+            self.trie.keep(prefix, state, self._worth(first, place), pinned=known)
+
+    @torch.inference_mode()
+    def _calibrate(self, first: int, state: PrefixState, kept: Mapping[int, PrefixState]) -> None:
+        values = state.calibration
+        for place in range(first, len(self.stages)):
+            stage = self.stages[place]
+            stage.calibrator.restore()
+            with stage.calibrator.watching():
+                values = stage.segment.run(*values)
+            if place in kept:
+                kept[place].calibration = values
+
+    @torch.inference_mode()
+    def _outputs(
+        self, first: int, state: PrefixState, number: int, kept: Mapping[int, PrefixState]
+    ) -> Any:
+        values = state.batches[number]
+        for place in range(first, len(self.stages)):
+            values = self.stages[place].segment.run(*values)
+            if place in kept:
+                kept[place].batches.append(values)
+        return values
+
+    def _beginning(self) -> PrefixState:
+        return PrefixState(self._calibration.inputs, [batch.inputs for batch in self._batches])
+
+    def _worth_keeping(
+        self, first: int, decisions: Decisions, following: Decisions | None
+    ) -> dict[int, PrefixState]:
+        """Return, for each stage whose end is to be kept, an empty state; there is room."""
+        shared = _shared(decisions, following)
+        self.trie.pin(decisions[:shared])
+        there = set(self._held[first - 1]) if first else set()
+        kept: dict[int, PrefixState] = {}
+        needed = 0
+        for place in range(len(self.stages) - 2, first - 1, -1):
+            known = self.stages[place].decisions <= shared
+            if following is not None and not known:
+                continue
+            more = sum(b for k, b in self._held[place].items() if k not in there)
+            if self.trie.make_room(needed + more, self._worth(first, place), pinned=known):
+                kept[place] = PrefixState(())
+                needed += more
+                there |= set(self._held[place])
+        return dict(sorted(kept.items()))
+
+    def _worth(self, first: int, place: int) -> float:
+        """Return the seconds that a state saves, for each of its bytes."""
+        seconds = sum(stage.segment.seconds for stage in self.stages[first : place + 1])
+        return seconds / max(1, sum(self._held[place].values()))
+
+
+def _shared(decisions: Decisions, following: Decisions | None) -> int:
+    """Return in how many layers from the first on two configurations agree."""
+    if following is None:
+        return 0
+    pairs = enumerate(zip(decisions, following, strict=True))
+    return next((i for i, (a, b) in pairs if a != b), len(decisions))
+
+
+def _cut_or_whole(
+    network: nn.Module,
+    layers: Sequence[str],
+    reference: FloatReference,
+    batches: Sequence[Samples],
+) -> tuple[Segment, ...]:
+    shapes = {len(batch): batch for batch in reversed(batches)}
+    calibrated = [*reference.batch_norms, *reference.output_means]
+    try:
+        return cut(network, layers, calibrated, list(shapes.values()))
+    except CannotCut as reason:
+        logger.warning(
+            "evaluations run the whole network each time, as it cannot be cut at its layers: %s",
+            reason,
+        )
+        return whole(network, layers)
+
+
+def _stages(
+    network: nn.Module, segments: Sequence[Segment], reference: FloatReference
+) -> list[_Stage]:
+    later: dict[str, None] = {}
+    stages: list[_Stage] = []
+    undecided = sum(segment.decided is not None for segment in segments)
+    for segment in reversed(segments):
+        calibrator = Calibrator(network, reference, segment.modules)
+        later = dict.fromkeys((*segment.layers, *later))
+        decided = undecided if len(segments) > 1 else len(segment.layers)
+        stages.append(_Stage(segment, calibrator, decided, tuple(later)))
+        undecided -= segment.decided is not None
+    return stages[::-1]

@@ -1,0 +1,1 @@
+"""Landscapes that are known completely: tables of every configuration, and problems over them."""

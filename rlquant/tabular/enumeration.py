@@ -1,0 +1,106 @@
+"""Every configuration of a space, measured once; what was measured survives an interruption."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from rlquant.errors import FileFormatError
+from rlquant.problem import QuantizationProblem
+from rlquant.score import Measurement
+from rlquant.tabular.grouped import GroupedProblem
+from rlquant.tabular.table import require_count
+from rlquant.whole_files import about, make_folder
+
+RECORD = np.dtype([("loss", "<f4"), ("correct", "<u4")])
+FLUSH_SECONDS = 2.0
+
+Scannable = QuantizationProblem | GroupedProblem
+
+
+@dataclass(frozen=True, eq=False)
+class Enumeration:
+    """All configurations of a live problem, in C order over option indices.
+
+    Attributes:
+        problem: measures them; neighbours share what they agree in.
+        partial: file that grows as they are measured, and from which a second run goes on.
+    """
+
+    problem: Scannable
+    partial: Path
+
+    @property
+    def count(self) -> int:
+        """How many configurations there are; `SettingsError` where no table holds so many."""
+        feasible = self.problem.feasible
+        return require_count(len(feasible), len(feasible.options))
+
+    def run(self, progress: Callable[[int], None] = lambda done: None) -> npt.NDArray[np.void]:
+        """Measure what has not been measured yet; return all records, see `RECORD`.
+
+        Args:
+            progress: told after each configuration how many are done.
+
+        Raises:
+            FileFormatError: `partial` was written for another problem.
+            StorageError: it cannot be written.
+        """
+        make_folder(self.partial.parent)
+        done = self.records()
+        with about(self.partial), open(self.partial, "ab") as stream:
+            if not len(done):
+                stream.truncate(0)
+                stream.write(self._header())
+            else:
+                stream.truncate(len(self._header()) + done.nbytes)
+            self._append(stream, len(done), progress)
+        return self.records()
+
+    def records(self) -> npt.NDArray[np.void]:
+        """Return the records of the configurations that were measured, the first ones in order."""
+        header = self._header()
+        content = self.partial.read_bytes() if self.partial.is_file() else b""
+        if content and not content.startswith(header) and not header.startswith(content):
+            raise FileFormatError(
+                f"{self.partial}: was begun for another problem or space; move it away, or give "
+                f"another place"
+            )
+        body = content[len(header) :]
+        return np.frombuffer(body[: len(body) // RECORD.itemsize * RECORD.itemsize], RECORD)
+
+    def _append(self, stream: BinaryIO, done: int, progress: Callable[[int], None]) -> None:
+        samples = self.problem.float_score.samples
+        progress(done)
+        flushed = time.monotonic()
+        for number, measured in enumerate(self._measured(done), done + 1):
+            correct = 0 if np.isnan(measured.accuracy) else round(measured.accuracy * samples)
+            record = np.array([(np.float32(measured.loss), correct)], RECORD)
+            stream.write(record.tobytes())
+            if time.monotonic() - flushed > FLUSH_SECONDS:
+                stream.flush()
+                flushed = time.monotonic()
+            progress(number)
+
+    def _measured(self, done: int) -> Iterator[Measurement]:
+        feasible = self.problem.feasible
+        vectors = itertools.product(range(len(feasible.options)), repeat=len(feasible))
+        rest = itertools.islice(vectors, done, None)
+        return self.problem.scan(feasible.config(indices) for indices in rest)
+
+    def _header(self) -> bytes:
+        problem = self.problem
+        said = [
+            problem.fingerprint,
+            problem.feasible.names,
+            list(map(str, problem.feasible.options)),
+        ]
+        return json.dumps(said).encode() + b"\n"

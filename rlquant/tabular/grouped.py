@@ -1,0 +1,155 @@
+"""A problem whose layers share choices: a group of layers counts as one layer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rlquant.choices import Fidelity, LayerChoice, QuantizationConfig
+from rlquant.cost import Budget, Cost
+from rlquant.errors import SettingsError, unknown_name
+from rlquant.feasible import FeasibleSet
+from rlquant.fingerprint import fingerprint
+from rlquant.layers import LayerFacts
+from rlquant.problem import QuantizationProblem
+from rlquant.problem_protocol import Problem
+from rlquant.score import Measurement, Score
+from rlquant.space import SearchSpace, for_layer
+from rlquant.tabular.group_facts import group_facts
+from rlquant.tabular.groups import Groups, resolve_groups
+
+
+@dataclass(frozen=True)
+class GroupCost:
+    """A cost of groups: the sum of what their layers cost under the group's choice.
+
+    Attributes:
+        cost: the cost of layers.
+        members: facts of each group's layers, by the group's name.
+    """
+
+    cost: Cost
+    members: Mapping[str, tuple[LayerFacts, ...]]
+
+    @property
+    def fixed(self) -> int:
+        """The units that every configuration pays."""
+        return self.cost.fixed
+
+    def of_layer(self, facts: LayerFacts, choice: LayerChoice) -> int:
+        """Return the units of a group."""
+        members = self.members[facts.name]
+        return sum(self.cost.of_layer(f, for_layer(choice, f.name)) for f in members)
+
+    def units(self, limit: float) -> int:
+        """Return the largest whole number of units within `limit`."""
+        return self.cost.units(limit)
+
+    def value(self, units: int) -> float:
+        """Return `units` in the unit in which people give the budget."""
+        return self.cost.value(units)
+
+
+class GroupedProblem:
+    """Any problem, with layers that share one choice taken together.
+
+    Keeps the protocol `Problem`: its layers are the groups, and a configuration names groups.
+
+    Args:
+        problem: what scores configurations of single layers.
+        groups: group name -> layers, or patterns such as ("stem", "stage1.*"), see
+            `resolve_groups`; every searched layer is in exactly one group.
+
+    Raises:
+        SettingsError, UnknownNameError: groups that do not divide the layers.
+        BudgetError: the budget is below the cheapest option of every group.
+    """
+
+    def __init__(self, problem: Problem, groups: Groups) -> None:
+        by_name = {facts.name: facts for facts in problem.layers}
+        self.groups = resolve_groups(groups, list(by_name))
+        self._members = {
+            group: tuple(by_name[layer] for layer in layers)
+            for group, layers in self.groups.items()
+        }
+        owners = {layer: name for name, layers in self.groups.items() for layer in layers}
+        self._group_of = {layer: owners[layer] for layer in by_name}  # in execution order
+        self.layers = tuple(group_facts(name, members) for name, members in self._members.items())
+        self.space: SearchSpace = problem.space
+        self.seed: int = problem.seed
+        self.fidelity: Fidelity = problem.fidelity
+        self._set(problem)
+
+    def _set(self, problem: Problem) -> None:
+        """Take the scores and the budget from `problem`."""
+        self.problem = problem
+        self.budget = problem.budget
+        cost = GroupCost(problem.feasible.cost, self._members)
+        options = self.space.options(self.fidelity)
+        self.feasible = FeasibleSet(self.layers, options, cost, problem.budget)
+
+    @property
+    def fingerprint(self) -> str:
+        """The problem's own where every layer stands alone, else a hash of it and the groups."""
+        if all(layers == (name,) for name, layers in self.groups.items()):
+            return self.problem.fingerprint
+        return fingerprint("groups", self.problem.fingerprint, list(self.groups.items()))
+
+    @property
+    def float_score(self) -> Score:
+        """The score of the float network."""
+        return self.problem.float_score
+
+    def expand(self, config: QuantizationConfig) -> QuantizationConfig:
+        """Return the configuration of single layers that one of groups stands for.
+
+        Raises:
+            UnknownNameError: `config` names something else than a group.
+        """
+        chosen = {choice.layer: choice for choice in config}
+        for name in chosen:
+            if name not in self.groups:
+                raise unknown_name("searched layer", name, self.groups)
+        return QuantizationConfig(
+            tuple(
+                for_layer(chosen[group], layer)
+                for layer, group in self._group_of.items()
+                if group in chosen
+            )
+        )
+
+    def evaluate(self, config: QuantizationConfig) -> Score:
+        """Score a configuration of the groups; `UnknownNameError` for what is no group."""
+        return self.problem.evaluate(self.expand(config))
+
+    def evaluate_many(self, configs: Iterable[QuantizationConfig]) -> list[Score]:
+        """Score several configurations of the groups, in the order given."""
+        return self.problem.evaluate_many([self.expand(config) for config in configs])
+
+    def scan(self, configs: Iterable[QuantizationConfig]) -> Iterator[Measurement]:
+        """Measure configurations of the groups and remember none; see `QuantizationProblem.scan`.
+
+        Raises:
+            SettingsError: the problem is no live one.
+        """
+        if not isinstance(self.problem, QuantizationProblem):
+            raise SettingsError(f"a {type(self.problem).__name__} is not live: nothing to scan")
+        return self.problem.scan(map(self.expand, configs))
+
+    def expect(self, configs: Iterable[QuantizationConfig]) -> list[int]:
+        """Say what is going to be asked for; see `QuantizationProblem.expect`."""
+        asked = [self.expand(config) for config in configs]
+        inner = getattr(self.problem, "expect", None)
+        return list(range(len(asked))) if inner is None else list(inner(asked))
+
+    def with_budget(self, budget: Budget) -> GroupedProblem:
+        """Return the same problem under another budget; scores are shared."""
+        other = copy.copy(self)
+        other._set(self.problem.with_budget(budget))
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> GroupedProblem:
+        """Return itself: `gymnasium.make` deep-copies its keywords, and scores are shared."""
+        return self

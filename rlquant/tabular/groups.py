@@ -1,0 +1,88 @@
+"""Which layers share a choice: names or patterns in, groups in execution order out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from rlquant.errors import SettingsError, unknown_name
+
+Groups = Mapping[str, Sequence[str]] | Sequence[str]
+"""Group name -> names of its layers, or patterns such as "stage1.*", each of which is a group."""
+
+
+def resolve_groups(groups: Groups, layers: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the layers of each group, both in execution order.
+
+    Args:
+        groups: name -> layers, or patterns. A pattern that matches one layer gives a group of that
+            layer's name, any other is named after itself without a ".*" or "*" at its end.
+        layers: the searched layers in execution order; each must be in exactly one group.
+
+    Raises:
+        SettingsError: no group, an empty one, a pattern without a match, two groups of one name, a
+            layer in two groups or in none.
+        UnknownNameError: a group names a layer that is not searched.
+    """
+    if isinstance(groups, str) or not isinstance(groups, (Mapping, Sequence)) or not groups:
+        raise SettingsError(
+            f"groups={groups!r}, give a mapping of group names to layers, or patterns such as "
+            f"('stem', 'stage1.*')"
+        )
+    named = _by_name(groups, layers) if isinstance(groups, Mapping) else _matched(groups, layers)
+    owners = _owners(named)
+    missing = [layer for layer in layers if layer not in owners]
+    if missing:
+        raise SettingsError(
+            f"groups: {', '.join(missing)} in no group; name every searched layer in one, or keep "
+            f"these out of the space with SearchSpace(keep=...)"
+        )
+    order: dict[str, list[str]] = {}
+    for layer in layers:
+        order.setdefault(owners[layer], []).append(layer)
+    return {name: tuple(members) for name, members in order.items()}
+
+
+def _by_name(groups: Mapping[str, Sequence[str]], layers: Sequence[str]) -> list[tuple[str, str]]:
+    """Return every (group, layer) of a mapping."""
+    pairs = []
+    for name, members in groups.items():
+        if isinstance(members, str) or not members:
+            raise SettingsError(f"groups: {name!r} holds {members!r}, give a tuple of layer names")
+        for layer in members:
+            if layer not in layers:
+                raise unknown_name(f"layer in group {name!r}", layer, layers)
+            pairs.append((name, layer))
+    return pairs
+
+
+def _matched(patterns: Sequence[str], layers: Sequence[str]) -> list[tuple[str, str]]:
+    """Return every (group, layer) of patterns."""
+    pairs: list[tuple[str, str]] = []
+    for pattern in patterns:
+        members = [layer for layer in layers if fnmatchcase(layer, pattern)]
+        if not members:
+            raise SettingsError(
+                f"groups: pattern {pattern!r} matches no layer; the layers: {', '.join(layers)}"
+            )
+        name = members[0] if len(members) == 1 else _without_star(pattern)
+        if name in {group for group, _ in pairs}:
+            raise SettingsError(f"groups: two patterns give a group {name!r}; give a mapping")
+        pairs += [(name, layer) for layer in members]
+    return pairs
+
+
+def _without_star(pattern: str) -> str:
+    return pattern.removesuffix("*").removesuffix(".") or pattern
+
+
+def _owners(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return the group of each layer."""
+    owners: dict[str, str] = {}
+    for name, layer in pairs:
+        if layer in owners:
+            raise SettingsError(
+                f"groups: layer {layer!r} is in {owners[layer]!r} and in {name!r}; name it once"
+            )
+        owners[layer] = name
+    return owners

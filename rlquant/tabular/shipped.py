@@ -1,0 +1,37 @@
+"""The tables that come with rlquant, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rlquant.errors import SettingsError, unknown_name
+from rlquant.tabular.table import Table
+from rlquant.tabular.table_file import read_table
+
+FOLDER = Path(__file__).parent / "data"
+SUFFIX = ".rlt"
+
+
+def table_names() -> tuple[str, ...]:
+    """Return the names of the tables that come with rlquant, sorted."""
+    return tuple(sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}")))
+
+
+def load_table(table: str | Path) -> Table:
+    """Return a table by its name, or read one from a file.
+
+    Args:
+        table: one of `table_names()`, or the path of an `.rlt` file.
+
+    Raises:
+        UnknownNameError: no table of that name comes with rlquant.
+        SettingsError: neither a name nor a path.
+        FileFormatError, StorageError: a file that cannot be read; see `read_table`.
+    """
+    if not isinstance(table, (str, Path)):
+        raise SettingsError(f"table={table!r}, give a name out of {table_names()} or a path")
+    if isinstance(table, Path) or table.endswith(SUFFIX):
+        return read_table(table)
+    if table not in table_names():
+        raise unknown_name("table", table, table_names())
+    return read_table(FOLDER / f"{table}{SUFFIX}")

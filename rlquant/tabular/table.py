@@ -1,0 +1,159 @@
+"""A landscape that is known completely: loss, accuracy and costs of every configuration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from rlquant.choices import FIDELITIES, Fidelity, LayerChoice
+from rlquant.errors import LARGEST_SEED, ChoiceError, SettingsError, whole_number
+from rlquant.layers import LayerFacts
+from rlquant.score import Score
+from rlquant.space import SearchSpace
+from rlquant.tabular.measured import MOST_SAMPLES, Measured, Source
+from rlquant.tabular.table_costs import TableCosts
+
+MOST_CONFIGURATIONS = 10**7
+"""A larger table would not fit in memory several times over."""
+
+
+def require_count(groups: int, options: int) -> int:
+    """Return how many configurations there are; `SettingsError` where no table holds so many."""
+    if groups > math.log2(MOST_CONFIGURATIONS) and options > 1:
+        count: float = math.inf  # not worth working out
+    else:
+        count = options**groups
+    if count > MOST_CONFIGURATIONS:
+        raise SettingsError(
+            f"Table: {options} options in {groups} groups are more than {MOST_CONFIGURATIONS:,} "
+            f"configurations; make fewer groups, or offer fewer options"
+        )
+    return int(count)
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Every configuration of a space, measured once; see `TabularProblem` for its use.
+
+    A configuration is a vector of option indices, one a group. Its number counts them like the
+    digits of a number, the last group fastest.
+
+    Attributes:
+        name: what it is called.
+        task: what was quantized, e.g. "digits/cnn".
+        command: how it was made.
+        fingerprint: of the live problem that was measured.
+        groups: group name -> its layers, in execution order; layers of a group share a choice.
+        facts: what is known of each group.
+        space: the options of every group.
+        fidelity, seed: of the live problem.
+        float_score: score of the float network.
+        costs: of every option of every group.
+        samples: validation samples.
+        source: the measured values, or the file that holds them.
+
+    Raises:
+        SettingsError: parts that do not belong together, more than `MOST_CONFIGURATIONS`.
+    """
+
+    name: str
+    task: str
+    command: str
+    fingerprint: str
+    groups: Mapping[str, tuple[str, ...]]
+    facts: tuple[LayerFacts, ...]
+    space: SearchSpace
+    fidelity: Fidelity
+    seed: int
+    float_score: Score
+    costs: TableCosts
+    samples: int
+    source: Source = field(repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("name", "task", "command", "fingerprint"):
+            if not isinstance(getattr(self, name), str):
+                raise SettingsError(f"Table: {name}={getattr(self, name)!r}, give a string")
+        if self.fidelity not in FIDELITIES:
+            raise SettingsError(f"Table: fidelity={self.fidelity!r} is not one of {FIDELITIES}")
+        object.__setattr__(self, "seed", whole_number("Table: seed", self.seed, 0, LARGEST_SEED))
+        whole_number("Table: samples", self.samples, 1, MOST_SAMPLES)
+        groups = {name: tuple(layers) for name, layers in self.groups.items()}
+        object.__setattr__(self, "groups", groups)
+        self._require_one_shape()
+        if isinstance(self.source, Measured):
+            self._require_count(self.source)
+
+    def _require_one_shape(self) -> None:
+        names = [facts.name for facts in self.facts]
+        if not names or list(self.groups) != names:
+            raise SettingsError(f"Table: groups {list(self.groups)} have the facts of {names}")
+        expected = (len(names), len(self.options))
+        if self.costs.shape != expected:
+            raise SettingsError(
+                f"Table: costs of shape {self.costs.shape} for {expected[0]} groups with "
+                f"{expected[1]} options"
+            )
+        require_count(*expected)
+
+    def _require_count(self, measured: Measured) -> Measured:
+        found = len(measured.losses), measured.samples
+        if found != (self.count, self.samples):
+            raise SettingsError(
+                f"Table: values of {found[0]} configurations on {found[1]} samples, expected "
+                f"{self.count} on {self.samples}"
+            )
+        return measured
+
+    @cached_property
+    def options(self) -> tuple[LayerChoice, ...]:
+        """The options of every group, layer names empty."""
+        return self.space.options(self.fidelity)
+
+    @property
+    def count(self) -> int:
+        """The number of configurations."""
+        return int(len(self.options) ** len(self.facts))
+
+    @cached_property
+    def strides(self) -> tuple[int, ...]:
+        """How far one option more of each group moves a configuration's number."""
+        places = reversed(range(len(self.facts)))
+        return tuple(len(self.options) ** place for place in places)
+
+    @cached_property
+    def measured(self) -> Measured:
+        """Loss and correct answers of every configuration; a file is read on first use.
+
+        Raises:
+            FileFormatError: the file is damaged.
+        """
+        return self._require_count(self.source.read())
+
+    def index_of(self, indices: Sequence[int]) -> int:
+        """Return the number of a configuration; `ChoiceError` for indices that are not there."""
+        options = len(self.options)
+        number = 0
+        for option in indices:
+            if not 0 <= option < options:
+                break
+            number = number * options + option
+        else:
+            if len(indices) == len(self.facts):
+                return int(number)
+        raise ChoiceError(
+            f"option indices {list(indices)}: give {len(self.facts)} of 0..{options - 1}"
+        )
+
+    def indices_of(self, number: int) -> tuple[int, ...]:
+        """Return the option indices of a configuration's number; `ChoiceError` outside."""
+        if not 0 <= number < self.count:
+            raise ChoiceError(f"configuration {number}: the table holds 0..{self.count - 1}")
+        return tuple(number // stride % len(self.options) for stride in self.strides)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Table:
+        """Return itself: it never changes, and `gymnasium.make` deep-copies its keywords."""
+        return self
