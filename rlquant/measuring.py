@@ -44,7 +44,7 @@ class Measuring:
     batch_size: int
     activation_range: RangeMethod
     plan: TrainingPlan | None
-    prefix_bytes: int
+    prefix_bytes: int | None
     racing: Racing | None
 
     def evaluator(self) -> Evaluator | TrainingEvaluator:

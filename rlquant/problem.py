@@ -71,7 +71,8 @@ class QuantizationProblem:
         warm_start: train from layers that were adapted on their own to the float layers' outputs.
         device: where to evaluate; the network's own by default.
         store: file that keeps every evaluation; None keeps them in memory only.
-        prefix_bytes: memory for activations that configurations share (bytes); 0 for none.
+        prefix_bytes: memory for activations that configurations share (bytes); 0 for none, None to
+            run the whole network each time.
         racing: how evaluations that cannot win are ended early; None has every one run whole.
 
     Raises:
@@ -103,7 +104,7 @@ class QuantizationProblem:
         warm_start: bool = True,
         device: str | torch.device | None = None,
         store: str | Path | EvaluationStore | None = None,
-        prefix_bytes: int = DEFAULT_PREFIX_BYTES,
+        prefix_bytes: int | None = DEFAULT_PREFIX_BYTES,
         racing: Racing | None = None,
     ) -> None:
         if fidelity not in FIDELITIES:
@@ -165,7 +166,7 @@ class QuantizationProblem:
             batch_size=batch_size,
             activation_range=activation_range,
             plan=self.plan,
-            prefix_bytes=whole_number("prefix_bytes", prefix_bytes, 0),
+            prefix_bytes=_prefix_bytes(prefix_bytes),
             racing=self.racing,
         )
         measured = measure_float(self.network, self.validation.batches(batch_size), self.objective)
@@ -352,3 +353,7 @@ class QuantizationProblem:
     def __deepcopy__(self, memo: dict[int, Any]) -> QuantizationProblem:
         """Return itself: `gymnasium.make` deep-copies its keywords, and scores are shared."""
         return self
+
+
+def _prefix_bytes(value: int | None) -> int | None:
+    return None if value is None else whole_number("prefix_bytes", value, 0)

@@ -39,12 +39,13 @@ def regret_figure(curves: Mapping[str, Sequence[Curve]], title: str = "") -> Fig
         mean = np.maximum(stack.mean(axis=0), LEAST)
         label = name if len(runs) == 1 else f"{name} (mean of {len(runs)})"
         axes.step(numbers, mean, style, where="post", color=color, linewidth=1.6, label=label)
-    axes.set(xscale="log", yscale="log", ylim=(0.8 * LEAST, None))
+    axes.set(xscale="log", yscale="log")
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     evaluations_axis(axes)
     axes.set_xticks([tick for tick in TICKS if tick <= longest])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_ylabel(f"regret: 1 at uniform bits, 0 (drawn at {LEAST:g}) at the optimum")
+    axes.set_ylabel("regret (uniform bits 1, optimum 0)")
     if curves:
         axes.legend(**LEGEND, loc="lower left")
     axes.set_title(title or "Mean regret")

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from rlquant import LayerChoice, LayerFacts
+from rlquant import FeasibleSet, LayerChoice, LayerFacts
 from rlquant.layers import ERROR_BITS
 from rlquant_agents.session import Session
 
@@ -34,10 +34,11 @@ def measure_effects(session: Session) -> Effects:
     reference = reference_option(options, session)
     if len(layers) * (len(options) - 1) <= PASS_SHARE * session.evaluations:
         effects = np.zeros((len(layers), len(options)))
-        places = [p for p in np.ndindex(effects.shape) if p[1] != reference]
-        _ask_one_layer_each(session, reference, places)
-        for layer, option in places:
-            effects[layer, option] = _one_layer(session, reference, layer, option)
+        asked = one_layer_each(session.feasible, reference)
+        session.ask_many([session.feasible.config(indices) for indices in asked])
+        for layer, option in np.ndindex(effects.shape):
+            if option != reference:
+                effects[layer, option] = _one_layer(session, reference, layer, option)
         return effects
     return _Extrapolation(session, reference).effects()
 
@@ -57,26 +58,39 @@ def reference_option(options: Sequence[LayerChoice], session: Session) -> int:
     return max(range(len(options)), key=rank)
 
 
-def _changed(session: Session, reference: int, layer: int, option: int) -> list[int]:
-    """Return the option indices with one layer at `option`, the others at the reference."""
-    base = [reference] * len(session.layers)
+def one_layer_each(
+    feasible: FeasibleSet, reference: int, options: Sequence[int] | None = None
+) -> list[list[int]]:
+    """Return the reference, and all that differ from it in one layer alone.
+
+    Args:
+        feasible: has the layers and options.
+        reference: option of the layers that do not change.
+        options: options of the one that does; all by default.
+
+    Returns:
+        Vectors of option indices, the reference first.
+    """
+    changes = range(len(feasible.options)) if options is None else options
+    base = [reference] * len(feasible)
+    changed = [
+        _changed(base, layer, option)
+        for layer in range(len(feasible))
+        for option in changes
+        if option != reference
+    ]
+    return [base, *changed]
+
+
+def _changed(base: Sequence[int], layer: int, option: int) -> list[int]:
     return [*base[:layer], option, *base[layer + 1 :]]
-
-
-def _ask_one_layer_each(
-    session: Session, reference: int, places: Sequence[tuple[int, ...]]
-) -> None:
-    """Ask for all that differ from the reference in one (layer, option), and for the reference."""
-    base = [reference] * len(session.layers)
-    asked = [base, *(_changed(session, reference, *place) for place in places)]
-    session.ask_many([session.feasible.config(indices) for indices in asked])
 
 
 def _one_layer(session: Session, reference: int, layer: int, option: int) -> float:
     """Return the damage with one layer at `option` over that with none."""
     base = [reference] * len(session.layers)
     known = session.recall(base) or session.ask_indices(base)
-    changed = session.ask_indices(_changed(session, reference, layer, option))
+    changed = session.ask_indices(_changed(base, layer, option))
     return session.damage(changed) - session.damage(known)
 
 
@@ -121,9 +135,9 @@ class _Extrapolation:
             )
         reference = self.index[self.reference]
         options = [self.index[replace(self.reference, bits=bits)] for bits in measured]
-        places = [(layer, option) for layer in range(len(session.layers)) for option in options]
-        if places:
-            _ask_one_layer_each(session, reference, places)
+        if options:
+            asked = one_layer_each(session.feasible, reference, options)
+            session.ask_many([session.feasible.config(indices) for indices in asked])
         rows = []
         for i, facts in enumerate(session.layers):
             found = {

@@ -50,7 +50,8 @@ class Evaluator:
         seed: decides random draws of quantizers.
         batch_size: larger batches than about 250 images are slower: their memory is not reused.
         activation_range: how the range of a layer's inputs is taken from the calibration samples.
-        prefix_bytes: memory for activations that other configurations may share; 0 for none.
+        prefix_bytes: memory for activations that other configurations may share; 0 for none,
+            None to run the whole network each time.
         racing: when races are over, for an objective that is `PerSample`.
     """
 
@@ -66,7 +67,7 @@ class Evaluator:
         seed: int,
         batch_size: int = 250,
         activation_range: RangeMethod = "percentile",
-        prefix_bytes: int = DEFAULT_PREFIX_BYTES,
+        prefix_bytes: int | None = DEFAULT_PREFIX_BYTES,
         racing: Racing | None = None,
     ) -> None:
         require_range_method(activation_range)

@@ -53,7 +53,7 @@ class IncrementalNetwork:
         reference: what calibration needs of the float network.
         calibration: run as one batch.
         batches: the validation batches.
-        max_bytes: for what is kept; 0 keeps nothing.
+        max_bytes: for what is kept; 0 keeps nothing, None does not even cut the network.
     """
 
     def __init__(
@@ -63,16 +63,19 @@ class IncrementalNetwork:
         reference: FloatReference,
         calibration: Samples,
         batches: Sequence[Samples],
-        max_bytes: int,
+        max_bytes: int | None,
     ) -> None:
         self._calibration, self._batches = calibration, batches
         samples = len(calibration) + sum(len(batch) for batch in batches)
-        segments = _cut_or_whole(network, layers, reference, batches)
+        if max_bytes is None:
+            segments = whole(network, layers)
+        else:
+            segments = _cut_or_whole(network, layers, reference, batches)
         self.stages = _stages(network, segments, reference)
         # by stage: storages that are held at its end, and their bytes for all samples
         self._held = [{k: int(b * samples) for k, b in (s.held or {}).items()} for s in segments]
         inputs = [t for part in (calibration, *batches) for t in part.inputs]
-        self.trie = PrefixTrie(max_bytes, [t.untyped_storage().data_ptr() for t in inputs])
+        self.trie = PrefixTrie(max_bytes or 0, [t.untyped_storage().data_ptr() for t in inputs])
 
     def run(
         self,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rlquant_agents.comparison import read_best_losses
+from rlquant_agents.comparison_progress import RunsBar
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
@@ -78,12 +79,12 @@ def test_an_interrupted_comparison_says_how_to_go_on(
 ) -> None:
     seen = []
 
-    def interrupt(self: compare.JobsBar, *_: object) -> None:
+    def interrupt(self: RunsBar, *_: object) -> None:
         seen.append(1)
         if len(seen) == 10:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(compare.JobsBar, "on_evaluation", interrupt)
+    monkeypatch.setattr(RunsBar, "on_evaluation", interrupt)
     out = tmp_path / "compare"
     assert compare.main(tiny(out, "--budgets", "3.0")) == 130
     assert f"goes on from {out}" in capsys.readouterr().err

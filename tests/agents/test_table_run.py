@@ -1,0 +1,91 @@
+"""A search of a table is kept when it ends, and read as it was."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlquant import Budget, TabularProblem
+from rlquant.errors import FileFormatError, SettingsError
+from rlquant.tabular.random_table import random_table
+from rlquant_agents import Callback, Evaluation, Session, make_searcher
+from rlquant_agents.table_run import TableJob
+
+
+def job(path: Path, **other: object) -> TableJob:
+    problem = TabularProblem(random_table(4), Budget.average_bits(3.0))
+    plain = TableJob(problem, "random", seed=1, evaluations=12, path=path / "run.json")
+    return replace(plain, **other)  # type: ignore[arg-type]
+
+
+class Interrupting(Callback):
+    def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+        if evaluation.number == 5:
+            raise KeyboardInterrupt
+
+
+def test_a_run_is_what_the_searcher_finds(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    run = one.run()
+    assert run is not None
+    result = make_searcher("random").search(one.problem, 12, 1)
+    assert run.score == result.score
+    assert len(run.curve) == 12
+    assert run.curve[-1] == run.loss_at(12) == run.loss_at(1000) == result.score.loss
+    assert run.loss_at(1) == result.history[0].score.loss
+
+
+@pytest.mark.parametrize("searcher", ["random", "knapsack"])  # the second begins over the budget
+def test_a_kept_run_is_read_as_it_was(tmp_path: Path, searcher: str) -> None:
+    one = job(tmp_path, searcher=searcher)
+    assert one.read() is None
+    run, again = one.run(), one.read()
+    assert run is not None
+    assert again is not None
+    assert math.isnan(run.curve[0]) is (searcher == "knapsack")
+    assert np.array_equal(run.curve, again.curve, equal_nan=True)
+    for name in ("searcher", "seed", "score", "episodes", "seconds", "stopped", "notes"):
+        assert getattr(run, name) == getattr(again, name)
+
+
+def test_an_interrupted_run_is_not_kept(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    assert one.run(Interrupting()) is None
+    assert one.read() is None
+
+
+def test_a_run_of_other_evaluations_is_made_again(tmp_path: Path) -> None:
+    job(tmp_path).run()
+    assert job(tmp_path, evaluations=13).read() is None
+
+
+def test_another_run_in_its_place_is_refused(tmp_path: Path) -> None:
+    job(tmp_path).run()
+    with pytest.raises(SettingsError, match=r"run\.json holds another run: seed was 1 and is 2"):
+        job(tmp_path, seed=2).read()
+    other = TabularProblem(random_table(4, seed=1), Budget.average_bits(3.0))
+    with pytest.raises(SettingsError, match="problem was"):
+        job(tmp_path, problem=other).read()
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", '{"settings": 3}', "no JSON"])
+def test_a_damaged_file_is_named(tmp_path: Path, text: str) -> None:
+    one = job(tmp_path)
+    one.path.write_text(text)
+    with pytest.raises(FileFormatError, match=r"run\.json: no .* move it away"):
+        one.read()
+
+
+def test_a_file_without_a_part_of_the_run_is_damaged(tmp_path: Path) -> None:
+    one = job(tmp_path)
+    one.run()
+    document = json.loads(one.path.read_text())
+    del document["run"]["curve"]
+    one.path.write_text(json.dumps(document))
+    with pytest.raises(FileFormatError, match="no run of a table"):
+        one.read()
