@@ -6,6 +6,7 @@ from rlquant.cost import AverageBitsCost, BopsCost, Budget, Cost, NetworkCosts, 
 from rlquant.data import Data
 from rlquant.errors import RlquantError
 from rlquant.evaluation.measure import measure
+from rlquant.evaluation.racing import Racing
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.export.packed import load, save
 from rlquant.export.quantized_layers import freeze
@@ -55,6 +56,7 @@ __all__ = [
     "Problem",
     "QuantizationConfig",
     "QuantizationProblem",
+    "Racing",
     "Reward",
     "RlquantError",
     "Score",

@@ -1,6 +1,7 @@
 """Measure how fast rlquant is, against the targets that it should reach.
 
-`evaluation` sets an evaluation against bare forward passes of the float network, `environment`
+`evaluation` sets an evaluation against bare forward passes of the float network, and what
+configurations share against the bound that their prefixes set, `environment`
 counts steps a second where every score is known, `training` sets training steps and tuned
 evaluations against float training, `assignment` takes the time in which one layer's weights are
 assigned, and `search` that of the main job, scripts/search.py with its defaults.
@@ -28,8 +29,11 @@ from rlquant.errors import SettingsError
 from rlquant.whole_files import make_folder, write_file
 from rlquant_agents.benchmarks.assignment import assignment
 from rlquant_agents.benchmarks.environment import environment
+from rlquant_agents.benchmarks.episodes import episodes
 from rlquant_agents.benchmarks.evaluation import evaluation
 from rlquant_agents.benchmarks.figure import Figure
+from rlquant_agents.benchmarks.memory import memory
+from rlquant_agents.benchmarks.sharing import sharing
 from rlquant_agents.benchmarks.training import training
 from rlquant_agents.command_line import run_command
 
@@ -45,6 +49,9 @@ class BenchmarkSettings:
         run: evaluation, environment, training, assignment and search, or some of them.
         task: task of the evaluation, training and assignment benchmarks.
         configs: random configurations to evaluate.
+        shared_tasks: tasks to enumerate (every layer on its own; in groups by stage where it has
+            stages) and for the sensitivity pass.
+        swaps: evaluations of local search and of masked PPO.
         threads: numbers of torch threads to measure with.
         environment_task: task of the environment benchmark.
         episodes: known configurations that the environment plays through in each of nine rounds.
@@ -58,6 +65,12 @@ class BenchmarkSettings:
     run: tyro.conf.Positional[tuple[str, ...]] = BENCHMARKS
     task: str = "fashion-mnist/resnet8"
     configs: int = 200
+    shared_tasks: tuple[str, str, str] = (
+        "digits/cnn",
+        "fashion-mnist/resnet8",
+        "fashion-mnist/resnet14",
+    )
+    swaps: int = 300
     threads: tuple[int, ...] = (1, 2)
     environment_task: str = "digits/resnet8"
     episodes: int = 50
@@ -69,8 +82,13 @@ class BenchmarkSettings:
 
 
 def evaluation_benchmark(settings: BenchmarkSettings) -> list[Figure]:
-    """Set evaluations against bare forward passes."""
-    return evaluation(settings.task, settings.configs, settings.threads)
+    """Set evaluations against forward passes, plain ones, and what the published systems do."""
+    return [
+        *evaluation(settings.task, settings.configs, settings.threads),
+        *sharing(settings.shared_tasks, settings.swaps),
+        *episodes(settings.task, settings.swaps),
+        *memory(settings.task, max(1, settings.configs // 5)),
+    ]
 
 
 def environment_benchmark(settings: BenchmarkSettings) -> list[Figure]:
@@ -132,10 +150,13 @@ def run(settings: BenchmarkSettings) -> int:
     for name in settings.run:
         if name not in known:
             raise SettingsError(f"{name}: known benchmarks are {', '.join(known)}")
-    counts = (settings.configs, settings.episodes, settings.steps, settings.tuned)
+    counts = (
+        *(settings.configs, settings.swaps, settings.episodes, settings.steps, settings.tuned),
+    )
     if min(*counts, *(settings.threads or (0,))) < 1:
         raise SettingsError(
-            "--configs, --episodes, --steps, --tuned and --threads need numbers of at least 1"
+            "--configs, --swaps, --episodes, --steps, --tuned and --threads need numbers of at "
+            "least 1"
         )
     if settings.json is not None:
         make_folder(settings.json.parent)

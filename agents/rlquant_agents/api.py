@@ -18,6 +18,7 @@ from rlquant import (
     Objective,
     Problem,
     QuantizationProblem,
+    Racing,
     Reward,
     SearchSpace,
     TrainSettings,
@@ -68,6 +69,7 @@ def search(
     training: TrainSettings | None = None,
     teacher: nn.Module | None = None,
     device: str | torch.device | None = None,
+    racing: Racing | None = None,
     refine: bool = False,
 ) -> SearchResult:
     """Find how each layer of a trained network should be quantized, within a budget.
@@ -100,6 +102,8 @@ def search(
         training: how configurations are trained; by default what suits the fidelity.
         teacher: network that distilled layers learn from; the float network by default.
         device: where to evaluate; the network's own by default.
+        racing: how evaluations that cannot win are ended early, see `rlquant.Racing`; by default
+            none is.
         refine: assign the weights of the best configuration anew in the end, see `rlquant.refine`;
             for roundings "error_feedback" and "learned", at fidelity "calibrated".
 
@@ -129,6 +133,7 @@ def search(
         training=training,
         teacher=teacher,
         device=device,
+        racing=racing,
     )
     return search_problem(
         problem,

@@ -24,6 +24,8 @@ COLUMNS = (
     "feasible",
     "loss",
     "accuracy",
+    "samples",
+    "standard_error",
     "average_bits",
     "size_bytes",
     "bops",

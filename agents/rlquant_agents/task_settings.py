@@ -11,6 +11,7 @@ from rlquant import (
     Budget,
     EvaluationStore,
     QuantizationProblem,
+    Racing,
     SearchSpace,
     TrainSettings,
     tasks,
@@ -50,6 +51,8 @@ class TaskSettings:
         epochs: the same in passes over the training data.
         validation_samples: at most so many validation samples are used.
         calibration_samples: so many training samples are used for calibration.
+        racing: end an evaluation early, on some of the validation samples, when it is clear that it
+            does not beat the best one so far.
         device: where to evaluate, e.g. cpu or cuda.
         threads: threads of torch. For networks as small as these one is fastest, and it does not
             suffer from busy cores.
@@ -70,6 +73,7 @@ class TaskSettings:
     epochs: int | None = None
     validation_samples: int = 2000
     calibration_samples: int = 512
+    racing: bool = False
     device: str = "cpu"
     threads: int = 1
 
@@ -154,6 +158,7 @@ class TaskSettings:
             validation_samples=self.validation_samples,
             calibration_samples=self.calibration_samples,
             store=store,
+            racing=Racing() if self.racing else None,
         )
 
     @property

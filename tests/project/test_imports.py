@@ -46,6 +46,8 @@ ROOMS = (
     ("problem_parts",),
     ("training_plan",),
     ("train_network",),
+    ("measuring",),
+    ("measurements",),
     ("problem",),
     ("tabular",),
     ("probing",),
@@ -59,7 +61,7 @@ ROOM_RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 
 SEARCH_ROOMS = {
     *("space", "feasible", "evaluation", "problem_parts", "training_plan", "train_network"),
-    *("problem", "tabular", "probing"),
+    *("measuring", "measurements", "problem", "tabular", "probing"),
 }
 # Beyond the order: what a room must not import although it stands above.
 FORBIDDEN = {"tasks": SEARCH_ROOMS | {"export"}}

@@ -18,7 +18,8 @@ from rlquant_agents.benchmarks.figure import Figure
 
 def test_it_measures_shows_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "out" / "speed.json"
-    arguments = ["--task", "digits/mlp", "--configs", "4", "--threads", "1"]
+    arguments = ["--task", "digits/mlp", "--configs", "4", "--threads", "1", "--swaps", "3"]
+    arguments += ["--shared-tasks", "digits/mlp", "digits/mlp", "digits/mlp"]
     arguments += ["--steps", "2", "--tuned", "1", "--warm", "1"]
     arguments += ["--environment-task", "digits/mlp", "--episodes", "3", "--json", str(target)]
     arguments += ["--search-arguments=--task digits/mlp --evaluations 2 --searcher random"]
@@ -28,10 +29,23 @@ def test_it_measures_shows_and_writes(tmp_path: Path, capsys: pytest.CaptureFixt
     assert document["machine"]["torch"] == torch.__version__
     names = [figure["name"] for figure in document["figures"]]
     assert names[0] == "evaluation of digits/mlp, 1 thread"
-    assert names[1] == "environment steps, digits/mlp, known scores"
-    assert names[2] == "tabular environment steps"
-    assert names[3] == "steps of 1,024 tabular environments at once"
-    assert names[4] == "step, all layers post_training"
+    assert names[1:5] == [
+        "enumerating digits/mlp, 6 choices a layer",
+        "enumerating digits/mlp",
+        "sensitivity pass, digits/mlp",
+        "3 evaluations of local swap, digits/mlp",
+    ]
+    assert names[5:7] == [
+        "3 evaluations of masked PPO, digits/mlp, exactly",
+        "3 evaluations of masked PPO, digits/mlp, with racing",
+    ]
+    assert names[7] == "memory beyond plain evaluations, digits/mlp, limit 0 MB"
+    assert names[10:14] == [
+        "environment steps, digits/mlp, known scores",
+        "tabular environment steps",
+        "steps of 1,024 tabular environments at once",
+        "step, all layers post_training",
+    ]
     assert names[-6].startswith("tuned evaluation of 3 layers")
     assert names[-5].startswith("budgets where 50 warm steps reach 200 cold ones")
     ways = ("policy", "rounding learned", "relaxation")

@@ -22,33 +22,29 @@ from rlquant_agents.session import Callback, Session
 PLAIN = 40
 """So many of the configurations are also evaluated plainly, spread over the whole run."""
 GROUPS = ("conv", "stage1.*", "stage2.*", "stage3.*", "classifier")
-SWAPS = 300
 SHARE_OF_BOUND = 0.85
 
 
-def sharing(quick: bool = False) -> list[Figure]:
+def sharing(task_names: tuple[str, str, str], swaps: int) -> list[Figure]:
     """Time an enumeration, one in groups, a sensitivity pass and a local search.
 
     Args:
-        quick: on small networks, to see that it works.
+        task_names: of the enumeration, of that in groups and the local search, and of the pass.
+        swaps: evaluations of the local search.
     """
     torch.set_num_threads(1)
-    large, deep = ("digits/cnn", "digits/cnn") if quick else ("fashion-mnist/resnet8",) * 2
-    deep = deep if quick else "fashion-mnist/resnet14"
-    groups = None if quick else GROUPS
-    small = Race.of("digits/cnn")
-    enumerated = list(small.everything(None))[: 60 if quick else None]
-    ratio, _, detail = small.run(enumerated, "enumeration")
-    found = [
-        Figure("enumerating digits/cnn, 6 choices a layer", ratio, "x plain", 10.0, True, detail)
-    ]
-    grouped = Race.of(large)
-    chosen = list(grouped.everything(groups))[: 60 if quick else None]
-    found.append(grouped.figure(f"enumerating {large} in 5 groups", chosen))
-    passing = Race.of(deep)
-    found.append(passing.figure(f"sensitivity pass, {deep}", passing.sensitivity()))
-    searching = Race.of(large)
-    found.append(searching.search(f"local swap, {large}", 12 if quick else SWAPS))
+    small, grouped, deep = task_names
+    race = Race.of(small)
+    name = f"enumerating {small}, 6 choices a layer"
+    ratio, _, detail = race.run(list(race.everything(None)), name)
+    found = [Figure(name, ratio, "x plain", 10.0, True, detail)]
+    race = Race.of(grouped)
+    groups = GROUPS if any(f.name.startswith("stage3") for f in race.problem.layers) else None
+    name = f"enumerating {grouped}" + (f" in {len(GROUPS)} groups" if groups else "")
+    found.append(race.figure(name, list(race.everything(groups))))
+    race = Race.of(deep)
+    found.append(race.figure(f"sensitivity pass, {deep}", race.sensitivity()))
+    found.append(Race.of(grouped).search(f"local swap, {grouped}", swaps))
     return found
 
 
