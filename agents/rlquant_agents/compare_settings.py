@@ -14,7 +14,7 @@ from rlquant_agents.task_settings import TaskSettings
 DETERMINISTIC = {"uniform", "knapsack"}
 """Searchers that no seed changes: they run once."""
 TASK_RUNS, TABLE_RUNS = 3, 10
-TASK_EVALUATIONS, TABLE_EVALUATIONS = 200, 100
+TASK_EVALUATIONS, TABLE_EVALUATIONS = 200, 80
 BOTH = ("quantity", "threads")
 """What a table takes of a task's settings; all else was decided when it was made."""
 
@@ -31,7 +31,7 @@ class CompareSettings(TaskSettings):
         seeds: runs of each searcher, with the seeds 0, 1, ...; those that no seed changes run once.
             By default 3, on a table 10.
         evaluations: distinct configurations that each run may measure; by default 200, on a table
-            100.
+            80, which all searchers together do in less than two minutes.
         out: folder for the runs; by default runs/compare-<task> or runs/compare-<table>.
         store: file that keeps every evaluation of a task; by default evaluations.sqlite beside the
             folder.

@@ -44,6 +44,7 @@ STOPPED = {
     "exhausted": "every feasible configuration was evaluated",
     "episodes": "it kept asking for configurations it knew",
     "finished": "the searcher has nothing more to ask",
+    "optimum": "it found the best there is, which was known",
     "interrupted": "interrupted; this is the best so far",
 }
 """Why a search ended: name -> meaning."""

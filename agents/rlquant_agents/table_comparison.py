@@ -124,7 +124,8 @@ def facts(
         made_by(command, settings.threads),
         f"The table holds {table.count:,} configurations of {table.task}, {table.fidelity}: "
         f"{len(table.options)} options in each of {len(table.facts)} groups of layers.",
-        f"Each run may look at {settings.most} of them; all runs took {seconds:.0f} s.",
+        f"Each run may look at {settings.most} of them, and ends when it has found the "
+        f"optimum; all runs took {seconds:.0f} s.",
         "Regret is the best loss so far less that of the optimum, over the same of the best "
         "uniform configuration: 1 there, 0 at the optimum. Means are over the seeds; searchers "
         "that no seed changes run once.",

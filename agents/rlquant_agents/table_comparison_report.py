@@ -31,8 +31,8 @@ COLUMNS = (
 
 
 def marks_up_to(evaluations: int) -> tuple[int, ...]:
-    """Return the marks of runs of so many evaluations; their end, where it is below all."""
-    return tuple(mark for mark in MARKS if mark <= evaluations) or (evaluations,)
+    """Return the marks of runs of so many evaluations; the last is their end."""
+    return (*(mark for mark in MARKS if mark < evaluations), evaluations)
 
 
 def table_section(

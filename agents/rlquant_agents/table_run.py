@@ -16,9 +16,10 @@ from rlquant import Score, TabularProblem
 from rlquant.errors import FileFormatError
 from rlquant.whole_files import write_file
 from rlquant_agents.comparison import Curve, best_losses
+from rlquant_agents.result import Evaluation
 from rlquant_agents.run_settings import describe_run, read_settings, require_same
 from rlquant_agents.searcher import make_searcher
-from rlquant_agents.session import Callback
+from rlquant_agents.session import Callback, SearchEnded, Session
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,20 @@ TableRuns = Mapping[str, Sequence[TableRun]]
 """The runs of each searcher under one budget, by its name."""
 
 
+class _EndAtOptimum(Callback):
+    """Ends a search that cannot get any better: an agent that converged there would go on long."""
+
+    def __init__(self, loss: float, callback: Callback) -> None:
+        self._loss = loss
+        self._callback = callback
+
+    def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+        """Pass on, and end at the optimum."""
+        self._callback.on_evaluation(session, evaluation)
+        if evaluation.candidate and evaluation.score.loss <= self._loss:
+            raise SearchEnded("optimum")
+
+
 @dataclass(frozen=True)
 class TableJob:
     """A run to do, and the file that keeps it.
@@ -73,10 +88,11 @@ class TableJob:
     path: Path
 
     def run(self, callback: Callback | None = None) -> TableRun | None:
-        """Search, keep the run and return it; None when interrupted."""
+        """Search until the optimum is found, keep the run and return it; None when interrupted."""
         start = time.perf_counter()
         searcher = make_searcher(self.searcher)
-        result = searcher.search(self.problem, self.evaluations, self.seed, callback)
+        watch = _EndAtOptimum(self.problem.optimum()[1].loss, callback or Callback())
+        result = searcher.search(self.problem, self.evaluations, self.seed, watch)
         if result.stopped == "interrupted":
             return None
         found = TableRun(

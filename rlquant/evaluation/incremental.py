@@ -13,6 +13,7 @@ from torch import nn
 from rlquant.data import Samples
 from rlquant.evaluation.cuts import CannotCut, Segment, cut, whole
 from rlquant.evaluation.prefix_trie import PrefixState, PrefixTrie
+from rlquant.evaluation.process_memory import Gaps
 from rlquant.network.calibrate import Calibrator, FloatReference
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,7 @@ class IncrementalNetwork:
         # by stage: storages that are held at its end, and their bytes for all samples
         self._held = [{k: int(b * samples) for k, b in (s.held or {}).items()} for s in segments]
         inputs = [t for part in (calibration, *batches) for t in part.inputs]
+        self._gaps = Gaps()
         self.trie = PrefixTrie(max_bytes or 0, [t.untyped_storage().data_ptr() for t in inputs])
 
     def run(
@@ -116,6 +118,8 @@ class IncrementalNetwork:
             prefix = decisions[: self.stages[place].decisions]
             known = len(prefix) <= shared
             self.trie.keep(prefix, state, self._worth(first, place), pinned=known)
+        if kept:
+            self._gaps.close(self.trie.bytes)
 
     @torch.inference_mode()
     def _calibrate(self, first: int, state: PrefixState, kept: Mapping[int, PrefixState]) -> None:

@@ -16,7 +16,7 @@ from rlquant_agents.searcher import searchers
 def test_a_table_is_compared_with_more_seeds_than_a_task() -> None:
     task, table = CompareSettings(), CompareSettings(table="digits-cnn")
     assert (task.runs_each, task.most) == (3, 200)
-    assert (table.runs_each, table.most) == (10, 100)
+    assert (table.runs_each, table.most) == (10, 80)
     given = CompareSettings(table="digits-cnn", seeds=2, evaluations=7)
     assert (given.runs_each, given.most) == (2, 7)
 

@@ -108,6 +108,6 @@ def test_the_csv_holds_every_run() -> None:
 
 def test_marks_end_where_runs_end() -> None:
     assert marks_up_to(100) == (10, 30, 100)
-    assert marks_up_to(99) == (10, 30)
+    assert marks_up_to(80) == (10, 30, 80)
     assert marks_up_to(7) == (7,)
-    assert marks_up_to(5000) == (10, 30, 100, 300, 1000)
+    assert marks_up_to(5000) == (10, 30, 100, 300, 1000, 5000)

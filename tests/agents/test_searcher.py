@@ -97,7 +97,8 @@ def test_a_space_that_is_used_up_ends_the_search() -> None:
     problem = ToyProblem(1, 40.0, SearchSpace(bits=(2, 3, 4)))
     result = Asks(questions=[[0], [1], [2], [0]]).search(problem, 50, 0)
     assert result.stopped == "exhausted"
-    assert set(STOPPED) == {"exhausted", "finished", "interrupted", "evaluations", "episodes"}
+    ways = {"exhausted", "finished", "interrupted", "evaluations", "episodes"}
+    assert set(STOPPED) == ways | {"optimum"}  # the last where it is known: see table_run.py
 
 
 def test_other_errors_are_not_swallowed() -> None:

@@ -53,6 +53,22 @@ def test_a_kept_run_is_read_as_it_was(tmp_path: Path, searcher: str) -> None:
         assert getattr(run, name) == getattr(again, name)
 
 
+def test_a_run_ends_at_the_optimum_and_keeps_its_curve_till_then(tmp_path: Path) -> None:
+    one = job(tmp_path, evaluations=10**4)
+    seen: list[float] = []
+
+    class Watching(Callback):
+        def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+            seen.append(evaluation.score.loss)
+
+    run = one.run(Watching())
+    assert run is not None
+    assert run.stopped == "optimum"
+    assert run.score == one.problem.optimum()[1]
+    assert len(seen) == len(run.curve) < one.problem.feasible.count()
+    assert seen[-1] == run.curve[-1] == run.score.loss < min(seen[:-1])
+
+
 def test_an_interrupted_run_is_not_kept(tmp_path: Path) -> None:
     one = job(tmp_path)
     assert one.run(Interrupting()) is None

@@ -1,0 +1,46 @@
+"""Gaps of the allocator are given back once they have grown, and only then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from rlquant.evaluation import process_memory
+from rlquant.evaluation.process_memory import ALLOWED, Gaps, resident_bytes
+
+
+def trims(*looks: tuple[int, int]) -> int:
+    """How often memory is given back over looks of (resident, held) bytes."""
+    trim = mock.Mock()
+    gaps = Gaps()
+    with mock.patch.object(process_memory, "_trim", return_value=trim):
+        for resident, held in looks:
+            with mock.patch.object(process_memory, "resident_bytes", lambda r=resident: r):
+                gaps.close(held)
+    return trim.call_count
+
+
+def test_what_is_held_is_no_gap() -> None:
+    assert trims((100, 0), (100 + 10 * ALLOWED, 10 * ALLOWED)) == 0
+
+
+def test_gaps_that_have_grown_are_given_back() -> None:
+    assert trims((100, 0), (100 + ALLOWED, 0)) == 0
+    assert trims((100, 0), (101 + ALLOWED, 0)) == 1
+
+
+def test_what_cannot_be_given_back_is_not_tried_again() -> None:
+    assert trims((100, 0), (101 + ALLOWED, 0), (101 + ALLOWED, 0)) == 1
+
+
+def test_the_resident_bytes_are_those_of_this_process() -> None:
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("the system does not say")
+    assert 10**7 < resident_bytes() < 10**11
+
+
+def test_where_the_system_does_not_say_nothing_is_done(tmp_path: Path) -> None:
+    with mock.patch.object(process_memory, "_STATM", tmp_path / "none"):
+        assert resident_bytes() == 0

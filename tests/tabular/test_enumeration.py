@@ -1,0 +1,93 @@
+"""Enumerating a live problem: every configuration, in order, also after an interruption."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from problems import problem
+from rlquant.errors import FileFormatError, SettingsError
+from rlquant.space import SearchSpace
+from rlquant.tabular.enumeration import RECORD, Enumeration
+from rlquant.tabular.grouped import GroupedProblem
+from rlquant.tabular.make_table import make_table
+from toy_problem import ToyProblem
+
+SPACE = SearchSpace(bits=(2, 3, 8))
+
+
+def grouped(**other: object) -> GroupedProblem:
+    made = problem("conv", space=SPACE, **other)
+    names = [facts.name for facts in made.layers]
+    return GroupedProblem(made, {"early": names[:2], "middle": names[2:-1], "last": names[-1:]})
+
+
+def test_every_configuration_is_measured_in_order(tmp_path: Path) -> None:
+    live = grouped()
+    told: list[int] = []
+    records = Enumeration(live, tmp_path / "some" / "t.partial").run(told.append)
+    assert told == list(range(28))
+    plain = grouped(prefix_bytes=None)
+    for number, indices in enumerate(itertools.product(range(3), repeat=3)):
+        score = plain.evaluate(plain.feasible.config(indices))
+        assert records["loss"][number] == np.float32(score.loss)
+        assert records["correct"][number] == round(score.accuracy * score.samples)
+    table = make_table(
+        live, records["loss"], records["correct"], name="t", task="conv", command="none"
+    )
+    assert table.count == 27
+
+
+@pytest.mark.parametrize("torn", [0, 1, 7, 8, 9, 60, 10**6])
+def test_it_goes_on_where_it_was_cut_off(tmp_path: Path, torn: int) -> None:
+    live = grouped()
+    whole = Enumeration(live, tmp_path / "whole").run()
+    content = (tmp_path / "whole").read_bytes()
+    head = content.index(b"\n") + 1
+    (tmp_path / "part").write_bytes(content[: min(len(content), head + torn)])
+    told: list[int] = []
+    again = Enumeration(live, tmp_path / "part")
+    assert np.array_equal(again.run(told.append), whole)
+    assert told[0] == min(27, torn // RECORD.itemsize)
+    assert (tmp_path / "part").read_bytes() == content
+
+
+def test_a_header_that_was_cut_off_is_written_anew(tmp_path: Path) -> None:
+    live = grouped()
+    whole = Enumeration(live, tmp_path / "whole").run()
+    (tmp_path / "part").write_bytes((tmp_path / "whole").read_bytes()[:9])
+    assert np.array_equal(Enumeration(live, tmp_path / "part").run(), whole)
+
+
+def test_what_was_begun_for_another_problem_is_left_alone(tmp_path: Path) -> None:
+    place = tmp_path / "t.partial"
+    Enumeration(grouped(), place).run()
+    before = place.read_bytes()
+    with pytest.raises(FileFormatError, match="was begun for another problem or space"):
+        Enumeration(grouped(seed=1), place).run()
+    assert place.read_bytes() == before
+
+
+def test_a_scan_remembers_nothing_and_shares() -> None:
+    live = grouped()
+    configs = [live.feasible.config(i) for i in ((0, 0, 0), (0, 0, 1), (2, 0, 1))]
+    scanned = [measured.loss for measured in live.scan(configs)]
+    assert scanned == [score.loss for score in live.evaluate_many(configs)]
+    assert list(live.scan([])) == []
+
+
+def test_the_best_order_is_that_of_the_single_layers() -> None:
+    live = grouped()
+    configs = [live.feasible.config(i) for i in ((0, 0, 0), (1, 0, 0), (0, 0, 1))]
+    assert live.expect(configs) == [1, 0, 2]
+    toy = GroupedProblem(ToyProblem(), [f"layer{i}" for i in range(4)])
+    assert toy.expect([toy.feasible.config([0] * 4)] * 2) == [0, 1]
+
+
+def test_what_is_not_live_cannot_be_scanned() -> None:
+    toy = GroupedProblem(ToyProblem(), [f"layer{i}" for i in range(4)])
+    with pytest.raises(SettingsError, match="a ToyProblem is not live"):
+        toy.scan([])
