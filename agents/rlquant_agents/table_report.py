@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rlquant import Budget, Table, TabularProblem
+from rlquant import Budget, LayerChoice, Table, TabularProblem
 from rlquant.errors import BudgetError
 
 BUDGETS = (1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0)
@@ -34,13 +34,14 @@ def describe_table(table: Table, budgets: Sequence[float] = BUDGETS) -> str:
         f"| average bits at most | configurations | best loss | its accuracy | {_heading(table)} |",
         "|---|---|---|---|---|",
     ]
+    asked = [head.name for head in table.space.heads if head.name not in ("bits", "method")]
     for limit in budgets:
         try:
             problem = TabularProblem(table, Budget.average_bits(limit))
         except BudgetError:
             continue
         config, best = problem.optimum()
-        chosen = " · ".join(_option(choice.bits, choice.method) for choice in config)
+        chosen = " · ".join(_option(choice, asked) for choice in config)
         count = int(np.searchsorted(bits, limit, side="right"))
         lines.append(
             f"| {limit:g} | {count:,} | {best.loss:.4f} | {best.accuracy:.4f} | {chosen} |"
@@ -49,8 +50,14 @@ def describe_table(table: Table, budgets: Sequence[float] = BUDGETS) -> str:
 
 
 def _heading(table: Table) -> str:
-    return "bits of " + ", ".join(facts.name for facts in table.facts)
+    return "chosen for " + ", ".join(facts.name for facts in table.facts)
 
 
-def _option(bits: int, method: str) -> str:
-    return "t" if method == "ternary" else str(bits)
+def _option(choice: LayerChoice, asked: Sequence[str]) -> str:
+    """Return bits or method, and what else is chosen."""
+    if choice.method == "ternary":
+        return "ternary"
+    words = [str(choice.bits), *(str(getattr(choice, head)).replace("_", " ") for head in asked)]
+    if choice.method == "distilled":
+        words.append("distilled")
+    return " ".join(words)

@@ -117,6 +117,20 @@ def test_words_say_which_decision_they_mean() -> None:
         with_choices(SearchSpace(), ["points=stochastic"])
 
 
+def test_tables_are_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = tmp_path / "docs" / "tables.md"
+    names = ["digits-mlp", "digits-mlp-tuned"]
+    assert script("describe_tables").main(["--tables", *names, "--report", str(report)]) == 0
+    text = report.read_text()
+    assert "**digits-mlp**: digits/mlp, calibrated, 3 groups with 15 options each" in text
+    assert "kmeans" in text
+    assert "distilled" in text
+    assert "python scripts/describe_tables.py --tables digits-mlp" in text
+    assert report.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert script("describe_tables").main(["--tables", "digits-mpl"]) == 2
+    assert "did you mean 'digits-mlp'" in capsys.readouterr().err
+
+
 def test_what_racing_saves_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = tmp_path / "docs" / "racing.md"
     arguments = ["--task", "digits/mlp", "--searcher", "random", "--evaluations", "12"]
