@@ -132,7 +132,7 @@ class QuantizationProblem:
         if self.racing is not None:  # so that each batch is a fair draw of all samples
             self.validation = self.racing.shuffled(self.validation)
 
-        first_batch = self.validation.first(batch_size)
+        first_batch = self.validation.first(self.batch_size)
         require_runs(self.network, self.objective, self.calibration.first(2), first_batch)
         example = self.calibration.first(2).inputs
         self.layers = find_layers(self.network, example, keep=self.space.keep)
@@ -163,13 +163,15 @@ class QuantizationProblem:
             bucket_size=self.space.bucket_size,
             seed=self.seed,
             fidelity=fidelity,
-            batch_size=batch_size,
+            batch_size=self.batch_size,
             activation_range=activation_range,
             plan=self.plan,
             prefix_bytes=_prefix_bytes(prefix_bytes),
             racing=self.racing,
         )
-        measured = measure_float(self.network, self.validation.batches(batch_size), self.objective)
+        measured = measure_float(
+            self.network, self.validation.batches(self.batch_size), self.objective
+        )
         require_finite_float(measured, self.objective)
         kept = self.canonical(QuantizationConfig(()))
         self.float_score = self._score(kept, measured, latency=False)

@@ -40,7 +40,7 @@ def test_it_measures_shows_and_writes(tmp_path: Path, capsys: pytest.CaptureFixt
         "3 evaluations of masked PPO, digits/mlp, with racing",
     ]
     assert names[7] == "memory beyond plain evaluations, digits/mlp, limit 0 MB"
-    assert names[10:14] == [
+    assert names[11:15] == [
         "environment steps, digits/mlp, known scores",
         "tabular environment steps",
         "steps of 1,024 tabular environments at once",

@@ -32,10 +32,10 @@ from rlquant.evaluation.evaluator import Evaluator
 log, script, *arguments = sys.argv[1:]
 measure = Evaluator.measure
 
-def watched(self, config, watch=None):
+def watched(self, config, watch=None, following=None):
     with open(log, "a") as stream:
         stream.write(config.key + "\\n")
-    return measure(self, config, watch)
+    return measure(self, config, watch, following)
 
 Evaluator.measure = watched
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -29,7 +29,7 @@ def memory(task_name: str, count: int) -> list[Figure]:
     plain = _peak(task_name, count, None)
     found = []
     for limit in LIMITS:
-        beyond = _peak(task_name, count, limit) - plain
+        beyond = max(0.0, _peak(task_name, count, limit) - plain)
         detail = f"peak of {count} evaluations; plain ones {plain:.0f} MB"
         name = f"memory beyond plain evaluations, {task_name}, limit {limit} MB"
         found.append(Figure(name, beyond, "MB", limit + SLACK, detail=detail))
