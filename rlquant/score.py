@@ -69,10 +69,11 @@ class Score:
     standard_error: float | None = None
 
     def to_json(self, indent: int | None = None) -> str:
-        """Write as JSON; an infinite loss and an accuracy that is NaN are written as null."""
+        """Write as JSON; what is infinite and an accuracy that is NaN are written as null."""
         document = asdict(self)
-        for field in ("loss", "accuracy"):
-            document[field] = document[field] if math.isfinite(document[field]) else None
+        for field in ("loss", "accuracy", "standard_error"):
+            if document[field] is not None and not math.isfinite(document[field]):
+                document[field] = None
         return json.dumps(document, indent=indent)
 
     @classmethod
@@ -84,6 +85,8 @@ class Score:
                 document["loss"] = math.inf
             if document["accuracy"] is None:
                 document["accuracy"] = math.nan
+            if document.get("partial") and document["standard_error"] is None:
+                document["standard_error"] = math.inf
             return cls(**document)
         except (ValueError, TypeError, KeyError) as error:
             raise FileFormatError(f"not a score: {text[:80]!r} ({error})") from error

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlquant import Problem
+from rlquant import Problem, Reward
 from rlquant.errors import SettingsError, whole_number
+from rlquant.score import log_loss_reward, loss_reward
 
 LARGEST_SEED = 2**32 - 1
 """NumPy's global generator, which Stable-Baselines3 seeds, takes no larger one."""
@@ -33,6 +34,16 @@ def require_problem(problem: Any) -> Problem:
         )
     found: Problem = problem
     return found
+
+
+def require_raceable(problem: Problem, reward: str | Reward) -> None:
+    """Raise `SettingsError` where the problem races and the reward is not one of its loss."""
+    by_loss = reward in ("log_loss", log_loss_reward, "loss", loss_reward)
+    if getattr(problem, "racing", None) is not None and not by_loss:
+        raise SettingsError(
+            f"reward={reward!r}: racing gives up what has the larger loss, which may be what this "
+            f"reward looks for; use reward='log_loss' or 'loss', or a problem without racing"
+        )
 
 
 def require_settings(settings: Any) -> dict[str, Any]:

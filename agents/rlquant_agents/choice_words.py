@@ -33,7 +33,7 @@ def with_choices(space: SearchSpace, words: Sequence[str]) -> SearchSpace:
 
 
 def _meaning(word: str) -> tuple[str, Any]:
-    if word.isdigit():
+    if word.isdecimal():
         return "bits", int(word)
     head, said, option = word.rpartition("=")
     heads = [h for h, known in _WORDS.items() if option in known and (not said or h == head)]

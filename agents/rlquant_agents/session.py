@@ -24,7 +24,7 @@ from rlquant.errors import ChoiceError, SettingsError
 from rlquant.evaluation.trained import EvaluationStopped
 from rlquant.score import bind_reward, log_loss, log_loss_reward
 from rlquant.training.watching import Watcher
-from rlquant_agents.arguments import require_problem, whole_evaluations
+from rlquant_agents.arguments import require_problem, require_raceable, whole_evaluations
 from rlquant_agents.result import Evaluation, SearchResult
 
 EPISODES_PER_EVALUATION = 20
@@ -83,7 +83,7 @@ class Session:
 
     Raises:
         SettingsError: `evaluations` is no positive whole number, `problem` or `callback` is none,
-            or `reward` means nothing on this problem.
+            or `reward` means nothing on this problem, or is not of the loss where that races.
     """
 
     def __init__(
@@ -101,6 +101,7 @@ class Session:
         self.episodes = 0
         self.notes: list[str] = []
         self._reward = bind_reward(reward, problem.float_score)
+        require_raceable(problem, reward)
         self._judged_by_log_loss = reward in ("log_loss", log_loss_reward)
         self._known: dict[QuantizationConfig, Evaluation] = {}
         self._screened: dict[tuple[QuantizationConfig, Fidelity], Evaluation] = {}
@@ -134,11 +135,11 @@ class Session:
             What is known of them, in the order given.
         """
         expect = getattr(self.problem, "expect", None)
-        new = [i for i, config in enumerate(configs) if config not in self._known]
+        known = [self._known.get(config) for config in configs]
+        new = [i for i, evaluation in enumerate(known) if evaluation is None]
         order = range(len(new)) if expect is None else expect([configs[i] for i in new])
-        for place in order:
-            self.ask(configs[new[place]])
-        return [self._known.get(config) or self.ask(config) for config in configs]
+        asked = {new[place]: self.ask(configs[new[place]]) for place in order}
+        return [evaluation or asked[i] for i, evaluation in enumerate(known)]
 
     def ask(self, config: QuantizationConfig, watch: Watcher | None = None) -> Evaluation:
         """Ask for a configuration, as `evaluate`, and return all that is known of it.
@@ -227,6 +228,7 @@ class Session:
         score, final = self._score(config, watch)
         evaluation = self._add(config, score, feasible, final)
         self._known[config] = evaluation
+        self._feasible_asked += feasible
         return evaluation
 
     def _score(self, config: QuantizationConfig, watch: Watcher | None) -> tuple[Score, bool]:
@@ -262,10 +264,8 @@ class Session:
             final=final,
         )
         self.history.append(evaluation)
-        if evaluation.candidate:
-            self._feasible_asked += 1
-            if self.best is None or _better(evaluation, self.best):
-                self.best = evaluation
+        if evaluation.candidate and (self.best is None or _better(evaluation, self.best)):
+            self.best = evaluation
         if self.callback is not None:
             self.callback.on_evaluation(self, evaluation)
         return evaluation

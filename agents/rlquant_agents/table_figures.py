@@ -30,11 +30,13 @@ def tables_figure(tables: Sequence[Table]) -> Figure:
         front = TabularProblem(table, Budget.average_bits(64.0)).pareto()
         bits = [score.average_bits for _, score in front]
         losses = [score.loss for _, score in front]
+        right = max(MOST_BITS, bits[0] + 1.0)  # more bits than the last one's change nothing
+        bits, losses = [*bits, max(right, bits[-1])], [*losses, losses[-1]]
         axes.step(bits, losses, where="post", color=COLORS[0], linewidth=1.4, label="exact front")
         axes.axhline(table.float_score.loss, color="#333333", linestyle="--", label="float")
         axes.set_yscale("log")
         plain_numbers(axes.yaxis, table.float_score.loss, max(losses), most=5, subs=(1.0, 3.0))
-        axes.set_xlim(bits[0], MOST_BITS)
+        axes.set_xlim(bits[0], right)
         axes.set_title(f"{table.name}\n{table.count:,} configurations", fontsize=9)
         axes.grid(visible=True, color="#e6e6e6", linewidth=0.7)
         axes.spines[["top", "right"]].set_visible(False)
@@ -43,5 +45,5 @@ def tables_figure(tables: Sequence[Table]) -> Figure:
         axes.set_visible(False)
     panels[0].legend(**LEGEND)
     figure.supxlabel("average bits per weight, scales included", fontsize=9)
-    figure.supylabel("validation loss", fontsize=9)
+    figure.supylabel("validation loss (cross-entropy)", fontsize=9)
     return figure

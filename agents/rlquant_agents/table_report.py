@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -11,6 +11,12 @@ from rlquant.errors import BudgetError
 
 BUDGETS = (1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0)
 """Average bits at which the optimum is shown, where something keeps them."""
+
+_LEFT_OUT = {
+    "rounding": ("nearest", "rounding is to the nearest point"),
+    "activation_bits": (None, "inputs are float"),
+}
+"""Options of which nothing is said in a row, and what is said of them once."""
 
 
 def describe_table(table: Table, budgets: Sequence[float] = BUDGETS) -> str:
@@ -29,19 +35,19 @@ def describe_table(table: Table, budgets: Sequence[float] = BUDGETS) -> str:
         f"{len(table.options)} options each, {table.count:,} configurations of {bits[0]:.2f} to "
         f"{bits[-1]:.2f} average bits, {len(widest.pareto())} of them on the front of loss and "
         f"average bits. Float: loss {score.loss:.4f}, accuracy {score.accuracy:.4f} on "
-        f"{table.samples} validation samples. Made by `{table.command}`.",
+        f"{table.samples} validation samples. Made by `{table.command}`.{_plain(table)}",
         "",
         f"| average bits at most | configurations | best loss | its accuracy | {_heading(table)} |",
         "|---|---|---|---|---|",
     ]
-    asked = [head.name for head in table.space.heads if head.name not in ("bits", "method")]
+    asked = {head.name for head in table.space.heads}
     for limit in budgets:
         try:
             problem = TabularProblem(table, Budget.average_bits(limit))
         except BudgetError:
             continue
         config, best = problem.optimum()
-        chosen = " · ".join(_option(choice, asked) for choice in config)
+        chosen = " · ".join(option_words(choice, asked) for choice in config)
         count = int(np.searchsorted(bits, limit, side="right"))
         lines.append(
             f"| {limit:g} | {count:,} | {best.loss:.4f} | {best.accuracy:.4f} | {chosen} |"
@@ -53,11 +59,28 @@ def _heading(table: Table) -> str:
     return "chosen for " + ", ".join(facts.name for facts in table.facts)
 
 
-def _option(choice: LayerChoice, asked: Sequence[str]) -> str:
-    """Return bits or method, and what else is chosen."""
-    if choice.method == "ternary":
-        return "ternary"
-    words = [str(choice.bits), *(str(getattr(choice, head)).replace("_", " ") for head in asked)]
+def _plain(table: Table) -> str:
+    """Say what the words of the options leave out."""
+    asked = {head.name: head.options for head in table.space.heads}
+    left_out = [w for head, (option, w) in _LEFT_OUT.items() if option in asked.get(head, ())]
+    return f" Where nothing is said, {' and '.join(left_out)}." if left_out else ""
+
+
+def option_words(choice: LayerChoice, asked: Collection[str]) -> str:
+    """Return a choice in few words, e.g. "ternary", "3 kmeans" or "5 clipped stochastic".
+
+    Args:
+        choice: canonical.
+        asked: the decisions that a search makes; of the others nothing is said.
+    """
+    words = [{"keep": "float", "ternary": "ternary"}.get(choice.method, str(choice.bits))]
+    said = [head for head in asked if head in choice.decided]
+    if "points" in said:
+        words.append(choice.points.replace("_", " "))
+    if "rounding" in said and choice.rounding != "nearest":
+        words.append(choice.rounding.replace("_", " "))
     if choice.method == "distilled":
         words.append("distilled")
+    if "activation_bits" in said and choice.activation_bits is not None:
+        words.append(f"inputs {choice.activation_bits}")
     return " ".join(words)

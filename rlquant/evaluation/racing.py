@@ -20,14 +20,18 @@ from rlquant.data import Samples
 from rlquant.errors import SettingsError, whole_number
 from rlquant.score import Measurement, Objective, PerSample
 
+LEAST_SEEN = 30
+"""No race ends on fewer samples: their spread says too little of that of all."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Racing:
     """When an evaluation is ended before it has seen all validation samples.
 
     Attributes:
-        confidence: at least this probability that a configuration that is given up would not have
-            beaten its rival on all samples; above 0.5 and below 1, shared between all looks.
+        confidence: at least this probability that a configuration that beats its rival on all
+            samples is not given up; above 0.5 and below 1, shared between all looks. It takes mean
+            differences as normal: few samples with very large losses make it less.
         top: the rival is the best configuration so far (1) or the second best (2), ...
         seed: of the order of the validation samples.
     """
@@ -80,11 +84,13 @@ class Race:
 
     Args:
         needed: how many standard errors above 0 the difference must be for an end.
-        rival: the rival's losses, shape `(samples,)`; None to run to the end.
+        rival: the rival's losses, shape `(samples,)`; None to run to the end, as does who races
+            against losses that are not finite.
     """
 
     def __init__(self, needed: float, rival: Tensor | None = None) -> None:
-        self._needed, self._rival = needed, rival
+        finite = rival is not None and bool(rival.isfinite().all())
+        self._needed, self._rival = needed, rival if finite else None
         self._losses: list[Tensor] = []
         self.seen = 0
 
@@ -107,7 +113,7 @@ class Race:
     @property
     def over(self) -> bool:
         """Whether the configuration is given up."""
-        if self._rival is None or not 1 < self.seen < len(self._rival):
+        if self._rival is None or self.seen == len(self._rival):
             return False
         difference, error = self._difference(self._rival)
         return not math.isfinite(difference) or difference > self._needed * error
@@ -128,9 +134,12 @@ class Race:
     def _difference(self, rival: Tensor) -> tuple[float, float]:
         """Return how much larger the loss is than the rival's, estimated, and its standard error.
 
-        The error is that of a draw without replacement: none where all samples were seen.
+        The error is that of a draw without replacement: none where all samples were seen. Of less
+        than `LEAST_SEEN` it is infinite.
         """
         differences = self.losses - rival[: self.seen]
+        mean = float(differences.mean())
+        if self.seen < LEAST_SEEN:
+            return mean, math.inf
         unseen = 1.0 - self.seen / len(rival)
-        error = float(differences.std()) * math.sqrt(unseen / self.seen)
-        return float(differences.mean()), error
+        return mean, float(differences.std()) * math.sqrt(unseen / self.seen)

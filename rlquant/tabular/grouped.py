@@ -9,7 +9,7 @@ from typing import Any
 
 from rlquant.choices import Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost import Budget, Cost
-from rlquant.errors import SettingsError, unknown_name
+from rlquant.errors import SettingsError, unknown_name, whole_number
 from rlquant.feasible import FeasibleSet
 from rlquant.fingerprint import fingerprint
 from rlquant.layers import LayerFacts
@@ -124,9 +124,25 @@ class GroupedProblem:
         """Score a configuration of the groups; `UnknownNameError` for what is no group."""
         return self.problem.evaluate(self.expand(config))
 
-    def evaluate_many(self, configs: Iterable[QuantizationConfig]) -> list[Score]:
-        """Score several configurations of the groups, in the order given."""
-        return self.problem.evaluate_many([self.expand(config) for config in configs])
+    def evaluate_many(self, configs: Iterable[QuantizationConfig], workers: int = 1) -> list[Score]:
+        """Score several configurations of the groups.
+
+        Args:
+            configs: any valid ones.
+            workers: processes to measure them in, where the problem is a live one.
+
+        Returns:
+            Their scores, in the order given.
+
+        Raises:
+            SettingsError: `workers` is no whole number of at least 1.
+            WorkerError: a configuration ended the process that measured it, twice.
+        """
+        expanded = [self.expand(config) for config in configs]
+        if isinstance(self.problem, (QuantizationProblem, GroupedProblem)):
+            return self.problem.evaluate_many(expanded, workers)
+        whole_number("workers", workers, 1)
+        return self.problem.evaluate_many(expanded)
 
     def scan(self, configs: Iterable[QuantizationConfig]) -> Iterator[Measurement]:
         """Measure configurations of the groups and remember none; see `QuantizationProblem.scan`.

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
+from problems import counting
 from rlquant import Budget, TabularProblem
-from rlquant.errors import SettingsError
-from rlquant.space import SearchSpace
 from rlquant.tabular.enumeration import Enumeration
 from rlquant.tabular.table_file import read_table
-from rlquant_agents.choice_words import with_choices
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
+MANY = ["--bits", *map(str, range(1, 17)), "--points", "symmetric", "clipped", "uniform"]
+MANY += ["fixed_point", "kmeans", "quantile", "--rounding", "nearest", "stochastic"]
+MANY += ["error_feedback", "learned"]
 TINY = ["--task", "digits/mlp", "--choices", "2", "4", "kmeans", "clipped"]
 
 
@@ -43,26 +46,35 @@ def test_it_writes_a_table_of_everything(
     assert table.command.startswith("python scripts/enumerate.py --task digits/mlp --choices 2 4")
     assert TabularProblem(table, Budget.average_bits(4)).optimum()[1].loss < 0.5
     assert list(out.parent.iterdir()) == [out]
-    again = tmp_path / "new" / "again.rlt"
+    first = out.read_bytes()
+    out.unlink()
     assert script("enumerate").main([*TINY, "--out", str(out), "--name", "tiny"]) == 0
-    again.write_bytes(out.read_bytes())
-    assert again.read_bytes() == out.read_bytes()
+    assert out.read_bytes() == first
 
 
 def test_layers_may_share_a_choice(tmp_path: Path) -> None:
-    out = tmp_path / "t.rlt"
+    """Layers that share one have the scores of layers that happen to have the same."""
+    single, shared = tmp_path / "single.rlt", tmp_path / "shared.rlt"
     groups = ["--layers", "hidden*", "classifier"]
-    assert script("enumerate").main([*TINY, *groups, "--out", str(out)]) == 0
-    assert read_table(out).groups == {
-        "hidden": ("hidden1", "hidden2"),
-        "classifier": ("classifier",),
-    }
+    assert script("enumerate").main([*TINY, "--out", str(single)]) == 0
+    assert script("enumerate").main([*TINY, *groups, "--out", str(shared)]) == 0
+    alone, table = read_table(single), read_table(shared)
+    assert table.groups == {"hidden": ("hidden1", "hidden2"), "classifier": ("classifier",)}
+    assert table.name == "digits-mlp"
+    assert "--layers 'hidden*' classifier" in table.command
+    assert table.fingerprint != alone.fingerprint
+    for hidden, last in itertools.product(range(4), repeat=2):
+        of_groups = table.index_of((hidden, last))
+        of_layers = alone.index_of((hidden, hidden, last))
+        for values in ("losses", "correct"):
+            found, expected = getattr(table.measured, values), getattr(alone.measured, values)
+            assert found[of_groups] == expected[of_layers]
 
 
 def test_it_goes_on_after_an_interruption(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "t.rlt"
+    out, whole = tmp_path / "t.rlt", tmp_path / "whole" / "t.rlt"
     append = Enumeration._append
 
     def interrupted(self: Enumeration, stream: object, done: int, progress: object) -> None:
@@ -78,8 +90,24 @@ def test_it_goes_on_after_an_interruption(
     assert "goes on from" in capsys.readouterr().err
     assert not out.exists()
     assert out.with_suffix(".partial").exists()
-    assert script("enumerate").main([*TINY, "--out", str(out)]) == 0
-    assert read_table(out).measured.losses.shape == (64,)
+    with counting() as measured:
+        assert script("enumerate").main([*TINY, "--out", str(out)]) == 0
+    assert measured.call_count == 64 - 10
+    assert script("enumerate").main([*TINY, "--out", str(whole)]) == 0
+    for values in ("losses", "correct"):
+        found, expected = (getattr(read_table(p).measured, values) for p in (out, whole))
+        assert np.array_equal(found, expected)
+    assert list(tmp_path.iterdir()) in ([out, whole.parent], [whole.parent, out])
+
+
+def test_what_another_command_began_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    partial = tmp_path / "t.partial"
+    partial.write_bytes(b"something else\n")
+    assert script("enumerate").main([*TINY, "--out", str(tmp_path / "t.rlt")]) == 2
+    assert "was begun for another problem or space; move it away" in capsys.readouterr().err
+    assert partial.read_bytes() == b"something else\n"
 
 
 @pytest.mark.parametrize(
@@ -90,31 +118,16 @@ def test_it_goes_on_after_an_interruption(
         (["--task", "digits/mpl"], "did you mean 'digits/mlp'"),
         (["--task", "digits/mlp", "--layers", "hidden*"], "classifier in no group"),
         (["--quantity", "bops"], "--quantity plays no part here"),
-        (["--task", "digits/resnet56"], "more than 10,000,000"),
+        (["--task", "digits/mlp", *MANY], "320 options in 3 groups are more than 10,000,000"),
     ],
 )
 def test_wrong_input_is_one_clear_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], words: str, tmp_path: Path
 ) -> None:
-    if "resnet56" in arguments[-1]:
-        arguments = ["--task", "digits/mlp", "--bits", *map(str, range(1, 17)), "--points"]
-        arguments += ["symmetric", "clipped", "uniform", "fixed_point", "--rounding", "nearest"]
-        arguments += ["stochastic", "error_feedback", "learned"]
     assert script("enumerate").main([*arguments, "--out", str(tmp_path / "t.rlt")]) == 2
     error = capsys.readouterr().err
     assert error.count("error: ") == 1
     assert words in error
-
-
-def test_words_say_which_decision_they_mean() -> None:
-    space = with_choices(SearchSpace(), ["2", "3", "ternary", "points=learned", "stochastic"])
-    assert space.bits == (2, 3)
-    assert space.method == ("ternary",)
-    assert space.points == ("learned",)
-    assert space.rounding == ("stochastic",)
-    assert with_choices(SearchSpace(), []) == SearchSpace()
-    with pytest.raises(SettingsError, match="means nothing"):
-        with_choices(SearchSpace(), ["points=stochastic"])
 
 
 def test_tables_are_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -123,6 +136,7 @@ def test_tables_are_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert script("describe_tables").main(["--tables", *names, "--report", str(report)]) == 0
     text = report.read_text()
     assert "**digits-mlp**: digits/mlp, calibrated, 3 groups with 15 options each" in text
+    assert "![exact fronts of loss and average bits](tables.png)" in text
     assert "kmeans" in text
     assert "distilled" in text
     assert "python scripts/describe_tables.py --tables digits-mlp" in text

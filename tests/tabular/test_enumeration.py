@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import math
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from problems import problem
+from problems import counting, problem
+from rlquant.choices import QuantizationConfig
 from rlquant.errors import FileFormatError, SettingsError
+from rlquant.score import Measurement
 from rlquant.space import SearchSpace
 from rlquant.tabular.enumeration import RECORD, Enumeration
 from rlquant.tabular.grouped import GroupedProblem
@@ -20,7 +26,7 @@ SPACE = SearchSpace(bits=(2, 3, 8))
 
 
 def grouped(**other: object) -> GroupedProblem:
-    made = problem("conv", space=SPACE, **other)
+    made = problem("conv", **{"space": SPACE, **other})
     names = [facts.name for facts in made.layers]
     return GroupedProblem(made, {"early": names[:2], "middle": names[2:-1], "last": names[-1:]})
 
@@ -41,7 +47,7 @@ def test_every_configuration_is_measured_in_order(tmp_path: Path) -> None:
     assert table.count == 27
 
 
-@pytest.mark.parametrize("torn", [0, 1, 7, 8, 9, 60, 10**6])
+@pytest.mark.parametrize("torn", [0, 9, 60, 10**6])
 def test_it_goes_on_where_it_was_cut_off(tmp_path: Path, torn: int) -> None:
     live = grouped()
     whole = Enumeration(live, tmp_path / "whole").run()
@@ -55,27 +61,65 @@ def test_it_goes_on_where_it_was_cut_off(tmp_path: Path, torn: int) -> None:
     assert (tmp_path / "part").read_bytes() == content
 
 
-def test_a_header_that_was_cut_off_is_written_anew(tmp_path: Path) -> None:
-    live = grouped()
-    whole = Enumeration(live, tmp_path / "whole").run()
-    (tmp_path / "part").write_bytes((tmp_path / "whole").read_bytes()[:9])
-    assert np.array_equal(Enumeration(live, tmp_path / "part").run(), whole)
+class Known:
+    """A live problem whose measurements are known, so that it is scanned in no time."""
+
+    def __init__(self, live: GroupedProblem) -> None:
+        self.feasible, self.fingerprint = live.feasible, live.fingerprint
+        self.float_score = live.float_score
+        configs = [live.feasible.config(i) for i in itertools.product(range(3), repeat=3)]
+        self.measured = dict(zip(configs, live.scan(configs), strict=True))
+
+    def scan(self, configs: Iterable[QuantizationConfig]) -> Iterator[Measurement]:
+        return (self.measured[config] for config in configs)
+
+
+def test_cut_off_at_any_byte_it_gives_the_same_file(tmp_path: Path) -> None:
+    known: Any = Known(grouped())
+    whole = Enumeration(known, tmp_path / "whole").run()
+    content = (tmp_path / "whole").read_bytes()
+    part = Enumeration(known, tmp_path / "part")
+    for length in range(len(content) + 1):
+        part.partial.write_bytes(content[:length])
+        assert np.array_equal(part.run(), whole)
+        assert part.partial.read_bytes() == content
+
+
+def test_a_configuration_without_a_finite_loss_has_a_record(tmp_path: Path) -> None:
+    known: Any = Known(grouped())
+    first = next(iter(known.measured))
+    known.measured[first] = Measurement(math.inf, math.nan, 50)
+    records = Enumeration(known, tmp_path / "t").run()
+    assert records[0].tolist() == (math.inf, 0)
+    assert np.isfinite(records["loss"][1:]).all()
+
+
+def test_what_no_table_holds_is_refused(tmp_path: Path) -> None:
+    many = Enumeration(grouped(space=SearchSpace(bits=tuple(range(2, 9)))), tmp_path / "t")
+    assert many.count == 7**3
+    toy: Any = ToyProblem(8, space=SearchSpace(bits=tuple(range(2, 10))))
+    with pytest.raises(SettingsError, match="8 options in 8 groups are more than 10,000,000"):
+        _ = Enumeration(toy, tmp_path / "t").count
 
 
 def test_what_was_begun_for_another_problem_is_left_alone(tmp_path: Path) -> None:
     place = tmp_path / "t.partial"
     Enumeration(grouped(), place).run()
     before = place.read_bytes()
-    with pytest.raises(FileFormatError, match="was begun for another problem or space"):
-        Enumeration(grouped(seed=1), place).run()
+    regrouped = GroupedProblem(grouped().problem, ["*"])
+    for other in (grouped(seed=1), grouped(space=SearchSpace(bits=(2, 3))), regrouped):
+        with pytest.raises(FileFormatError, match=re.escape(f"{place}: was begun for another ")):
+            Enumeration(other, place).run()
     assert place.read_bytes() == before
 
 
-def test_a_scan_remembers_nothing_and_shares() -> None:
+def test_a_scan_remembers_nothing() -> None:
     live = grouped()
     configs = [live.feasible.config(i) for i in ((0, 0, 0), (0, 0, 1), (2, 0, 1))]
-    scanned = [measured.loss for measured in live.scan(configs)]
-    assert scanned == [score.loss for score in live.evaluate_many(configs)]
+    with counting() as measured:
+        scanned = [found.loss for found in live.scan(configs)]
+        assert scanned == [score.loss for score in live.evaluate_many(configs)]
+    assert measured.call_count == 6
     assert list(live.scan([])) == []
 
 

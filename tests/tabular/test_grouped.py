@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from dataclasses import replace
+from unittest import mock
 
 import pytest
 
@@ -15,11 +16,13 @@ from rlquant import (
     LatencyTable,
     LayerChoice,
     QuantizationConfig,
+    QuantizationProblem,
 )
-from rlquant.errors import BudgetError, UnknownNameError
+from rlquant.errors import BudgetError, SettingsError, UnknownNameError
 from rlquant.layers import ERROR_BITS, LayerFacts
 from rlquant.tabular.group_facts import group_facts
 from tables import GROUPS, everything, grouped_problem
+from toy_problem import ToyProblem
 
 SMALL = LayerFacts(
     name="a",
@@ -121,6 +124,30 @@ def test_scores_are_those_of_the_expanded_configurations() -> None:
     assert grouped.evaluate_many(configs) == scores
     assert grouped.evaluate(configs[2]) == scores[2]
     assert grouped.float_score == grouped.problem.float_score
+
+
+def test_processes_measure_groups_where_the_problem_is_live() -> None:
+    grouped = grouped_problem()
+    nested = GroupedProblem(grouped, ("*",))
+    with mock.patch.object(QuantizationProblem, "evaluate_many", autospec=True) as asked:
+        grouped.evaluate_many([grouped.feasible.config((0, 1))], workers=2)
+        nested.evaluate_many([nested.feasible.config([0])], workers=3)
+    assert [call.args[2] for call in asked.call_args_list] == [2, 3]
+    assert asked.call_args_list[0].args[1] == [grouped.expand(grouped.feasible.config((0, 1)))]
+
+
+def test_a_problem_without_processes_is_asked_here() -> None:
+    toy = GroupedProblem(ToyProblem(), {"all": [f"layer{i}" for i in range(4)]})
+    configs = [toy.feasible.config([option]) for option in range(3)]
+    assert toy.evaluate_many(configs, workers=3) == toy.evaluate_many(configs)
+
+
+@pytest.mark.parametrize("workers", [0, 1.5])
+def test_workers_are_a_whole_number(workers: int) -> None:
+    toy = GroupedProblem(ToyProblem(), [f"layer{i}" for i in range(4)])
+    for grouped in (toy, grouped_problem()):
+        with pytest.raises(SettingsError, match=f"workers={workers}, use a whole number of at le"):
+            grouped.evaluate_many([], workers=workers)
 
 
 def test_expanding_names_layers_in_execution_order() -> None:

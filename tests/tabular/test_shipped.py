@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,28 @@ def test_a_shipped_table_is_a_landscape(name: str) -> None:
     assert len(losses) == len(table.measured.correct) == table.count
     assert np.isfinite(losses).mean() > 0.5
     assert losses.min() < 1.5 * table.float_score.loss
-    assert (shipped.FOLDER / f"{name}.rlt").stat().st_size <= 6 * table.count + 2**16
+    assert table.float_score.loss > 0
     problem = TabularProblem(table, Budget.average_bits(32.0))
+    assert problem.optimum()[1].loss == losses.min()
     for limit in (2.5, 3.0, 4.0):
         if problem.feasible.cost.value(problem.feasible.smallest) <= limit:
             config, score = problem.with_budget(Budget.average_bits(limit)).optimum()
             assert score.average_bits <= limit
             assert problem.evaluate(config) == score
     front = [score for _, score in problem.pareto()]
-    assert front == sorted(front, key=lambda score: score.average_bits)
-    assert front == sorted(front, key=lambda score: -score.loss)
+    for cheaper, dearer in itertools.pairwise(front):
+        assert cheaper.average_bits < dearer.average_bits
+        assert cheaper.loss > dearer.loss
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_a_shipped_table_is_small_enough_to_carry_and_large_enough_to_search(name: str) -> None:
+    table = load_table(name)
+    assert 10**3 <= table.count <= 10**6
+    size = (shipped.FOLDER / f"{name}.rlt").stat().st_size
+    assert size <= min(4 * 10**6, 6 * table.count + 2**16)
+    assert table.name == name
+
+
+def test_tables_are_shipped() -> None:
+    assert {"digits-cnn", "digits-mlp", "fashion-mnist-resnet8"} <= set(table_names())

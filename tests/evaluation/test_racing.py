@@ -1,0 +1,293 @@
+"""Races: what is compared, when they end, what is known of who was given up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from problems import bits
+from rlquant.data import Samples
+from rlquant.errors import SettingsError
+from rlquant.evaluation import evaluator as evaluating
+from rlquant.evaluation.evaluator import Evaluator
+from rlquant.evaluation.racing import LEAST_SEEN, Race, Racing, require_racing
+from rlquant.layers import find_layers
+from rlquant.score import Classification, FunctionObjective
+from small_networks import samples_of, trained
+
+
+class Fixed:
+    """An objective whose outputs are the losses themselves."""
+
+    name = "fixed"
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return outputs
+
+
+def batches(losses: Tensor, size: int) -> list[Samples]:
+    return Samples((losses,), torch.zeros(len(losses))).batches(size)
+
+
+def raced(losses: Tensor, rival: Tensor | None, size: int = 25, needed: float = 2.0) -> Race:
+    race = Race(needed, rival)
+    parts = batches(losses, size)
+    for _ in race.watch((p.inputs[0] for p in parts), parts, Fixed()):
+        pass
+    return race
+
+
+def zeros(count: int = 100) -> Tensor:
+    return torch.zeros(count, dtype=torch.float64)
+
+
+# --- settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"top": 0}, "Racing: top=0, use a whole number of at least 1"),
+        ({"top": 1.5}, "Racing: top=1.5, use a whole number"),
+        ({"seed": -1}, "Racing: seed=-1, use a whole number of at least 0"),
+        ({"seed": True}, "Racing: seed=True"),
+        ({"confidence": 0.5}, "Racing: confidence=0.5, use a number above 0.5 and below 1"),
+        ({"confidence": 1.0}, "Racing: confidence=1.0, use"),
+        ({"confidence": math.nan}, "Racing: confidence=nan, use"),
+        ({"confidence": "high"}, "Racing: confidence='high', use"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        Racing(**settings)
+
+
+@pytest.mark.parametrize("racing", [True, "racing", Racing])
+def test_what_is_no_racing_is_refused(racing: Any) -> None:
+    with pytest.raises(SettingsError, match=r"is no Racing; make one, e\.g\. Racing\(\)"):
+        require_racing(racing, Classification(), "calibrated")
+
+
+def test_an_objective_must_tell_samples_apart() -> None:
+    def squares(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        raise AssertionError("it is not asked")
+
+    words = r"objective '.*squares' needs a method losses\(outputs, targets\) -> Tensor \(batch,\)"
+    with pytest.raises(SettingsError, match=words):
+        require_racing(Racing(), FunctionObjective(squares), "calibrated")
+    assert require_racing(None, FunctionObjective(squares), "trained") is None
+
+
+@pytest.mark.parametrize("fidelity", ["tuned", "trained"])
+def test_where_networks_are_trained_nothing_is_raced(fidelity: str) -> None:
+    words = f"beside the training of fidelity '{fidelity}'; use it with fidelity='calibrated', or a"
+    with pytest.raises(SettingsError, match=words):
+        require_racing(Racing(), Classification(), fidelity)
+
+
+def test_the_order_of_samples_is_shuffled_by_the_seed_alone() -> None:
+    taken = Samples(*_of(samples_of("mlp", 30)))
+    first, again = (Racing(seed=3).shuffled(taken) for _ in range(2))
+    assert first.rows() == again.rows()
+    assert first.rows() != Racing(seed=4).shuffled(taken).rows()
+    assert sorted(first.rows()) == sorted(taken.rows())
+    assert first.rows() != taken.rows()
+
+
+def test_confidence_is_shared_between_all_looks() -> None:
+    racing = Racing(confidence=0.95)
+    assert racing.quantile(1) == pytest.approx(1.6449, abs=1e-4)
+    assert racing.quantile(5) == pytest.approx(2.3263, abs=1e-4)  # 1 % a look
+    assert racing.quantile(0) == racing.quantile(1)  # of a single batch there is no look
+
+
+# --- one race
+
+
+def test_the_standard_error_is_that_of_a_draw_without_replacement() -> None:
+    losses = torch.tensor([1.0, 3.0] * 50)
+    race = raced(losses, zeros(), size=50, needed=0.1)
+    assert race.seen == 50  # 2 is far above 0.1 standard errors of 1.01 / sqrt(50) * sqrt(1 / 2)
+    found = race.estimate(0.5)
+    spread = math.sqrt(50 / 49)
+    assert found.loss == pytest.approx(2.0)
+    assert found.standard_error == pytest.approx(spread / math.sqrt(50) * math.sqrt(0.5))
+    assert (found.samples, found.partial, found.accuracy) == (50, True, 0.5)
+
+
+def test_the_standard_error_is_right_on_average_over_draws() -> None:
+    """4,000 draws of 40 out of 60: mean squares within 10 % (their own error is 2.2 %)."""
+    draw = torch.Generator().manual_seed(0)
+    losses = torch.rand(60, generator=draw, dtype=torch.float64)
+    errors, stated = [], []
+    for _ in range(4000):
+        order = torch.randperm(60, generator=draw)
+        found = raced(losses[order], zeros(60), size=40, needed=-1e9).estimate(0.0)
+        assert found.standard_error is not None
+        errors.append(found.loss - float(losses.mean()))
+        stated.append(found.standard_error)
+    assert np.mean(np.square(errors)) == pytest.approx(np.mean(np.square(stated)), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("needed", "seen"), [(4.0, 40), (4.1, 60), (6.0, 60), (6.1, 80), (9.9, 80), (10.0, 100)]
+)
+def test_a_race_ends_at_the_first_look_that_is_clear(needed: float, seen: int) -> None:
+    """Mean 1, spread 2 sqrt(n / (n - 1)): 4.03, 6.07 and 9.94 errors above 0 at 40, 60 and 80."""
+    assert raced(torch.tensor([3.0, -1.0] * 50), zeros(), size=20, needed=needed).seen == seen
+
+
+def test_an_estimate_is_the_rivals_loss_and_the_paired_difference() -> None:
+    rival = torch.linspace(0, 9, 100, dtype=torch.float64)
+    noise = torch.tensor([-0.01, 0.01] * 50)
+    race = raced(rival + 1.0 + noise, rival)
+    assert race.seen == 50
+    assert race.estimate(0.0).loss == pytest.approx(4.5 + 1.0, abs=1e-3)
+
+
+def test_who_is_no_worse_runs_to_the_end() -> None:
+    rival = torch.linspace(0, 1, 100, dtype=torch.float64)
+    assert raced(rival - 0.1, rival).seen == 100
+    assert raced(rival.clone(), rival).seen == 100
+
+
+def test_once_all_samples_were_seen_a_race_is_not_over() -> None:
+    race = raced(torch.ones(100), zeros(), size=100)
+    assert race.seen == 100
+    assert not race.over
+
+
+def test_without_a_rival_it_runs_to_the_end() -> None:
+    race = raced(torch.full((100,), math.inf), None)
+    assert race.seen == 100
+    assert not race.over
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_a_few_samples_end_no_race(size: int) -> None:
+    race = raced(torch.linspace(5, 6, 100), zeros(), size)
+    assert LEAST_SEEN <= race.seen < LEAST_SEEN + size
+
+
+@pytest.mark.parametrize("size", [1, 25])
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_ends_the_race(loss: float, size: int) -> None:
+    race = raced(torch.full((100,), loss), zeros(), size)
+    assert race.seen == size
+    found = race.estimate(0.1)
+    assert (found.loss, found.standard_error, found.partial) == (math.inf, math.inf, True)
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_rival_whose_loss_is_not_finite_is_beaten_by_all(loss: float) -> None:
+    rival = zeros()
+    rival[99] = loss
+    assert raced(torch.ones(100), rival).seen == 100
+
+
+DIFFERENCES: dict[str, Callable[[torch.Generator], Tensor]] = {
+    "normal": lambda draw: torch.randn(400, generator=draw, dtype=torch.float64),
+    "uniform": lambda draw: torch.rand(400, generator=draw, dtype=torch.float64),
+    "mostly none": lambda draw: (
+        torch.randn(400, generator=draw, dtype=torch.float64)
+        * (torch.rand(400, generator=draw) < 0.3)
+    ),
+}
+
+
+@pytest.mark.parametrize("size", [4, 50])
+@pytest.mark.parametrize("kind", DIFFERENCES)
+def test_few_of_those_that_would_have_won_are_given_up(kind: str, size: int) -> None:
+    """Each better by a hair on all 400 samples: of 400 at most 5 % lose, and 3 standard errors."""
+    draw = torch.Generator().manual_seed(0)
+    needed = Racing(confidence=0.95).quantile(math.ceil(400 / size) - 1)
+    wrongly = 0
+    for _ in range(400):
+        rival = torch.randn(400, generator=draw, dtype=torch.float64)
+        difference = DIFFERENCES[kind](draw)
+        losses = rival + difference - difference.mean() - 1e-9
+        wrongly += raced(losses, rival, size, needed).seen < 400
+    assert wrongly <= 20 + 3 * math.sqrt(19)
+
+
+# --- races of an evaluator
+
+
+def evaluator(racing: Racing | None, batch_size: int = 40) -> Evaluator:
+    network = trained("mlp")
+    calibration = Samples(*_of(samples_of("mlp", 40, seed=1)))
+    validation = Samples(*_of(samples_of("mlp", 400, seed=2)))
+    return Evaluator(
+        network,
+        find_layers(network, calibration.first(2).inputs),
+        calibration,
+        validation if racing is None else racing.shuffled(validation),
+        Classification(),
+        bucket_size="channel",
+        seed=0,
+        batch_size=batch_size,
+        racing=racing,
+    )
+
+
+def _of(pair: tuple[Tensor, Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
+    return (pair[0],), pair[1]
+
+
+def test_an_evaluator_races_where_it_is_told_so() -> None:
+    assert evaluator(Racing()).races
+    assert not evaluator(None).races
+
+
+def test_a_race_that_is_run_to_the_end_is_a_whole_measurement() -> None:
+    raced_one, plain = evaluator(Racing()), evaluator(Racing())
+    for config, rival in ((bits(8, 8, 8), bits(1, 1, 1)), (bits(4, 4, 4), bits(4, 4, 4))):
+        measured = raced_one.race(config, rival)
+        assert measured == plain.measure(config)
+        assert (measured.partial, measured.samples) == (False, 400)
+
+
+def test_a_hopeless_configuration_is_given_up() -> None:
+    made = evaluator(Racing())
+    rival = made.measure(bits(8, 8, 8))
+    given_up = made.race(bits(1, 1, 1), bits(8, 8, 8))
+    whole = made.measure(bits(1, 1, 1))
+    assert given_up.partial
+    assert given_up.samples < whole.samples == 400
+    assert given_up.samples % 40 == 0
+    assert given_up.standard_error is not None
+    assert abs(given_up.loss - whole.loss) < 4 * given_up.standard_error
+    seen = slice(given_up.samples)
+    paired = made._losses[bits(1, 1, 1)][seen] - made._losses[bits(8, 8, 8)][seen]
+    assert given_up.loss == pytest.approx(rival.loss + float(paired.mean()), rel=1e-6)
+
+
+def test_what_follows_a_race_that_was_broken_off_is_right() -> None:
+    made, plain = evaluator(Racing()), evaluator(Racing())
+    for config in (bits(1, 1, 1), bits(1, 1, 8), bits(1, 8, 1)):
+        assert made.race(config, bits(8, 8, 8)).partial
+    for config in (bits(1, 1, 1), bits(1, 1, 8), bits(8, 8, 3)):
+        assert made.measure(config) == plain.measure(config)
+
+
+def test_a_rival_of_long_ago_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluating, "REMEMBERED", 2)
+    made = evaluator(Racing())
+    first = made.race(bits(1, 1, 1), bits(8, 8, 8))
+    for width in (4, 5, 6):
+        made.measure(bits(width, width, width))
+    assert len(made._losses) == 2
+    assert bits(8, 8, 8) not in made._losses
+    assert made.race(bits(1, 1, 1), bits(8, 8, 8)) == first
+    assert len(made._losses) == 2
+
+
+def test_of_one_batch_nothing_is_saved() -> None:
+    made = evaluator(Racing(), batch_size=400)
+    assert not made.race(bits(1, 1, 1), bits(8, 8, 8)).partial
