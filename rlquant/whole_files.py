@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, with errors that say what to do."""
+"""Files written whole or not at all, and read, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlquant.errors import StorageError
+from rlquant.errors import FileFormatError, StorageError
 
 
 def make_folder(path: Path) -> None:
@@ -48,3 +48,18 @@ def about(path: Path) -> Iterator[None]:
         raise StorageError(
             f"{path}: cannot be written ({reason}); is the disk full or the folder read-only?"
         ) from error
+
+
+@contextlib.contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Name the file that is read in every `FileFormatError` and in those of the operating system.
+
+    Raises:
+        StorageError: in place of an `OSError`.
+    """
+    try:
+        yield
+    except FileFormatError as error:
+        raise FileFormatError(f"{path}: {error}") from error
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -21,7 +20,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from rlquant.choices import BucketSize, QuantizationConfig
-from rlquant.errors import FileFormatError, NetworkError, StorageError
+from rlquant.errors import FileFormatError, NetworkError
 from rlquant.export.bit_packing import Bytes
 from rlquant.export.contents import ContentsReader, Entry, LayerRecord, write_contents
 from rlquant.export.layer_body import (
@@ -38,7 +37,7 @@ from rlquant.file_layout import FILE_VERSION, MAGIC, PROLOGUE, stored_tensors
 from rlquant.layers import copy_network, layer_kind
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
 from rlquant.quantizers.tensor import strides_of
-from rlquant.whole_files import write_file
+from rlquant.whole_files import reading, write_file
 
 PER_CHANNEL, WHOLE_TENSOR = -1, 0
 """Bucket sizes in the file that are no number of weights."""
@@ -83,7 +82,7 @@ def load(path: str | Path, network: nn.Module) -> nn.Module:
         StorageError: the file cannot be read.
         NetworkError: `network` is no plain float network.
     """
-    with _reading(path):
+    with reading(path):
         return unpack(_read(path), network)
 
 
@@ -93,7 +92,7 @@ def read_config(path: str | Path) -> QuantizationConfig:
     The choices are sorted by layer name, and layers that were kept in float are not among them.
     Raises `FileFormatError` and `StorageError` as `load` does.
     """
-    with _reading(path):
+    with reading(path):
         contents, _ = _split(_read(path))
         kinds = (entry.kind for entry in ContentsReader(contents).entries())
         return QuantizationConfig(tuple(k.choice for k in kinds if isinstance(k, LayerRecord)))
@@ -251,14 +250,3 @@ def _read(path: str | Path) -> bytes:
         _lengths(file.read(PROLOGUE.size), os.fstat(file.fileno()).st_size)
         file.seek(0)
         return file.read()
-
-
-@contextmanager
-def _reading(path: str | Path) -> Iterator[None]:
-    """Name the file that is read in every error."""
-    try:
-        yield
-    except FileFormatError as error:
-        raise FileFormatError(f"{path}: {error}") from error
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be read: {error}") from error

@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from rlquant.errors import FileFormatError, SettingsError, StorageError
+from rlquant.errors import FileFormatError, SettingsError
 from rlquant.tabular.measured import Measured, count_type
 from rlquant.tabular.table import MOST_CONFIGURATIONS, Table
 from rlquant.tabular.table_header import read_header, write_header
-from rlquant.whole_files import write_file
+from rlquant.whole_files import reading, write_file
 
 HEADER, LOSSES, CORRECT = "table.json", "losses.npy", "correct.npy"
 MEMBERS = (HEADER, LOSSES, CORRECT)
@@ -181,13 +181,12 @@ def _as_npy(values: npt.NDArray[np.uint8]) -> bytes:
 @contextmanager
 def _reading(path: str | Path) -> Iterator[None]:
     """Name the file in every error, and make one of whatever a damaged zip raises."""
-    try:
-        yield
-    except FileFormatError as error:
-        raise FileFormatError(f"{path}: {error}") from error
-    except zipfile.BadZipFile as error:
-        raise FileFormatError(f"{path}: no table (.rlt), cut short or altered: {error}") from error
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
-        raise FileFormatError(f"{path}: damaged: {error}") from error
+    with reading(path):
+        try:
+            yield
+        except FileFormatError:
+            raise
+        except zipfile.BadZipFile as error:
+            raise FileFormatError(f"no table (.rlt), cut short or altered: {error}") from error
+        except (zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+            raise FileFormatError(f"damaged: {error}") from error
