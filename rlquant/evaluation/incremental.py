@@ -98,12 +98,13 @@ class IncrementalNetwork:
         if state is None:
             first, state = 0, self._beginning()
         install(self.stages[first].later_layers)
-        kept = self._worth_keeping(first, decisions, following)
+        shared = None if following is None else _agreed(decisions, following)
+        kept = self._worth_keeping(first, decisions, shared)
         self._calibrate(first, state, kept)
         for number in range(len(self._batches)):
             outputs = self._outputs(first, state, number, kept)
             if number == len(self._batches) - 1:  # whoever asks may stop at the last ones
-                self._keep(kept, first, decisions, following)
+                self._keep(kept, first, decisions, pinned=shared is not None)
             yield outputs
 
     def _keep(
@@ -111,13 +112,12 @@ class IncrementalNetwork:
         kept: Mapping[int, PrefixState],
         first: int,
         decisions: Decisions,
-        following: Decisions | None,
+        *,
+        pinned: bool,
     ) -> None:
-        shared = _shared(decisions, following)
         for place, state in kept.items():
             prefix = decisions[: self.stages[place].decisions]
-            known = len(prefix) <= shared
-            self.trie.keep(prefix, state, self._worth(first, place), pinned=known)
+            self.trie.keep(prefix, state, self._worth(first, place), pinned=pinned)
         if kept:
             self._gaps.close(self.trie.bytes)
 
@@ -147,17 +147,22 @@ class IncrementalNetwork:
         return PrefixState(self._calibration.inputs, [batch.inputs for batch in self._batches])
 
     def _worth_keeping(
-        self, first: int, decisions: Decisions, following: Decisions | None
+        self, first: int, decisions: Decisions, shared: int | None
     ) -> dict[int, PrefixState]:
-        """Return, for each stage whose end is to be kept, an empty state; there is room."""
-        shared = _shared(decisions, following)
-        self.trie.pin(decisions[:shared])
+        """Return, for each stage whose end is to be kept, an empty state; there is room.
+
+        Args:
+            first: the stage to begin with.
+            decisions: of all layers.
+            shared: how many of them the next configuration shares, where that is known.
+        """
+        self.trie.pin(decisions[: shared or 0])
         there = set(self._held[first - 1]) if first else set()
         kept: dict[int, PrefixState] = {}
         needed = 0
         for place in range(len(self.stages) - 2, first - 1, -1):
-            known = self.stages[place].decisions <= shared
-            if following is not None and not known:
+            known = shared is not None and self.stages[place].decisions <= shared
+            if shared is not None and not known:
                 continue
             more = sum(b for k, b in self._held[place].items() if k not in there)
             if self.trie.make_room(needed + more, self._worth(first, place), pinned=known):
@@ -172,10 +177,8 @@ class IncrementalNetwork:
         return seconds / max(1, sum(self._held[place].values()))
 
 
-def _shared(decisions: Decisions, following: Decisions | None) -> int:
+def _agreed(decisions: Decisions, following: Decisions) -> int:
     """Return in how many layers from the first on two configurations agree."""
-    if following is None:
-        return 0
     pairs = enumerate(zip(decisions, following, strict=True))
     return next((i for i, (a, b) in pairs if a != b), len(decisions))
 
