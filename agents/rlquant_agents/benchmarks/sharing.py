@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import fmean, median
 
 import torch
@@ -13,14 +13,12 @@ from tqdm import tqdm
 
 from rlquant import Budget, GroupedProblem, QuantizationConfig, QuantizationProblem, tasks
 from rlquant.evaluation.evaluator import Evaluator
+from rlquant_agents.benchmarks.clocked import COMPARED, ClockedSearch, evaluator_of
 from rlquant_agents.benchmarks.evaluation import NO_LIMIT, warm_weights
 from rlquant_agents.benchmarks.figure import Figure, seconds
-from rlquant_agents.searcher import make_searcher
+from rlquant_agents.benchmarks.sharing_bound import bound_of_sharing, clock_layers
 from rlquant_agents.sensitivity import one_layer_each
-from rlquant_agents.session import Callback, Session
 
-PLAIN = 40
-"""So many of the configurations are also evaluated plainly, spread over the whole run."""
 GROUPS = ("conv", "stage1.*", "stage2.*", "stage3.*", "classifier")
 SHARE_OF_BOUND = 0.85
 
@@ -34,29 +32,29 @@ def sharing(task_names: tuple[str, str, str], swaps: int) -> list[Figure]:
     """
     torch.set_num_threads(1)
     small, grouped, deep = task_names
-    race = Race.of(small)
+    rivals = Rivals.of(small)
     name = f"enumerating {small}, 6 choices a layer"
-    ratio, _, detail = race.run(list(race.everything(None)), name)
+    ratio, _, detail = rivals.run(list(rivals.everything(None)), name)
     found = [Figure(name, ratio, "x plain", 10.0, True, detail)]
-    race = Race.of(grouped)
-    groups = GROUPS if any(f.name.startswith("stage3") for f in race.problem.layers) else None
+    rivals = Rivals.of(grouped)
+    groups = GROUPS if any(f.name.startswith("stage3") for f in rivals.problem.layers) else None
     name = f"enumerating {grouped}" + (f" in {len(GROUPS)} groups" if groups else "")
-    found.append(race.figure(name, list(race.everything(groups))))
-    race = Race.of(deep)
-    found.append(race.figure(f"sensitivity pass, {deep}", race.sensitivity()))
-    found.append(Race.of(grouped).search(f"local swap, {grouped}", swaps))
+    found.append(rivals.figure(name, list(rivals.everything(groups))))
+    rivals = Rivals.of(deep)
+    found.append(rivals.figure(f"sensitivity pass, {deep}", rivals.sensitivity()))
+    found.append(Rivals.of(grouped).search(f"local swap, {grouped}", swaps))
     return found
 
 
 @dataclass(frozen=True, eq=False)
-class Race:
+class Rivals:
     """One problem with three evaluators: what is measured, a plain one, and one that is clocked.
 
     Attributes:
         problem: shares what it can.
         plain: runs the whole network each time.
         clocked: runs all segments each time, and adds up the seconds of each.
-        clock: seconds by segment.
+        clock: its seconds by layer.
     """
 
     problem: QuantizationProblem
@@ -65,24 +63,21 @@ class Race:
     clock: list[float]
 
     @classmethod
-    def of(cls, task_name: str) -> Race:
+    def of(cls, task_name: str) -> Rivals:
         """Load a task; every layer's weight is quantized before anything is timed."""
         task = tasks.load(task_name)
-
         data = (task.network, task.train, task.validation)
         made = QuantizationProblem(*data, budget=NO_LIMIT)
         others = [QuantizationProblem(*data, budget=NO_LIMIT, prefix_bytes=b) for b in (None, 0)]
         for each in (made, *others):
             warm_weights(each)
-        plain, clocked = (each.evaluator for each in others)
-        assert isinstance(plain, Evaluator)
-        assert isinstance(clocked, Evaluator)
-        race = cls(made, plain, clocked, _clocked(clocked))
-        for config in itertools.islice(race.everything(None), 3):
+        plain, clocked = map(evaluator_of, others)
+        rivals = cls(made, plain, clocked, clock_layers(clocked))
+        for config in itertools.islice(rivals.everything(None), 3):
             plain.measure(config)
             clocked.measure(config)
-        race.clock[:] = [0.0] * len(race.clock)
-        return race
+        rivals.clock[:] = [0.0] * len(rivals.clock)
+        return rivals
 
     def everything(self, groups: Sequence[str] | None) -> Iterator[QuantizationConfig]:
         """Yield all configurations, neighbours beside one another; layers of a group agree."""
@@ -105,8 +100,8 @@ class Race:
 
     def run(self, configs: Sequence[QuantizationConfig], name: str) -> tuple[float, float, str]:
         """Evaluate all, and some plainly in between; return ratio, bound and both in words."""
-        evaluator = self.problem.evaluator
-        stride = max(1, len(configs) // PLAIN)
+        evaluator = evaluator_of(self.problem)
+        stride = max(1, len(configs) // COMPARED)
         shared, plain = 0.0, []
         following = [*configs[1:], configs[-1]]
         pairs = zip(configs, following, strict=True)
@@ -120,11 +115,12 @@ class Race:
 
     def search(self, name: str, evaluations: int) -> Figure:
         """Let local search run, and set what its evaluations took against the bound."""
-        timed = _Timed(self, max(1, evaluations // PLAIN), evaluations)
         problem = self.problem.with_budget(Budget.average_bits(3.0))
-        result = make_searcher("local-swap").search(problem, evaluations, 0, timed)
-        configs = [evaluation.config for evaluation in result.history]
-        ratio, bound, detail = self._compared(configs, timed.seconds, timed.plain)
+        search = ClockedSearch(problem, evaluations, self.plain.measure)
+        configs = [evaluation.config for evaluation in search.run("local-swap").history]
+        for config in configs[:COMPARED]:
+            self.clocked.measure(config)
+        ratio, bound, detail = self._compared(configs, search.seconds, search.compared)
         return Figure(
             f"{evaluations} evaluations of {name}",
             ratio / bound,
@@ -144,70 +140,10 @@ class Race:
     ) -> tuple[float, float, str]:
         ratio = fmean(plain) * len(configs) / shared
         bound = bound_of_sharing([config.choices for config in configs], self.clock)
-        trie = self.problem.evaluator.incremental.trie  # type: ignore[union-attr]
+        trie = evaluator_of(self.problem).incremental.trie
         detail = (
             f"{len(configs)} configurations, {1e3 * shared / len(configs):.2f} ms each; plain "
             f"{1e3 * median(plain):.1f} ms; {ratio:.2f} x faster, the bound is {bound:.2f} x; "
             f"{trie.bytes / 2**20:.0f} MB kept"
         )
         return ratio, bound, detail
-
-
-class _Timed(Callback):
-    """Adds up what a search's evaluations take, and evaluates some of them plainly as well."""
-
-    def __init__(self, race: Race, stride: int, total: int) -> None:
-        self._race, self._stride = race, stride
-        self.seconds, self.plain = 0.0, list[float]()
-        self._bar = tqdm(total=total, desc="local search")
-        evaluator = race.problem.evaluator
-        assert isinstance(evaluator, Evaluator)
-        measure = evaluator.measure
-
-        def timed(*args: object, **keywords: object) -> object:
-            start = time.perf_counter()
-            found = measure(*args, **keywords)  # type: ignore[arg-type]
-            self.seconds += time.perf_counter() - start
-            return found
-
-        evaluator.measure = timed  # type: ignore[assignment,method-assign]
-
-    def on_evaluation(self, session: Session, evaluation: object) -> None:
-        """Evaluate every so many configurations plainly."""
-        self._bar.update(1)
-        latest = session.history[-1]
-        if latest.number % self._stride == 0:
-            self.plain.append(self._race._plainly(latest.config))
-
-
-def bound_of_sharing(rows: Sequence[Sequence[object]], times: Sequence[float]) -> float:
-    """Return how much faster configurations can be if every distinct prefix is run once.
-
-    Args:
-        rows: each configuration's decisions in execution order.
-        times: of each layer, in the same order.
-    """
-    distinct: list[set[tuple[object, ...]]] = [set() for _ in times]
-    for row in rows:
-        for depth in range(len(times)):
-            distinct[depth].add(tuple(row[: depth + 1]))
-    needed = sum(len(prefixes) * t for prefixes, t in zip(distinct, times, strict=True))
-    return len(rows) * sum(times) / needed
-
-
-def _clocked(evaluator: Evaluator) -> list[float]:
-    """Have the segments of an evaluator add up their seconds, by searched layer."""
-    stages = evaluator.incremental.stages
-    places = [max(0, stage.decisions - 1) for stage in stages]
-    clock = [0.0] * (places[-1] + 1)
-    for number, (stage, place) in enumerate(zip(stages, places, strict=True)):
-        run = stage.segment.run
-
-        def timed(*values: object, run: object = run, place: int = place) -> object:
-            start = time.perf_counter()
-            found = run(*values)  # type: ignore[operator]
-            clock[place] += time.perf_counter() - start
-            return found
-
-        stages[number] = replace(stage, segment=replace(stage.segment, run=timed))
-    return clock
