@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from rlquant_agents.comparison import Curve
+
+Stack = npt.NDArray[np.float64]
+"""Curves of several runs, shape `(runs, evaluations)`."""
 
 NARROW = 4.0
 """Loss axes with a smaller ratio of ends than this have equally spaced numbers."""
@@ -49,3 +53,33 @@ def extended(curve: Curve, length: int) -> Curve:
     """Return a curve that keeps its last value up to `length`; NaN for an empty one."""
     tail = np.full(length - len(curve), curve[-1] if len(curve) else np.nan)
     return np.concatenate([curve, tail])
+
+
+def draw_runs(
+    axes: Axes,
+    curves: Mapping[str, Sequence[Curve]],
+    summary: Callable[[Stack], tuple[Curve, Curve, Curve]],
+    word: str,
+) -> int:
+    """Draw one line for the runs of each searcher, and a band where they lie.
+
+    Args:
+        axes: to draw on.
+        curves: by searcher, one curve a run; one that stopped early keeps its last value.
+        summary: middle, low and high of a stack of runs, shape `(runs, evaluations)`.
+        word: what the middle is called.
+
+    Returns:
+        The length of the longest run, at least 1.
+    """
+    longest = max((len(c) for runs in curves.values() for c in runs), default=1)
+    numbers = np.arange(1, longest + 1)
+    for index, (name, runs) in enumerate(curves.items()):
+        color = COLORS[index % len(COLORS)]
+        style = "-" if index < len(COLORS) else "--"
+        middle, low, high = summary(np.array([extended(curve, longest) for curve in runs]))
+        label = name if len(runs) == 1 else f"{name} ({word} of {len(runs)})"
+        if len(runs) > 1:
+            axes.fill_between(numbers, low, high, step="post", color=color, alpha=0.12, lw=0)
+        axes.step(numbers, middle, style, where="post", color=color, linewidth=1.6, label=label)
+    return longest

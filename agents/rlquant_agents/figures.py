@@ -17,8 +17,9 @@ from rlquant_agents.fidelity_study import FidelityStudy
 from rlquant_agents.figure_axes import (
     COLORS,
     LEGEND,
+    Stack,
+    draw_runs,
     evaluations_axis,
-    extended,
     new_axes,
     plain_numbers,
 )
@@ -168,18 +169,7 @@ def comparison_figure(
         title: of the figure.
     """
     figure, axes = new_axes(width=7.6)
-    longest = max((len(c) for runs in curves.values() for c in runs), default=1)
-    numbers = np.arange(1, longest + 1)
-    for index, (name, runs) in enumerate(curves.items()):
-        color = COLORS[index % len(COLORS)]
-        style = "-" if index < len(COLORS) else "--"
-        stack = np.array([extended(curve, longest) for curve in runs])
-        label = name if len(runs) == 1 else f"{name} (median of {len(runs)})"
-        if len(runs) > 1:
-            low, high = stack.min(axis=0), stack.max(axis=0)
-            axes.fill_between(numbers, low, high, step="post", color=color, alpha=0.13, lw=0)
-        median = np.median(stack, axis=0)
-        axes.step(numbers, median, style, where="post", color=color, linewidth=1.6, label=label)
+    draw_runs(axes, curves, _median_and_range, "median")
     _references(axes, references)
     evaluations_axis(axes)
     _show_ends(axes, curves, references)
@@ -187,6 +177,10 @@ def comparison_figure(
     axes.legend(**LEGEND, loc="upper right")
     axes.set_title(title or "Best validation loss within budget")
     return figure
+
+
+def _median_and_range(stack: Stack) -> tuple[Curve, Curve, Curve]:
+    return np.median(stack, axis=0), stack.min(axis=0), stack.max(axis=0)
 
 
 def png(figure: Figure) -> bytes:

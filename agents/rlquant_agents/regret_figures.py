@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from rlquant_agents.comparison import Curve
-from rlquant_agents.figure_axes import COLORS, LEGEND, evaluations_axis, extended, new_axes
+from rlquant_agents.figure_axes import LEGEND, Stack, draw_runs, evaluations_axis, new_axes
 
 LEAST = 1e-4
 """Smaller regrets are drawn here, zero among them: a logarithmic axis has no place for it."""
@@ -27,18 +27,7 @@ def regret_figure(curves: Mapping[str, Sequence[Curve]], title: str = "") -> Fig
         title: of the figure.
     """
     figure, axes = new_axes(width=7.6)
-    longest = max((len(c) for runs in curves.values() for c in runs), default=1)
-    numbers = np.arange(1, longest + 1)
-    for index, (name, runs) in enumerate(curves.items()):
-        color = COLORS[index % len(COLORS)]
-        style = "-" if index < len(COLORS) else "--"
-        stack = np.array([extended(curve, longest) for curve in runs])
-        if len(runs) > 1:
-            low, high = np.maximum(np.quantile(stack, BAND, axis=0), LEAST)
-            axes.fill_between(numbers, low, high, step="post", color=color, alpha=0.11, lw=0)
-        mean = np.maximum(stack.mean(axis=0), LEAST)
-        label = name if len(runs) == 1 else f"{name} (mean of {len(runs)})"
-        axes.step(numbers, mean, style, where="post", color=color, linewidth=1.6, label=label)
+    longest = draw_runs(axes, curves, _mean_and_band, "mean")
     axes.set(xscale="log", yscale="log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     evaluations_axis(axes)
@@ -50,3 +39,8 @@ def regret_figure(curves: Mapping[str, Sequence[Curve]], title: str = "") -> Fig
         axes.legend(**LEGEND, loc="lower left")
     axes.set_title(title or "Mean regret")
     return figure
+
+
+def _mean_and_band(stack: Stack) -> tuple[Curve, Curve, Curve]:
+    low, high = np.maximum(np.quantile(stack, BAND, axis=0), LEAST)
+    return np.maximum(stack.mean(axis=0), LEAST), low, high
