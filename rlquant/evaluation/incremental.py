@@ -18,6 +18,9 @@ from rlquant.network.calibrate import Calibrator, FloatReference
 
 logger = logging.getLogger(__name__)
 
+LEFT_FOR_GAPS = 1 / 8
+"""Share of the memory that is lost between blocks of different sizes before gaps are closed."""
+
 Decisions = Sequence[Hashable]
 """What was decided for the searched layers, in execution order."""
 
@@ -76,8 +79,11 @@ class IncrementalNetwork:
         # by stage: storages that are held at its end, and their bytes for all samples
         self._held = [{k: int(b * samples) for k, b in (s.held or {}).items()} for s in segments]
         inputs = [t for part in (calibration, *batches) for t in part.inputs]
-        self._gaps = Gaps()
-        self.trie = PrefixTrie(max_bytes or 0, [t.untyped_storage().data_ptr() for t in inputs])
+        limit = max_bytes or 0
+        self._gaps = Gaps(limit)
+        self.trie = PrefixTrie(
+            int(limit * (1 - LEFT_FOR_GAPS)), [t.untyped_storage().data_ptr() for t in inputs]
+        )
 
     def run(
         self,

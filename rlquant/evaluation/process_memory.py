@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ALLOWED = 32 * 2**20
-"""Bytes of gaps that are left alone."""
+"""Bytes beyond the limit that are left alone."""
 _STATM = Path("/proc/self/statm")
 
 
@@ -36,20 +36,27 @@ def _trim() -> Any:
 
 
 class Gaps:
-    """Watches the gaps that come beyond those of the first look."""
+    """Watches what the process holds beyond its first look, and closes gaps where it is too much.
 
-    def __init__(self) -> None:
+    Closing them is slow: the next tensors find no memory ready. So it is done late.
+
+    Args:
+        limit: bytes for what is kept for long, gaps included.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._usual: int | None = None
 
     def close(self, held: int) -> None:
-        """Give gaps back where they have grown.
+        """Give gaps back where they go beyond the limit.
 
         Args:
             held: bytes that are kept for long.
         """
-        free = resident_bytes() - held
+        resident = resident_bytes()
         if self._usual is None:
-            self._usual = free
-        elif free > self._usual + ALLOWED and _trim() is not None:
+            self._usual = resident - held
+        elif resident > self._usual + self._limit + ALLOWED and _trim() is not None:
             _trim()(ctypes.c_size_t(0))
-            self._usual = max(self._usual, resident_bytes() - held)
+            self._usual = max(self._usual, resident_bytes() - self._limit - ALLOWED)

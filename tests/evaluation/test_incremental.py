@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from layer_choices import CHOICES
 from rlquant.choices import LayerChoice, QuantizationConfig
 from rlquant.data import Samples
 from rlquant.evaluation.evaluator import Evaluator
+from rlquant.evaluation.incremental import LEFT_FOR_GAPS
 from rlquant.evaluation.measure import run_batches
 from rlquant.layers import LayerFacts, find_layers
 from rlquant.space import for_layer
@@ -184,7 +186,7 @@ def test_a_small_memory_keeps_the_deepest_of_what_is_known_to_come() -> None:
     config = uniform(unlimited, 4)
     unlimited.measure(config)
     one = min(sum(held.values()) for held in unlimited.incremental._held[:-1])
-    evaluator = evaluator_of("digits-cnn", one)
+    evaluator = evaluator_of("digits-cnn", math.ceil(one / (1 - LEFT_FOR_GAPS)))
     evaluator.measure(config, following=uniform(evaluator, 4, last=1, then=2))
     assert evaluator.incremental.trie.count == 1
     assert evaluator.incremental.trie.longest(config.choices)[0] == 3
