@@ -19,6 +19,7 @@ from rich.console import Console
 
 import rlquant
 from rlquant import QuantizationProblem
+from rlquant.errors import SettingsError
 from rlquant.tasks import Task
 from rlquant.whole_files import make_folder, write_file
 from rlquant_agents import Searcher, SearchResult, make_searcher, search_problem
@@ -37,6 +38,9 @@ from rlquant_agents.search_summary import (
 )
 from rlquant_agents.task_settings import TaskSettings
 
+PRETRAINED = Path("pretrained")
+"""Names the agent that comes with the package, unless a folder is meant: ./pretrained."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings(TaskSettings):
@@ -44,9 +48,12 @@ class SearchSettings(TaskSettings):
 
     Attributes:
         budget: the limit, in units of --quantity.
-        searcher: masked-ppo, ppo, tpe, nsga2, random, uniform, knapsack, local-swap or
-            successive-halving.
-        agent: folder of an agent that scripts/train_agent.py wrote; searches instead of --searcher.
+        budgets: a whole range of limits instead, as in 2.3..6: one agent (dyna-ppo) searches for
+            the front between them, and --budget is the largest.
+        searcher: auto for what suits, or a name out of `rlquant_agents.searchers()`, such as
+            dyna-ppo, masked-ppo, tpe, knapsack, local-swap or random.
+        agent: folder of an agent that scripts/train_agent.py wrote, or "pretrained" for the one
+            that comes with rlquant and has learnt on other networks; instead of --searcher.
         baselines: searchers to run beside it, each with as many evaluations; give none to skip.
         evaluations: distinct configurations that each searcher may measure.
         seed: of the searches; the same seed gives the same result.
@@ -63,7 +70,8 @@ class SearchSettings(TaskSettings):
     """
 
     budget: float = 3.0
-    searcher: str = "masked-ppo"
+    budgets: str | None = None
+    searcher: str = "auto"
     agent: Path | None = None
     baselines: tuple[str, ...] = ("uniform", "random", "tpe", "knapsack")
     evaluations: int = 200
@@ -76,9 +84,28 @@ class SearchSettings(TaskSettings):
     store: Path | None = None
     progress: bool = True
 
+    def limits(self) -> tuple[float | None, float]:
+        """Return the smallest limit of a whole range, None for one limit alone, and the largest.
+
+        Raises:
+            SettingsError: a range that is none.
+        """
+        if self.budgets is None:
+            return None, self.budget
+        low, dots, high = self.budgets.partition("..")
+        try:
+            lowest, highest = float(low), float(high)
+        except ValueError:
+            lowest = highest = 0.0
+        if not dots or not 0 < lowest < highest:
+            raise SettingsError(
+                f"--budgets {self.budgets!r}: give the smallest and the largest limit, as in 2.3..6"
+            )
+        return lowest, highest
+
     def folder(self, searcher: str) -> Path:
         """Return the folder to write."""
-        budget = self.budget_name(self.budget)
+        budget = self.budgets or self.budget_name(self.budget)
         return self.out or Path("runs") / f"{self.file_name}-{searcher}-{budget}-seed{self.seed}"
 
 
@@ -91,7 +118,7 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
         if name != searcher.name
     ]
     evaluations, seed = whole_evaluations(settings.evaluations), whole_seed(settings.seed)
-    budget, out = settings.budget_of(settings.budget), settings.folder(searcher.name)
+    budget, out = settings.budget_of(settings.limits()[1]), settings.folder(searcher.name)
     settings.space()  # a mistake in the options shows before anything is loaded
     make_folder(out)
     task = settings.load()
@@ -131,7 +158,10 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
 
 
 def chosen_searcher(settings: SearchSettings) -> Searcher:
-    """Return the trained agent where one is given, else the searcher of that name."""
+    """Return the agent for a range of limits or the one that is given, else by its name."""
+    lowest, _ = settings.limits()
+    if lowest is not None or settings.agent == PRETRAINED:
+        return make_searcher("dyna-ppo", reward=settings.reward, lowest=lowest)
     if settings.agent is None:
         return make_searcher(settings.searcher, reward=settings.reward)
     from rlquant_agents.saved_agent import from_agent  # needs Stable-Baselines3

@@ -49,7 +49,7 @@ def search(
     validation_data: Data,
     *,
     budget: Budget,
-    searcher: str | Searches = "masked-ppo",
+    searcher: str | Searches = "auto",
     evaluations: int = 200,
     seed: int = 0,
     out: str | Path | None = None,
@@ -151,7 +151,7 @@ def search(
 def search_problem(
     problem: Problem,
     *,
-    searcher: str | Searches = "masked-ppo",
+    searcher: str | Searches = "auto",
     evaluations: int = 200,
     seed: int = 0,
     out: str | Path | None = None,

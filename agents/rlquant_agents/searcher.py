@@ -147,6 +147,8 @@ class Searcher(ABC):
 
 
 _REGISTRY: dict[str, str] = {
+    "auto": "rlquant_agents.auto:Auto",
+    "dyna-ppo": "rlquant_agents.dyna_ppo:DynaPPO",
     "masked-ppo": "rlquant_agents.ppo:MaskedPPO",
     "ppo": "rlquant_agents.ppo:PlainPPO",
     "tpe": "rlquant_agents.optuna_search:TPE",
@@ -155,6 +157,15 @@ _REGISTRY: dict[str, str] = {
     "uniform": "rlquant_agents.uniform:Uniform",
     "knapsack": "rlquant_agents.knapsack:Knapsack",
     "local-swap": "rlquant_agents.local_swap:LocalSwap",
+    "random-swap": "rlquant_agents.random_swap:RandomSwap",
+    "greedy": "rlquant_agents.greedy:Greedy",
+    "knapsack-weight-error": "rlquant_agents.knapsack_weight_error:KnapsackWeightError",
+    "knapsack-fisher": "rlquant_agents.knapsack_fisher:KnapsackFisher",
+    "pairwise": "rlquant_agents.pairwise:Pairwise",
+    "fitted-knapsack": "rlquant_agents.fitted_knapsack:FittedKnapsack",
+    "gp": "rlquant_agents.optuna_gp:GaussianProcess",
+    "cma-es": "rlquant_agents.optuna_cmaes:CMAES",
+    "ddpg": "rlquant_agents.ddpg:DDPG",
     "successive-halving": "rlquant_agents.successive_halving:SuccessiveHalving",
 }
 """Name -> where its class is; imported on request, since some need large libraries."""

@@ -78,7 +78,7 @@ def test_every_difference_is_named() -> None:
     with pytest.raises(SettingsError) as error:
         require_same(here, there, Path("runs/a"))
     assert "runs/a holds another run" in str(error.value)
-    assert "searcher_settings.startup was 5 and is 20 now" in str(error.value)
+    assert "searcher_settings.startup was 5 and is 10 now" in str(error.value)
     assert "seed was 7 and is 0 now" in str(error.value)
 
 

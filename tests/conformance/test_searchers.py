@@ -24,12 +24,21 @@ from toy_problem import MIXED, ToyProblem
 
 TESTS = Path(__file__).parents[1]
 
-DETERMINISTIC = {"uniform", "knapsack"}
-"""Searchers that draw nothing: every seed gives the same history."""
+DETERMINISTIC = {"uniform", "knapsack", "greedy", "knapsack-weight-error", "pairwise"}
+"""Searchers that draw nothing, or nothing here: every seed gives the same history."""
+
+BLIND = {"uniform", "knapsack-weight-error"}
+"""Searchers that learn nothing from evaluations: they may end anywhere."""
+
+ASKS_ONCE = {"knapsack-weight-error"}
+"""Searchers that are over before their second question."""
+
+NEEDS_A_NETWORK = {"knapsack-fisher"}
+"""Searchers that no other problem suits: their own tests run them."""
 
 NEAR = 0.01
 """How far above the optimum the log loss may end; random configurations lie 0.3 above on average.
-Uniform bits are no search and may end anywhere."""
+What is blind is no search and may end anywhere."""
 
 PROBLEMS: dict[str, Callable[[], ToyProblem]] = {
     "bits": lambda: ToyProblem(4, 4.0),
@@ -41,7 +50,7 @@ PROBLEMS: dict[str, Callable[[], ToyProblem]] = {
 }
 
 
-@pytest.fixture(params=searchers())
+@pytest.fixture(params=[name for name in searchers() if name not in NEEDS_A_NETWORK])
 def name(request: pytest.FixtureRequest) -> str:
     found: str = request.param
     return found
@@ -119,7 +128,7 @@ def test_with_enough_evaluations_it_finds_the_optimum(name: str) -> None:
     result = make_searcher(name).search(problem, 31, seed=0)
     above = math.log(result.score.loss / problem.best_loss())
     assert above >= -1e-12
-    if name != "uniform":
+    if name not in BLIND:
         assert above <= NEAR
 
 
@@ -190,6 +199,9 @@ def test_a_callback_hears_of_each_evaluation_once(name: str) -> None:
 
 
 def test_interrupted_it_returns_the_best_so_far(name: str) -> None:
+    if name in ASKS_ONCE:
+        pytest.skip("it is over before it can be interrupted")
+
     diary = Diary(interrupt_at=2)
     problem = ToyProblem(3, 4.0)
     result = make_searcher(name).search(problem, 15, 0, diary)
@@ -201,6 +213,9 @@ def test_interrupted_it_returns_the_best_so_far(name: str) -> None:
 
 
 def test_interrupted_while_measuring_it_returns_the_best_so_far(name: str) -> None:
+    if name in ASKS_ONCE:
+        pytest.skip("it is over before it can be interrupted")
+
     class Interrupted(ToyProblem):
         asked = 0
 

@@ -67,7 +67,10 @@ SEARCH_ROOMS = {
 FORBIDDEN = {"tasks": SEARCH_ROOMS | {"export"}}
 
 AGENTS = "agents/rlquant_agents"
-PPO_NAMES = ("*ppo*.py", "callbacks.py", "*policy*.py", "*agent*.py", "imitation.py")
+PPO_NAMES = (
+    *("*ppo*.py", "callbacks.py", "*policy*.py", "*agent*.py", "imitation.py", "ddpg.py"),
+    *("dyna/imagined.py", "dyna/pretrained.py", "pretraining/*.py"),
+)
 PPO_FILES = tuple(f"{AGENTS}/{name}" for name in PPO_NAMES)
 OPTUNA_FILES = tuple(f"{AGENTS}/{name}" for name in ("optuna*.py", "tpe.py", "nsga2.py"))
 

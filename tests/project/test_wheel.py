@@ -61,6 +61,11 @@ def test_the_tables_come_with_it(wheel: Path) -> None:
     assert {name for name in names(wheel) if name.endswith(".rlt")} == expected
 
 
+def test_the_pretrained_weights_come_with_it(wheel: Path) -> None:
+    expected = {"rlquant_agents/dyna/pretrained.safetensors"}
+    assert {name for name in names(wheel) if name.endswith(".safetensors")} == expected
+
+
 def test_the_wheel_works_beside_a_foreign_envs_package(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)

@@ -98,7 +98,7 @@ def test_the_main_job_runs_with_all_of_its_baselines(tmp_path: Path) -> None:
     assert search.main(tiny(tmp_path / "run", "--budget", "2500", "--quantity", "size_bytes")) == 0
     rows = json.loads((tmp_path / "run" / "summary.json").read_text())
     names = [row["name"] for row in rows]
-    assert names == ["float", "uniform", "random", "tpe", "knapsack", "masked-ppo"]
+    assert names == ["float", "uniform", "random", "tpe", "knapsack", "auto"]
     assert all(row["score"]["size_bytes"] <= 2500 for row in rows[1:])
 
 
@@ -255,3 +255,33 @@ def test_ctrl_c_keeps_the_best_and_writes_every_file(tmp_path: Path) -> None:
         assert (out / name).stat().st_size > 0
     assert (out / "model.rlq").stat().st_size == result["score"]["size_bytes"]
     assert json.loads((out / "summary.json").read_text())[-1]["name"] == "random"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("2.3", "2.3..6"), ("6..2", "2.3..6"), ("a..b", "2.3..6")]
+)
+def test_a_range_that_is_none_is_refused(
+    text: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert search.main(["--budgets", text, "--out", str(tmp_path / "run")]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_agent_searches_a_whole_range_of_budgets(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    given = ["--task", "digits/mlp", "--budgets", "2.5..6", "--evaluations", "30", "--baselines"]
+    assert search.main([*given, "--out", str(out), "--no-progress"]) == 0
+    settings = json.loads((out / "settings.json").read_text())
+    assert settings["searcher"] == "dyna-ppo"
+    assert settings["searcher_settings"]["lowest"] == 2.5
+    assert settings["budget"]["limit"] == 6.0
+
+
+def test_the_pretrained_agent_answers_after_one_evaluation(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    given = ["--task", "digits/mlp", "--agent", "pretrained", "--evaluations", "1", "--baselines"]
+    assert search.main([*given, "--out", str(out), "--no-progress"]) == 0
+    result = json.loads((out / "result.json").read_text())
+    assert result["evaluations"] == 1
+    assert result["score"]["average_bits"] <= 3.0
