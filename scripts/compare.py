@@ -1,4 +1,4 @@
-"""Compare searchers with equal evaluations, on one task or on a table whose optimum is known.
+"""Compare searchers with equal evaluations, on one task or on tables whose optimum is known.
 
 Every finished run is kept at once; started again with the same settings, it goes on.
 """
@@ -11,13 +11,13 @@ from functools import partial
 
 from rlquant_agents.command_line import INTERRUPTED, command_of, run_command
 from rlquant_agents.compare_settings import CompareSettings
-from rlquant_agents.table_comparison import compare_on_table
+from rlquant_agents.table_comparison import compare_on_tables
 from rlquant_agents.task_comparison import compare_on_task
 
 
 def run(settings: CompareSettings, command: Sequence[str]) -> int:
     """Run what has not run yet, then write and show the comparison."""
-    compare = compare_on_task if settings.table is None else compare_on_table
+    compare = compare_on_tables if settings.on_tables else compare_on_task
     report = compare(settings, command)
     if report is None:
         print(f"interrupted; the same command goes on from {settings.folder}", file=sys.stderr)

@@ -12,8 +12,9 @@ from statistics import fmean
 import numpy as np
 import numpy.typing as npt
 
-from rlquant import Score
+from rlquant import Budget, Score
 from rlquant.score import Measurement
+from rlquant_agents.held_out import HeldOut
 from rlquant_agents.result import Evaluation
 
 Curve = npt.NDArray[np.float64]
@@ -25,7 +26,7 @@ class Run:
     """A finished search.
 
     Attributes:
-        searcher: its name.
+        searcher: its label.
         seed: its seed.
         score: of the best configuration, on the validation data.
         test: of the same network on data that no search saw.
@@ -34,6 +35,8 @@ class Run:
         seconds: what the search takes where no evaluation is known before.
         stopped: why it ended.
         notes: what it wants the reader to know.
+        evaluator_seconds: how many of the seconds are the evaluator's.
+        held_out: the test measurement, image by image.
     """
 
     searcher: str
@@ -45,6 +48,8 @@ class Run:
     seconds: float
     stopped: str
     notes: tuple[str, ...] = ()
+    evaluator_seconds: float = 0.0
+    held_out: HeldOut | None = None
 
     @property
     def evaluations(self) -> int:
@@ -88,6 +93,12 @@ def mean_loss(runs: Sequence[Run]) -> float:
 def ranked(runs: Runs) -> list[str]:
     """Return the searchers, the lowest mean loss first."""
     return sorted(runs, key=lambda name: mean_loss(runs[name]))
+
+
+def violations(runs: Runs, budget: Budget) -> list[Run]:
+    """Return the runs whose result is above the budget: there must be none."""
+    every = (run for of in runs.values() for run in of)
+    return [run for run in every if getattr(run.score, budget.quantity) > budget.limit]
 
 
 def loss_at(curve: Curve, evaluations: int) -> float:

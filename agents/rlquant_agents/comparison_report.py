@@ -14,7 +14,8 @@ from statistics import fmean
 
 import torch
 
-from rlquant_agents.comparison import Runs, loss_at, mean_loss, ranked, verdict
+from rlquant_agents.comparison import Run, Runs, loss_at, mean_loss, ranked, verdict
+from rlquant_agents.held_out import paired_differences
 
 CSV_COLUMNS = (
     "budget",
@@ -29,6 +30,7 @@ CSV_COLUMNS = (
     "evaluations",
     "episodes",
     "seconds",
+    "evaluator_seconds",
     "stopped",
 )
 
@@ -42,7 +44,9 @@ def made_by(command: Sequence[str], threads: int) -> str:
     )
 
 
-def section(budget: str, runs: Runs, marks: Sequence[int], figure: str) -> str:
+def section(
+    budget: str, runs: Runs, marks: Sequence[int], figure: str, chosen: str = "masked-ppo"
+) -> str:
     """Return the Markdown of one budget.
 
     Args:
@@ -50,6 +54,7 @@ def section(budget: str, runs: Runs, marks: Sequence[int], figure: str) -> str:
         runs: all runs under it.
         marks: numbers of evaluations at which the best loss is shown.
         figure: file name of the figure.
+        chosen: the searcher that each other is compared with.
     """
     notes = dict.fromkeys(f"{name}: {n}." for name in runs for run in runs[name] for n in run.notes)
     return "\n\n".join(
@@ -59,7 +64,8 @@ def section(budget: str, runs: Runs, marks: Sequence[int], figure: str) -> str:
             "Best validation loss, mean over the runs:",
             progress_table(runs, marks),
             f"![best validation loss against evaluations]({figure})",
-            verdict(runs),
+            verdict(runs, chosen),
+            *held_out_section(runs, chosen),
             *notes,
         ]
     )
@@ -73,11 +79,13 @@ def summary_table(runs: Runs) -> str:
         "validation loss, mean",
         "range",
         "validation accuracy",
+        "test loss",
         "test accuracy",
         "average bits",
         "evaluations",
         "episodes",
         "seconds",
+        "evaluator's share",
     )
     rows = []
     for name in ranked(runs):
@@ -90,14 +98,33 @@ def summary_table(runs: Runs) -> str:
                 f"{mean_loss(of):.4f}",
                 f"{min(losses):.4f} to {max(losses):.4f}" if len(of) > 1 else "",
                 f"{fmean(run.score.accuracy for run in of):.4f}",
+                f"{fmean(run.test.loss for run in of):.4f}",
                 f"{fmean(run.test.accuracy for run in of):.4f}",
                 f"{fmean(run.score.average_bits for run in of):.3f}",
                 f"{fmean(run.evaluations for run in of):.0f}",
                 f"{fmean(run.episodes for run in of):.0f}",
                 f"{fmean(run.seconds for run in of):.0f}",
+                f"{100 * _evaluator_share(of):.0f} %",
             )
         )
     return markdown_table(headings, rows)
+
+
+def held_out_section(runs: Runs, chosen: str) -> list[str]:
+    """Return how the chosen searcher's networks differ from each other's on the test images."""
+    found = {name: [run.held_out for run in of if run.held_out] for name, of in runs.items()}
+    if not found.get(chosen):
+        return []
+    rows = []
+    for name in ranked(runs):
+        if name != chosen and found[name]:
+            loss, accuracy = paired_differences(found[chosen], found[name])
+            rows.append((name, loss.words(4, signed=True), accuracy.words(4, signed=True)))
+    words = (
+        f"Test images, which no search saw and nothing was chosen by: {chosen} less each other "
+        f"searcher, image by image and seed by seed, with 95 % intervals over images and seeds:"
+    )
+    return [words, markdown_table(("searcher", "test loss", "test accuracy"), rows)] if rows else []
 
 
 def progress_table(runs: Runs, marks: Sequence[int]) -> str:
@@ -125,9 +152,15 @@ def runs_csv(found: Mapping[str, Runs]) -> str:
             score, test = run.score, run.test
             measured = (score.loss, score.accuracy, test.loss, test.accuracy)
             costs = (score.average_bits, score.size_bytes)
-            spent = (run.evaluations, run.episodes, round(run.seconds, 3), run.stopped)
-            writer.writerow((budget, run.searcher, run.seed, *measured, *costs, *spent))
+            spent = (run.evaluations, run.episodes)
+            time = (round(run.seconds, 3), round(run.evaluator_seconds, 3), run.stopped)
+            writer.writerow((budget, run.searcher, run.seed, *measured, *costs, *spent, *time))
     return stream.getvalue()
+
+
+def _evaluator_share(runs: Sequence[Run]) -> float:
+    seconds = sum(run.seconds for run in runs)
+    return sum(run.evaluator_seconds for run in runs) / seconds if seconds else 0.0
 
 
 def _loss_words(loss: float) -> str:

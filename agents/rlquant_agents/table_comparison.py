@@ -1,47 +1,37 @@
-"""Searchers compared on a table, whose optimum is known: the runs, and the report of all."""
+"""Searchers compared on tables, whose optimum is known: the runs, and the report of all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import rlquant
-from rlquant import BudgetShare, TabularProblem, load_table
-from rlquant.errors import SettingsError
+from rlquant import Budget, TabularProblem, load_table
+from rlquant.errors import BudgetError, SettingsError
 from rlquant.whole_files import make_folder, write_file
 from rlquant_agents.compare_settings import CompareSettings
-from rlquant_agents.comparison_progress import RunsBar
 from rlquant_agents.comparison_report import made_by
+from rlquant_agents.judging.report import write_judgement
 from rlquant_agents.regret import RegretScale
 from rlquant_agents.table_comparison_report import marks_up_to, table_csv, table_section
-from rlquant_agents.table_run import TableJob, TableRun, TableRuns
+from rlquant_agents.table_jobs import run_jobs
+from rlquant_agents.table_run import TableJob, TableRun
+from rlquant_agents.table_stratum import Stratum
+from rlquant_agents.variants import Variant
 
-NEED_FIDELITIES = {"successive-halving"}
-"""Searchers that screen at lower fidelities, of which a table has none."""
+logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class TableComparison:
-    """All runs under one budget, and what they are judged by.
-
-    Attributes:
-        problem: what was searched.
-        scale: its optimum and its uniform configuration.
-        share: what the probe says of it.
-        runs: of each searcher.
-    """
-
-    problem: TabularProblem
-    scale: RegretScale
-    share: BudgetShare
-    runs: TableRuns
+NEED_NETWORK = {"successive-halving", "knapsack-fisher"}
+"""Searchers that screen at lower fidelities or look at gradients; a table has no network."""
 
 
-def compare_on_table(settings: CompareSettings, command: Sequence[str]) -> str | None:
+def compare_on_tables(settings: CompareSettings, command: Sequence[str]) -> str | None:
     """Run what has not run yet and write the comparison.
 
     Args:
-        settings: what to compare; its `table` is a name or a path.
+        settings: what to compare, on one table or on several.
         command: that the report names.
 
     Returns:
@@ -51,75 +41,106 @@ def compare_on_table(settings: CompareSettings, command: Sequence[str]) -> str |
         RlquantError: settings, a table or a folder that cannot be used.
     """
     settings.require_table_settings()
-    names, budgets = settings.names(), settings.limits()
-    compared = [name for name in names if name not in NEED_FIDELITIES]
+    variants, budgets = settings.compared(), settings.limits()
+    compared = [variant for variant in variants if variant.searcher not in NEED_NETWORK]
+    left_out = [variant.label for variant in variants if variant not in compared]
     if not compared:
-        raise SettingsError(f"--searchers: {_left_out(names)}; name another one")
+        raise SettingsError(f"--searchers: {without_network(left_out)}; name another one")
+    labels = [variant.label for variant in compared]
+    settings.highlighted(labels)  # a wrong label shows before anything runs
     settings.set_threads()
-    table = load_table(str(settings.table))
-    problems = [TabularProblem(table, budget) for budget in budgets]
-    scales = [RegretScale.of(problem) for problem in problems]  # what cannot be shown is not run
-    make_folder(settings.folder)
-    jobs = [_jobs(problem, compared, settings) for problem in problems]
-    runs = run_jobs([job for of in jobs for job in of])
-    if runs is None:
+    strata, reasons = _strata(settings, budgets)
+    for stratum in strata:  # who cannot search one of them is named before anything runs
+        for variant in compared:
+            variant.make().check(stratum.problem)
+    jobs = {stratum: _jobs(stratum, compared, settings) for stratum in strata}
+    for stratum in strata:
+        make_folder(_folder(stratum.problem, settings))
+    found = run_jobs([job for of in jobs.values() for job in of], settings.workers)
+    if found is None:
         return None
-    found = [
-        TableComparison(problem, scale, rlquant.probe(problem).shares[0], _by_searcher(of, runs))
-        for problem, scale, of in zip(problems, scales, jobs, strict=True)
+    runs = iter(found)
+    done = [
+        Stratum(stratum.problem, stratum.scale, _by_label(of, runs)) for stratum, of in jobs.items()
     ]
-    left_out = [name for name in names if name in NEED_FIDELITIES]
-    return write_report(settings, found, facts(settings, found, command, left_out))
+    if left_out:
+        reasons.append(f"{without_network(left_out)}.")
+    if settings.table is None:
+        return write_judgement(settings, done, command, reasons)
+    return write_report(settings, done, facts(settings, done, command, reasons))
+
+
+def _strata(
+    settings: CompareSettings, budgets: Sequence[Budget]
+) -> tuple[list[Stratum], list[str]]:
+    """Return every table under every budget, still without runs, and why some are left out.
+
+    Raises:
+        BudgetError: not even the cheapest configuration of the one table keeps a budget.
+        SettingsError: the one table's regret has no scale, or none of several has one.
+    """
+    strata, reasons = [], []
+    for name in settings.table_list():
+        table = load_table(name)
+        if settings.tables:  # files are told apart by their names, whatever is written in them
+            table = replace(table, name=Path(name).stem)
+        for budget in budgets:
+            try:
+                problem = TabularProblem(table, budget)
+                strata.append(Stratum(problem, RegretScale.of(problem), {}))
+            except (BudgetError, SettingsError) as error:
+                if settings.table is not None:
+                    raise
+                reasons.append(f"{table.name} under {budget} is left out: {error}.")
+    if not strata:
+        raise SettingsError(f"--tables, --budgets: nothing is left to compare on: {reasons[0]}")
+    for reason in reasons:
+        logger.warning("%s", reason)
+    return strata, reasons
+
+
+def _folder(problem: TabularProblem, settings: CompareSettings) -> Path:
+    """Return where the runs on a table are kept: of several, each has a folder of its own."""
+    return settings.folder / problem.table.name if settings.tables else settings.folder
 
 
 def _jobs(
-    problem: TabularProblem, names: Sequence[str], settings: CompareSettings
+    stratum: Stratum, variants: Sequence[Variant], settings: CompareSettings
 ) -> list[TableJob]:
-    """Return every run under one budget."""
-    limit = settings.budget_name(problem.budget.limit)
+    """Return every run on one table under one budget."""
+    problem = stratum.problem
+    folder = _folder(problem, settings)
     return [
-        TableJob(
-            problem, name, seed, settings.most, settings.folder / f"{name}-{limit}-seed{seed}.json"
-        )
-        for name in names
-        for seed in settings.seeds_of(name)
+        TableJob(problem, variant, seed, settings.most, folder / f"{name}.json")
+        for variant, seed, name in settings.run_names(variants, problem.budget)
     ]
 
 
-def run_jobs(jobs: Sequence[TableJob]) -> dict[TableJob, TableRun] | None:
-    """Return every run, those that were kept and those that are made; None when interrupted."""
-    runs = {job: run for job in jobs if (run := job.read()) is not None}
-    waiting = [job for job in jobs if job not in runs]
-    if not waiting:
-        return runs
-    progress = RunsBar(len(waiting), waiting[0].evaluations)
-    with progress.bar:
-        for job in waiting:
-            progress.begin(job.path.stem)
-            run = job.run(progress)
-            if run is None:
-                return None
-            runs[job] = run
-            progress.end()
-    return runs
-
-
-def _by_searcher(jobs: Sequence[TableJob], runs: Mapping[TableJob, TableRun]) -> TableRuns:
+def _by_label(jobs: Sequence[TableJob], runs: Iterator[TableRun]) -> Mapping[str, list[TableRun]]:
+    """Take the runs of these jobs, which come in their order."""
     found: dict[str, list[TableRun]] = {}
     for job in jobs:
-        found.setdefault(job.searcher, []).append(runs[job])
+        found.setdefault(job.variant.label, []).append(next(runs))
     return found
+
+
+def without_network(labels: Sequence[str]) -> str:
+    """Say why some searchers are not compared."""
+    return f"{', '.join(labels)} left out, as a table has no network to train or differentiate"
+
+
+# --- the report of one table
 
 
 def facts(
     settings: CompareSettings,
-    found: Sequence[TableComparison],
+    strata: Sequence[Stratum],
     command: Sequence[str],
     left_out: Sequence[str],
 ) -> str:
     """Return how the comparison was made, and what regret is."""
-    table = found[0].problem.table
-    seconds = sum(run.seconds for one in found for of in one.runs.values() for run in of)
+    table = strata[0].problem.table
+    seconds = sum(run.seconds for one in strata for of in one.runs.values() for run in of)
     sentences = [
         made_by(command, settings.threads),
         f"The table holds {table.count:,} configurations of {table.task}, {table.fidelity}: "
@@ -129,41 +150,37 @@ def facts(
         "Regret is the best loss so far less that of the optimum, over the same of the best "
         "uniform configuration: 1 there, 0 at the optimum. Means are over the seeds; searchers "
         "that no seed changes run once.",
+        *left_out,
     ]
-    if left_out:
-        sentences.append(f"{_left_out(left_out)}.")
     return " ".join(sentences)
 
 
-def _left_out(names: Sequence[str]) -> str:
-    return f"{', '.join(names)} is left out, as a table has no lower fidelity to screen at"
-
-
-def write_report(settings: CompareSettings, found: Sequence[TableComparison], facts: str) -> str:
+def write_report(settings: CompareSettings, strata: Sequence[Stratum], facts: str) -> str:
     """Write the report with figures and CSV into the run folder, and where it was asked for."""
     marks = marks_up_to(settings.most)
-    name = found[0].problem.table.name
-    figures = [draw(one, f"{name}, {one.problem.budget}: mean regret") for one in found]
-    raw = {str(one.problem.budget): (one.runs, one.scale) for one in found}
+    name = strata[0].problem.table.name
+    figures = [draw(one, f"{name}, {one.problem.budget}: mean regret") for one in strata]
+    shares = [rlquant.probe(one.problem).shares[0] for one in strata]
+    raw = {str(one.problem.budget): (one.runs, one.scale) for one in strata}
     for target in settings.targets:
         make_folder(target.parent)
         parts = [f"# Searchers on the table {name}", facts]
-        for one, figure in zip(found, figures, strict=True):
+        for one, figure, share in zip(strata, figures, shares, strict=True):
             limit = settings.budget_name(one.problem.budget.limit)
             picture = f"{target.stem}-{limit}.png"
             write_file(target.with_name(picture), figure)
-            parts.append(table_section(one.runs, one.scale, marks, picture, one.share))
+            parts.append(table_section(one.runs, one.scale, marks, picture, share))
         text = "\n\n".join(parts) + "\n"
         write_file(target, text)
         write_file(target.with_suffix(".csv"), table_csv(raw, marks))
     return text
 
 
-def draw(comparison: TableComparison, title: str) -> bytes:
+def draw(stratum: Stratum, title: str) -> bytes:
     """Return the figure of one budget."""
     from rlquant_agents import figures, regret_figures  # matplotlib imports slowly
 
-    scale, runs = comparison.scale, comparison.runs
+    scale, runs = stratum.scale, stratum.runs
     order = scale.ranked(runs, max(len(run.curve) for of in runs.values() for run in of))
     curves = {name: [scale.regret(run.curve) for run in runs[name]] for name in order}
     return figures.png(regret_figures.regret_figure(curves, title))

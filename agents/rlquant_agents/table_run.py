@@ -18,8 +18,8 @@ from rlquant.whole_files import write_file
 from rlquant_agents.comparison import Curve, best_losses
 from rlquant_agents.result import Evaluation
 from rlquant_agents.run_settings import describe_run, read_settings, require_same
-from rlquant_agents.searcher import make_searcher
 from rlquant_agents.session import Callback, SearchEnded, Session
+from rlquant_agents.variants import Variant
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +27,7 @@ class TableRun:
     """A finished search of a table.
 
     Attributes:
-        searcher: its name.
+        searcher: the label of what searched.
         seed: its seed.
         score: of the best configuration.
         curve: best loss after each evaluation; NaN before the first within the budget.
@@ -69,20 +69,20 @@ class _EndAtOptimum(Callback):
             raise SearchEnded("optimum")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TableJob:
     """A run to do, and the file that keeps it.
 
     Attributes:
         problem: what is searched.
-        searcher: its name.
+        variant: what searches.
         seed: of the search.
         evaluations: how many it may use.
         path: the file.
     """
 
     problem: TabularProblem
-    searcher: str
+    variant: Variant
     seed: int
     evaluations: int
     path: Path
@@ -90,13 +90,13 @@ class TableJob:
     def run(self, callback: Callback | None = None) -> TableRun | None:
         """Search until the optimum is found, keep the run and return it; None when interrupted."""
         start = time.perf_counter()
-        searcher = make_searcher(self.searcher)
+        searcher = self.variant.make()
         watch = _EndAtOptimum(self.problem.optimum()[1].loss, callback or Callback())
         result = searcher.search(self.problem, self.evaluations, self.seed, watch)
         if result.stopped == "interrupted":
             return None
         found = TableRun(
-            searcher=self.searcher,
+            searcher=self.variant.label,
             seed=self.seed,
             score=result.score,
             curve=best_losses(result.history),
@@ -131,8 +131,7 @@ class TableJob:
             ) from error
 
     def _settings(self) -> dict[str, Any]:
-        searcher = make_searcher(self.searcher)
-        return describe_run(self.problem, searcher, self.evaluations, self.seed)
+        return describe_run(self.problem, self.variant.make(), self.evaluations, self.seed)
 
 
 def _as_document(run: TableRun) -> dict[str, Any]:

@@ -16,13 +16,14 @@ from rlquant import QuantizationConfig, QuantizationProblem, Score, measure
 from rlquant.tasks import Task
 from rlquant.whole_files import make_folder, write_file
 from rlquant_agents.api import search_problem
-from rlquant_agents.compare_settings import DETERMINISTIC, CompareSettings
-from rlquant_agents.comparison import Run, Runs, ranked, read_best_losses
+from rlquant_agents.compare_settings import CompareSettings
+from rlquant_agents.comparison import Run, Runs, ranked, read_best_losses, violations
 from rlquant_agents.comparison_progress import RunsBar
 from rlquant_agents.comparison_report import made_by, runs_csv, section
+from rlquant_agents.held_out import measure_images
 from rlquant_agents.run_folder import CONFIG, EVALUATIONS, finished_result
 from rlquant_agents.run_settings import describe_run
-from rlquant_agents.searcher import make_searcher
+from rlquant_agents.variants import DETERMINISTIC, Variant
 
 MARKS = (25, 50, 100, 200, 400, 800)
 TIMED_EVALUATIONS = 9
@@ -33,14 +34,14 @@ class Job:
     """One run to do, and where it stands."""
 
     problem: QuantizationProblem
-    searcher: str
+    variant: Variant
     seed: int
     evaluations: int
     folder: Path
 
     def result(self) -> dict[str, Any] | None:
         """Return what the run wrote, if it is finished."""
-        searcher = make_searcher(self.searcher)
+        searcher = self.variant.make()
         document = describe_run(self.problem, searcher, self.evaluations, self.seed)
         return finished_result(self.folder, document)
 
@@ -58,29 +59,31 @@ def compare_on_task(settings: CompareSettings, command: Sequence[str]) -> str | 
     Raises:
         RlquantError: settings, data or a folder that cannot be used.
     """
-    names, budgets = settings.names(), settings.limits()
+    settings.require_task_settings()
+    variants, budgets = settings.compared(), settings.limits()
+    settings.chosen([variant.label for variant in variants])
     settings.space()  # mistakes in names and options show before anything is loaded
     make_folder(settings.folder)
     task = settings.load()
     store = settings.store or settings.folder.parent / "evaluations.sqlite"
     problem = settings.problem(task, budgets[0], store)
-    jobs = {str(b): make_jobs(problem.with_budget(b), names, settings) for b in budgets}
+    jobs = {str(b): make_jobs(problem.with_budget(b), variants, settings) for b in budgets}
     if not run_jobs([job for of in jobs.values() for job in of], settings.task):
         return None
     cost = evaluation_seconds(problem)
     found = {budget: collect(of, task, cost) for budget, of in jobs.items()}
-    return write_report(settings, found, facts(settings, problem, task, command, cost), problem)
+    over = sum(len(violations(found[str(budget)], budget)) for budget in budgets)
+    words = facts(settings, problem, task, command, cost, over)
+    return write_report(settings, found, words, problem)
 
 
 def make_jobs(
-    problem: QuantizationProblem, names: Sequence[str], settings: CompareSettings
+    problem: QuantizationProblem, variants: Sequence[Variant], settings: CompareSettings
 ) -> list[Job]:
     """Return every run under one budget."""
-    limit = settings.budget_name(problem.budget.limit)
     return [
-        Job(problem, name, seed, settings.most, settings.folder / f"{name}-{limit}-seed{seed}")
-        for name in names
-        for seed in settings.seeds_of(name)
+        Job(problem, variant, seed, settings.most, settings.folder / name)
+        for variant, seed, name in settings.run_names(variants, problem.budget)
     ]
 
 
@@ -95,7 +98,7 @@ def run_jobs(jobs: Sequence[Job], task: str) -> bool:
             progress.begin(job.folder.name)
             result = search_problem(
                 job.problem,
-                searcher=job.searcher,
+                searcher=job.variant.make(),
                 evaluations=job.evaluations,
                 seed=job.seed,
                 out=job.folder,
@@ -122,18 +125,21 @@ def collect(jobs: Sequence[Job], task: Task, cost: float) -> Runs:
         assert result is not None
         config = QuantizationConfig.from_json((job.folder / CONFIG).read_text("utf-8"))
         curve = read_best_losses(job.folder / EVALUATIONS)
+        test, images = measure_images(job.problem.build(config), task.test)
         one = Run(
-            searcher=job.searcher,
+            searcher=job.variant.label,
             seed=job.seed,
             score=Score.from_json(json.dumps(result["score"])),
-            test=measure(job.problem.build(config), task.test),
+            test=test,
             curve=curve,
             episodes=result["episodes"],
             seconds=result["seconds_beside_evaluations"] + cost * len(curve),
             stopped=result["stopped"],
             notes=tuple(result["notes"]),
+            evaluator_seconds=cost * len(curve),
+            held_out=images,
         )
-        runs.setdefault(job.searcher, []).append(one)
+        runs.setdefault(job.variant.label, []).append(one)
     return runs
 
 
@@ -156,12 +162,23 @@ def facts(
     task: Task,
     command: Sequence[str],
     cost: float,
+    over: int,
 ) -> str:
-    """Return how the comparison was made: command, machine, float network."""
+    """Return how the comparison was made: command, machine, float network.
+
+    Args:
+        settings: what was compared.
+        problem: under any of the budgets.
+        task: has the test set.
+        command: that the report names.
+        cost: seconds of an evaluation.
+        over: results above their budget.
+    """
     score, tested = problem.float_score, measure(problem.network, task.test)
     return (
         f"{made_by(command, settings.threads)} Each run may measure {settings.most} distinct "
-        f"configurations; all searchers ask the same evaluator. "
+        f"configurations; all searchers ask the same evaluator; seeds {settings.first_seed} to "
+        f"{settings.first_seed + settings.runs_each - 1}. Results over the budget: {over}. "
         f"Float network: validation loss {score.loss:.4f}, validation accuracy "
         f"{score.accuracy:.4f}, test accuracy {tested.accuracy:.4f}. Test accuracy is that of the "
         f"configuration with the best validation loss; no search saw the test set. Seconds are "
@@ -187,7 +204,7 @@ def write_report(
         for budget, runs in found.items():
             name = f"{target.stem}-{limits[budget]}.png"
             write_file(target.with_name(name), figures[budget])
-            parts.append(section(budget, runs, marks, name))
+            parts.append(section(budget, runs, marks, name, settings.chosen(list(runs))))
         text = "\n\n".join(parts) + "\n"
         write_file(target, text)
         write_file(target.with_suffix(".csv"), runs_csv(found))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rlquant import Score
+from rlquant import Budget, Score
 from rlquant.score import Measurement
 from rlquant_agents import search_problem
 from rlquant_agents.comparison import (
@@ -21,8 +22,16 @@ from rlquant_agents.comparison import (
     ranked,
     read_best_losses,
     verdict,
+    violations,
 )
-from rlquant_agents.comparison_report import progress_table, runs_csv, section, summary_table
+from rlquant_agents.comparison_report import (
+    held_out_section,
+    progress_table,
+    runs_csv,
+    section,
+    summary_table,
+)
+from rlquant_agents.held_out import HeldOut
 from toy_problem import ToyProblem
 
 
@@ -36,7 +45,7 @@ def run(searcher: str, *curve: float, seed: int = 0, notes: tuple[str, ...] = ()
         bops=1,
     )
     test = Measurement(loss=0.75, accuracy=0.25, samples=10)
-    return Run(searcher, seed, score, test, np.array(curve), 9, 2.0, "evaluations", notes)
+    return Run(searcher, seed, score, test, np.array(curve), 9, 2.0, "evaluations", notes, 0.5)
 
 
 RUNS = {
@@ -85,11 +94,11 @@ def test_the_verdict_leaves_out_what_did_not_run() -> None:
 
 def test_the_summary_shows_mean_and_range() -> None:
     rows = [[c.strip() for c in line.split("|")[1:-1]] for line in summary_table(RUNS).splitlines()]
-    assert {len(row) for row in rows} == {10}
+    assert {len(row) for row in rows} == {12}
     by_name = {row[0]: row for row in rows}
     assert by_name["random"][1:4] == ["2", "3.0000", "2.0000 to 4.0000"]
     assert by_name["knapsack"][1:4] == ["1", "1.0000", ""]
-    assert by_name["tpe"][4:] == ["0.5000", "0.2500", "2.500", "3", "9", "2"]
+    assert by_name["tpe"][4:] == ["0.5000", "0.7500", "0.2500", "2.500", "3", "9", "2", "25 %"]
 
 
 def test_the_progress_says_where_there_is_nothing_yet() -> None:
@@ -104,6 +113,29 @@ def test_a_section_has_tables_figure_words_and_notes() -> None:
     assert text.startswith("## Average bits 2.5\n")
     for part in ("(x-2.5.png)", verdict(RUNS), "knapsack: widths extrapolated."):
         assert part in text
+
+
+def seen(losses: list[float], correct: list[float]) -> HeldOut:
+    return HeldOut(np.array(losses), np.array(correct))
+
+
+def test_differences_on_test_images_are_shown_where_images_were_kept() -> None:
+    own = replace(RUNS["masked-ppo"][0], held_out=seen([1.0, 2.0], [1, 1]))
+    other = replace(RUNS["tpe"][0], held_out=seen([1.5, 2.5], [1, 0]))
+    text = section("average bits 2.5", {"masked-ppo": [own], "tpe": [other]}, (1,), "x.png")
+    assert "| searcher | test loss | test accuracy |" in text
+    assert "| tpe | -0.5000 | +0.5000 [+0.0000, +1.0000] |" in text
+    assert held_out_section({"masked-ppo": [own], "tpe": [other]}, "tpe")[1].endswith(
+        "| masked-ppo | +0.5000 | -0.5000 [-1.0000, +0.0000] |"
+    )
+    assert held_out_section(RUNS, "masked-ppo") == []  # of these no image was kept
+    assert held_out_section({"masked-ppo": [own]}, "masked-ppo") == []
+
+
+def test_results_over_the_budget_are_found() -> None:
+    assert violations(RUNS, Budget.average_bits(2.5)) == []
+    assert len(violations(RUNS, Budget.average_bits(2.4))) == 7
+    assert len(violations(RUNS, Budget.size_bytes(99))) == 7
 
 
 def test_the_csv_has_a_row_for_each_run() -> None:

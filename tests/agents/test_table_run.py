@@ -14,12 +14,16 @@ from rlquant import Budget, TabularProblem
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.tabular.random_table import random_table
 from rlquant_agents import Callback, Evaluation, Session, make_searcher
+from rlquant_agents.comparison import best_losses
 from rlquant_agents.table_run import TableJob
+from rlquant_agents.variants import Variant
 
 
 def job(path: Path, **other: object) -> TableJob:
     problem = TabularProblem(random_table(4), Budget.average_bits(3.0))
-    plain = TableJob(problem, "random", seed=1, evaluations=12, path=path / "run.json")
+    plain = TableJob(
+        problem, Variant.plain("random"), seed=1, evaluations=12, path=path / "run.json"
+    )
     return replace(plain, **other)  # type: ignore[arg-type]
 
 
@@ -42,7 +46,7 @@ def test_a_run_is_what_the_searcher_finds(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("searcher", ["random", "knapsack"])  # the second begins over the budget
 def test_a_kept_run_is_read_as_it_was(tmp_path: Path, searcher: str) -> None:
-    one = job(tmp_path, searcher=searcher)
+    one = job(tmp_path, variant=Variant.plain(searcher))
     assert one.read() is None
     run, again = one.run(), one.read()
     assert run is not None
@@ -67,6 +71,20 @@ def test_a_run_ends_at_the_optimum_and_keeps_its_curve_till_then(tmp_path: Path)
     assert run.score == one.problem.optimum()[1]
     assert len(seen) == len(run.curve) < one.problem.feasible.count()
     assert seen[-1] == run.curve[-1] == run.score.loss < min(seen[:-1])
+
+
+def test_a_variant_runs_with_its_settings_under_its_label(tmp_path: Path) -> None:
+    variant = Variant("few", "tpe", {"startup": 3})
+    one = job(tmp_path, variant=variant)
+    run, again = one.run(), one.read()
+    assert run is not None
+    assert again is not None
+    assert run.searcher == again.searcher == "few"
+    result = make_searcher("tpe", startup=3).search(one.problem, 12, seed=1)
+    # a run on a table ends at the optimum
+    assert run.curve.tolist() == best_losses(result.history).tolist()[: len(run.curve)]
+    with pytest.raises(SettingsError, match=r"searcher_settings\.startup was 3 and is 4 now"):
+        job(tmp_path, variant=Variant("few", "tpe", {"startup": 4})).read()
 
 
 def test_an_interrupted_run_is_not_kept(tmp_path: Path) -> None:

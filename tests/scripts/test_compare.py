@@ -34,7 +34,11 @@ def test_it_compares_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[s
     text = report.read_text()
     assert text in capsys.readouterr().out
     assert f"python scripts/compare.py {' '.join(arguments)}" in text
-    for words in ("## Average bits 3\n", "## Average bits 4\n", "cores", "torch", "Below it: "):
+    for words in (
+        *("## Average bits 3\n", "## Average bits 4\n", "cores", "torch", "Below it: "),
+        *("seeds 0 to 1. Results over the budget: 0.", "| evaluator's share |"),
+        *("random less each other searcher, image by image", "| searcher | test loss | test acc"),
+    ):
         assert words in text
     for figure in ("mlp-3.0.png", "mlp-4.0.png"):
         assert f"({figure})" in text
@@ -94,6 +98,19 @@ def test_an_interrupted_comparison_says_how_to_go_on(
     assert {row["evaluations"] for row in rows_of(out / "report.csv")} == {"7", "1"}
 
 
+def test_variants_are_compared_on_other_seeds_against_one_of_them(tmp_path: Path) -> None:
+    variants = tmp_path / "variants.json"
+    variants.write_text('{"few": {"searcher": "tpe", "settings": {"startup": 2}}}')
+    more = ["--variants", str(variants), "--first-seed", "5", "--against", "few"]
+    out = tmp_path / "compare"
+    assert compare.main(tiny(out, "--budgets", "3.0", "--searchers", "random", *more)) == 0
+    rows = [(row["searcher"], row["seed"]) for row in rows_of(out / "report.csv")]
+    assert rows == [("random", "5"), ("random", "6"), ("few", "5"), ("few", "6")]
+    text = (out / "report.md").read_text()
+    assert "few less each other searcher" in text
+    assert "few (mean " in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -105,6 +122,8 @@ def test_an_interrupted_comparison_says_how_to_go_on(
         (["--searchers", "tpe", "random", "tpe"], "--searchers names tpe twice"),
         (["--seeds", "0"], "at least one"),
         (["--evaluations", "0"], "at least one"),
+        (["--workers", "2"], "--workers 2 plays no part without tables"),
+        (["--against", "masked-ppo"], "unknown label for --against"),
     ],
 )
 def test_wrong_input_is_one_clear_line(

@@ -50,7 +50,7 @@ def test_it_compares_with_the_optimum(
         "## Average bits 4\n",
         "regret after 10 | regret after 30 | optimum found",
         "per-layer effects explain",
-        "successive-halving is left out, as a table has no lower fidelity",
+        "left out, as a table has no network",
         "all runs took",
         "(small-4.0.png)",
     ):
@@ -118,7 +118,10 @@ def test_an_interrupted_comparison_says_how_to_go_on(
     [
         (["--table", "digits-cn"], "unknown table 'digits-cn'"),
         (["--bits", "2", "4"], "--bits plays no part with --table"),
-        (["--searchers", "successive-halving"], "no lower fidelity to screen at; name another"),
+        (
+            ["--searchers", "successive-halving"],
+            "no network to train or differentiate; name another",
+        ),
         (["--budgets", "0.5"], "smallest reachable"),
         (["--budgets", "64"], "regret has no scale"),
         (["--threads", "0"], "--threads 0"),

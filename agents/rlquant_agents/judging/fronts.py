@@ -1,0 +1,154 @@
+"""Whole fronts compared: one search for every budget against several searches of one each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rlquant import Budget, Problem, TabularProblem
+from rlquant.errors import FileFormatError, SettingsError
+from rlquant.score import log_loss
+from rlquant.tabular.tabular_problem import Scored
+from rlquant.whole_files import write_file
+from rlquant_agents.judging.hypervolume import (
+    at_least,
+    hypervolume,
+    points_of,
+    relative_hypervolume,
+)
+from rlquant_agents.searcher import make_searcher
+
+BUDGETS = 6
+"""Budgets that the searches of one each are split over."""
+
+
+@dataclass(frozen=True)
+class FrontTask:
+    """What a front is searched for on.
+
+    Attributes:
+        problem: under any budget of average bits.
+        lowest: smallest budget of the front, in average bits.
+        highest: the largest.
+        evaluations: of the whole search.
+        seed: of the search.
+    """
+
+    problem: Problem
+    lowest: float
+    highest: float
+    evaluations: int
+    seed: int
+
+    def under(self, bits: float) -> Problem:
+        """Return the problem under one budget."""
+        return self.problem.with_budget(Budget.average_bits(bits))
+
+
+Way = Callable[[FrontTask], Sequence[Scored]]
+"""Finds configurations with their scores; what is dominated does no harm."""
+
+
+def conditioned(task: FrontTask) -> Sequence[Scored]:
+    """Search once, with one agent for every budget between the two."""
+    searcher = make_searcher("dyna-ppo", lowest=task.lowest)
+    return searcher.search(task.under(task.highest), task.evaluations, task.seed).pareto
+
+
+def two_objectives(task: FrontTask) -> Sequence[Scored]:
+    """Search once with NSGA-II, whose second objective is the budget's quantity."""
+    return (
+        make_searcher("nsga2").search(task.under(task.highest), task.evaluations, task.seed).pareto
+    )
+
+
+def split_over_budgets(searcher: str, task: FrontTask) -> Sequence[Scored]:
+    """Search once under each of some budgets, with an equal share of the evaluations."""
+    found: list[Scored] = []
+    for bits in np.linspace(task.lowest, task.highest, BUDGETS):
+        search = make_searcher(searcher)
+        result = search.search(task.under(float(bits)), task.evaluations // BUDGETS, task.seed)
+        found += result.pareto
+    return found
+
+
+def _split(searcher: str) -> Way:
+    return lambda task: split_over_budgets(searcher, task)
+
+
+WAYS: Mapping[str, Way] = {
+    "dyna-ppo, every budget": conditioned,
+    "nsga2": two_objectives,
+    "local-swap, split": _split("local-swap"),
+    "dyna-ppo, split": _split("dyna-ppo"),
+    "random, split": _split("random"),
+}
+"""Ways to search for a front by name."""
+
+
+def volume_of(task: FrontTask, found: Sequence[Scored]) -> float:
+    """Return how much of the plane a front dominates.
+
+    On a table relative to the table's own front (see `relative_hypervolume`); on a live problem
+    relative to the rectangle between the cheapest configuration's loss at the largest budget and
+    the float network's loss at the smallest.
+    """
+    between = task.lowest, task.highest
+    if isinstance(task.problem, TabularProblem):
+        return relative_hypervolume(task.problem, found, between)
+    feasible = task.under(task.highest).feasible
+    cheapest = task.problem.evaluate(feasible.config(feasible.costs.argmin(axis=1)))
+    reference = np.array([task.highest, log_loss(cheapest.loss)])
+    ideal = np.array([task.lowest, log_loss(task.problem.float_score.loss)])
+    if not (reference > ideal).all():
+        raise SettingsError(
+            "the cheapest configuration is as good as the float network: no front can be judged"
+        )
+    points = at_least(points_of([score for _, score in found], "average_bits"), task.lowest)
+    return hypervolume(points, reference) / float((reference - ideal).prod())
+
+
+@dataclass(frozen=True)
+class FrontJob:
+    """A search for a front, and the file that keeps what it dominates."""
+
+    task: FrontTask
+    way: str
+    path: Path
+
+    def run(self) -> float:
+        """Return the hypervolume, from the file where it is kept.
+
+        Raises:
+            FileFormatError: the file keeps another search, or is damaged.
+        """
+        described = {
+            "problem": self.task.problem.fingerprint,
+            "way": self.way,
+            "evaluations": self.task.evaluations,
+            "seed": self.task.seed,
+            "budgets": [self.task.lowest, self.task.highest],
+        }
+        if self.path.is_file():
+            return self._read(described)
+        found = volume_of(self.task, WAYS[self.way](self.task))
+        write_file(self.path, json.dumps({**described, "hypervolume": found}) + "\n")
+        return found
+
+    def _read(self, described: Mapping[str, object]) -> float:
+        try:
+            document = json.loads(self.path.read_text())
+            found = float(document.pop("hypervolume"))
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise FileFormatError(
+                f"{self.path}: no search for a front ({error!r}); move it away"
+            ) from error
+        if document != described:
+            raise FileFormatError(
+                f"{self.path}: keeps another search for a front, {document}; give another --out"
+            )
+        return found
