@@ -212,6 +212,7 @@ class _Exploration:
     def _practised(self) -> Indices:
         """Return the configurations of the policy's episodes, and its likeliest one."""
         self._episodes.finished.clear()
+        self.model.set_env(self._episodes)  # new episodes: those that had begun saw other effects
         for _ in range(self._settings.rollouts):
             practise(self.model)
         limits = np.full(self._settings.environments, self._limit)

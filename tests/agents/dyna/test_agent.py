@@ -8,9 +8,11 @@ import torch
 
 from rlquant_agents.dyna.agent import PPOSettings, answers, make_agent, practise
 from rlquant_agents.dyna.imagined import ImaginedEpisodes
-from rlquant_agents.dyna.option_features import OptionFeatures
+from rlquant_agents.dyna.option_features import STATE_FEATURES, OptionFeatures
 from rlquant_agents.ppo import isolated_randomness
 from toy_problem import MIXED, ToyProblem
+
+STATE_NAMES = list(STATE_FEATURES)
 
 
 def episodes_of(
@@ -100,3 +102,17 @@ def test_a_rollout_is_one_episode_in_each_environment(layers: int) -> None:
     with isolated_randomness():
         practise(make_agent(episodes, layers, 0, PPOSettings()))
     assert len(episodes.finished) == 1
+
+
+def test_set_env_begins_new_episodes_so_that_no_observation_is_of_earlier_effects() -> None:
+    problem = ToyProblem(3, 4.0)
+    episodes = episodes_of(problem, count=4)
+    with isolated_randomness():
+        model = make_agent(episodes, 3, 0, PPOSettings())
+        practise(model)
+        episodes.features.set_effects(np.random.default_rng(0).random((3, 4)))
+        model.set_env(episodes)
+        practise(model)
+    steps = model.rollout_buffer.observations.reshape(4, 3, -1)  # flattened by environment
+    seen = steps[:, 0]
+    assert seen[:, STATE_NAMES.index("measured")].min() == 1.0
