@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from rlquant.errors import SettingsError
 from rlquant.feasible import Indices
 from rlquant_agents.closing import closed_after
 from rlquant_agents.dyna.agent import PPOSettings, answers, make_agent, practise
-from rlquant_agents.dyna.candidates import Improvement, most_promising
+from rlquant_agents.dyna.candidates import Hope, Improvement, Worth, most_promising
 from rlquant_agents.dyna.imagined import ImaginedEpisodes
 from rlquant_agents.dyna.known import Known
 from rlquant_agents.dyna.landscape import Landscape
@@ -27,6 +28,10 @@ from rlquant_agents.session import SearchEnded, Session
 Floats = npt.NDArray[np.float64]
 
 AGENTS = ("pretrained", "fresh")
+DRAWN = 200
+"""Configurations that a search at rest draws in a round."""
+DARING = 1.0
+"""Deviations that it hopes for, and as many more each time that its patience ends again."""
 LIMITS = 24
 """Limits under which improvements count where a whole front is searched for."""
 
@@ -53,6 +58,8 @@ class DynaPPO(Searcher):
         optimism: standard deviations that predictions are taken to be better by, in practice.
         shaping: whether practice pays each decision at once what the knapsack says it is worth; of
             equal sum, so that the best policy stays the same (Ng et al. 1999).
+        patience: evaluations without a better one, after which every other round measures what may
+            be best in place of what is expected to be, drawn configurations among it.
         lowest: smallest limit, where the search is for a whole front between it and the budget, in
             the budget's unit; None for the budget alone.
         learning_rate: Adam's.
@@ -75,6 +82,7 @@ class DynaPPO(Searcher):
     neighbours: int = 200
     optimism: float = 1.0
     shaping: bool = False
+    patience: int = 40
     lowest: float | None = None
     learning_rate: float = 1e-3
     epochs: int = 3
@@ -84,7 +92,8 @@ class DynaPPO(Searcher):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_one_of("agent", AGENTS)
-        self.require_whole(1, "first", "batch", "environments", "epochs", "minibatches")
+        self.require_whole(1, "first", "batch", "patience", "environments")
+        self.require_whole(1, "epochs", "minibatches")
         self.require_whole(0, "rollouts", "neighbours")
         self.require_number("learning_rate", above=0.0)
         self.require_number("optimism", "entropy", least=0.0)
@@ -141,15 +150,17 @@ class _Exploration:
             self._features.set_effects(measure_effects(self._session))
             self._known.read()
         self._known.ask(self._first())
-        while True:
+        for round_ in itertools.count():
             self._aim()
             self._landscape.learn(self._known.rows, self._known.damages)
             base, self._best = self._standing()
             self._features.set_effects(self._landscape.effects(base) / self._landscape.spread)
             rows = self._unknown(base)
-            self._known.ask(
-                most_promising(rows, self._settings.batch, self._landscape, self._improvement())
-            )
+            worth: Worth = self._improvement()
+            if self._known.at_rest > self._settings.patience and round_ % 2:
+                rows, worth = self._with_drawn(rows), self._hope()
+            chosen = most_promising(rows, self._settings.batch, self._landscape, worth)
+            self._known.ask(chosen)
 
     def _first(self) -> Indices:
         """Return the policy's likeliest configurations, and draws of it, as far as they differ."""
@@ -183,6 +194,16 @@ class _Exploration:
         worst = float(self._known.damages.max())
         bests = [found[1] if (found := self._known.best(limit)) else worst for limit in limits]
         return Improvement(limits, np.array(bests), self._known.spent)
+
+    def _hope(self) -> Hope:
+        """Return what rows are worth to a search at rest: the longer it rests, the more daring."""
+        deviations = DARING * (1 + self._known.at_rest / self._settings.patience)
+        return Hope(self._limit, self._known.spent, deviations)
+
+    def _with_drawn(self, rows: Indices) -> Indices:
+        """Return rows, and unknown ones drawn uniformly from all that keep the budget."""
+        drawn = [self._feasible.sample(self._generator) for _ in range(DRAWN)]
+        return np.concatenate([rows, self._known.unknown(np.array(drawn).tolist())])
 
     def _unknown(self, base: Indices) -> Indices:
         """Return what may be measured next: the policy's episodes, and neighbours of the best."""

@@ -73,6 +73,7 @@ def test_sensitivities_are_measured_first_where_they_are_asked_for() -> None:
         {"learning_rate": 0.0},
         {"optimism": -1.0},
         {"lowest": -1.0},
+        {"patience": 0},
     ],
 )
 def test_settings_out_of_range_are_refused(settings: dict[str, object]) -> None:

@@ -37,9 +37,35 @@ class Improvement:
         return found
 
 
-def most_promising(
-    rows: Indices, count: int, landscape: Landscape, improvement: Improvement
-) -> Indices:
+class Hope:
+    """By how much a row may be better than the best: predictions less some deviations.
+
+    What a search that has come to rest looks at as well: expected improvements are as sure of
+    themselves as the landscape is, and where that is wrong they never find out (Srinivas et al.
+    2010, whose bound grows with time for that reason).
+
+    Args:
+        limit: in units; what does not keep it is worth nothing.
+        spent: returns what rows cost, in units.
+        deviations: how many.
+    """
+
+    def __init__(
+        self, limit: float, spent: Callable[[Indices], Indices], deviations: float
+    ) -> None:
+        self._limit, self._spent, self._deviations = limit, spent, deviations
+
+    def __call__(self, rows: Indices, expected: Floats, deviation: Floats) -> Floats:
+        """Return the worth of each row, shape `(n,)`."""
+        hoped = self._deviations * deviation - expected
+        return np.where(self._spent(rows) <= self._limit, hoped, -np.inf)
+
+
+Worth = Callable[[Indices, Floats, Floats], Floats]
+"""What measuring rows is worth, from their expected damages and deviations."""
+
+
+def most_promising(rows: Indices, count: int, landscape: Landscape, worth: Worth) -> Indices:
     """Return the rows that are worth most, one after the other.
 
     After each choice its prediction is believed, so that the next is not its twin (kriging
@@ -49,12 +75,12 @@ def most_promising(
         rows: what there is to choose from, shape `(n, layers)`.
         count: how many to return, fewer where there are not so many.
         landscape: predicts; what it believes is forgotten when it next learns.
-        improvement: what they are worth.
+        worth: what they are worth.
     """
     chosen: list[Indices] = []
     left = rows
     while len(chosen) < count and len(left):
-        first = int(improvement(left, *landscape.predict(left)).argmax())
+        first = int(worth(left, *landscape.predict(left)).argmax())
         chosen.append(left[first])
         left = np.delete(left, first, axis=0)
         if len(chosen) < count and len(left):

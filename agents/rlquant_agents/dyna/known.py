@@ -49,6 +49,12 @@ class Known:
         """Their damages, shape `(n,)`."""
         return np.array(list(self._damages.values()))
 
+    @property
+    def at_rest(self) -> int:
+        """How many evaluations ago the session's best was found."""
+        best = self._session.best
+        return 0 if best is None else self._read - best.number
+
     def best(self, limit: float) -> tuple[Indices, float] | None:
         """Return the row of the least damage within a limit, and that damage; None for none."""
         rows, damages = self.rows, self.damages

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rlquant_agents.dyna.candidates import Improvement, most_promising
+from rlquant_agents.dyna.candidates import Hope, Improvement, most_promising
 from rlquant_agents.dyna.known import Known
 from rlquant_agents.dyna.landscape import Landscape
 from rlquant_agents.dyna.neighbours import changed_once, changed_twice
@@ -81,3 +81,20 @@ def test_an_improvement_counts_under_every_limit_that_is_kept() -> None:
     rows = np.array([[1], [2], [4]])
     found = worth(rows, np.array([1.0, 1.0, 0.0]), np.full(3, 1e-9))
     assert found == pytest.approx([(4 + 1) / 2, 1 / 2, 0.0])
+
+
+def test_hope_prefers_what_is_uncertain_and_keeps_the_limit() -> None:
+    hope = Hope(2.0, lambda rows: rows[:, 0], deviations=3.0)
+    rows = np.array([[1], [2], [3]])
+    found = hope(rows, np.array([0.5, 1.0, 0.0]), np.array([0.1, 0.5, 9.0]))
+    assert found == pytest.approx([-0.2, 0.5, -np.inf])
+
+
+def test_a_search_rests_from_its_best_evaluation_on() -> None:
+    problem = ToyProblem(3, 40.0)
+    session = Session(problem, 10)
+    known = Known(session)
+    assert known.at_rest == 0
+    known.ask(np.array([[3, 3, 3]]))
+    known.ask(np.array([[0, 0, 0], [1, 0, 0]]))
+    assert known.at_rest == 2
