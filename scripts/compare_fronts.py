@@ -115,11 +115,13 @@ def _run_all(jobs: Sequence[FrontJob], workers: int) -> list[float]:
                 bar.update()
             return volumes
         pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
-        with pool:
-            futures = {pool.submit(job.run): i for i, job in enumerate(jobs)}
+        futures = {pool.submit(job.run): i for i, job in enumerate(jobs)}
+        try:
             for future in as_completed(futures):
                 volumes[futures[future]] = future.result()
                 bar.update()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
     return volumes
 
 

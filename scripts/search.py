@@ -38,8 +38,8 @@ from rlquant_agents.search_summary import (
 )
 from rlquant_agents.task_settings import TaskSettings
 
-PRETRAINED = Path("pretrained")
-"""Names the agent that comes with the package, unless a folder is meant: ./pretrained."""
+PRETRAINED = "pretrained"
+"""Names the agent that comes with the package; a folder of that name is meant by ./pretrained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class SearchSettings(TaskSettings):
     budget: float = 3.0
     budgets: str | None = None
     searcher: str = "auto"
-    agent: Path | None = None
+    agent: str | None = None
     baselines: tuple[str, ...] = ("uniform", "random", "tpe", "knapsack")
     evaluations: int = 200
     seed: int = 0
@@ -160,6 +160,13 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
 def chosen_searcher(settings: SearchSettings) -> Searcher:
     """Return the agent for a range of limits or the one that is given, else by its name."""
     lowest, _ = settings.limits()
+    if lowest is not None and (
+        settings.agent not in (None, PRETRAINED) or settings.searcher not in ("auto", "dyna-ppo")
+    ):
+        raise SettingsError(
+            "--budgets is for one agent that serves all of them, dyna-ppo; leave out --agent and "
+            "--searcher, or give one --budget"
+        )
     if lowest is not None or settings.agent == PRETRAINED:
         return make_searcher("dyna-ppo", reward=settings.reward, lowest=lowest)
     if settings.agent is None:
@@ -174,10 +181,12 @@ def introduction(problem: QuantizationProblem, settings: SearchSettings) -> str:
     feasible, score = problem.feasible, problem.float_score
     low, high = (feasible.cost.value(n) for n in (feasible.smallest, feasible.largest))
     weights = sum(facts.parameters for facts in problem.layers)
+    lowest, _ = settings.limits()
+    whole = "" if lowest is None else f"; the front from {lowest:g} on is searched for"
     return (
         f"{settings.task}: {len(problem.layers)} layers with {weights:,} weights; float network: "
         f"validation loss {score.loss:.4f}, accuracy {score.accuracy:.4f}\n"
-        f"budget: {problem.budget} (smallest reachable {low:.6g}, largest {high:.6g})"
+        f"budget: {problem.budget} (smallest reachable {low:.6g}, largest {high:.6g}){whole}"
     )
 
 

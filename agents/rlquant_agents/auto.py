@@ -11,10 +11,7 @@ from rlquant_agents.session import Session
 
 @dataclass(frozen=True, kw_only=True)
 class Auto(Searcher):
-    """Choose by evidence (`docs/results/search.md`) and say what was chosen, and why.
-
-    Whatever is not dominated there by another searcher at that many evaluations has a place.
-    """
+    """Choose by evidence (`docs/results/search.md`) and say what was chosen, and why."""
 
     name: ClassVar[str] = "auto"
 
@@ -30,5 +27,5 @@ class Auto(Searcher):
             return "random", "the evaluations suffice for everything that keeps the budget"
         return (
             "dyna-ppo",
-            "it was best at every number of evaluations on tables whose optimum is known",
+            "on tables nobody was nearer to the optimum, at any number of evaluations",
         )

@@ -42,7 +42,7 @@ class CompareSettings(TaskSettings):
             By default 3, on a table 10.
         first_seed: the first of them.
         evaluations: distinct configurations that each run may measure; by default 200, on a table
-            80, which all searchers together do in less than two minutes.
+            80.
         workers: processes that run searches on tables at the same time.
         against: label of the one that every other is compared with; by default dyna-ppo or
             masked-ppo where they take part, else the first.

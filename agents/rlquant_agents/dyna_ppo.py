@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from rlquant import Problem
 from rlquant.errors import SettingsError
 from rlquant.feasible import Indices
 from rlquant_agents.closing import closed_after
@@ -56,8 +57,8 @@ class DynaPPO(Searcher):
         neighbours: configurations drawn near the best one, beside all that differ from it in one
             layer; 0 for none of both.
         optimism: standard deviations that predictions are taken to be better by, in practice.
-        shaping: whether practice pays each decision at once what the knapsack says it is worth; of
-            equal sum, so that the best policy stays the same (Ng et al. 1999).
+        shaping: whether practice charges each decision at once with what it loses of the knapsack
+            that is left; the sum stays the same but for a constant (Ng et al. 1999).
         patience: evaluations without a better one, after which every other round measures what may
             be best in place of what is expected to be, drawn configurations among it.
         lowest: smallest limit, where the search is for a whole front between it and the budget, in
@@ -99,6 +100,23 @@ class DynaPPO(Searcher):
         self.require_number("optimism", "entropy", least=0.0)
         if self.lowest is not None:
             self.require_number("lowest", above=0.0)
+
+    def check(self, problem: Problem) -> None:
+        """Raise `SettingsError` for a lowest limit that cannot be, or a front of races."""
+        if self.lowest is None:
+            return
+        if getattr(problem, "racing", None) is not None:
+            raise SettingsError(
+                f"searcher {self.name!r}: lowest={self.lowest!r} searches for a front, on which "
+                f"small configurations lose every race; leave out racing, or lowest"
+            )
+        feasible = problem.feasible
+        if not feasible.smallest <= feasible.cost.units(self.lowest) <= feasible.limit:
+            raise SettingsError(
+                f"searcher {self.name!r}: lowest={self.lowest!r}, use a limit between the smallest "
+                f"reachable, {feasible.cost.value(feasible.smallest):g}, and the budget, "
+                f"{problem.budget}"
+            )
 
     def explore(self, session: Session, seed: int) -> None:
         """Measure, learn, practise, and again, until the evaluations are spent."""
@@ -257,13 +275,4 @@ class _Exploration:
 
     def _lowest_limit(self) -> int:
         lowest = self._settings.lowest
-        if lowest is None:
-            return self._feasible.limit
-        units = self._feasible.cost.units(lowest)
-        if not self._feasible.smallest <= units <= self._feasible.limit:
-            raise SettingsError(
-                f"searcher {DynaPPO.name!r}: lowest={lowest!r}, use a limit between the smallest "
-                f"reachable, {self._feasible.cost.value(self._feasible.smallest):g}, and the "
-                f"budget, {self._session.budget}"
-            )
-        return units
+        return self._feasible.limit if lowest is None else self._feasible.cost.units(lowest)

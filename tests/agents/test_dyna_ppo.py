@@ -54,6 +54,13 @@ def test_a_lowest_limit_that_cannot_be_is_refused(lowest: float) -> None:
         DynaPPO(lowest=lowest, **FAST).search(made_up(5.0), 20, seed=0)
 
 
+def test_a_front_of_races_is_refused_before_anything_is_written() -> None:
+    problem = made_up(5.0)
+    problem.racing = object()  # type: ignore[attr-defined]
+    with pytest.raises(SettingsError, match="lose every race"):
+        DynaPPO(lowest=3.0, **FAST).check(problem)
+
+
 def test_sensitivities_are_measured_first_where_they_are_asked_for() -> None:
     problem = ToyProblem(3, 4.0)
     result = make_searcher("dyna-ppo", sensitivities=True, **FAST).search(problem, 60, seed=0)

@@ -268,6 +268,15 @@ def test_a_range_that_is_none_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("more", [["--agent", "runs/agent"], ["--searcher", "nsga2"]])
+def test_a_range_is_for_one_agent_alone(
+    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--budgets", "2.3..6", *more, "--out", str(tmp_path / "run")]
+    assert search.main(given) == 2
+    assert "leave out --agent and --searcher" in capsys.readouterr().err
+
+
 def test_one_agent_searches_a_whole_range_of_budgets(tmp_path: Path) -> None:
     out = tmp_path / "run"
     given = ["--task", "digits/mlp", "--budgets", "2.5..6", "--evaluations", "30", "--baselines"]

@@ -45,13 +45,17 @@ class PPOSettings:
 def make_agent(environments: VecEnv, layers: int, seed: int, settings: PPOSettings) -> MaskablePPO:
     """Return a new agent; a rollout is one episode of `layers` steps in each environment."""
     steps = layers * environments.num_envs
+    batch = max(2, -(-steps // settings.minibatches))
+    while steps % batch == 1 and batch < steps:  # of a single step no advantage can be normalised
+        batch += 1
     return MaskablePPO(
         OptionPolicy,
         environments,
         seed=seed,
         learning_rate=settings.learning_rate,
         n_steps=layers,
-        batch_size=max(2, -(-steps // settings.minibatches)),
+        batch_size=batch,
+        normalize_advantage=steps > 1,
         n_epochs=settings.epochs,
         gamma=1.0,
         gae_lambda=settings.gae_lambda,

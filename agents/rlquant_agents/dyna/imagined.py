@@ -83,6 +83,7 @@ class ImaginedEpisodes(OneForAll):
         self._limits = self.limits(self.num_envs)
         self._spent = np.full(self.num_envs, float(self.features.feasible.cost.fixed))
         self._chosen = np.zeros((self.num_envs, self.features.layers), dtype=np.int64)
+        self._damage = np.zeros(self.num_envs)
 
     def reset(self) -> Features:
         """Begin new episodes."""
@@ -95,11 +96,12 @@ class ImaginedEpisodes(OneForAll):
 
     def step_wait(self) -> VecEnvStepReturn:
         """Decide the layer; after the last one, judge and begin anew."""
-        before = self._worth()
+        before = self._potential()
         self._chosen[:, self._layer] = self._actions
         self._spent += self.features.costs[self._layer].take(self._actions)
+        self._damage += self.features.damage(self._layer).take(self._actions)
         self._layer += 1
-        rewards = before - self._worth()
+        rewards = self._potential() - before
         ended = np.full(self.num_envs, self._layer == self.features.layers)
         if ended[0]:
             rewards = rewards + self.judge(self._chosen, self._limits)
@@ -108,11 +110,12 @@ class ImaginedEpisodes(OneForAll):
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         return self._observe(), rewards.astype(np.float32), ended, infos
 
-    def _worth(self) -> Floats:
-        """Return the potential that shapes rewards; all of it is spent at the end."""
-        if not self._shaping:
+    def _potential(self) -> Floats:
+        """Return what shapes rewards: minus the damage so far and to come; 0 at the end."""
+        if not self._shaping or self._layer == self.features.layers:
             return np.zeros(self.num_envs)
-        return self.features.worth(self._layer, self._spent, self._limits)
+        to_come = self.features.worth(self._layer, self._spent, self._limits)
+        return -(self._damage + to_come)
 
     def action_masks(self) -> Mask:
         """Return which options fit, shape `(count, padded)`."""

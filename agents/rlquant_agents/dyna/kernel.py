@@ -88,7 +88,7 @@ class Kernel:
         single = self._rows(like, a, weights) @ columns
         alone, pairs, together = MIXTURES[shape.mixture]
         found = alone * single / total
-        if pairs:
+        if pairs and self.layers > 1:
             squares = self._rows(like**2, a, weights**2) @ columns
             found += pairs * (single**2 - squares) / max(total**2 - (weights**2).sum(), 1e-12)
         if together:
@@ -116,7 +116,8 @@ class Kernel:
         ):
             for i in range(count):
                 yield partial(_with, field=field, value=i), 0.0
-        for layer, factor in product(range(self.layers), FACTORS):
+        layers = range(self.layers) if self.layers > 1 else ()  # one weight alone is no choice
+        for layer, factor in product(layers, FACTORS):
             yield partial(_weighted, layer=layer, factor=factor), WEIGHT_GAIN
 
     def _level(self, rows: Indices) -> Floats:

@@ -28,7 +28,11 @@ class Known:
         self.read()
 
     def ask(self, rows: Indices) -> None:
-        """Have the session measure rows `(n, layers)`, in the order in which they share most."""
+        """Have the session measure rows `(n, layers)`, in the order in which they share most.
+
+        Where fewer evaluations are left, the first rows are measured.
+        """
+        rows = rows[: max(1, self._session.remaining)]
         self._session.ask_many([self._feasible.config(row) for row in rows])
         self.read()
 

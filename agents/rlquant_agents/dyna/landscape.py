@@ -27,6 +27,10 @@ GROWTH = 1.25
 SWEEPS = 2
 """Times that every part of the shape is tried."""
 JITTER = 1e-8
+AT_ONCE = 4096
+"""Rows that are predicted at once, for the memory that it takes."""
+FAR = -6.0
+"""Standard deviations below which the expected improvement is taken from its expansion."""
 
 
 class Landscape:
@@ -76,6 +80,11 @@ class Landscape:
 
     def predict(self, rows: Indices) -> tuple[Floats, Floats]:
         """Return expected damages and their standard deviations, each shape `(n,)`."""
+        if len(rows) > AT_ONCE:  # of large networks a single change has thousands of rows
+            parts = [
+                self.predict(part) for part in np.split(rows, range(AT_ONCE, len(rows), AT_ONCE))
+            ]
+            return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
         fit = self._fit
         like = self._kernel.between(self._shape, rows, self._rows)
         expected = like @ fit.weights
@@ -153,7 +162,9 @@ def expected_improvement(expected: Floats, deviation: Floats, best: Floats | flo
     z = (best - expected) / deviation
     below = 0.5 * (1 + erf(z / np.sqrt(2)))
     density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
-    found: Floats = deviation * (z * below + density)
+    # far below, the sum is a small difference of equal numbers, which rounding makes noise
+    unit = np.where(z < FAR, density / np.maximum(z**2, 1.0), z * below + density)
+    found: Floats = deviation * unit
     return found
 
 

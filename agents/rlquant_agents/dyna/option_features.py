@@ -85,6 +85,11 @@ class OptionFeatures:
             self._by_effects = KnapsackToGo(effects, self.feasible)
             self._knapsack = KnapsackToGo(supported(effects, self.errors), self.feasible)
 
+    def damage(self, layer: int) -> Floats:
+        """Return what each option adds to the sum of damages, shape `(options,)`."""
+        found: Floats = self._knapsack.effects[layer]
+        return found
+
     def worth(self, layer: int, spent: Floats, limits: Floats) -> Floats:
         """Return the least damage of the layers from one on, if effects added up, shape `(n,)`."""
         return self._knapsack.worth(layer, limits - spent - self.rest[layer])

@@ -71,6 +71,8 @@ def _against(found: dict[str, Values], chosen: str, way: str) -> str:
 
 
 def _verdict(found: dict[str, Values], chosen: str) -> str:
+    if len(found[chosen]) < 2:
+        return "One seed tells nobody apart; give more --seeds."
     others = {way: _difference(found, chosen, way) for way in found if way != chosen}
     above = [way for way, difference in others.items() if difference.low > 0]
     below = [way for way, difference in others.items() if difference.high < 0]

@@ -104,6 +104,16 @@ def test_a_rollout_is_one_episode_in_each_environment(layers: int) -> None:
     assert len(episodes.finished) == 1
 
 
+@pytest.mark.parametrize(("count", "layers"), [(1, 1), (1, 3), (1, 5), (3, 3)])
+def test_however_few_steps_there_are_the_policy_stays_finite(count: int, layers: int) -> None:
+    episodes = episodes_of(ToyProblem(layers, 4.0), count=count)
+    with isolated_randomness():
+        model = make_agent(episodes, layers, 0, PPOSettings(minibatches=4))
+        for _ in range(3):
+            practise(model)
+    assert all(bool(torch.isfinite(value).all()) for value in model.policy.state_dict().values())
+
+
 def test_set_env_begins_new_episodes_so_that_no_observation_is_of_earlier_effects() -> None:
     problem = ToyProblem(3, 4.0)
     episodes = episodes_of(problem, count=4)

@@ -73,6 +73,14 @@ def test_the_most_promising_are_distinct_and_no_more_than_there_are() -> None:
     assert len(most_promising(rows[:2], 4, landscape, best)) == 2
 
 
+def test_with_few_evaluations_left_the_first_rows_are_measured() -> None:
+    problem = ToyProblem(3, 40.0)
+    problem.expect = lambda configs: list(reversed(range(len(configs))))  # type: ignore[attr-defined]
+    known = Known(Session(problem, 1))
+    known.ask(np.array([[2, 2, 2], [0, 0, 0]]))
+    assert known.rows.tolist() == [[2, 2, 2]]
+
+
 def test_an_improvement_counts_under_every_limit_that_is_kept() -> None:
     def spent(rows: np.ndarray) -> np.ndarray:
         return rows[:, 0]

@@ -144,6 +144,34 @@ def test_one_measurement_and_equal_ones_are_enough_to_predict() -> None:
         assert (deviation > 0).all()
 
 
+def test_of_one_layer_a_landscape_is_learnt_too() -> None:
+    problem = ToyProblem(1, 40.0, MIXED)
+    rows, damages = measured(problem)
+    landscape = landscape_of(problem)
+    for count in range(2, len(rows)):
+        landscape.learn(rows[:count], damages[:count])
+    expected, _ = landscape.predict(rows)
+    assert np.isfinite(expected).all()
+
+
+def test_many_rows_are_predicted_as_a_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = ToyProblem(3, 5.0)
+    rows, damages = measured(problem)
+    landscape = landscape_of(problem)
+    landscape.learn(rows[::9], damages[::9])
+    whole = landscape.predict(rows)
+    monkeypatch.setattr("rlquant_agents.dyna.landscape.AT_ONCE", 7)
+    for part, all_of_it in zip(landscape.predict(rows), whole, strict=True):
+        assert part == pytest.approx(all_of_it)
+
+
+def test_expected_improvement_falls_where_it_is_tiny_too() -> None:
+    z = np.linspace(-30, 0, 400)
+    found = expected_improvement(-z, np.ones(400), best=0.0)
+    assert (np.diff(found) > 0).all()
+    assert found[0] > 0
+
+
 def test_expected_improvement_by_hand() -> None:
     found = expected_improvement(np.array([0.0, 1.0]), np.array([1.0, 1e-9]), best=0.0)
     assert found == pytest.approx([1 / np.sqrt(2 * np.pi), 0.0])
