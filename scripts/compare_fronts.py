@@ -79,7 +79,7 @@ class FrontSettings(TaskSettings):
                 for seed in range(self.seeds):
                     task = FrontTask(problem, self.lowest, self.highest, self.evaluations, seed)
                     file = f"{name}-{way.replace(', ', '-').replace(' ', '-')}-seed{seed}.json"
-                    found.append(FrontJob(task, way, self.out / Path(file).name))
+                    found.append(FrontJob(name, task, way, self.out / file))
         return found
 
     def _problem(self, name: str):  # type: ignore[no-untyped-def]

@@ -54,12 +54,12 @@ def volumes_by_way(jobs: Sequence[FrontJob], volumes: Sequence[float]) -> dict[s
     found: dict[str, Values] = {}
     for job, volume in zip(jobs, volumes, strict=True):
         table = found.setdefault(job.way, np.full((seeds, len(columns)), np.nan))
-        table[job.task.seed, columns[job.task.problem.fingerprint]] = volume
+        table[job.task.seed, columns[job.name]] = volume
     return found
 
 
 def _problems(jobs: Sequence[FrontJob]) -> list[str]:
-    return list(dict.fromkeys(job.task.problem.fingerprint for job in jobs))
+    return list(dict.fromkeys(job.name for job in jobs))
 
 
 def _difference(found: dict[str, Values], chosen: str, way: str) -> Estimate:

@@ -114,8 +114,16 @@ def volume_of(task: FrontTask, found: Sequence[Scored]) -> float:
 
 @dataclass(frozen=True)
 class FrontJob:
-    """A search for a front, and the file that keeps what it dominates."""
+    """A search for a front, and the file that keeps what it dominates.
 
+    Attributes:
+        name: what is searched is called; problems of one network may have one fingerprint.
+        task: the search.
+        way: a key of `WAYS`.
+        path: the file.
+    """
+
+    name: str
     task: FrontTask
     way: str
     path: Path

@@ -54,14 +54,14 @@ def test_on_a_live_problem_the_rectangle_is_that_of_float_and_cheapest() -> None
 
 
 def test_a_job_is_kept_and_another_one_is_refused(tmp_path: Path) -> None:
-    job = FrontJob(TASK, "random, split", tmp_path / "run.json")
+    job = FrontJob("made-up", TASK, "random, split", tmp_path / "run.json")
     found = job.run()
     document = json.loads(job.path.read_text())
     document["hypervolume"] = 0.125
     job.path.write_text(json.dumps(document))
     assert job.run() == 0.125 != found
     with pytest.raises(FileFormatError, match="another search"):
-        FrontJob(TASK, "nsga2", job.path).run()
+        FrontJob("made-up", TASK, "nsga2", job.path).run()
     job.path.write_text("{")
     with pytest.raises(FileFormatError, match="no search for a front"):
         job.run()
@@ -76,14 +76,15 @@ def test_a_live_problem_without_area_is_refused() -> None:
 def test_the_report_pairs_seeds_and_says_who_dominates_more() -> None:
     other = TabularProblem(random_table(3, 6, seed=2), Budget.average_bits(6.0))
     jobs, volumes = [], []
-    for problem in (TABLE, other):
+    for name, problem in (("one", TABLE), ("the same network", TABLE), ("other", other)):
         for way, level in (("dyna-ppo, every budget", 0.9), ("nsga2", 0.8), ("random, split", 0.9)):
             for seed in range(4):
-                jobs.append(FrontJob(FrontTask(problem, 2.5, 6.0, 36, seed), way, Path("none")))
+                task = FrontTask(problem, 2.5, 6.0, 36, seed)
+                jobs.append(FrontJob(name, task, way, Path("none")))
                 volumes.append(level + 0.01 * seed * (way != "random, split"))
     found = volumes_by_way(jobs, volumes)
-    assert found["nsga2"].shape == (4, 2)
-    assert found["nsga2"][3].tolist() == pytest.approx([0.83, 0.83])
+    assert found["nsga2"].shape == (4, 3)
+    assert found["nsga2"][3].tolist() == pytest.approx([0.83, 0.83, 0.83])
     text, figure = front_report(jobs, volumes, ["python", "x.py"], 1)
     assert "| nsga2 | 0.8150" in text
     assert "+0.1000" in text
