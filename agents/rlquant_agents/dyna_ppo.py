@@ -78,7 +78,7 @@ class DynaPPO(Searcher):
     sensitivities: bool = False
     first: int = 8
     batch: int = 4
-    rollouts: int = 2
+    rollouts: int = 1
     environments: int = 64
     neighbours: int = 200
     optimism: float = 1.0
