@@ -7,20 +7,19 @@ Every finished search is kept at once; started again with the same settings, it 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from rlquant import Budget, TabularProblem, load_table, table_names
 from rlquant.errors import SettingsError, whole_number
 from rlquant.whole_files import make_folder, write_file
 from rlquant_agents.command_line import command_of, run_command
+from rlquant_agents.job_processes import side_by_side
 from rlquant_agents.judging.front_report import front_report
 from rlquant_agents.judging.fronts import WAYS, FrontJob, FrontTask
 from rlquant_agents.task_settings import TaskSettings
@@ -106,23 +105,22 @@ def run(settings: FrontSettings, command: Sequence[str]) -> int:
 
 
 def _run_all(jobs: Sequence[FrontJob], workers: int) -> list[float]:
-    """Return the hypervolume of every job, in their order."""
+    """Return the hypervolume of every job, in their order; `KeyboardInterrupt` when interrupted."""
     volumes = [0.0] * len(jobs)
-    with tqdm(total=len(jobs), unit="search", mininterval=0.5) as bar:
-        if workers == 1:
-            for i, job in enumerate(jobs):
-                volumes[i] = job.run()
-                bar.update()
-            return volumes
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
-        futures = {pool.submit(job.run): i for i, job in enumerate(jobs)}
-        try:
-            for future in as_completed(futures):
-                volumes[futures[future]] = future.result()
-                bar.update()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    made = _one_by_one(jobs) if workers == 1 else side_by_side(jobs, workers)
+    with tqdm(total=len(jobs), unit="search", mininterval=0.5) as bar, closing(made):
+        for place, volume in made:
+            volumes[place] = volume
+            bar.update()
     return volumes
+
+
+def _one_by_one(jobs: Sequence[FrontJob]) -> Generator[tuple[int, float], None, None]:
+    for place, job in enumerate(jobs):
+        volume = job.run()
+        if volume is None:
+            raise KeyboardInterrupt
+        yield place, volume
 
 
 def main(argv: Sequence[str] | None = None) -> int:

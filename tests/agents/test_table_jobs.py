@@ -16,7 +16,7 @@ import pytest
 from rlquant import Budget, TabularProblem
 from rlquant.errors import SettingsError, WorkerError
 from rlquant.tabular.random_table import random_table
-from rlquant_agents import table_jobs
+from rlquant_agents import job_processes
 from rlquant_agents.comparison_progress import RunsBar
 from rlquant_agents.table_jobs import run_jobs
 from rlquant_agents.table_run import TableJob, TableRun
@@ -95,7 +95,7 @@ def _die(place: int) -> None:
 def test_a_process_that_ends_by_itself_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(table_jobs, "_run", _die)
+    monkeypatch.setattr(job_processes, "_run", _die)
     with pytest.raises(WorkerError, match="ended by itself, perhaps for want of memory"):
         run_jobs(jobs(tmp_path), workers=2)
 

@@ -29,6 +29,18 @@ def test_tables_are_compared_and_a_second_run_reads_what_was_kept(
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
+def test_two_processes_find_what_one_does(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = []
+    for workers in ("1", "2"):
+        out = ["--workers", workers, "--out", str(tmp_path / workers)]
+        assert compare_fronts.main(["--tables", "digits-mlp", *SMALL, *out]) == 0
+        shown = capsys.readouterr().out
+        tables.append([line for line in shown.splitlines() if line.startswith("|")])
+    assert tables[0] == tables[1]
+
+
 def test_a_live_task_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--task", "digits/mlp", *SMALL, "--out", str(tmp_path / "runs" / "live")]
     assert compare_fronts.main(arguments) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from rlquant_agents.judging.hypervolume import (
     points_of,
     relative_hypervolume,
 )
-from rlquant_agents.searcher import make_searcher
+from rlquant_agents.searcher import Searcher, make_searcher
+from rlquant_agents.session import Callback
 
 BUDGETS = 6
 """Budgets that the searches of one each are split over."""
@@ -48,44 +50,48 @@ class FrontTask:
         """Return the problem under one budget."""
         return self.problem.with_budget(Budget.average_bits(bits))
 
+    def search(
+        self, searcher: Searcher, bits: float, evaluations: int, callback: Callback | None
+    ) -> Sequence[Scored]:
+        """Search under one budget; `KeyboardInterrupt` where that was interrupted."""
+        result = searcher.search(self.under(bits), evaluations, self.seed, callback)
+        if result.stopped == "interrupted":
+            raise KeyboardInterrupt
+        return result.pareto
 
-Way = Callable[[FrontTask], Sequence[Scored]]
+
+Way = Callable[[FrontTask, Callback | None], Sequence[Scored]]
 """Finds configurations with their scores; what is dominated does no harm."""
 
 
-def conditioned(task: FrontTask) -> Sequence[Scored]:
+def conditioned(task: FrontTask, callback: Callback | None = None) -> Sequence[Scored]:
     """Search once, with one agent for every budget between the two."""
     searcher = make_searcher("dyna-ppo", lowest=task.lowest)
-    return searcher.search(task.under(task.highest), task.evaluations, task.seed).pareto
+    return task.search(searcher, task.highest, task.evaluations, callback)
 
 
-def two_objectives(task: FrontTask) -> Sequence[Scored]:
+def two_objectives(task: FrontTask, callback: Callback | None = None) -> Sequence[Scored]:
     """Search once with NSGA-II, whose second objective is the budget's quantity."""
-    return (
-        make_searcher("nsga2").search(task.under(task.highest), task.evaluations, task.seed).pareto
-    )
+    return task.search(make_searcher("nsga2"), task.highest, task.evaluations, callback)
 
 
-def split_over_budgets(searcher: str, task: FrontTask) -> Sequence[Scored]:
+def split_over_budgets(
+    task: FrontTask, callback: Callback | None = None, *, searcher: str
+) -> Sequence[Scored]:
     """Search once under each of some budgets, with an equal share of the evaluations."""
     found: list[Scored] = []
+    share = task.evaluations // BUDGETS
     for bits in np.linspace(task.lowest, task.highest, BUDGETS):
-        search = make_searcher(searcher)
-        result = search.search(task.under(float(bits)), task.evaluations // BUDGETS, task.seed)
-        found += result.pareto
+        found += task.search(make_searcher(searcher), float(bits), share, callback)
     return found
-
-
-def _split(searcher: str) -> Way:
-    return lambda task: split_over_budgets(searcher, task)
 
 
 WAYS: Mapping[str, Way] = {
     "dyna-ppo, every budget": conditioned,
     "nsga2": two_objectives,
-    "local-swap, split": _split("local-swap"),
-    "dyna-ppo, split": _split("dyna-ppo"),
-    "random, split": _split("random"),
+    "local-swap, split": partial(split_over_budgets, searcher="local-swap"),
+    "dyna-ppo, split": partial(split_over_budgets, searcher="dyna-ppo"),
+    "random, split": partial(split_over_budgets, searcher="random"),
 }
 """Ways to search for a front by name."""
 
@@ -128,8 +134,8 @@ class FrontJob:
     way: str
     path: Path
 
-    def run(self) -> float:
-        """Return the hypervolume, from the file where it is kept.
+    def run(self, callback: Callback | None = None) -> float | None:
+        """Return the hypervolume, from the file where it is kept; None when interrupted.
 
         Raises:
             FileFormatError: the file keeps another search, or is damaged.
@@ -143,7 +149,11 @@ class FrontJob:
         }
         if self.path.is_file():
             return self._read(described)
-        found = volume_of(self.task, WAYS[self.way](self.task))
+        try:
+            front = WAYS[self.way](self.task, callback)
+        except KeyboardInterrupt:
+            return None
+        found = volume_of(self.task, front)
         write_file(self.path, json.dumps({**described, "hypervolume": found}) + "\n")
         return found
 

@@ -13,6 +13,8 @@ from rlquant.errors import FileFormatError, SettingsError
 from rlquant.tabular.random_table import random_table
 from rlquant_agents.judging.front_report import front_report, volumes_by_way
 from rlquant_agents.judging.fronts import WAYS, FrontJob, FrontTask, volume_of
+from rlquant_agents.result import Evaluation
+from rlquant_agents.session import Callback, Session
 from toy_problem import ToyProblem
 
 TABLE = TabularProblem(random_table(3, 6, seed=1), Budget.average_bits(6.0))
@@ -27,13 +29,13 @@ def test_the_tables_own_front_is_all_there_is() -> None:
 
 @pytest.mark.parametrize("way", [way for way in WAYS if "dyna" not in way])
 def test_every_way_stays_within_its_evaluations_and_finds_something(way: str) -> None:
-    found = WAYS[way](TASK)
+    found = WAYS[way](TASK, None)
     assert 0 < len(found) <= TASK.evaluations
     assert 0.3 < volume_of(TASK, found) <= 1.0
 
 
 def test_one_agent_for_every_budget_finds_most_of_the_front() -> None:
-    found = WAYS["dyna-ppo, every budget"](TASK)
+    found = WAYS["dyna-ppo, every budget"](TASK, None)
     assert volume_of(TASK, found) > 0.95
 
 
@@ -90,3 +92,13 @@ def test_the_report_pairs_seeds_and_says_who_dominates_more() -> None:
     assert "+0.1000" in text
     assert "It dominates more than nsga2; random, split." in text
     assert figure.startswith(b"\x89PNG")
+
+
+def test_an_interrupted_search_for_a_front_keeps_nothing(tmp_path: Path) -> None:
+    class Interrupting(Callback):
+        def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+            raise KeyboardInterrupt
+
+    job = FrontJob("made-up", TASK, "random, split", tmp_path / "run.json")
+    assert job.run(Interrupting()) is None
+    assert not job.path.exists()
