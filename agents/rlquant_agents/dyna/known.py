@@ -18,13 +18,20 @@ class Known:
 
     Args:
         session: is asked; what it knew before counts as known as well.
+
+    Attributes:
+        rows: all that is known, in the order in which it was measured, shape `(n, layers)`.
+        damages: their damages, shape `(n,)`.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._feasible = session.feasible
-        self._damages: dict[tuple[int, ...], float] = {}
+        self._known: set[tuple[int, ...]] = set()
         self._read = 0
+        self.rows: Indices = np.zeros((0, len(session.feasible)), dtype=np.int64)
+        self.damages: Floats = np.zeros(0)
+        self._costs: Indices = np.zeros(0, dtype=np.int64)
         self.read()
 
     def ask(self, rows: Indices) -> None:
@@ -37,21 +44,17 @@ class Known:
         self.read()
 
     def read(self) -> None:
-        """Take over what the session has measured since."""
-        for evaluation in self._session.history[self._read :]:
-            row = self._feasible.indices(evaluation.config)
-            self._damages[tuple(row.tolist())] = self._session.damage(evaluation)
-        self._read = len(self._session.history)
-
-    @property
-    def rows(self) -> Indices:
-        """All rows, shape `(n, layers)`."""
-        return np.array(list(self._damages), dtype=np.int64)
-
-    @property
-    def damages(self) -> Floats:
-        """Their damages, shape `(n,)`."""
-        return np.array(list(self._damages.values()))
+        """Take over what the session has measured since; it measures nothing twice."""
+        new = self._session.history[self._read :]
+        if not new:
+            return
+        rows = np.array([self._feasible.indices(evaluation.config) for evaluation in new])
+        damages = [self._session.damage(evaluation) for evaluation in new]
+        self._known.update(map(tuple, rows.tolist()))
+        self.rows = np.concatenate([self.rows, rows])
+        self.damages = np.concatenate([self.damages, damages])
+        self._costs = np.concatenate([self._costs, self.spent(rows)])
+        self._read += len(new)
 
     @property
     def at_rest(self) -> int:
@@ -61,12 +64,11 @@ class Known:
 
     def best(self, limit: float) -> tuple[Indices, float] | None:
         """Return the row of the least damage within a limit, and that damage; None for none."""
-        rows, damages = self.rows, self.damages
-        within = np.flatnonzero(self.spent(rows) <= limit)
+        within = np.flatnonzero(self._costs <= limit)
         if not len(within):
             return None
-        best = within[damages[within].argmin()]
-        return rows[best], float(damages[best])
+        best = within[self.damages[within].argmin()]
+        return self.rows[best], float(self.damages[best])
 
     def spent(self, rows: Indices) -> Indices:
         """Return what rows cost, in units, shape `(n,)`."""
@@ -77,5 +79,5 @@ class Known:
     def unknown(self, rows: Iterable[Sequence[int]]) -> Indices:
         """Return the distinct rows that are not known, in the order in which they first come."""
         distinct = dict.fromkeys(map(tuple, rows))
-        new = [row for row in distinct if row not in self._damages]
+        new = [row for row in distinct if row not in self._known]
         return np.array(new, dtype=np.int64).reshape(-1, len(self._feasible))
