@@ -120,6 +120,12 @@ class LayerChoice:
         )
 
 
+def decisions_apart(a: LayerChoice, b: LayerChoice) -> int:
+    """Return in how many decisions beside bits two choices differ."""
+    fields = ("method", "points", "rounding", "activation_bits")
+    return sum(getattr(a, field) != getattr(b, field) for field in fields)
+
+
 @dataclass(frozen=True, slots=True)
 class QuantizationConfig:
     """The decision for a whole network: one `LayerChoice` a layer, in execution order.

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.choices import LayerChoice, QuantizationConfig, decisions_apart
 from rlquant.cost import Budget, Cost
 from rlquant.errors import BudgetError, ChoiceError
 from rlquant.layers import LayerFacts
@@ -218,10 +218,4 @@ class FeasibleSet:
 
 def option_distance(a: LayerChoice, b: LayerChoice) -> float:
     """Return how far two options lie apart: whole numbers for bits, fractions for the rest."""
-    others = [
-        a.method != b.method,
-        a.points != b.points,
-        a.rounding != b.rounding,
-        a.activation_bits != b.activation_bits,
-    ]
-    return abs(a.arithmetic_bits - b.arithmetic_bits) + sum(others) / 10
+    return abs(a.arithmetic_bits - b.arithmetic_bits) + decisions_apart(a, b) / 10

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlquant import LayerChoice
+from rlquant.choices import decisions_apart
 from rlquant.feasible import Indices
 from rlquant_agents.result import Evaluation
 from rlquant_agents.sensitivity import Effects
@@ -156,11 +157,7 @@ def _solve(covariance: Floats, residual: Floats) -> tuple[float, Floats]:
 def similarity(options: Sequence[LayerChoice]) -> Floats:
     """Return how much options have in common, 0 to 1: less by e every two bits or decisions."""
 
-    def decisions(a: LayerChoice, b: LayerChoice) -> int:
-        fields = ("method", "points", "rounding", "activation_bits")
-        return sum(getattr(a, field) != getattr(b, field) for field in fields)
-
     def distance(a: LayerChoice, b: LayerChoice) -> int:
-        return abs(a.arithmetic_bits - b.arithmetic_bits) + decisions(a, b)
+        return abs(a.arithmetic_bits - b.arithmetic_bits) + decisions_apart(a, b)
 
     return np.exp(-0.5 * np.array([[distance(a, b) for b in options] for a in options]))

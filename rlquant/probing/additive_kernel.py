@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from rlquant.choices import LayerChoice
+from rlquant.choices import LayerChoice, decisions_apart
 from rlquant.feasible import Indices
 
 Floats = npt.NDArray[np.float64]
@@ -67,8 +67,7 @@ def _kernels(rows: Indices, options: Sequence[LayerChoice]) -> Iterator[Floats]:
     Each layer's is centred and has mean variance 1; where all rows agree in a layer, it has none.
     """
     bits = np.array([option.arithmetic_bits for option in options], dtype=float)
-    others = [(o.method, o.rounding, o.points, o.activation_bits) for o in options]
-    differing = np.array([[sum(map(_differ, a, b)) for b in others] for a in others])
+    differing = np.array([[decisions_apart(a, b) for b in options] for a in options])
     likenesses = LIKENESSES if differing.any() else (1.0,)
     for (rate, width), kept in product(FADINGS, likenesses):
         counted = 2.0 ** (-rate * (bits - 2)) if rate else bits
@@ -82,10 +81,6 @@ def _kernels(rows: Indices, options: Sequence[LayerChoice]) -> Iterator[Floats]:
             if variance > 1e-12:
                 total += one / variance / rows.shape[1]
         yield total
-
-
-def _differ(a: object, b: object) -> bool:
-    return a != b
 
 
 def _shares(kernel: Floats, values: Floats) -> tuple[Floats, Floats, Floats]:

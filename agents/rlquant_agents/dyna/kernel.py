@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlquant import LayerChoice
+from rlquant.choices import decisions_apart
 from rlquant.feasible import Indices
 
 Floats = npt.NDArray[np.float64]
@@ -71,8 +72,7 @@ class Kernel:
         self._errors = errors
         self.layers, self.options = errors.shape
         bits = np.array([option.arithmetic_bits for option in options], dtype=float)
-        others = [(o.method, o.rounding, o.points, o.activation_bits) for o in options]
-        differing = np.array([[sum(map(_differ, a, b)) for b in others] for a in others])
+        differing = np.array([[decisions_apart(a, b) for b in options] for a in options])
         kept = KEPT if differing.any() else (1.0,)
         self._likenesses = [
             _near(bits, rate, width) * share**differing
@@ -152,7 +152,3 @@ def _weighted(shape: Shape, layer: int, factor: float) -> Shape:
     weights = list(shape.weights)
     weights[layer] = min(max(weights[layer] * factor, LEAST_WEIGHT), MOST_WEIGHT)
     return replace(shape, weights=tuple(weights))
-
-
-def _differ(a: object, b: object) -> bool:
-    return a != b
