@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from rlquant_agents.promising import every_feasible
 from rlquant_agents.searcher import Searcher, make_searcher
 from rlquant_agents.session import Session
 
@@ -16,16 +17,14 @@ class Auto(Searcher):
     name: ClassVar[str] = "auto"
 
     def explore(self, session: Session, seed: int) -> None:
-        """Search as the chosen searcher does."""
-        chosen, reason = self.choose(session)
-        session.say(f"auto searches with {chosen}: {reason}")
-        make_searcher(chosen, reward=self.reward).explore(session, seed)
-
-    def choose(self, session: Session) -> tuple[str, str]:
-        """Return the name of a searcher, and why it is chosen."""
-        if session.feasible.exact and session.feasible.count() <= session.evaluations:
-            return "random", "the evaluations suffice for everything that keeps the budget"
-        return (
-            "dyna-ppo",
-            "on tables nobody was nearer to the optimum, at any number of evaluations",
+        """Measure everything where the evaluations suffice, else search as `dyna-ppo` does."""
+        feasible = session.feasible
+        if feasible.exact and feasible.count() <= session.evaluations:
+            session.say("auto measures everything that keeps the budget")
+            session.ask_many([feasible.config(row) for row in every_feasible(feasible)])
+            return
+        session.say(
+            "auto searches with dyna-ppo: on tables nobody was nearer to the optimum, at any "
+            "number of evaluations"
         )
+        make_searcher("dyna-ppo", reward=self.reward).explore(session, seed)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
-
-from rlquant_agents.auto import Auto
 from rlquant_agents.searcher import make_searcher
-from rlquant_agents.session import Session
 from toy_problem import ToyProblem
 
 
-@pytest.mark.parametrize(("evaluations", "expected"), [(31, "random"), (30, "dyna-ppo")])
-def test_where_everything_can_be_measured_nothing_is_learnt(
-    evaluations: int, expected: str
-) -> None:
+def test_where_everything_can_be_measured_it_is_once() -> None:
     problem = ToyProblem(3, 4.0)
     assert problem.feasible.count() == 31
-    assert Auto().choose(Session(problem, evaluations))[0] == expected
+    result = make_searcher("auto").search(problem, 31, seed=0)
+    assert len(result.history) == result.episodes == 31
+    assert result.score.loss == problem.best_loss()
+    assert result.notes == ("auto measures everything that keeps the budget",)
 
 
 def test_it_asks_what_the_chosen_searcher_asks_and_says_which() -> None:
