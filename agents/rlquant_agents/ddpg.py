@@ -13,7 +13,8 @@ from stable_baselines3.common.utils import polyak_update, set_random_seed
 from stable_baselines3.td3.policies import TD3Policy
 from torch.nn import functional
 
-from rlquant_agents.layer_walk import Actions, LayerWalk, Policy
+from rlquant_agents.cost_ranks import Numbers
+from rlquant_agents.layer_walk import LayerWalk, Policy
 from rlquant_agents.ppo import isolated_randomness
 from rlquant_agents.searcher import Searcher
 from rlquant_agents.session import Session
@@ -152,7 +153,7 @@ class Agent:
 
         return act
 
-    def remember(self, seen: list[Observation], executed: Actions, value: float) -> None:
+    def remember(self, seen: list[Observation], executed: Numbers, value: float) -> None:
         """Keep an episode: the reward of its end is that of every step."""
         reward, last = np.array([value]), len(executed) - 1
         for step, action in enumerate(executed):

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
 from rlquant.feasible import Indices
+from rlquant_agents.cost_ranks import CostRanks, Numbers
 from rlquant_agents.session import Session
 from rlquant_envs.action_table import ActionTable
 from rlquant_envs.observation import Observation, Observer
 
-Actions = npt.NDArray[np.float64]
-"""One number in [0, 1] a layer: a rank among its options by cost."""
 Policy = Callable[[Observation], float]
 """What is seen before a layer is decided in, an action out."""
 
@@ -26,25 +24,20 @@ class LayerWalk:
         self._observer = Observer(session)
         table = ActionTable.of(session.space, session.fidelity)
         self._asked = [tuple(action) for action in table.action_of.tolist()]
-        self._by_cost = np.argsort(session.feasible.costs, axis=1, kind="stable")
-        self._rank = np.argsort(self._by_cost, axis=1, kind="stable")
+        self._ranks = CostRanks(session.feasible.costs)
 
-    def act(self, policy: Policy) -> tuple[Actions, Indices]:
+    def act(self, policy: Policy) -> tuple[Numbers, Indices]:
         """Return the actions of a policy and the options they stand for, within budget or not."""
         actions = np.zeros(len(self._feasible))
-        options = self._by_cost.shape[1]
         wanted = np.zeros(len(self._feasible), dtype=np.int64)
         for layer in range(len(wanted)):
             actions[layer] = policy(self._observe(wanted[:layer]))
-            rank = min(int(actions[layer] * options), options - 1)
-            wanted[layer] = self._by_cost[layer, rank]
+            wanted[layer] = self._ranks.by_cost[layer, self._ranks.rank_of(actions[layer])]
         return actions, wanted
 
-    def actions_of(self, indices: Indices) -> Actions:
+    def actions_of(self, indices: Indices) -> Numbers:
         """Return the middles of the actions that stand for these options."""
-        ranks = self._rank[np.arange(len(indices)), indices]
-        found: Actions = (ranks + 0.5) / self._by_cost.shape[1]
-        return found
+        return self._ranks.middles(indices)
 
     def seen(self, indices: Indices) -> list[Observation]:
         """Return what is seen on the way through a configuration, its end included."""

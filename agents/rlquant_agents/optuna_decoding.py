@@ -10,6 +10,7 @@ import numpy.typing as npt
 import optuna
 
 from rlquant.feasible import Indices
+from rlquant_agents.cost_ranks import CostRanks
 from rlquant_agents.session import Session
 
 
@@ -33,10 +34,8 @@ class ShrunkRanks:
 
     def __init__(self, session: Session) -> None:
         self._feasible = session.feasible
-        costs = session.feasible.costs
-        self._layers, self._options = np.arange(len(costs)), costs.shape[1]
-        self._by_cost = np.argsort(costs, axis=1, kind="stable")
-        self._rank = np.argsort(self._by_cost, axis=1, kind="stable")
+        self._layers = np.arange(len(session.feasible))
+        self._ranks = CostRanks(session.feasible.costs)
 
     def suggest(self, trial: optuna.Trial) -> Indices:
         """Ask the trial for a number a layer."""
@@ -45,12 +44,12 @@ class ShrunkRanks:
 
     def parameters(self, indices: Indices) -> Mapping[str, float | str]:
         """Return the middle of each option's range."""
-        middles = (self._rank[self._layers, indices] + 0.5) / self._options
-        return dict(zip(self._feasible.names, middles.tolist(), strict=True))
+        middles = self._ranks.middles(indices).tolist()
+        return dict(zip(self._feasible.names, middles, strict=True))
 
     def decoded(self, numbers: npt.NDArray[np.float64]) -> Indices:
         """Return the configuration of the largest factor up to 1 that fits."""
-        highest = np.minimum((numbers * self._options).astype(np.int64), self._options - 1)
+        highest, by_cost = self._ranks.rank_of(numbers), self._ranks.by_cost
         # as the factor falls, each layer steps below rank r at r / (number * options)
         steps = [
             (rank / max(number, 1e-12), layer)
@@ -58,12 +57,12 @@ class ShrunkRanks:
             for rank in range(1, highest[layer] + 1)
         ]
         ranks = highest.copy()
-        found: Indices = self._by_cost[self._layers, ranks]
+        found: Indices = by_cost[self._layers, ranks]
         for _, layer in sorted(steps, reverse=True):
             if self._feasible.fits(found):
                 break
             ranks[layer] -= 1
-            found[layer] = self._by_cost[layer, ranks[layer]]
+            found[layer] = by_cost[layer, ranks[layer]]
         return found
 
 
