@@ -1,11 +1,9 @@
-"""Settings tuned on tables: the objective, the study that goes on, the judgement, the refusals."""
+"""Settings tuned on tables: the objective, the whole search, and what is refused."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -15,28 +13,20 @@ import numpy as np
 import pytest
 
 from rlquant import Budget, load_table
-from rlquant.errors import BudgetError, RlquantError, SettingsError, StorageError, UnknownNameError
+from rlquant.errors import BudgetError, RlquantError, SettingsError, UnknownNameError
 from rlquant.tabular.random_table import random_table
 from rlquant.tabular.table_file import write_table
-from rlquant_agents import optuna_tuning, searcher, tuning, tuning_settings
+from rlquant_agents import searcher, tuning, tuning_settings
 from rlquant_agents.comparison_progress import RunsBar
-from rlquant_agents.figures import png
-from rlquant_agents.optuna_tuning import open_study
 from rlquant_agents.searcher import Searcher, make_searcher, register_searcher
 from rlquant_agents.session import Session
 from rlquant_agents.table_run import TableJob
-from rlquant_agents.tuning import Judged, Side, Tuning, tune
-from rlquant_agents.tuning_figures import search_figure
+from rlquant_agents.tuning import tune
 from rlquant_agents.tuning_ranges import (
     RANGES,
-    OneOf,
-    Ranges,
-    Real,
     Whole,
-    ranges_of,
-    shipped_settings,
 )
-from rlquant_agents.tuning_report import report, verdict
+from rlquant_agents.tuning_report import report
 from rlquant_agents.tuning_settings import JUDGE_SEED, TuneSettings
 from rlquant_agents.tuning_trial import Ground, Measure, Outcome, Tried, excess, grounds_on
 
@@ -179,118 +169,6 @@ def test_a_budget_that_a_table_cannot_keep_is_left_out() -> None:
         grounds_on([large], [BUDGET])
 
 
-# --- ranges
-
-
-@pytest.mark.parametrize("name", list(RANGES))
-def test_shipped_settings_are_within_the_ranges(name: str) -> None:
-    ranges = ranges_of(name)
-    for setting, value in shipped_settings(name, ranges).items():
-        match ranges[setting]:
-            case OneOf(options):
-                assert value in options
-            case Whole(low, high) | Real(low, high):
-                assert low <= value <= high
-
-
-@pytest.mark.parametrize("name", list(RANGES))
-def test_a_searcher_takes_both_ends_of_every_range(name: str) -> None:
-    ends = [
-        {k: of.options[0] if isinstance(of, OneOf) else of.low for k, of in RANGES[name].items()},
-        {k: of.options[-1] if isinstance(of, OneOf) else of.high for k, of in RANGES[name].items()},
-    ]
-    for settings in ends:
-        make_searcher(name, **settings)
-
-
-# --- the study
-
-RANGED: Ranges = {"x": Real(-2.0, 2.0), "n": Whole(1, 3), "word": OneOf(("a", "b"))}
-SHIPPED = {"x": 1.5, "n": 2, "word": "b"}
-
-
-class Parabola:
-    """Counts what it is asked, on two tables; the third question of a trial may be interrupted."""
-
-    def __init__(self, stop_at: int | None = None) -> None:
-        self.asked: list[tuple[int, Mapping[str, Any]]] = []
-        self._stop_at = stop_at
-
-    def __call__(self, number: int, settings: Mapping[str, Any]) -> Iterator[Outcome]:
-        self.asked.append((number, dict(settings)))
-        for table in range(2):
-            if len(self.asked) == self._stop_at and table == 1:
-                raise KeyboardInterrupt
-            yield Outcome((table + settings["x"] ** 2,), (0.5,))
-
-
-def test_a_study_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
-    file = tmp_path / "study.sqlite"
-    first = Parabola(stop_at=3)
-    with open_study(file, RANGED, SHIPPED, 0) as study, pytest.raises(KeyboardInterrupt):
-        study.run(5, first)
-    assert first.asked[0] == (0, SHIPPED)
-    again = Parabola()
-    with open_study(file, RANGED, SHIPPED, 0) as study:
-        assert [trial.number for trial in study.tried()] == [0, 1]
-        study.run(5, again)
-        tried = study.tried()
-        study.run(5, again)  # there are enough
-    assert again.asked[0] == first.asked[2]  # the same settings under the same number
-    assert len(again.asked) == 3
-    assert len({trial.number for trial in tried}) == len(tried) == 5
-    assert tried[0].settings == SHIPPED
-    assert tried[0].outcomes == (Outcome((2.25,), (0.5,)), Outcome((3.25,), (0.5,)))
-    assert len({trial.settings["x"] for trial in tried}) == 5  # nothing is drawn again
-    whole = [trial for trial in tried if trial.finished]
-    for trial in whole:
-        assert trial.value == pytest.approx(0.5 + trial.settings["x"] ** 2)
-    assert all(len(trial.outcomes) == 2 for trial in whole)
-
-
-def test_the_first_trial_is_taken_up_even_if_it_was_interrupted(tmp_path: Path) -> None:
-    file = tmp_path / "study.sqlite"
-    with open_study(file, RANGED, SHIPPED, 0) as study, pytest.raises(KeyboardInterrupt):
-        study.run(2, Parabola(stop_at=1))
-    with open_study(file, RANGED, SHIPPED, 0) as study:
-        study.run(1, Parabola())
-        (trial,) = study.tried()
-    assert (trial.number, trial.settings, trial.finished) == (0, SHIPPED, True)
-
-
-def test_what_is_worse_than_most_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(optuna_tuning, "WHOLE_TRIALS", 3)
-
-    def worse_and_worse(number: int, settings: Mapping[str, Any]) -> Iterator[Outcome]:
-        for _ in range(3):
-            yield Outcome((float(number),), (0.5,))
-
-    with open_study(tmp_path / "study.sqlite", RANGED, SHIPPED, 0) as study:
-        study.run(5, worse_and_worse)
-        tried = study.tried()
-    assert [trial.finished for trial in tried] == [True, True, True, False, False]
-    assert [len(trial.outcomes) for trial in tried] == [3, 3, 3, 2, 2]
-    figure = search_figure(tried)
-    whole, given_up, best, shipped = figure.axes[0].get_lines()
-    assert list(whole.get_ydata()) == [0.0, 1.0, 2.0]
-    assert list(given_up.get_xdata()) == [3, 4]
-    assert list(best.get_ydata()) == [0.0] * 4
-    assert list(shipped.get_ydata()) == [0.0, 0.0]
-    assert len(png(figure)) > 10_000
-
-
-def test_a_file_that_is_no_study_is_named(tmp_path: Path) -> None:
-    file = tmp_path / "study.sqlite"
-    file.write_text("nothing of the kind " * 100)
-    with (
-        pytest.raises(StorageError, match=r"study\.sqlite: cannot be used as the study"),
-        open_study(file, RANGED, SHIPPED, 0),
-    ):
-        pass
-
-
 # --- the whole
 
 
@@ -429,65 +307,3 @@ def test_a_shipped_table_is_known_under_any_name(
     write_table(load_table("digits-mlp"), copy)
     TuneSettings(tables=(str(copy),)).read_tables()
     assert "other comes with rlquant" in caplog.text
-
-
-# --- the verdict
-
-
-def tuning_with(differences: list[list[float]]) -> Tuning:
-    """Return one with these differences, a row a seed and a column a table."""
-    areas = np.array(differences)
-    tables = tuple(f"table{i}" for i in range(areas.shape[1]))
-    judged = Judged(Side(areas + 1.0, 2.0), Side(np.ones(areas.shape), 1.0), tables)
-    tried = (
-        Tried(0, {"x": 1.5}, (Outcome((2.0,), (1.0,)),), True),
-        Tried(1, {"x": 0.25}, (Outcome((1.0,), (3.0,)),), True),
-        Tried(2, {"x": 0.1}, (Outcome((0.5,), (3.0,)),), False),
-    )
-    return Tuning(tried, judged, ("one",), ("one is left out.",), ("one",))
-
-
-@pytest.mark.parametrize(
-    ("differences", "words"),
-    [
-        ([[-0.5, -0.4], [-0.4, -0.5]], r"better than the shipped ones beyond the interval\."),
-        ([[-0.5, 0.1], [-0.4, 0.1]], "beyond the interval, on these tables; for others it is not"),
-        ([[0.5, 0.4], [0.4, 0.5]], "worse than the shipped ones"),
-        ([[0.5, -0.25], [-0.5, 0.5]], "not told apart"),
-    ],
-)
-def test_the_verdict_is_by_the_intervals(differences: list[list[float]], words: str) -> None:
-    found = verdict(tuning_with(differences))
-    assert found.startswith('Trial 1 won the search:\n\n    {"x": 0.25}\n\n')
-    assert re.search(words, found)
-    assert f"seeds on the same tables: {np.mean(differences):+.4f}" in found
-    assert "A run took 2.00 s, with the shipped settings 1.00 s." in found
-
-
-def test_the_report_shows_the_best_settings_and_the_shipped_ones_place() -> None:
-    text = report(TuneSettings(fixed=("a=1",)), tuning_with([[-0.5, 0.25]]), ["python", "x.py"])
-    for words in (
-        "    python x.py\n",
-        "3 trials, of which 1 were given up",
-        "one came with rlquant: a comparison of searchers there no longer says",
-        "Fixed on both sides: a=1. one is left out.",
-        "shipped settings (trial 0) are in place 2 of the 2 trials",
-        "| 1 | 1 | 1.0000 | 3.00 | 0.25 |",
-        "| 2 | 0 (shipped) | 2.0000 | 1.00 | 1.5 |",
-        "| table0 | 0.5000 | 1.0000 | -0.5000 |",
-        "| table1 | 1.2500 | 1.0000 | +0.2500 |",
-        "(search.png)",
-    ):
-        assert words in text
-
-
-def test_shipped_settings_beyond_the_best_ten_are_shown_too() -> None:
-    tried = tuple(
-        Tried(number, {"x": 0.5}, (Outcome((20.0 - number,), (1.0,)),), True)
-        for number in range(15)
-    )
-    text = report(TuneSettings(), Tuning(tried, None, ("one",)), ["python"])
-    assert "| 10 | 5 | 15.0000 |" in text
-    assert "| 11 | 4 |" not in text
-    assert "| 15 | 0 (shipped) | 20.0000 |" in text
-    assert "No table that comes with rlquant" in text
