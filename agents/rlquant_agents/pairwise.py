@@ -83,7 +83,7 @@ def pairs_that_matter(session: Session, effects: Effects, solution: Indices) -> 
 
     The pair whose effects have the largest product comes first.
     """
-    reference = reference_option(session.feasible.options, session)
+    reference = reference_option(session.feasible.options, session.space)
     alone = np.abs(effects[np.arange(len(solution)), solution])
     pairs = itertools.combinations(range(len(solution)), 2)
     found = []

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from rlquant import FeasibleSet, LayerChoice, LayerFacts
+from rlquant import FeasibleSet, LayerChoice, LayerFacts, SearchSpace
 from rlquant.layers import ERROR_BITS
 from rlquant_agents.session import Session
 
@@ -31,7 +31,7 @@ def measure_effects(session: Session) -> Effects:
         Shape `(layers, options)`; 0 for the reference option, the widest one.
     """
     layers, options = session.layers, session.feasible.options
-    reference = reference_option(options, session)
+    reference = reference_option(options, session.space)
     if len(layers) * (len(options) - 1) <= PASS_SHARE * session.evaluations:
         effects = np.zeros((len(layers), len(options)))
         asked = one_layer_each(session.feasible, reference)
@@ -43,9 +43,8 @@ def measure_effects(session: Session) -> Effects:
     return _Extrapolation(session, reference).effects()
 
 
-def reference_option(options: Sequence[LayerChoice], session: Session) -> int:
+def reference_option(options: Sequence[LayerChoice], space: SearchSpace) -> int:
     """Return the widest quantized option, of equally wide ones the nearest to the defaults."""
-    space = session.space
     defaults = (space.rounding[0], space.method[0], space.points[0])
 
     def rank(index: int) -> tuple[bool, int, int, int, int]:

@@ -39,7 +39,7 @@ def true_effects(session: Session) -> np.ndarray:
     assert isinstance(problem, ToyProblem)
     options = problem.feasible.options
     damages = np.array([damage(option) for option in options])
-    damages -= damages[reference_option(options, session)]
+    damages -= damages[reference_option(options, session.space)]
     return np.outer(list(problem.sensitivities.values()), damages)
 
 
@@ -145,7 +145,7 @@ def test_the_log_of_a_loss_below_zero_is_refused() -> None:
 def test_the_reference_is_the_widest_quantized_option() -> None:
     def reference(space: SearchSpace) -> object:
         session = Session(ToyProblem(1, 40.0, space), 5)
-        return session.feasible.options[reference_option(session.feasible.options, session)]
+        return session.feasible.options[reference_option(session.feasible.options, session.space)]
 
     widest = reference(MIXED)
     assert widest.bits == 16  # type: ignore[attr-defined]

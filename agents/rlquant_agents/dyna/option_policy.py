@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from gymnasium import Space
+from gymnasium.spaces import Discrete
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
@@ -79,13 +80,15 @@ class OptionPolicy(MaskableActorCriticPolicy):
         super().__init__(observation_space, action_space, rates, net_arch=[], ortho_init=False)
 
     def _build_mlp_extractor(self) -> None:
-        self.mlp_extractor = OptionScorer(int(self.action_space.n), self._hidden)  # type: ignore
+        assert isinstance(self.action_space, Discrete)
+        scorer = OptionScorer(int(self.action_space.n), self._hidden)
+        self.mlp_extractor = scorer  # type: ignore[assignment]  # takes the place of an MLP
 
     def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
         self.action_net = nn.Identity()  # the scorer's outputs are the logits
         self.optimizer = self.optimizer_class(
             self.parameters(),
-            lr=lr_schedule(1),
-            **self.optimizer_kwargs,  # type: ignore
+            lr=lr_schedule(1),  # type: ignore[call-arg]  # every optimizer has one
+            **self.optimizer_kwargs,
         )

@@ -144,7 +144,7 @@ class PracticeTable:
     def sensitivities(self) -> Floats:
         """Return the effects of single options with the others at their widest."""
         options = self.problem.feasible.options
-        widest = reference_option(options, self.problem)  # type: ignore[arg-type]  # for its space
+        widest = reference_option(options, self.problem.space)
         return self._effects_around(int(widest * self._strides.sum()))
 
     def _effects_around(self, base: int) -> Floats:
