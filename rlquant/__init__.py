@@ -8,6 +8,7 @@ from rlquant.errors import RlquantError
 from rlquant.evaluation.measure import measure
 from rlquant.evaluation.racing import Racing
 from rlquant.evaluation.store import EvaluationStore
+from rlquant.export.onnx.exporter import OnnxExport, export_onnx
 from rlquant.export.packed import load, save
 from rlquant.export.quantized_layers import freeze
 from rlquant.feasible import FeasibleSet
@@ -25,12 +26,14 @@ from rlquant.tabular.grouped import GroupedProblem
 from rlquant.tabular.shipped import load_table, table_names
 from rlquant.tabular.table import Table
 from rlquant.tabular.tabular_problem import TabularProblem
+from rlquant.targets import TARGETS, Target
 from rlquant.train_network import train
 from rlquant.training.augmentation import CropAndFlip
 from rlquant.training.settings import FixedPoint, TrainOutcome, TrainSettings
 
 __all__ = [
     "REWARDS",
+    "TARGETS",
     "TRAINING_SPACE",
     "AverageBitsCost",
     "BopsCost",
@@ -52,6 +55,7 @@ __all__ = [
     "Measurement",
     "NetworkCosts",
     "Objective",
+    "OnnxExport",
     "Probe",
     "Problem",
     "QuantizationConfig",
@@ -64,8 +68,10 @@ __all__ = [
     "SizeCost",
     "Table",
     "TabularProblem",
+    "Target",
     "TrainOutcome",
     "TrainSettings",
+    "export_onnx",
     "find_layers",
     "freeze",
     "layer_problem",

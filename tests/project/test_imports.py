@@ -38,6 +38,7 @@ ROOMS = (
     ("latency",),
     ("cost",),
     ("space",),
+    ("targets",),
     ("feasible",),
     ("network",),
     ("training",),

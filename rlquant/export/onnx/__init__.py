@@ -1,0 +1,1 @@
+"""The ONNX file: quantized weights as packed integers in a graph that any runtime reads."""

@@ -1,0 +1,130 @@
+"""From a quantized network to an ONNX graph with a placeholder for every quantized part.
+
+PyTorch's exporter runs a copy whose quantizers are replaced by operators of a domain of our own.
+It optimises around what it does not know, so that packed weights are not unfolded to floats; the
+placeholders are then lowered by the files beside this one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+import torch
+from torch import Tensor, nn
+
+from rlquant.errors import NetworkError
+from rlquant.export.quantized_layers import QuantizedLayer
+from rlquant.network.modules import INPUT_QUANTIZER
+
+DOMAIN = "rlquant"
+WEIGHT, INPUTS, LAYER = "Weight", "Inputs", "layer"
+OPSET = 21
+"""The first one with 4-bit integers."""
+
+
+@dataclass(frozen=True)
+class Traced:
+    """An ONNX model with placeholders.
+
+    Attributes:
+        model: with nodes `rlquant.Weight(layer=...)` and `rlquant.Inputs(x, layer=...)`.
+        layers: the quantized layers by the names that the placeholders carry.
+    """
+
+    model: ir.Model
+    layers: Mapping[str, QuantizedLayer]
+
+
+class _Weight(nn.Module):
+    """Stands for a layer's dequantized weight."""
+
+    def __init__(self, layer: str) -> None:
+        super().__init__()
+        self._layer = layer
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return torch.onnx.ops.symbolic(
+            f"{DOMAIN}::{WEIGHT}", (), {LAYER: self._layer}, dtype=latent.dtype, shape=latent.shape
+        )
+
+
+class _Inputs(nn.Module):
+    """Stands for a layer's quantized inputs."""
+
+    def __init__(self, layer: str) -> None:
+        super().__init__()
+        self._layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.onnx.ops.symbolic(
+            f"{DOMAIN}::{INPUTS}", (x,), {LAYER: self._layer}, dtype=x.dtype, shape=x.shape
+        )
+
+
+def trace(
+    quantized: nn.Module,
+    layers: Mapping[str, QuantizedLayer],
+    inputs: tuple[Tensor, ...],
+    dynamic_batch: bool,
+) -> Traced:
+    """Export a copy of the network with placeholders.
+
+    Args:
+        quantized: on the CPU, in float32.
+        layers: its quantized layers.
+        inputs: arguments of a forward pass, at least two samples.
+        dynamic_batch: leave the length of every input's first axis open.
+
+    Raises:
+        NetworkError: PyTorch cannot export the network; the message says why.
+    """
+    standing = copy.deepcopy(quantized).eval()
+    names: dict[int, str] = {}
+    for name, layer in layers.items():
+        names.setdefault(id(layer.weight), name)  # a shared module has several names
+        module = standing.get_submodule(name)
+        first = names[id(layer.weight)]
+        module.parametrizations.weight[0] = _Weight(first)  # type: ignore[assignment, operator, union-attr]
+        if layer.inputs is not None:
+            setattr(module, INPUT_QUANTIZER, _Inputs(first))
+    batch = ({0: torch.export.Dim.DYNAMIC},) * len(inputs) if dynamic_batch else None
+    try:
+        with _quietly():
+            program = torch.onnx.export(
+                standing,
+                inputs,
+                dynamo=True,
+                dynamic_shapes=batch,
+                opset_version=OPSET,
+                optimize=True,
+                verbose=False,
+            )
+    except Exception as error:  # the exporter raises errors of many kinds
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        hint = " with dynamic_batch=False" if dynamic_batch else ""
+        raise NetworkError(
+            f"PyTorch cannot export this {type(quantized).__name__} to ONNX: {reason[0]}; "
+            f"try again{hint}, or export rlquant.freeze(quantized) with torch.onnx to see more"
+        ) from error
+    assert program is not None
+    return Traced(program.model, {name: layers[name] for name in names.values()})
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep the exporter's remarks on packages that are not installed from the user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,164 @@
+"""Quantized weights as expressions of packed integer constants.
+
+Three forms, chosen by what a runtime can do with them:
+
+- `DequantizeLinear(integers, scale)`, the standard form of a grid without offset;
+- `Cast(integers) * scale`, the same values; runtimes compute it once, when they load the file,
+  while they leave DequantizeLinear to every run;
+- `Gather(points, Cast(codes)) * scale + offset` for everything else.
+
+Integers take 2, 4, 8 or 16 bits, the narrowest that holds the codes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+from torch import Tensor
+
+from rlquant.export.onnx.graph_edits import GraphEditor
+from rlquant.quantizers import QuantizedTensor
+
+SIGNED = {2: ir.DataType.INT2, 4: ir.DataType.INT4, 8: ir.DataType.INT8, 16: ir.DataType.INT16}
+UNSIGNED = {
+    2: ir.DataType.UINT2,
+    4: ir.DataType.UINT4,
+    8: ir.DataType.UINT8,
+    16: ir.DataType.UINT16,
+}
+OPSET_OF_TWO_BITS = 25
+"""The first opset with 2-bit integers."""
+IR_VERSION_OF_TWO_BITS = 13
+
+
+def container_bits(bits: int) -> int:
+    """Return the narrowest width of an ONNX integer that holds codes of `bits` bits."""
+    return next(width for width in SIGNED if width >= bits)
+
+
+def is_scaled_integer(tensor: QuantizedTensor) -> bool:
+    """Return whether `DequantizeLinear` can express a weight: one scale a channel or in all."""
+    return tensor.kind == "integer" and tensor.bucket_size in ("channel", None)
+
+
+def signed_codes(tensor: QuantizedTensor) -> npt.NDArray[np.int32]:
+    """Return the integers of an integer grid, in the weight's shape."""
+    codes: npt.NDArray[np.int32] = tensor.codes.cpu().numpy().astype(np.int32)
+    codes -= 2 ** (tensor.bits - 1)
+    return codes
+
+
+def scaled_integers(
+    editor: GraphEditor, before: ir.Node, name: str, tensor: QuantizedTensor
+) -> ir.Value:
+    """Lower an integer grid to `Cast(integers) * scale`."""
+    width = container_bits(tensor.bits)
+    codes = editor.constant(f"{name}.codes", _in_rows(signed_codes(tensor), tensor), SIGNED[width])
+    values = _cast(editor, before, codes, f"{name}.cast", ir.DataType.FLOAT)
+    return _placed(editor, before, name, tensor, values)
+
+
+def dequantized(
+    editor: GraphEditor,
+    before: ir.Node,
+    name: str,
+    integers: npt.NDArray[np.int32],
+    scale: npt.NDArray[np.float32],
+    bits: int,
+    axis: int,
+    *,
+    as_int8: bool,
+) -> ir.Value:
+    """Lower an integer grid to `DequantizeLinear`.
+
+    Args:
+        editor: of the graph.
+        before: the node that needs the weight.
+        name: of the layer.
+        integers: in the weight's shape.
+        scale: shape `(channels,)`, or one number in all.
+        bits: that the integers need, signed; at most 16.
+        axis: of the channels.
+        as_int8: hand narrower ones over as 8-bit integers, which is what 8-bit kernels take.
+    """
+    width = container_bits(bits)
+    codes = editor.constant(f"{name}.codes", integers, SIGNED[width])
+    if as_int8 and width < 8:
+        codes = _cast(editor, before, codes, f"{name}.cast", ir.DataType.INT8)
+    one = scale.size == 1 and integers.shape[axis] != 1
+    scales = editor.constant(f"{name}.scale", scale.reshape(() if one else (-1,)))
+    attributes: dict[str, Any] = {} if one else {"axis": axis}
+    return editor.node(before, "DequantizeLinear", [codes, scales], f"{name}.weight", **attributes)
+
+
+def gathered(editor: GraphEditor, before: ir.Node, name: str, tensor: QuantizedTensor) -> ir.Value:
+    """Lower any quantized weight to `Gather(points, codes) * scale + offset`."""
+    width = container_bits(tensor.bits)
+    rows = _in_rows(tensor.codes.cpu().numpy(), tensor)
+    codes = editor.constant(f"{name}.codes", rows, UNSIGNED[width])
+    indices = _cast(editor, before, codes, f"{name}.cast", ir.DataType.INT32)
+    points = editor.constant(f"{name}.points", tensor.codebook.cpu().numpy())
+    values = editor.node(before, "Gather", [points, indices], f"{name}.gather")
+    return _placed(editor, before, name, tensor, values)
+
+
+def _cast(
+    editor: GraphEditor, before: ir.Node, value: ir.Value, name: str, dtype: ir.DataType
+) -> ir.Value:
+    return editor.node(before, "Cast", [value], name, dtype, to=int(dtype))
+
+
+def _placed(
+    editor: GraphEditor, before: ir.Node, name: str, tensor: QuantizedTensor, values: ir.Value
+) -> ir.Value:
+    """Apply scale and offset to points, and bring rows of buckets back to the weight's shape."""
+    for operator, kind, numbers in (
+        ("Mul", "scale", tensor.scale),
+        ("Add", "offset", tensor.offset),
+    ):
+        if numbers is not None:
+            constant = editor.constant(f"{name}.{kind}", _along_buckets(numbers, tensor))
+            values = editor.node(before, operator, [values, constant], f"{name}.{operator}")
+    if not isinstance(tensor.bucket_size, int):
+        return values
+    count, shape = tensor.codes.numel(), tensor.codes.shape
+    flat = editor.constant(f"{name}.flat", np.array([-1]))
+    values = editor.node(before, "Reshape", [values, flat], f"{name}.reshape")
+    if count % tensor.bucket_size:
+        ends = [
+            editor.constant(f"{name}.{n}", np.array([i])) for n, i in (("from", 0), ("to", count))
+        ]
+        values = editor.node(before, "Slice", [values, *ends], f"{name}.slice")
+    wanted = editor.constant(f"{name}.shape", np.array(shape))
+    return editor.node(before, "Reshape", [values, wanted], f"{name}.weight")
+
+
+def _in_rows(codes: npt.NDArray[np.integer], tensor: QuantizedTensor) -> npt.NDArray[np.integer]:
+    """Return the codes as rows of one bucket each where buckets are consecutive weights."""
+    size = tensor.bucket_size
+    if not isinstance(size, int):
+        return codes
+    missing = -codes.size % size
+    return np.concatenate([codes.reshape(-1), np.zeros(missing, codes.dtype)]).reshape(-1, size)
+
+
+def _along_buckets(numbers: Tensor, tensor: QuantizedTensor) -> npt.NDArray[np.float32]:
+    """Return scales or offsets in a shape that spreads over the codes of `_in_rows`."""
+    array: npt.NDArray[np.float32] = numbers.float().cpu().numpy()
+    if isinstance(tensor.bucket_size, int):
+        return array.reshape(-1, 1)
+    if tensor.bucket_size == "channel" and array.size > 1:
+        shape = [1] * tensor.codes.dim()
+        shape[tensor.channel_axis] = -1
+        return array.reshape(shape)
+    return array.reshape(())
+
+
+def scale_of(tensor: QuantizedTensor) -> npt.NDArray[np.float32]:
+    """Return an integer grid's scales, float32, shape `(buckets,)`."""
+    assert tensor.scale is not None
+    scale: npt.NDArray[np.float32] = tensor.scale.float().cpu().numpy()
+    return scale
