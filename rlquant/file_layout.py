@@ -5,10 +5,20 @@
                shared prefix with the name before, rest of the name, type, shape;
                a quantized weight has a record of its choice behind its entry
     body       the tensors' bytes in the same order, nothing between them; of a quantized weight
-               its packed codes, scales, offsets, codebook and activation grid
+               its codes, scales, offsets, codebook and activation grid
+
+Codes are packed to their bits (`export/bit_packing.py`), or entropy-coded where that was asked for
+and takes less (`export/entropy.py`): then the bytes of the codes stand behind the layer's record,
+as a varint, and the file is of `CODED_VERSION`, which older readers refuse.
+
+Prologue and contents, the header, are small. They take at most 44 bytes, and for each tensor its
+name, 4 bytes (5 for names from 128 bytes on), and one for every 7 bits of each axis; for each
+quantized weight 8 bytes more, and where its codes are entropy-coded one for every 7 bits of their
+number of bytes. `header_bytes_at_most` adds that up.
 
 Whole numbers are little-endian; varints are LEB128. The size of a file is known before anything
-is quantized: `fixed_bytes` here plus `LayerStorage.file_bytes` for each searched layer.
+is quantized: `fixed_bytes` here plus `LayerStorage.file_bytes` for each searched layer. Entropy
+coding can only lessen it. docs/examples/read_rlq.py reads a file without any of this package.
 """
 
 from __future__ import annotations
@@ -21,9 +31,12 @@ import torch
 from torch import Tensor, nn
 
 from rlquant.errors import NetworkError
+from rlquant.size import LAYER_RECORD_BYTES
 
 MAGIC = b"RLQ\x89"
 FILE_VERSION = 1
+CODED_VERSION = 2
+"""The version of a file with entropy-coded layers."""
 PROLOGUE = struct.Struct("<4sHxxIQ16s")
 """Magic, version, bytes of contents, bytes of body, BLAKE2b-128 of all but itself."""
 CONTENTS_HEAD = struct.Struct("<iI")
@@ -119,3 +132,18 @@ def fixed_bytes(tensors: Mapping[str, Tensor], searched: Collection[str]) -> int
     """
     others = sum(tensor.nbytes for name, tensor in tensors.items() if name not in searched)
     return PROLOGUE.size + contents_bytes(tensors) + others
+
+
+def header_bytes_at_most(tensors: Mapping[str, Tensor]) -> int:
+    """Return how many bytes prologue and contents take at most, however layers are stored.
+
+    Args:
+        tensors: the float network's `stored_tensors`.
+    """
+    entries = (
+        len(encode_entry("", name, QUANTIZED, tensor.shape))
+        + LAYER_RECORD_BYTES
+        + len(encode_varint(tensor.numel()))  # as many bytes, or less, are entropy-coded codes
+        for name, tensor in tensors.items()
+    )
+    return PROLOGUE.size + CONTENTS_HEAD.size + sum(entries)

@@ -77,9 +77,16 @@ def as_arguments(inputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
     return (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
 
 
-def copy_network(network: nn.Module) -> nn.Module:
-    """Return an independent copy in eval mode that asks for no gradients."""
-    return copy.deepcopy(network).eval().requires_grad_(False)
+def copy_network(network: nn.Module, *, unset: Iterable[nn.Parameter] = ()) -> nn.Module:
+    """Return an independent copy in eval mode that asks for no gradients.
+
+    Args:
+        network: left as it is.
+        unset: parameters that will be written anyway: in the copy they hold anything.
+    """
+    written = list(unset)
+    blank = {id(p): nn.Parameter(torch.empty_like(p), p.requires_grad) for p in written}
+    return copy.deepcopy(network, blank).eval().requires_grad_(False)
 
 
 def first_input(args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:

@@ -10,33 +10,43 @@ import torch
 
 from rlquant.choices import METHODS, POINTS, ROUNDINGS, LayerChoice
 from rlquant.errors import ChoiceError, FileFormatError
-from rlquant.file_layout import CONTENTS_HEAD, DTYPES, QUANTIZED, encode_entry
+from rlquant.export.byte_reader import ByteReader
+from rlquant.export.entropy import can_be_coded
+from rlquant.file_layout import CONTENTS_HEAD, DTYPES, QUANTIZED, encode_entry, encode_varint
 from rlquant.size import LAYER_RECORD_BYTES
 
 RECORD = struct.Struct(f"<{LAYER_RECORD_BYTES}B")
 """Method, rounding, points (as indices), bits, activation bits (0: float), channel axis, type of
-the numbers, and a byte that is 0."""
+the numbers, and how the codes are stored: `PACKED`, or `ENTROPY_CODED` with their bytes as a
+varint behind the record."""
+PACKED, ENTROPY_CODED = 0, 1
 NUMBER_DTYPES = (torch.float32, torch.float16)
 """What scales, offsets and codebooks may be stored as."""
 
-VARINT_BYTES = 9
-"""63 bits: the largest size that a tensor can have."""
 MOST_NAMES_BYTES = 2**26
 """All names together; shared prefixes would let a small file hold an endless amount of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerRecord:
-    """What the contents say of one quantized weight beside its shape."""
+    """What the contents say of one quantized weight beside its shape.
+
+    Attributes:
+        choice: by which it was quantized.
+        channel_axis: the output-channel axis of the weight.
+        number_dtype: type of scales, offsets and codebook.
+        coded_bytes: bytes of entropy-coded codes; None where they are packed plainly.
+    """
 
     choice: LayerChoice
     channel_axis: int
     number_dtype: torch.dtype
+    coded_bytes: int | None = None
 
     def encode(self) -> bytes:
         """Return the record's bytes."""
         choice = self.choice
-        return RECORD.pack(
+        record = RECORD.pack(
             METHODS.index(choice.method),
             ROUNDINGS.index(choice.rounding),
             POINTS.index(choice.points),
@@ -44,13 +54,15 @@ class LayerRecord:
             choice.activation_bits or 0,
             self.channel_axis,
             DTYPES.index(self.number_dtype),
-            0,
+            PACKED if self.coded_bytes is None else ENTROPY_CODED,
         )
+        return record if self.coded_bytes is None else record + encode_varint(self.coded_bytes)
 
     @classmethod
-    def decode(cls, data: bytes, layer: str) -> LayerRecord:
+    def read(cls, reader: ByteReader, layer: str) -> LayerRecord:
         """Read the record of the layer named `layer`; `FileFormatError` says what is wrong."""
-        method, rounding, points, bits, activation_bits, axis, dtype, reserved = RECORD.unpack(data)
+        fields = RECORD.unpack(reader.take(RECORD.size))
+        method, rounding, points, bits, activation_bits, axis, dtype, storage = fields
         try:
             choice = LayerChoice(
                 layer,
@@ -63,12 +75,14 @@ class LayerRecord:
             number_dtype = DTYPES[dtype]
         except (IndexError, ChoiceError) as error:
             raise FileFormatError(f"the record of layer {layer!r} is wrong: {error}") from error
-        if choice.method == "keep" or number_dtype not in NUMBER_DTYPES or reserved:
+        known = (PACKED, ENTROPY_CODED) if can_be_coded(choice) else (PACKED,)
+        if choice.method == "keep" or number_dtype not in NUMBER_DTYPES or storage not in known:
             raise FileFormatError(
                 f"the record of layer {layer!r} is wrong: method={choice.method!r}, "
-                f"numbers of type {number_dtype}, last byte {reserved}"
+                f"{choice.bits} bits, numbers of type {number_dtype}, last byte {storage}"
             )
-        return cls(choice, axis, number_dtype)
+        coded_bytes = reader.varint() if storage == ENTROPY_CODED else None
+        return cls(choice, axis, number_dtype, coded_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,24 +121,23 @@ class ContentsReader:
     """
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._position = 0
-        self.bucket_size, self.count = CONTENTS_HEAD.unpack(self._take(CONTENTS_HEAD.size))
+        self._bytes = ByteReader(data, "its contents")
+        self.bucket_size, self.count = CONTENTS_HEAD.unpack(self._bytes.take(CONTENTS_HEAD.size))
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries one by one, so that a reader can stop at the first wrong one."""
         previous, names_bytes = b"", 0
         for _ in range(self.count):
-            shared = self._varint()
+            shared = self._bytes.varint()
             if shared > len(previous):
                 raise FileFormatError(f"the name after {previous!r} shares more than there is")
-            name = previous[:shared] + self._take(self._varint())
+            name = previous[:shared] + self._bytes.take(self._bytes.varint())
             names_bytes += len(name)
             if name <= previous or names_bytes > MOST_NAMES_BYTES:
                 raise FileFormatError(f"names after {previous[:80]!r} are not in order or too long")
             yield self._entry(name)
             previous = name
-        if self._position != len(self._data):
+        if self._bytes.position != len(self._bytes.data):
             raise FileFormatError("its contents go on after the last tensor")
 
     def _entry(self, encoded: bytes) -> Entry:
@@ -132,8 +145,8 @@ class ContentsReader:
             name = encoded.decode()
         except UnicodeDecodeError as error:
             raise FileFormatError(f"the name {encoded[:80]!r} is not UTF-8") from error
-        number = self._take(1)[0]
-        shape = torch.Size([self._varint() for _ in range(self._varint())])
+        number = self._bytes.take(1)[0]
+        shape = torch.Size([self._bytes.varint() for _ in range(self._bytes.varint())])
         if number != QUANTIZED:
             if number >= len(DTYPES):
                 raise FileFormatError(f"tensor {name!r} is of unknown type {number}")
@@ -141,20 +154,4 @@ class ContentsReader:
         layer, _, last = name.rpartition(".")
         if last != "weight":
             raise FileFormatError(f"tensor {name!r} is quantized, which only a weight can be")
-        return Entry(name, shape, LayerRecord.decode(self._take(RECORD.size), layer))
-
-    def _take(self, size: int) -> bytes:
-        taken = self._data[self._position : self._position + size]
-        if len(taken) != size:
-            raise FileFormatError("its contents end in the middle of an entry")
-        self._position += size
-        return taken
-
-    def _varint(self) -> int:
-        value = 0
-        for place in range(VARINT_BYTES):
-            byte = self._take(1)[0]
-            value |= (byte & 0x7F) << (7 * place)
-            if byte < 0x80:
-                return value
-        raise FileFormatError("a number in its contents is too large")
+        return Entry(name, shape, LayerRecord.read(self._bytes, layer))

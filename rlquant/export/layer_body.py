@@ -1,14 +1,16 @@
 """The bytes of one tensor in a packed file: raw, or a quantized weight's codes and numbers.
 
-A quantized weight is its packed codes, then scales, offsets and codebook values, then, where its
-inputs are quantized, their scale (float32) and zero point (unsigned, 16 bits).
+A quantized weight is its codes, packed or entropy-coded, then scales, offsets and codebook values,
+then, where its inputs are quantized, their scale (float32) and zero point (unsigned, 16 bits).
 """
 
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -22,7 +24,9 @@ from rlquant.export.bit_packing import (
     unpack_ternary,
 )
 from rlquant.export.contents import NUMBER_DTYPES, Entry, LayerRecord
+from rlquant.export.entropy import can_be_coded, decode_codes, encode_codes
 from rlquant.export.quantized_layers import QuantizedLayer
+from rlquant.file_layout import encode_varint
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor
 from rlquant.quantizers.buckets import bucket_count
 from rlquant.quantizers.tensor import CodebookKind
@@ -52,7 +56,7 @@ def body_bytes(entry: Entry, bucket_size: BucketSize) -> int:
         return weights * kind.itemsize
     activations = 0 if kind.choice.activation_bits is None else ACTIVATION_BYTES
     numbers = sum(_counts(kind, entry.shape, bucket_size)) * kind.number_dtype.itemsize
-    return code_bytes(kind.choice, weights) + numbers + activations
+    return _stored_code_bytes(kind, weights) + numbers + activations
 
 
 def raw_bytes(tensor: Tensor) -> Bytes:
@@ -105,15 +109,30 @@ def record_of(name: str, layer: QuantizedLayer) -> LayerRecord:
     return record
 
 
-def encode_layer(layer: QuantizedLayer) -> list[bytes]:
-    """Return the parts of a quantized weight's bytes, which `record_of` has checked."""
-    tensor = layer.weight.tensor
-    codes = tensor.codes.detach().cpu().reshape(-1).numpy()
-    if tensor.kind == "ternary":
-        packed = pack_ternary(codes)
-    else:
-        packed = pack_codes(codes if tensor.bits <= 8 else codes.astype(np.uint16), tensor.bits)
-    parts = [packed.tobytes(), *(raw_bytes(part).tobytes() for part in _numbers(tensor))]
+def shorter_codes(layer: QuantizedLayer) -> bytes | None:
+    """Return a layer's codes entropy-coded; None unless that takes less, their length included.
+
+    Raises:
+        SettingsError: constriction is not installed.
+    """
+    choice, codes = layer.weight.choice, _flat_codes(layer)
+    if not can_be_coded(choice):
+        return None
+    coded = encode_codes(codes, choice)
+    length = len(coded) + len(encode_varint(len(coded)))
+    return coded if length < code_bytes(choice, codes.size) else None
+
+
+def encode_layer(layer: QuantizedLayer, coded: bytes | None = None) -> list[bytes]:
+    """Return the parts of a quantized weight's bytes, which `record_of` has checked.
+
+    Args:
+        layer: left as it is.
+        coded: what `shorter_codes` returned, to be stored in place of packed codes.
+    """
+    stored = _pack(_flat_codes(layer), layer.weight.choice).tobytes() if coded is None else coded
+    numbers = _numbers(layer.weight.tensor)
+    parts = [stored, *(raw_bytes(part).tobytes() for part in numbers)]
     if layer.inputs is not None:
         parts.append(ACTIVATION.pack(float(layer.inputs.scale), int(layer.inputs.zero_point)))
     return parts
@@ -132,11 +151,12 @@ def decode_layer(
 
     Raises:
         FileFormatError: codes or an activation scale that cannot be.
+        SettingsError: constriction is not installed, and the codes are entropy-coded.
     """
     choice = record.choice
     counts = _counts(record, shape, bucket_size)
     ternary = choice.method == "ternary"
-    codes_end = code_bytes(choice, shape.numel())
+    codes_end = _stored_code_bytes(record, shape.numel())
     numbers_end = codes_end + sum(counts) * record.number_dtype.itemsize
     stored = torch.Size([sum(counts)])
     numbers = raw_tensor(data[codes_end:numbers_end], record.number_dtype, stored)
@@ -146,7 +166,7 @@ def decode_layer(
     if ternary and values is not None:
         values = torch.stack([values[0], torch.zeros_like(values[0]), values[1]])
     tensor = QuantizedTensor(
-        _decode_codes(data[:codes_end], choice, shape.numel()).reshape(shape),
+        torch.from_numpy(_unpack(data[:codes_end], record, shape.numel())).reshape(shape),
         TERNARY_BITS if ternary else choice.bits,
         codebook_kind(choice),
         scale=scale,
@@ -158,11 +178,31 @@ def decode_layer(
     return tensor, _decode_activation(data[numbers_end:], choice)
 
 
-def _decode_codes(packed: Bytes, choice: LayerChoice, count: int) -> Tensor:
+def _stored_code_bytes(record: LayerRecord, weights: int) -> int:
+    if record.coded_bytes is not None:
+        return record.coded_bytes
+    return code_bytes(record.choice, weights)
+
+
+def _flat_codes(layer: QuantizedLayer) -> npt.NDArray[Any]:
+    codes: npt.NDArray[Any] = layer.weight.tensor.codes.detach().cpu().reshape(-1).numpy()
+    return codes
+
+
+def _pack(codes: npt.NDArray[Any], choice: LayerChoice) -> Bytes:
     if choice.method == "ternary":
-        return torch.from_numpy(unpack_ternary(packed, count))
-    codes = unpack_codes(packed, choice.bits, count)
-    return torch.from_numpy(codes if choice.bits <= 8 else codes.astype(np.int32))
+        return pack_ternary(codes)
+    return pack_codes(codes if choice.bits <= 8 else codes.astype(np.uint16), choice.bits)
+
+
+def _unpack(stored: Bytes, record: LayerRecord, weights: int) -> npt.NDArray[Any]:
+    choice = record.choice
+    if record.coded_bytes is not None:
+        return decode_codes(stored, choice, weights)
+    if choice.method == "ternary":
+        return unpack_ternary(stored, weights)
+    codes = unpack_codes(stored, choice.bits, weights)
+    return codes if choice.bits <= 8 else codes.astype(np.int32)
 
 
 def _decode_activation(data: Bytes, choice: LayerChoice) -> ActivationQuantizer | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -31,9 +31,10 @@ from rlquant.export.layer_body import (
     raw_bytes,
     raw_tensor,
     record_of,
+    shorter_codes,
 )
 from rlquant.export.quantized_layers import QuantizedLayer, float_tensors, quantized_layers
-from rlquant.file_layout import FILE_VERSION, MAGIC, PROLOGUE, stored_tensors
+from rlquant.file_layout import CODED_VERSION, FILE_VERSION, MAGIC, PROLOGUE, stored_tensors
 from rlquant.layers import copy_network, layer_kind
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
 from rlquant.quantizers.tensor import strides_of
@@ -44,22 +45,25 @@ PER_CHANNEL, WHOLE_TENSOR = -1, 0
 CHECKSUM_BYTES = 16
 
 
-def save(quantized: nn.Module, path: str | Path) -> int:
+def save(quantized: nn.Module, path: str | Path, *, entropy_coding: bool = False) -> int:
     """Write a quantized network to a packed file, whole or not at all.
 
     Args:
         quantized: what `rlquant.quantize` or `problem.build` returned; left as it is.
         path: usually `*.rlq`; its folder must exist. An existing file is replaced.
+        entropy_coding: store frequent codes in fewer bits, in every layer that gets smaller by
+            it; reading such a file needs constriction too.
 
     Returns:
-        The size of the file in bytes: exactly `score.size_bytes`.
+        The size of the file in bytes: exactly `score.size_bytes`, or less by entropy coding.
 
     Raises:
         NetworkError: the network is not one that rlquant quantized, or holds state that the file
             cannot.
+        SettingsError: entropy coding is asked for, and constriction is not installed.
         StorageError: the file cannot be written.
     """
-    data = pack(quantized)
+    data = pack(quantized, entropy_coding=entropy_coding)
     write_file(Path(path), data)
     return len(data)
 
@@ -81,6 +85,7 @@ def load(path: str | Path, network: nn.Module) -> nn.Module:
         FileFormatError: the file is damaged, foreign, of another version or of another network.
         StorageError: the file cannot be read.
         NetworkError: `network` is no plain float network.
+        SettingsError: the file is entropy-coded, and constriction is not installed.
     """
     with reading(path):
         return unpack(_read(path), network)
@@ -93,12 +98,13 @@ def read_config(path: str | Path) -> QuantizationConfig:
     Raises `FileFormatError` and `StorageError` as `load` does.
     """
     with reading(path):
-        contents, _ = _split(_read(path))
-        kinds = (entry.kind for entry in ContentsReader(contents).entries())
-        return QuantizationConfig(tuple(k.choice for k in kinds if isinstance(k, LayerRecord)))
+        version, contents, _ = _split(_read(path))
+        records = _records(ContentsReader(contents).entries())
+        _require_version(version, records)
+        return QuantizationConfig(tuple(record.choice for record in records))
 
 
-def pack(quantized: nn.Module) -> bytes:
+def pack(quantized: nn.Module, *, entropy_coding: bool = False) -> bytes:
     """Return the packed file of a quantized network as bytes; see `save`."""
     layers = quantized_layers(quantized)
     by_weight = {f"{name}.weight" if name else "weight": layer for name, layer in layers.items()}
@@ -109,11 +115,17 @@ def pack(quantized: nn.Module) -> bytes:
             entries.append(Entry(name, tensor.shape, tensor.dtype))
             parts.append(raw_bytes(tensor).tobytes())
         else:
-            entries.append(Entry(name, tensor.shape, record_of(name, layer)))
-            parts += encode_layer(layer)
+            record = record_of(name, layer)
+            coded = shorter_codes(layer) if entropy_coding else None
+            if coded is not None:
+                record = replace(record, coded_bytes=len(coded))
+            entries.append(Entry(name, tensor.shape, record))
+            parts += encode_layer(layer, coded)
     contents = write_contents(_bucket_code(layers), entries)
     body = b"".join(parts)
-    head = PROLOGUE.pack(MAGIC, FILE_VERSION, len(contents), len(body), b"")[:-CHECKSUM_BYTES]
+    version = _version(_records(entries))
+    prologue = PROLOGUE.pack(MAGIC, version, len(contents), len(body), b"")
+    head = prologue[:-CHECKSUM_BYTES]
     return b"".join((head, _checksum(head, contents, body), contents, body))
 
 
@@ -123,14 +135,15 @@ def unpack(data: bytes, network: nn.Module) -> nn.Module:
         raise NetworkError(
             f"this {type(network).__name__} is parametrized or quantized; give a plain float one"
         )
-    contents, body = _split(data)
+    version, contents, body = _split(data)
     reader = ContentsReader(contents)
     entries = _matching_entries(reader, network)
+    _require_version(version, _records(entries))
     bucket_size = _bucket_size(reader.bucket_size, entries)
     sizes = [body_bytes(entry, bucket_size) for entry in entries]
     if sum(sizes) != len(body):
         raise FileFormatError(f"its tensors take {sum(sizes)} bytes, but it has {len(body)}")
-    loaded = copy_network(network)
+    loaded = copy_network(network, unset=_written(network, entries))
     mark_quantized(loaded)
     targets = stored_tensors(loaded)
     ends = list(accumulate(sizes))
@@ -141,7 +154,7 @@ def unpack(data: bytes, network: nn.Module) -> nn.Module:
         else:
             tensor, inputs = decode_layer(piece, entry.kind, entry.shape, bucket_size)
             module, weight = loaded.get_submodule(entry.layer), targets[entry.name]
-            weight.copy_(tensor.dequantize())
+            tensor.dequantize_into(weight)
             tensor = replace(tensor, strides=strides_of(weight))
             install_weight(module, entry.kind.choice, tensor)
             if inputs is not None:
@@ -181,6 +194,29 @@ def _matching_entries(reader: ContentsReader, network: nn.Module) -> list[Entry]
     return entries
 
 
+def _written(network: nn.Module, entries: list[Entry]) -> list[nn.Parameter]:
+    """Return the network's parameters that a file with these entries writes whole."""
+    state, names = network.state_dict(keep_vars=True), {entry.name for entry in entries}
+    return [state[name] for name in names if type(state[name]) is nn.Parameter]
+
+
+def _records(entries: Iterable[Entry]) -> list[LayerRecord]:
+    return [entry.kind for entry in entries if isinstance(entry.kind, LayerRecord)]
+
+
+def _version(records: list[LayerRecord]) -> int:
+    """Return the format version of a file: that of plain ones where nothing is entropy-coded."""
+    coded = any(record.coded_bytes is not None for record in records)
+    return CODED_VERSION if coded else FILE_VERSION
+
+
+def _require_version(version: int, records: list[LayerRecord]) -> None:
+    if version != _version(records):
+        raise FileFormatError(
+            f"it is of format version {version}, its layers are of version {_version(records)}"
+        )
+
+
 def _bucket_code(layers: Mapping[str, QuantizedLayer]) -> int:
     """Return the network's bucket size as the file writes it."""
     weights = [layer.weight for layer in layers.values()]
@@ -214,39 +250,39 @@ def _checksum(*parts: bytes | memoryview) -> bytes:
     return digest.digest()
 
 
-def _lengths(prologue: bytes, size: int) -> tuple[int, int]:
-    """Return the lengths of contents and body that a file of `size` bytes claims and has."""
+def _claims(prologue: bytes, size: int) -> tuple[int, int]:
+    """Return the version and the length of the contents that a file of `size` bytes claims."""
     if len(prologue) < PROLOGUE.size:
         what = "is empty" if not prologue else f"has only {len(prologue)} bytes"
         raise FileFormatError(f"it {what}, too few for a packed network")
     magic, version, contents, body, _ = PROLOGUE.unpack(prologue)
     if magic != MAGIC:
         raise FileFormatError("it is not a packed network (.rlq)")
-    if version != FILE_VERSION:
+    if version not in (FILE_VERSION, CODED_VERSION):
         raise FileFormatError(
-            f"it is of format version {version}, this rlquant reads version {FILE_VERSION}; use "
-            f"the rlquant that wrote it, or a newer one"
+            f"it is of format version {version}, this rlquant reads versions {FILE_VERSION} and "
+            f"{CODED_VERSION}; use the rlquant that wrote it, or a newer one"
         )
     claimed = PROLOGUE.size + contents + body
     if claimed != size:
         raise FileFormatError(f"it has {size} bytes, its header says {claimed}: it is damaged")
-    return contents, body
+    return version, contents
 
 
-def _split(data: bytes) -> tuple[bytes, Bytes]:
-    """Return contents and body of a packed file whose checksum is right."""
-    contents, _ = _lengths(data[: PROLOGUE.size], len(data))
+def _split(data: bytes) -> tuple[int, bytes, Bytes]:
+    """Return version, contents and body of a packed file whose checksum is right."""
+    version, contents = _claims(data[: PROLOGUE.size], len(data))
     view = memoryview(data)
     head, checksum = view[: PROLOGUE.size - CHECKSUM_BYTES], data[: PROLOGUE.size][-CHECKSUM_BYTES:]
     if _checksum(head, view[PROLOGUE.size :]) != checksum:
         raise FileFormatError("its checksum does not match: it is damaged")
     start = PROLOGUE.size + contents
-    return data[PROLOGUE.size : start], np.frombuffer(data, np.uint8)[start:]
+    return version, data[PROLOGUE.size : start], np.frombuffer(data, np.uint8)[start:]
 
 
 def _read(path: str | Path) -> bytes:
     """Return a file's bytes, if its first ones and its size say that it is a packed network."""
     with open(path, "rb") as file:
-        _lengths(file.read(PROLOGUE.size), os.fstat(file.fileno()).st_size)
+        _claims(file.read(PROLOGUE.size), os.fstat(file.fileno()).st_size)
         file.seek(0)
         return file.read()

@@ -18,6 +18,8 @@ TERNARY_CODES_PER_BYTE = 5  # 3**5 = 243 fits a byte
 HALF_OFFSET_BITS = 10
 """The widest codes beside a float16 offset: with its 11 significant bits it is exact to half a
 step of them at 10 bits, and wider codes would gain nothing."""
+PIECE = 2**17
+"""Codes that are looked up at a time: their indices stay in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,23 +54,46 @@ class QuantizedTensor:
         """The value of every code before scale and offset, float32, ascending."""
         if self.values is not None:
             return self.values.float()
-        points = torch.arange(2**self.bits, device=self.codes.device, dtype=torch.float32)
-        if self.kind == "integer":
-            return points.sub_(2 ** (self.bits - 1))
-        return points.div_(2**self.bits - 1)
+        codes = torch.arange(2**self.bits, device=self.codes.device, dtype=torch.float32)
+        return self._write_implied(codes)
 
     def dequantize(self) -> Tensor:
         """Return the values, float32, in the shape and memory layout of the original weight."""
-        result = self.codebook[self.codes.long()]
+        result = torch.empty(self.codes.shape, device=self.codes.device)
+        if self.strides is not None:
+            result = torch.empty_strided(result.shape, self.strides, device=result.device)
+        self.dequantize_into(result)
+        return result
+
+    def dequantize_into(self, weight: Tensor) -> None:
+        """Write the values over a weight of the same shape, whatever its type, layout or device."""
+        like_codes = weight.device == self.codes.device and weight.is_contiguous()
+        direct = like_codes and weight.dtype == torch.float32
+        values = weight if direct else torch.empty(self.codes.shape, device=self.codes.device)
+        self._write_points(values)
         layout = (self.codes.shape, self.bucket_size, self.channel_axis)
         if self.scale is not None:
-            result = result * spread(self.scale.float(), *layout)
+            values *= spread(self.scale.float(), *layout)
         if self.offset is not None:
-            result = result + spread(self.offset.float(), *layout)
-        if self.strides is None or self.strides == result.stride():
-            return result
-        laid_out = torch.empty_strided(result.shape, self.strides, device=result.device)
-        return laid_out.copy_(result)
+            values += spread(self.offset.float(), *layout)
+        if not direct:
+            weight.copy_(values)
+
+    def _write_points(self, values: Tensor) -> None:
+        """Write `codebook[codes]` without an index of eight bytes for every weight."""
+        if self.values is None:
+            self._write_implied(values.copy_(self.codes))
+            return
+        codebook = self.codebook
+        codes, found = (torch.split(t.reshape(-1), PIECE) for t in (self.codes, values))
+        for piece, target in zip(codes, found, strict=True):
+            torch.index_select(codebook, 0, piece.long(), out=target)
+
+    def _write_implied(self, codes: Tensor) -> Tensor:
+        """Write the points of an implied codebook over codes that are given as float32."""
+        if self.kind == "integer":
+            return codes.sub_(2 ** (self.bits - 1))
+        return codes.div_(2**self.bits - 1)
 
     def size_bits(self) -> int:
         """Return the bits that codes, scales, offsets and a stored codebook take."""

@@ -18,12 +18,12 @@ MLP_CHOICES = (
     LayerChoice("second", 2, method="ternary", activation_bits=8),
     LayerChoice("last", 12, points="uniform"),
 )
-Seal = Callable[[bytes, bytes], bytes]
+Seal = Callable[..., bytes]
 
 
-def seal_file(contents: bytes, body: bytes) -> bytes:
+def seal_file(contents: bytes, body: bytes, version: int = FILE_VERSION) -> bytes:
     """A file of these contents and body with the right lengths and checksum."""
-    head = PROLOGUE.pack(MAGIC, FILE_VERSION, len(contents), len(body), b"")[:-16]
+    head = PROLOGUE.pack(MAGIC, version, len(contents), len(body), b"")[:-16]
     checksum = hashlib.blake2b(head + contents + body, digest_size=16).digest()
     return head + checksum + contents + body
 

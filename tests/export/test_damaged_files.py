@@ -96,7 +96,10 @@ def test_every_truncation_is_found(packed_mlp: bytes, mlp: nn.Module) -> None:
         (b"", "it is empty"),
         (b"RLQ", "it has only 3 bytes"),
         (b"PK\x03\x04" + bytes(100), r"it is not a packed network \(\.rlq\)"),
-        (PROLOGUE.pack(MAGIC, 7, 0, 0, b""), "format version 7, this rlquant reads version 1"),
+        (
+            PROLOGUE.pack(MAGIC, 7, 0, 0, b""),
+            "format version 7, this rlquant reads versions 1 and 2",
+        ),
         (PROLOGUE.pack(MAGIC, 1, 9, 2**63, b""), "it has 36 bytes, its header says 92233720368547"),
         (PROLOGUE.pack(MAGIC, 1, 0, 0, b""), "its checksum does not match: it is damaged"),
     ],
@@ -236,7 +239,7 @@ def first_record(contents: bytes) -> bytes:
         (4, 17, "activation_bits=17"),
         (6, 200, "index out of range"),
         (6, 3, r"numbers of type torch\.float64"),
-        (7, 1, "last byte 1"),
+        (7, 2, "last byte 2"),
     ],
 )
 def test_wrong_records(

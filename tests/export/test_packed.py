@@ -17,6 +17,7 @@ from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem
 from rlquant.choices import STORED_CODEBOOKS, BucketSize
 from rlquant.cost import NetworkCosts, total
 from rlquant.export.packed import pack, read_config, unpack
+from rlquant.file_layout import PROLOGUE, encode_varint, header_bytes_at_most, stored_tensors
 from rlquant.layers import find_layers, layer_kind
 from small_networks import NETWORKS, TiedNet, fresh, samples, samples_of
 
@@ -72,6 +73,39 @@ def test_files_have_the_size_of_the_score_and_give_the_outputs_back(data: st.Dat
     assert torch.equal(loaded(inputs), quantized(inputs))
     assert not loaded.training
     assert pack(loaded) == packed
+    coded = pack(quantized, entropy_coding=True)
+    assert len(coded) <= len(packed)
+    assert torch.equal(unpack(coded, other)(inputs), quantized(inputs))
+
+
+def test_the_bytes_of_a_file() -> None:
+    network = fresh(lambda: nn.Linear(3, 2, bias=False))
+    network.weight.data = torch.tensor([[0.5, -1.0, 0.25], [1, 2, -3]])
+    packed = pack(rlquant.quantize(network, QuantizationConfig((LayerChoice("", 3),))))
+    assert packed[: PROLOGUE.size].hex() == (
+        "524c5189" "0100" "0000" "1c000000" "0700000000000000" "7de7123319f692a0bf4d8b483c2f96e5"
+    )  # fmt: skip
+    assert packed[PROLOGUE.size :].hex() == (
+        "ffffffff" "01000000" "0006" "776569676874" "ff" "020203" "0100000300000100"
+        "467b00" "0034003a"
+    )  # fmt: skip
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_headers_are_as_small_as_they_are_said_to_be(data: st.DataObject) -> None:
+    name = data.draw(st.sampled_from(sorted(NETWORKS)))
+    network = fresh(NETWORKS[name].build)
+    config = QuantizationConfig(tuple(data.draw(choices(n)) for n in quantizable(network)))
+    quantized = rlquant.quantize(network, config, samples_of(name, 32), calibration_samples=32)
+    most = header_bytes_at_most(stored_tensors(network))
+    for entropy_coding in (False, True):
+        packed = pack(quantized, entropy_coding=entropy_coding)
+        assert PROLOGUE.size + PROLOGUE.unpack(packed[: PROLOGUE.size])[2] <= most
+    names = stored_tensors(network).items()
+    axes = sum(len(encode_varint(size)) for _, tensor in names for size in tensor.shape)
+    numbers = sum(len(encode_varint(tensor.numel())) for _, tensor in names)
+    assert most == 44 + sum(len(n) + 4 + 8 for n, _ in names) + axes + numbers
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,149 @@
+"""Read a packed network (.rlq) with NumPy alone; a reference for readers in other languages.
+
+`read(path)` returns every tensor by name: quantized weights as the float32 numbers that they stand
+for, the others as they are. `python read_rlq.py model.rlq` lists them. rlquant/file_layout.py says
+how a file is laid out. Entropy-coded layers need the package constriction.
+"""
+
+import hashlib
+import math
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+
+DTYPES = ["f4", "f2", "bfloat16", "f8", "i8", "i4", "i2", "i1", "u1", "b1", "c8", "c16"]
+BYTES = [4, 2, 2, 8, 8, 4, 2, 1, 1, 1, 8, 16]
+QUANTIZED = 255  # in place of a type
+TERNARY = 2  # of the methods keep, post_training, ternary, distilled
+SYMMETRIC, CLIPPED, FIXED_POINT, UNIFORM = range(4)  # and further points, with a stored codebook
+PER_CHANNEL, WHOLE_TENSOR = -1, 0  # bucket sizes that are no number of weights
+
+
+def varint(data, at):
+    """Return the LEB128 number that begins at `at`, and where it ends."""
+    value = shift = 0
+    while True:
+        value |= (data[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if data[at - 1] < 0x80:
+            return value, at
+
+
+def entries(contents):
+    """Yield name, shape, number of the type, record and bytes of entropy-coded codes, or None."""
+    (count,), at, name = struct.unpack_from("<4xI", contents), 8, b""
+    for _ in range(count):
+        shared, at = varint(contents, at)
+        length, at = varint(contents, at)
+        name, at = name[:shared] + contents[at : at + length], at + length
+        number, (axes, at), shape = contents[at], varint(contents, at + 1), []
+        for _ in range(axes):
+            size, at = varint(contents, at)
+            shape.append(size)
+        record = coded = None
+        if number == QUANTIZED:
+            record, at = contents[at : at + 8], at + 8
+            if record[7]:
+                coded, at = varint(contents, at)
+        yield name.decode(), tuple(shape), number, record, coded
+
+
+def numbers(data, kind):
+    """Return bytes as numbers; bfloat16, which NumPy lacks, as float32."""
+    if kind == "bfloat16":
+        return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+    return np.frombuffer(data, "<" + kind)
+
+
+def unpack_ternary(data, count):
+    """Five blocks of codes: the j-th of each make byte j, in base 3."""
+    return (np.frombuffer(data, np.uint8) // [[1], [3], [9], [27], [81]] % 3).reshape(-1)[:count]
+
+
+def unpack_bits(data, bits, count):
+    """Eight blocks of codes: the j-th of each make a word, which is byte j of `bits` planes."""
+    planes = np.frombuffer(data, np.uint8).reshape(bits, -1)
+    words = np.unpackbits(planes, 0, bitorder="little").reshape(8, bits, -1)
+    return sum(words[:, bit].astype(np.uint16) << bit for bit in range(bits)).reshape(-1)[:count]
+
+
+def decode_entropy(data, options, count):
+    """The counts of the codes, then what an ANS coder made of them."""
+    import constriction  # where this fails, the file must be saved without entropy coding
+
+    at, counts = 0, np.zeros(options)
+    for code in range(options):
+        counts[code], at = varint(data, at)
+    model = constriction.stream.model.Categorical(counts, perfect=False)
+    words = np.frombuffer(data[at:], "<u4").astype(np.uint32)
+    return constriction.stream.stack.AnsCoder(words).decode(model, count)
+
+
+def per_weight(values, shape, bucket, axis):
+    """Spread the numbers of the buckets so that they fit the weights."""
+    if values.size > 1 and bucket != PER_CHANNEL:
+        return values.repeat(bucket)[: math.prod(shape)].reshape(shape)
+    return values.reshape([-1 if i == axis else 1 for i in range(len(shape))])
+
+
+def dequantize(body, at, shape, record, coded, bucket):
+    """Return a quantized weight's values, and where its bytes end."""
+    method, _, points, bits, activation_bits, axis, number, _ = record
+    count, ternary = math.prod(shape), method == TERNARY
+    buckets = {WHOLE_TENSOR: 1, PER_CHANNEL: shape[axis]}.get(bucket) or -(-count // bucket)
+    scales = 0 if ternary else 1 if points == FIXED_POINT else buckets
+    offsets = 0 if ternary or points < UNIFORM else buckets
+    stored = 2 if ternary else 2**bits if points > UNIFORM else 0
+    plain = -(-count // 5) if ternary else -(-count // 8) * bits
+    start = at + (plain if coded is None else coded)
+    end = start + (scales + offsets + stored) * BYTES[number]
+    codes = body[at:start]
+    if coded is not None:
+        codes = decode_entropy(codes, 3 if ternary else 2**bits, count)
+    else:
+        codes = unpack_ternary(codes, count) if ternary else unpack_bits(codes, bits, count)
+    parts = numbers(body[start:end], DTYPES[number]).astype(np.float32)
+    scale, offset, codebook = np.split(parts, [scales, scales + offsets])
+    if ternary:
+        codebook = np.array([codebook[0], 0, codebook[1]], np.float32)
+    elif not stored:
+        codebook = np.arange(2**bits, dtype=np.float32)
+        codebook = codebook / np.float32(2**bits - 1) if offsets else codebook - 2 ** (bits - 1)
+    result = codebook[codes].reshape(shape)
+    if scales:
+        result = result * per_weight(scale, shape, bucket, axis)
+    if offsets:
+        result = result + per_weight(offset, shape, bucket, axis)
+    return result, end + (6 if activation_bits else 0)  # scale and zero point of the inputs
+
+
+def tensors(path):
+    """Yield name, array, bits of a weight and bytes in the file of every tensor."""
+    data = Path(path).read_bytes()
+    magic, version, size, length, checksum = struct.unpack_from("<4sHxxIQ16s", data.ljust(36))
+    if magic != b"RLQ\x89" or version not in (1, 2) or 36 + size + length != len(data):
+        raise ValueError(f"{path} is no whole .rlq file of version 1 or 2")
+    if hashlib.blake2b(data[:20] + data[36:], digest_size=16).digest() != checksum:
+        raise ValueError(f"{path} is damaged: its checksum does not match")
+    body, at, (bucket,) = data[36 + size :], 0, struct.unpack_from("<i", data, 36)
+    for name, shape, number, record, coded in entries(data[36 : 36 + size]):
+        begin, bits = at, "-"
+        if number == QUANTIZED:
+            array, at = dequantize(body, at, shape, record, coded, bucket)
+            bits = "1.6" if record[0] == TERNARY else record[3]
+        else:
+            at += math.prod(shape) * BYTES[number]
+            array = numbers(body[begin:at], DTYPES[number]).reshape(shape)
+        yield name, array, bits, at - begin
+
+
+def read(path):
+    """Return every tensor by name."""
+    return {name: array for name, array, _, _ in tensors(path)}
+
+
+if __name__ == "__main__":
+    for name, array, bits, size in tensors(sys.argv[1]):
+        print(f"{name:40} {array.shape!s:24} {bits!s:>4} bits {size:12,} bytes")  # noqa: T201

@@ -1,0 +1,144 @@
+"""The reader in docs/examples, alone in a process: the arrays that rlquant itself loads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import rlquant
+from rlquant import LayerChoice, QuantizationConfig
+from rlquant.file_layout import CODED_VERSION, stored_tensors
+from small_networks import NETWORKS, fresh, samples_of
+
+READER = Path(__file__).parents[2] / "docs" / "examples" / "read_rlq.py"
+ALONE = """
+import importlib.util, sys
+for name in ("torch", "rlquant"):
+    sys.modules[name] = None  # so that importing it fails
+spec = importlib.util.spec_from_file_location("reader", sys.argv[1])
+reader = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(reader)
+import numpy
+for path in sys.argv[2:]:
+    numpy.savez(path + ".npz", **reader.read(path))
+"""
+KINDS = ("symmetric", "clipped", "fixed_point", "uniform", "quantile", "kmeans", "ternary", "keep")
+BUCKETS = ("channel", 5, 32, 10**5, None)
+
+
+def run(*arguments: object, fails: bool = False) -> str:
+    """What another process that runs Python writes, to standard error where it fails."""
+    command = [sys.executable, *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (ran.returncode != 0) == fails, ran.stderr
+    return ran.stderr if fails else ran.stdout
+
+
+def choice(layer: str, kind: str, bits: int, activation_bits: int | None) -> LayerChoice:
+    if kind == "keep":
+        return LayerChoice(layer, 32, method="keep")
+    if kind == "ternary":
+        return LayerChoice(layer, 2, method="ternary", activation_bits=activation_bits)
+    return LayerChoice(layer, bits, points=kind, activation_bits=activation_bits)
+
+
+class Everything(nn.Module):
+    """Layers of several shapes beside tensors of other types."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 7, 3)
+        self.up = nn.ConvTranspose2d(7, 5, 3)
+        self.norm = nn.BatchNorm2d(5)
+        self.last = nn.Linear(11, 13)
+        self.register_buffer("mask", torch.rand(3) > 0.5)
+        self.register_buffer("count", torch.randint(-9, 9, ()))
+        self.register_buffer("nothing", torch.empty(2, 0))
+        self.register_buffer("phase", torch.randn(3, dtype=torch.complex64))
+        self.register_buffer("brain", torch.randn(2, 3).bfloat16())
+
+
+def saved(folder: Path, *, entropy_coding: bool = False) -> list[Path]:
+    """Files with every kind of layer under every bucket size, of 1 to 16 bits."""
+    paths = []
+    for number, kind in enumerate(KINDS):
+        for place, bucket_size in enumerate(BUCKETS):
+            bits = [1 + (3 * number + place + shift) % 8 for shift in (0, 3, 5)]
+            if kind in ("symmetric", "uniform"):
+                bits[0] += 8
+            layers = zip(("conv", "up", "last"), bits, strict=True)
+            config = QuantizationConfig(tuple(choice(n, kind, b, None) for n, b in layers))
+            network = rlquant.quantize(fresh(Everything), config, bucket_size=bucket_size)
+            paths.append(folder / f"{kind}-{bucket_size}.rlq")
+            rlquant.save(network, paths[-1], entropy_coding=entropy_coding)
+    return paths
+
+
+def same(found: np.ndarray, tensor: torch.Tensor) -> bool:
+    wanted = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+    return found.dtype == wanted.numpy().dtype and np.array_equal(found, wanted.numpy())
+
+
+@pytest.mark.parametrize("entropy_coding", [False, True])
+def test_arrays_are_those_that_rlquant_loads(tmp_path: Path, entropy_coding: bool) -> None:
+    paths = saved(tmp_path, entropy_coding=entropy_coding)
+    assert any(path.read_bytes()[4] == CODED_VERSION for path in paths) == entropy_coding
+    run("-c", ALONE, READER, *paths)
+    for path in paths:
+        loaded = rlquant.freeze(rlquant.load(path, fresh(Everything, 7)))
+        expected = stored_tensors(loaded)
+        with np.load(f"{path}.npz") as arrays:
+            assert sorted(arrays) == sorted(expected)
+            for name, tensor in expected.items():
+                assert same(arrays[name], tensor), (path.name, name)
+
+
+def test_it_lists_a_file_whose_inputs_are_quantized(tmp_path: Path) -> None:
+    choices = (
+        choice("first", "uniform", 3, 4),
+        choice("second", "ternary", 2, 8),
+        choice("last", "symmetric", 12, None),
+    )
+    network = rlquant.quantize(
+        fresh(NETWORKS["mlp"].build),
+        QuantizationConfig(choices),
+        samples_of("mlp", 64),
+        calibration_samples=64,
+    )
+    path = tmp_path / "x.rlq"
+    rlquant.save(network, path)
+    lines = run("-I", READER, path).splitlines()
+    assert [line.split() for line in lines] == [
+        ["first.bias", "(8,)", "-", "bits", "32", "bytes"],
+        ["first.weight", "(8,", "6)", "3", "bits", "56", "bytes"],
+        ["last.bias", "(3,)", "-", "bits", "12", "bytes"],
+        ["last.weight", "(3,", "8)", "12", "bits", "42", "bytes"],
+        ["second.bias", "(8,)", "-", "bits", "32", "bytes"],
+        ["second.weight", "(8,", "8)", "1.6", "bits", "23", "bytes"],
+    ]
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path: Path, packed_mlp: bytes) -> None:
+    path = tmp_path / "x.rlq"
+    for content, message in (
+        (b"", "is no whole .rlq file"),
+        (b"PK" + bytes(200), "is no whole .rlq file"),
+        (packed_mlp[:-1], "is no whole .rlq file"),
+        (packed_mlp[:-1] + bytes([packed_mlp[-1] ^ 1]), "its checksum does not match"),
+    ):
+        path.write_bytes(content)
+        assert message in run("-I", READER, path, fails=True)
+
+
+def test_it_is_short_and_needs_numpy_alone() -> None:
+    lines = READER.read_text(encoding="utf-8").splitlines()
+    assert len(lines) < 150
+    imported = {line.split()[1] for line in lines if line.lstrip().startswith(("import ", "from "))}
+    own = {"hashlib", "math", "struct", "sys", "pathlib"}
+    assert imported == own | {"numpy", "constriction"}
