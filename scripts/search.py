@@ -27,6 +27,7 @@ from rlquant_agents.arguments import whole_evaluations, whole_seed
 from rlquant_agents.command_line import INTERRUPTED, command_of, run_command
 from rlquant_agents.comparison import best_losses
 from rlquant_agents.final_training import FinalNetwork, final_networks, trained_name
+from rlquant_agents.reporting.run_files import REPORT
 from rlquant_agents.result import STOPPED
 from rlquant_agents.search_summary import (
     Row,
@@ -154,6 +155,8 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
         title = f"{settings.task}, {problem.budget}, {settings.fidelity}"
         write_file(settings.report, report(rows, results, command, title))
     print(conclusion(results, out))
+    if settings.target != "packed" and results[0].network is not None:
+        print(delivered(settings, problem, task, results[0].network, out))
     return INTERRUPTED if interrupted else 0
 
 
@@ -225,6 +228,22 @@ def report(
     )
 
 
+def delivered(
+    settings: SearchSettings,
+    problem: QuantizationProblem,
+    task: Task,
+    network: torch.nn.Module,
+    out: Path,
+) -> str:
+    """Write model.onnx for the target, and say how large, how exact and how fast it is."""
+    from rlquant_agents.exporting.delivered import FILE, deliver  # needs onnxruntime
+
+    table = problem.budget.table
+    samples = problem.validation.first(table.batch if table else 64)
+    found = deliver(network, samples, out / FILE, settings.target, task.train, table)
+    return found.text(problem.budget.limit if table else None)
+
+
 def draw_comparison(
     problem: QuantizationProblem, results: Sequence[SearchResult], out: Path
 ) -> None:
@@ -247,9 +266,18 @@ def conclusion(results: Sequence[SearchResult], out: Path) -> str:
     lines += [
         f"{first.searcher}: {STOPPED[first.stopped]}",
         f"written to {out}: model.rlq (the quantized network), config.json, evaluations, figures",
+        *report_of(results, out),
         f"see the curves: python -m tensorboard.main --logdir {out.parent}",
     ]
     return "\n".join(lines)
+
+
+def report_of(results: Sequence[SearchResult], out: Path) -> list[str]:
+    """Say where the report is, and how the baselines come into it."""
+    if not (out / REPORT).exists():
+        return []
+    more = f"; with the baselines: python scripts/report.py {out} --against {out}/baselines/*"
+    return [f"report: {out / REPORT}{more if len(results) > 1 else ''}"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

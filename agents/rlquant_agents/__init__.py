@@ -2,6 +2,7 @@
 
 from rlquant_agents.api import search, search_problem
 from rlquant_agents.callbacks import Callbacks, ProgressBar, TensorBoardLog
+from rlquant_agents.reporting import write_report
 from rlquant_agents.result import Evaluation, SearchResult
 from rlquant_agents.run_folder import RunFolder
 from rlquant_agents.searcher import Searcher, make_searcher, register_searcher, searchers
@@ -26,4 +27,5 @@ __all__ = [
     "search",
     "search_problem",
     "searchers",
+    "write_report",
 ]

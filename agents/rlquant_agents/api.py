@@ -82,7 +82,8 @@ def search(
         searcher: a name out of `searchers()`, a `Searcher`, or any object with its method `search`.
         evaluations: distinct configurations that may be measured.
         seed: of the search; the same seed gives the same result.
-        out: folder for everything that is found. A search that was stopped there goes on.
+        out: folder for everything that is found, told in its report.html. A search that was stopped
+            there goes on.
         space: the options; by default `SearchSpace()`, or `rlquant.TRAINING_SPACE` where
             configurations are trained.
         store: file that keeps every evaluation; `<out>/evaluations.sqlite` where `out` is given.
@@ -170,7 +171,7 @@ def search_problem(
         searcher: a name out of `searchers()`, a `Searcher`, or any object with its method `search`.
         evaluations: distinct configurations that may be measured.
         seed: of the search.
-        out: folder for everything that is found.
+        out: folder for everything that is found, told in its report.html.
         store: file that keeps every evaluation; the problem's own by default, else
             `<out>/evaluations.sqlite`.
         progress: show a progress bar on standard error.

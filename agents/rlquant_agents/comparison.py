@@ -63,19 +63,20 @@ Runs = Mapping[str, Sequence[Run]]
 
 def best_losses(history: Iterable[Evaluation]) -> Curve:
     """Return the best loss after each evaluation of a search."""
-    return _best((e.candidate, e.score.loss, e.value) for e in history)
+    return running_best((e.candidate, e.score.loss, e.value) for e in history)
 
 
 def read_best_losses(table: Path) -> Curve:
     """Return the best loss after each evaluation out of an `evaluations.csv`."""
     with open(table, newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
-    return _best(
+    return running_best(
         (r["feasible"] == r["final"] == "True", float(r["loss"]), float(r["value"])) for r in rows
     )
 
 
-def _best(asked: Iterable[tuple[bool, float, float]]) -> Curve:
+def running_best(asked: Iterable[tuple[bool, float, float]]) -> Curve:
+    """Return the best loss after each question, given whether it may win, its loss and value."""
     best_value, best_loss = -math.inf, math.nan
     curve = []
     for feasible, loss, value in asked:

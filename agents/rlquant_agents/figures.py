@@ -23,18 +23,11 @@ from rlquant_agents.figure_axes import (
     new_axes,
     plain_numbers,
 )
+from rlquant_agents.quantities import QUANTITIES
 from rlquant_agents.result import Evaluation, pareto_front
 
 DPI = 150
 LOSS = "validation loss (mean per sample)"
-QUANTITIES = {
-    "average_bits": ("stored bits per weight, scales included", 1.0),
-    "size_bytes": ("size of the packed file (kB)", 1e-3),
-    "size_ratio": ("packed file over float network (bytes per byte)", 1.0),
-    "bops": ("bit-operations per sample (millions)", 1e-6),
-    "latency": ("latency by table (ms)", 1e3),
-}
-"""What a budget limits: quantity -> (axis label, factor to the label's unit)."""
 REFERENCE_LINES = {"float": ("#333333", (0, (6, 3))), "uniform": ("#888888", (0, (1, 1.5)))}
 
 

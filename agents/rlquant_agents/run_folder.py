@@ -13,14 +13,22 @@ from rlquant.errors import NetworkError, SettingsError
 from rlquant.whole_files import make_folder, write_file
 from rlquant_agents.counting_store import CountingStore
 from rlquant_agents.evaluation_table import EvaluationTable
+from rlquant_agents.reporting.problem_facts import ProblemFacts
+from rlquant_agents.reporting.report import write_report
+from rlquant_agents.reporting.run_files import (
+    CONFIG,
+    EVALUATIONS,
+    FACTS,
+    MODEL,
+    RESULT,
+    SCORE,
+    SETTINGS,
+)
 from rlquant_agents.result import STOPPED, Evaluation, SearchResult
 from rlquant_agents.run_settings import Document, read_settings, require_same
 from rlquant_agents.session import Callback, Session
 
 logger = logging.getLogger(__name__)
-
-SETTINGS, EVALUATIONS, RESULT = "settings.json", "evaluations.csv", "result.json"
-CONFIG, SCORE, MODEL = "config.json", "score.json", "model.rlq"
 
 
 class RunFolder(Callback):
@@ -74,7 +82,7 @@ class RunFolder(Callback):
             self._computed = store.computed, store.seconds
 
     def finish(self, result: SearchResult) -> None:
-        """Write the best network, the figures and result.json.
+        """Write the best network, the figures, result.json and the report of all.
 
         Args:
             result: with its `network`, where the problem could build one.
@@ -89,9 +97,14 @@ class RunFolder(Callback):
             return
         self._table.cut(len(result.history))
         self._write_best(result.best, result.score)
-        self._write_figures(result)
+        uniform = widest_uniform(self._problem)
+        reference = None if uniform is None else (uniform, self._problem.evaluate(uniform))
+        self._write_figures(result, None if reference is None else reference[1])
         model_bytes = self._save_network(result)
         self._write_json(RESULT, self._describe(result) | {"model_bytes": model_bytes})
+        facts = ProblemFacts.of(self._problem, result, reference, model_bytes)
+        write_file(self.path / FACTS, facts.to_json() + "\n")
+        write_report(self.path)
 
     def _require_as_many(self, evaluations: int) -> None:
         """Raise where fewer evaluations than stand here would replace what they found."""
@@ -139,14 +152,13 @@ class RunFolder(Callback):
             logger.error("%s has %d bytes, not %d as its score says", path, written, promised)
         return written
 
-    def _write_figures(self, result: SearchResult) -> None:
+    def _write_figures(self, result: SearchResult, uniform: Score | None) -> None:
         from rlquant_agents import figures  # matplotlib imports slowly
 
         problem, history = self._problem, result.history
         references = {"float": problem.float_score}
-        uniform = widest_uniform(problem)
         if uniform is not None:
-            references["uniform"] = problem.evaluate(uniform)
+            references["uniform"] = uniform
         drawn = {
             "pareto.png": figures.pareto_figure(history, problem.budget, references),
             "layers.png": figures.layers_figure(result.best, problem.layers, problem.space),

@@ -120,15 +120,23 @@ def require_same(
     here: Document, there: Document, folder: Path, decisive: tuple[str, ...] = DECISIVE
 ) -> None:
     """Raise `SettingsError` where a folder holds a run with other decisive settings."""
-    new, old = (dict(_flat({k: d.get(k) for k in decisive})) for d in (here, there))
-    differ = [k for k in dict.fromkeys([*old, *new]) if old.get(k) != new.get(k)]
+    differ = differences(here, there, decisive)
     if differ:
-        words = ", ".join(f"{k} was {old.get(k)!r} and is {new.get(k)!r} now" for k in differ)
-        why = f" ({ANOTHER_PROBLEM})" if "problem" in differ else ""
+        words = ", ".join(f"{name} was {old!r} and is {new!r} now" for name, new, old in differ)
+        why = f" ({ANOTHER_PROBLEM})" if "problem" in [name for name, _, _ in differ] else ""
         raise SettingsError(
             f"{folder} holds another run: {words}{why}; give another folder as out, or the same "
             f"settings"
         )
+
+
+def differences(
+    here: Document, there: Document, settings: tuple[str, ...]
+) -> list[tuple[str, Any, Any]]:
+    """Return in which of the named settings two runs differ: name, value here, value there."""
+    new, old = (dict(_flat({k: d.get(k) for k in settings})) for d in (here, there))
+    names = dict.fromkeys([*old, *new])
+    return [(k, new.get(k), old.get(k)) for k in names if old.get(k) != new.get(k)]
 
 
 def _budget(budget: Budget) -> Document:

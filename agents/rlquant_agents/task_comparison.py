@@ -21,7 +21,8 @@ from rlquant_agents.comparison import Run, Runs, ranked, read_best_losses, viola
 from rlquant_agents.comparison_progress import RunsBar
 from rlquant_agents.comparison_report import made_by, runs_csv, section
 from rlquant_agents.held_out import measure_images
-from rlquant_agents.run_folder import CONFIG, EVALUATIONS, finished_result
+from rlquant_agents.reporting.run_files import CONFIG, EVALUATIONS
+from rlquant_agents.run_folder import finished_result
 from rlquant_agents.run_settings import describe_run
 from rlquant_agents.variants import DETERMINISTIC, Variant
 

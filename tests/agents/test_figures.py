@@ -15,13 +15,13 @@ from rlquant import Budget, QuantizationConfig
 from rlquant_agents import make_searcher
 from rlquant_agents.comparison import best_losses
 from rlquant_agents.figures import (
-    QUANTITIES,
     comparison_figure,
     layers_figure,
     pareto_figure,
     png,
     search_figure,
 )
+from rlquant_agents.quantities import QUANTITIES, UNITS
 from rlquant_agents.result import SearchResult
 from toy_problem import MIXED, ToyProblem
 
@@ -71,7 +71,7 @@ def test_every_quantity_has_a_label() -> None:
 
     from rlquant.cost import Quantity
 
-    assert set(QUANTITIES) == set(get_args(Quantity))
+    assert set(QUANTITIES) == set(UNITS) == set(get_args(Quantity))
 
 
 def test_the_layers_figure_has_a_bar_and_a_name_for_each_layer() -> None:

@@ -70,6 +70,8 @@ def test_a_finished_run_has_everything(tmp_path: Path) -> None:
         "config.json",
         "score.json",
         "result.json",
+        "layers.json",
+        "report.html",
         "pareto.png",
         "layers.png",
         "search.png",

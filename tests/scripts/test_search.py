@@ -16,6 +16,7 @@ import pytest
 
 import rlquant
 from rlquant import EvaluationStore, QuantizationConfig, Score, measure
+from rlquant_agents.reporting import make_report
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
@@ -74,6 +75,10 @@ def test_it_writes_a_network_within_the_budget_and_shows_it(
     assert measure(network, task.validation).accuracy == rows[-1]["score"]["accuracy"]
     assert (out / "model.rlq").stat().st_size == rows[-1]["score"]["size_bytes"]
     assert (out / "comparison.png").stat().st_size > 10_000
+    assert f"report: {out / 'report.html'}; with the baselines: python scripts/report.py" in shown
+    made = make_report(out)
+    assert made.html == (out / "report.html").read_text(encoding="utf-8")
+    assert "rlquant.tasks.load(&#x27;digits/mlp&#x27;).network" in made.html
     assert (out / "baselines" / "uniform" / "result.json").exists()
     command = json.loads((out / "settings.json").read_text())["command"]
     assert command[:4] == ["python", "scripts/search.py", "--task", "digits/mlp"]

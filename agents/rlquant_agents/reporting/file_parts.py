@@ -1,0 +1,139 @@
+"""What the bytes of a packed file are spent on, layer by layer; they add up to the whole file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import nn
+
+from rlquant import LayerChoice, QuantizationConfig, QuantizationProblem
+from rlquant.errors import FileFormatError
+from rlquant.file_layout import PROLOGUE, contents_bytes, stored_tensors
+from rlquant.layers import layer_kind
+from rlquant.size import ACTIVATION_BYTES, LAYER_RECORD_BYTES, LayerStorage, code_bytes
+
+NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerParts:
+    """The bytes of one searched layer's weight.
+
+    Attributes:
+        codes: packed codes.
+        numbers: scales, offsets and codebook.
+        inputs: grid of the layer's inputs.
+        record: which choice it was quantized by.
+        floats: the weight itself, where it was kept.
+    """
+
+    codes: int = 0
+    numbers: int = 0
+    inputs: int = 0
+    record: int = 0
+    floats: int = 0
+
+    @classmethod
+    def of(cls, storage: LayerStorage, choice: LayerChoice) -> LayerParts:
+        """Return what a layer takes under a choice."""
+        if choice.method == "keep":
+            return cls(floats=storage.file_bytes(choice))
+        return cls(
+            codes=code_bytes(choice, storage.weights),
+            numbers=storage.number_bytes(choice),
+            inputs=0 if choice.activation_bits is None else ACTIVATION_BYTES,
+            record=LAYER_RECORD_BYTES,
+        )
+
+    @property
+    def total(self) -> int:
+        """All bytes of the layer's weight."""
+        return self.codes + self.numbers + self.inputs + self.record + self.floats
+
+
+@dataclass(frozen=True, slots=True)
+class FileParts:
+    """The bytes of a whole packed file.
+
+    Attributes:
+        layers: of the searched layers' weights, in execution order.
+        floats: of all other tensors, by what they are.
+        header: prologue, and names and shapes of all tensors.
+    """
+
+    layers: tuple[LayerParts, ...]
+    floats: Mapping[str, int]
+    header: int
+
+    @classmethod
+    def of(cls, problem: QuantizationProblem, config: QuantizationConfig) -> FileParts:
+        """Return the parts of the file of a canonical configuration."""
+        tensors = stored_tensors(problem.network)
+        searched = {f"{f.name}.weight" if f.name else "weight" for f in problem.layers}
+        floats: dict[str, int] = {}
+        for name, tensor in tensors.items():
+            if name not in searched:
+                kind = _kind(problem.network, name)
+                floats[kind] = floats.get(kind, 0) + tensor.nbytes
+        storage = problem.costs.size.storage
+        layers = tuple(LayerParts.of(storage[choice.layer], choice) for choice in config)
+        return cls(layers, floats, PROLOGUE.size + contents_bytes(tensors))
+
+    @property
+    def total(self) -> int:
+        """The size of the file."""
+        return sum(p.total for p in self.layers) + sum(self.floats.values()) + self.header
+
+    def by_part(self) -> dict[str, int]:
+        """Return the bytes of each part of the file; parts that it does not have are left out."""
+        named = {
+            "codes of the searched weights": "codes",
+            "scales, offsets and codebooks": "numbers",
+            "grids of quantized inputs": "inputs",
+            "records of the layers' choices": "record",
+            "searched weights kept in float": "floats",
+        }
+        parts = {w: sum(getattr(p, field) for p in self.layers) for w, field in named.items()}
+        parts |= {**self.floats, "header, names and shapes": self.header}
+        return {words: size for words, size in parts.items() if size}
+
+    def document(self) -> dict[str, Any]:
+        """Return the parts as they stand in a file."""
+        layers = [asdict(parts) for parts in self.layers]
+        return {"layers": layers, "floats": dict(self.floats), "header": self.header}
+
+    @classmethod
+    def from_document(cls, document: Any) -> FileParts | None:
+        """Undo `document`, None for None.
+
+        Raises:
+            FileFormatError: a size that is none.
+            KeyError, TypeError, ValueError: damaged otherwise.
+        """
+        if document is None:
+            return None
+        layers = tuple(LayerParts(**parts) for parts in document["layers"])
+        parts = cls(layers, dict(document["floats"]), document["header"])
+        require_counts([parts.header, *parts.floats.values()])
+        require_counts([n for layer in layers for n in asdict(layer).values()])
+        return parts
+
+
+def require_counts(numbers: Sequence[Any]) -> None:
+    """Raise `FileFormatError` unless all are whole numbers of at least 0."""
+    for number in numbers:
+        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+            raise FileFormatError(f"{number!r} is no whole number of at least 0")
+
+
+def _kind(network: nn.Module, tensor: str) -> str:
+    """Say in words what a tensor is that the search does not quantize."""
+    owner, _, leaf = tensor.rpartition(".")
+    module = network.get_submodule(owner)
+    if isinstance(module, NORMALIZATIONS):
+        return "normalization layers"
+    if leaf == "bias":
+        return "biases"
+    return "weights of layers not searched" if layer_kind(module) else "other tensors"

@@ -1,0 +1,75 @@
+"""The one call: a search's folder in, its report out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlquant.whole_files import write_file
+from rlquant_agents.reporting.page import page
+from rlquant_agents.reporting.run_files import REPORT, RunFiles, read_run
+from rlquant_agents.reporting.same_problem import require_same_problem
+from rlquant_agents.reporting.text import text
+
+
+@dataclass(frozen=True)
+class Report:
+    """A search, told.
+
+    Attributes:
+        html: the page, which needs nothing beside it.
+        text: a screenful for the terminal.
+    """
+
+    html: str
+    text: str
+
+
+def make_report(folder: str | Path, against: Sequence[str | Path] = ()) -> Report:
+    """Tell a search from the files in its folder; the same files give the same report.
+
+    Args:
+        folder: what a search wrote, its `out`.
+        against: folders of other searches of the same problem, to compare with.
+
+    Raises:
+        FileFormatError: a folder holds no search that has ended, or a file that is damaged.
+        SettingsError: a search of another problem.
+        StorageError: a file cannot be read.
+    """
+    run = read_run(folder)
+    runs = {run.name: run}
+    for path in against:
+        other = read_run(path)
+        require_same_problem(run, other)
+        runs[_new_name(other, runs)] = other
+    return Report(page(runs), text(runs))
+
+
+def write_report(
+    folder: str | Path, against: Sequence[str | Path] = (), out: str | Path | None = None
+) -> Report:
+    """Make a report and write its page.
+
+    Args:
+        folder: what a search wrote, its `out`.
+        against: folders of other searches of the same problem, to compare with.
+        out: the file; by default `report.html` in the folder.
+
+    Raises:
+        FileFormatError, SettingsError: see `make_report`.
+        StorageError: a file cannot be read or written.
+    """
+    report = make_report(folder, against)
+    write_file(Path(folder) / REPORT if out is None else Path(out), report.html)
+    return report
+
+
+def _new_name(run: RunFiles, taken: dict[str, RunFiles]) -> str:
+    """Return the name of a run, with its folder, then numbered, where others are called so."""
+    name = run.name
+    if name in taken:
+        name = f"{name} ({run.folder.resolve().name})"
+    names = [name, *(f"{name} {number}" for number in range(2, len(taken) + 2))]
+    return next(each for each in names if each not in taken)

@@ -1,0 +1,105 @@
+"""Numbers and choices as a person reads them, the same on the page and on the terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rlquant import LayerChoice
+from rlquant_agents.quantities import UNITS
+from rlquant_agents.reporting.neighbours import Neighbour
+from rlquant_agents.reporting.run_files import RunFiles
+
+
+def decimal(value: float, sign: str = "") -> str:
+    """Return a loss or an accuracy; what is not finite is said in words."""
+    if not math.isfinite(value):
+        return "not finite"
+    small = value != 0 and abs(value) < 1e-3
+    return f"{value:{sign}.2e}" if small else f"{value:{sign}.4f}"
+
+
+def count(value: int, sign: str = "") -> str:
+    """Return a whole number with its thousands apart."""
+    return f"{value:{sign},}"
+
+
+def share(part: float, whole: float) -> str:
+    """Return a part of a whole in per cent."""
+    return f"{100 * part / whole if whole else 0.0:.1f} %"
+
+
+def plain(value: float) -> str:
+    """Return a number in as few digits as it needs, four at most behind the point."""
+    return f"{value:,.4f}".rstrip("0").rstrip(".")
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the two largest units that it has."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def choice_in_words(choice: LayerChoice) -> str:
+    """Return a layer's choice, e.g. "3 bits, clipped, nearest" or "ternary, 8-bit inputs"."""
+    if choice.method == "keep":
+        return "float32"
+    words = ["ternary"]
+    if choice.method != "ternary":
+        bits = "1 bit" if choice.bits == 1 else f"{choice.bits} bits"
+        words = [bits, plain_name(choice.points), plain_name(choice.rounding)]
+    if choice.method == "distilled":
+        words.append("distilled")
+    if choice.activation_bits is not None:
+        words.append(f"{choice.activation_bits}-bit inputs")
+    return ", ".join(words)
+
+
+def plain_name(name: Any) -> str:
+    """Return an option's name as words."""
+    return "float" if name is None else str(name).replace("_", " ")
+
+
+def budget_in_words(run: RunFiles) -> str:
+    """Say what the limit is, how much of it is used, and what is left."""
+    unit, value = UNITS[run.quantity]
+    used = run.facts.cost.total(run.facts.chosen(run.config))
+    left = run.facts.limit - used
+    return (
+        f"at most {run.limit:,.10g} {value}; {plain(used * run.facts.unit)} used "
+        f"({share(used, run.facts.limit)}), {count(left)} {unit} left"
+    )
+
+
+def cost_in_words(run: RunFiles, beside: Neighbour) -> str:
+    """Say by how much a neighbour is dearer or cheaper, in whole units and in bytes."""
+    unit, _ = UNITS[run.quantity]
+    words = f"{count(beside.units, '+')} {unit}"
+    if beside.size is not None and unit != "bytes":
+        words += f", {count(beside.size, '+')} bytes"
+    return words
+
+
+def value_in_words(run: RunFiles, beside: Neighbour) -> str:
+    """Say the same in what the budget is given in, where that is not the unit itself."""
+    if run.facts.unit == 1.0:
+        return ""
+    return f"{decimal(beside.units * run.facts.unit, '+')} {UNITS[run.quantity][1]}"
+
+
+def fit_in_words(run: RunFiles, beside: Neighbour) -> str:
+    """Say whether a neighbour keeps the budget."""
+    unit, _ = UNITS[run.quantity]
+    return f"over the budget by {count(beside.over)} {unit}" if beside.over else "fits the budget"
+
+
+def loss_in_words(run: RunFiles, beside: Neighbour) -> str:
+    """Say what a neighbour lost where that was measured."""
+    here = run.measured(run.config)
+    if beside.loss is None or here is None:
+        return "loss not measured"
+    return f"loss {decimal(beside.loss - here, '+')}, measured"
