@@ -26,12 +26,15 @@ class LatencyTable:
 
     Rows come from a CSV with the columns `kind`, `shape` ("16x8x3x3"), `bits`, `seconds`, and
     optionally `activation_bits` (empty: float) and `macs` where equal shapes see different images.
-    Layers that stay in float32 need a row of 32 bits; `fixed` is their share of a network.
+    Layers that stay in float32 need a row of 32 bits; `fixed` is their share of a network. What
+    the times are of may stand in the columns `batch` and `threads`; one each in all rows.
     """
 
     rows: Mapping[LatencyKey, float]
     source: str = "latency table"
     fixed: int = 0
+    batch: int = 1
+    threads: int = 1
 
     REQUIRED = ("kind", "shape", "bits", "seconds")
 
@@ -44,10 +47,12 @@ class LatencyTable:
             StorageError: the file cannot be read.
         """
         rows: dict[LatencyKey, float] = {}
+        runs: set[tuple[int, int]] = set()
         try:
             with open(path, newline="", encoding="utf-8-sig") as stream:
                 reader = csv.DictReader(stream, skipinitialspace=True)
-                for key, seconds in cls._rows(reader, str(path)):
+                for key, seconds, run in cls._rows(reader, str(path)):
+                    runs.add(run)
                     if key in rows:
                         raise FileFormatError(
                             f"{path}, line {reader.line_num}: a second row for kind={key[0]}, "
@@ -59,10 +64,17 @@ class LatencyTable:
             raise FileFormatError(f"{path}: not a CSV in UTF-8: {error}") from error
         except OSError as error:
             raise StorageError(f"{path}: cannot be read ({error.strerror or error})") from error
-        return cls(rows, str(path))
+        if len(runs) > 1:
+            raise FileFormatError(
+                f"{path}: times of different runs (batch, threads) {sorted(runs)}; keep one"
+            )
+        batch, threads = next(iter(runs), (1, 1))
+        return cls(rows, str(path), batch=batch, threads=threads)
 
     @classmethod
-    def _rows(cls, reader: csv.DictReader[str], path: str) -> Iterable[tuple[LatencyKey, float]]:
+    def _rows(
+        cls, reader: csv.DictReader[str], path: str
+    ) -> Iterable[tuple[LatencyKey, float, tuple[int, int]]]:
         missing = [c for c in cls.REQUIRED if c not in (reader.fieldnames or ())]
         if missing:
             raise FileFormatError(f"{path}: no column {', '.join(missing)}; need {cls.REQUIRED}")
@@ -77,13 +89,14 @@ class LatencyTable:
                     int(activation) if activation else None,
                 )
                 seconds = float(row["seconds"])
+                run = (int(row.get("batch") or 1), int(row.get("threads") or 1))
             except (TypeError, ValueError) as error:
                 raise FileFormatError(f"{path}, line {reader.line_num}: {error}") from error
             if not (math.isfinite(seconds) and seconds >= 0):
                 raise FileFormatError(
                     f"{path}, line {reader.line_num}: seconds={seconds}, must be finite and >= 0"
                 )
-            yield key, seconds
+            yield key, seconds, run
 
     def of_layer(self, facts: LayerFacts, choice: LayerChoice) -> int:
         """Return the layer's nanoseconds, rounded up; `BudgetError` names a missing row."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from rlquant.choices import BucketSize, LayerChoice
 from rlquant.errors import ChoiceError, unknown_name
 from rlquant.space import HEADS, SearchSpace
 
+TargetName = Literal["packed", "onnxruntime-int8", "onnxruntime-int4"]
 INTEGER_POINTS = ("symmetric", "clipped", "fixed_point")
 """Points on an offset-free grid: an integer times a scale."""
 
@@ -78,7 +79,7 @@ TARGETS: Mapping[str, Target] = {
         Target("packed", "the packed file .rlq, run by PyTorch; it holds every choice", {}),
         Target(
             "onnxruntime-int8",
-            "onnxruntime on CPUs: 8-bit kernels where a layer's inputs have 8 bits, else float ones",
+            "onnxruntime on CPUs: 8-bit kernels where inputs have 8 bits, else float ones",
             {
                 "bits": (8, 7, 6, 5, 4, 3, 2, 1),
                 "method": ("post_training", "distilled"),

@@ -370,3 +370,14 @@ def test_a_decimal_limit_means_the_decimal() -> None:
     cost = AverageBitsCost({"fc": LayerStorage(10, 1, 0.5, 1.0)})
     assert Fraction(2.3) < Fraction(23, 10)
     assert cost.units(2.3) == 23
+
+
+def test_what_the_times_are_of_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    head = "kind,shape,bits,seconds,batch,threads\n"
+    path.write_text(f"{head}linear,4x6,3,0.25,64,2\nlinear,4x6,4,0.25,64,2\n")
+    table = LatencyTable.read(path)
+    assert (table.batch, table.threads) == (64, 2)
+    path.write_text(f"{head}linear,4x6,3,0.25,64,2\nlinear,4x6,4,0.25,1,2\n")
+    with pytest.raises(FileFormatError, match=r"different runs.*\(1, 2\), \(64, 2\)"):
+        LatencyTable.read(path)

@@ -20,6 +20,7 @@ from rlquant.choices import BucketSize, Fidelity, Method, Points, Rounding
 from rlquant.cost import Quantity
 from rlquant.errors import BudgetError, SettingsError
 from rlquant.space import default_space
+from rlquant.targets import TargetName, target_named
 from rlquant.tasks import Task
 from rlquant.training.settings import TRAINED, TUNED
 
@@ -45,6 +46,8 @@ class TaskSettings:
         activation_bits: widths of the layers' inputs to choose from; None leaves them float.
         keep: layers that stay in float32.
         bucket_size: weights that share a scale: a number, channel, or None for the whole tensor.
+        target: where the network will run: leaves only what can be expressed there among the
+            options. packed is everything.
         fidelity: how far a network is trained before it is measured: calibrated (not at all),
             tuned (a short run for each configuration) or trained (epochs).
         steps: of the training run of each configuration, instead of the fidelity's default.
@@ -68,6 +71,7 @@ class TaskSettings:
     activation_bits: tuple[int | None, ...] = (None,)
     keep: tuple[str, ...] = ()
     bucket_size: BucketSize = "channel"
+    target: TargetName = "packed"
     fidelity: Fidelity = "calibrated"
     steps: int | None = None
     epochs: int | None = None
@@ -80,13 +84,14 @@ class TaskSettings:
     def space(self) -> SearchSpace:
         """Return the search space; `ChoiceError` names an option that cannot exist."""
         given = {name: getattr(self, name) for name in ("bits", "rounding", "method", "points")}
-        return replace(
+        space = replace(
             default_space(self.fidelity),
             **{name: options for name, options in given.items() if options is not None},
             activation_bits=self.activation_bits,
             keep=self.keep,
             bucket_size=self.bucket_size,
         )
+        return target_named(self.target).restrict(space)
 
     def training(self) -> TrainSettings | None:
         """Return how configurations are trained, None for the fidelity's default.

@@ -53,6 +53,7 @@ ROOMS = (
     ("tabular",),
     ("probing",),
     ("export",),
+    ("profiling",),
     ("refining",),
     ("tasks",),
     ("reproduction",),

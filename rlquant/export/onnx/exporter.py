@@ -105,7 +105,7 @@ def export_onnx(
     traced.model.graph.sort()
     between = 0
     if target == "onnxruntime-int8":
-        between = quantize_between(traced.model, _batches(inputs, calibration))
+        between = quantize_between(traced.model, batches_of(inputs, calibration))
         traced.model.graph.sort()
     import onnx_ir
 
@@ -148,13 +148,14 @@ def _two_samples(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return inputs
 
 
-def _batches(inputs: tuple[Tensor, ...], calibration: Data | None) -> list[tuple[Tensor, ...]]:
+def batches_of(
+    inputs: tuple[Tensor, ...], calibration: Data | None, samples: int = CALIBRATION_SAMPLES
+) -> list[tuple[Tensor, ...]]:
+    """Return batches of inputs for ranges: of the calibration data, or the inputs themselves."""
     if calibration is None:
         return [inputs]
-    samples = take_samples(
-        calibration, CALIBRATION_SAMPLES, name="calibration", device=torch.device("cpu")
-    )
-    columns = (torch.split(tensor, CALIBRATION_BATCH) for tensor in samples.inputs)
+    taken = take_samples(calibration, samples, name="calibration", device=torch.device("cpu"))
+    columns = (torch.split(tensor, CALIBRATION_BATCH) for tensor in taken.inputs)
     return list(zip(*columns, strict=True))
 
 

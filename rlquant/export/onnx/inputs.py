@@ -12,7 +12,8 @@ import numpy as np
 import onnx_ir as ir
 
 from rlquant.export.onnx.graph_edits import GraphEditor
-from rlquant.quantizers import ActivationQuantizer
+from rlquant.export.onnx.weights import is_scaled_integer
+from rlquant.export.quantized_layers import QuantizedLayer
 
 GRIDS = {8: ir.DataType.UINT8, 16: ir.DataType.UINT16}
 
@@ -28,23 +29,19 @@ class InputLowering:
     editor: GraphEditor
     _done: dict[tuple[object, ...], ir.Value] = field(default_factory=dict)
 
-    def lower(
-        self, placeholder: ir.Node, name: str, quantizer: ActivationQuantizer, as_nodes: bool
-    ) -> None:
-        """Put the quantization in place of a placeholder.
+    def lower(self, placeholder: ir.Node, name: str, layer: QuantizedLayer) -> None:
+        """Put the quantization of a layer's inputs in place of their placeholder.
 
         Widths that ONNX does not have are 8- or 16-bit ones of which the upper part is clipped
         off: the same values.
-
-        Args:
-            placeholder: the node to replace.
-            name: of the layer.
-            quantizer: of its inputs.
-            as_nodes: as the pair of nodes, not as arithmetic.
         """
-        value = placeholder.inputs[0]
+        value, quantizer = placeholder.inputs[0], layer.inputs
         assert value is not None
+        if quantizer is None:  # left float after all
+            self.editor.replace(placeholder.outputs[0], value)
+            return
         grid = _Grid(float(quantizer.scale), int(quantizer.zero_point), quantizer.bits)
+        as_nodes = is_scaled_integer(layer.weight.tensor)
         key = (value, grid, as_nodes)
         if key not in self._done:
             written = self._nodes if as_nodes else self._arithmetic

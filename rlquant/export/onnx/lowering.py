@@ -46,10 +46,7 @@ def lower(traced: Traced, target: str | None) -> dict[str, str]:
             continue
         name = node.attributes[LAYER].as_string()
         if node.op_type == INPUTS:
-            quantizer = layers[name].inputs
-            assert quantizer is not None
-            as_nodes = is_scaled_integer(layers[name].weight.tensor)
-            inputs.lower(node, name, quantizer, as_nodes)
+            inputs.lower(node, name, layers[name])
         else:
             assert node.op_type == WEIGHT
             _lower_weight(editor, node, name, layers[name], target)

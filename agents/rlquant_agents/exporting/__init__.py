@@ -1,0 +1,1 @@
+"""What leaves the tool, measured: latency tables, files for onnxruntime, sizes and speeds."""
