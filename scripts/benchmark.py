@@ -4,7 +4,9 @@
 configurations share against the bound that their prefixes set, `environment`
 counts steps a second where every score is known, `training` sets training steps and tuned
 evaluations against float training, `assignment` takes the time in which one layer's weights are
-assigned, and `search` that of the main job, scripts/search.py with its defaults.
+assigned, `export` sets packing and loading against copies and exported networks against those of
+onnxruntime's own quantizer, and `search` takes the time of the main job, scripts/search.py with
+its defaults.
 """
 
 from __future__ import annotations
@@ -33,11 +35,13 @@ from rlquant_agents.benchmarks.episodes import episodes
 from rlquant_agents.benchmarks.evaluation import evaluation
 from rlquant_agents.benchmarks.figure import Figure
 from rlquant_agents.benchmarks.memory import memory
+from rlquant_agents.benchmarks.onnx_speed import onnx_speed
+from rlquant_agents.benchmarks.packing import packing
 from rlquant_agents.benchmarks.sharing import sharing
 from rlquant_agents.benchmarks.training import training
 from rlquant_agents.command_line import run_command
 
-BENCHMARKS = ("evaluation", "environment", "training", "assignment", "search")
+BENCHMARKS = ("evaluation", "environment", "training", "assignment", "export", "search")
 SEARCH_TARGET = 180.0
 
 
@@ -46,7 +50,7 @@ class BenchmarkSettings:
     """Which benchmarks to run, and how long.
 
     Attributes:
-        run: evaluation, environment, training, assignment and search, or some of them.
+        run: evaluation, environment, training, assignment, export and search, or some of them.
         task: task of the evaluation, training and assignment benchmarks.
         configs: random configurations to evaluate.
         shared_tasks: tasks to enumerate (every layer on its own; in groups by stage where it has
@@ -58,6 +62,9 @@ class BenchmarkSettings:
         steps: paired steps of each way to train a layer.
         tuned: tuned evaluations to time.
         warm: configurations a budget on which warm and cold starts are compared; 0 for none.
+        codes: how many are packed and unpacked.
+        width: of the four square layers of a network that is loaded.
+        export_task: task whose network is exported.
         search_arguments: arguments for scripts/search.py, as in --search-arguments="--seed 1".
         json: file for the figures, where wanted.
     """
@@ -77,6 +84,9 @@ class BenchmarkSettings:
     steps: int = 40
     tuned: int = 12
     warm: int = 12
+    codes: int = 2**24
+    width: int = 2500
+    export_task: str = "fashion-mnist/resnet14"
     search_arguments: str = ""
     json: Path | None = None
 
@@ -104,6 +114,11 @@ def training_benchmark(settings: BenchmarkSettings) -> list[Figure]:
 def assignment_benchmark(settings: BenchmarkSettings) -> list[Figure]:
     """Time the assignment of one layer's weights."""
     return assignment(settings.task)
+
+
+def export_benchmark(settings: BenchmarkSettings) -> list[Figure]:
+    """Time packed files and exported networks."""
+    return [*packing(settings.codes, settings.width), *onnx_speed(settings.export_task)]
 
 
 def search_benchmark(settings: BenchmarkSettings) -> list[Figure]:
@@ -145,6 +160,7 @@ def run(settings: BenchmarkSettings) -> int:
         "environment": environment_benchmark,
         "training": training_benchmark,
         "assignment": assignment_benchmark,
+        "export": export_benchmark,
         "search": search_benchmark,
     }
     for name in settings.run:
@@ -152,11 +168,12 @@ def run(settings: BenchmarkSettings) -> int:
             raise SettingsError(f"{name}: known benchmarks are {', '.join(known)}")
     counts = (
         *(settings.configs, settings.swaps, settings.episodes, settings.steps, settings.tuned),
+        *(settings.codes, settings.width),
     )
     if min(*counts, *(settings.threads or (0,))) < 1:
         raise SettingsError(
-            "--configs, --swaps, --episodes, --steps, --tuned and --threads need numbers of at "
-            "least 1"
+            "--configs, --swaps, --episodes, --steps, --tuned, --codes, --width and --threads need "
+            "numbers of at least 1"
         )
     if settings.json is not None:
         make_folder(settings.json.parent)

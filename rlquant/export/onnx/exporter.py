@@ -116,6 +116,30 @@ def export_onnx(
     return OnnxExport(Path(path), len(content), opset, described, between, error)
 
 
+def float_onnx(network: nn.Module, example_input: Tensor | Sequence[Tensor]) -> bytes:
+    """Return a float network as the contents of an ONNX file, to compare with.
+
+    Args:
+        network: on the CPU, not quantized.
+        example_input: a batch; its length is left open.
+
+    Raises:
+        NetworkError: PyTorch cannot export the network.
+        SettingsError: a package is not installed.
+    """
+    require_exporter()
+    import onnx_ir
+
+    from rlquant.export.onnx.lowering import without_traces
+    from rlquant.export.onnx.trace import trace
+
+    inputs = tuple(tensor.detach().cpu() for tensor in as_arguments(example_input))
+    model = trace(network, {}, _two_samples(inputs), dynamic_batch=True).model
+    without_traces(model, {})
+    content: bytes = onnx_ir.to_proto(model).SerializeToString()
+    return content
+
+
 def _require_expressible(target: str, layers: Mapping[str, QuantizedLayer]) -> None:
     choices = ((layer.weight.choice, layer.weight.tensor.bucket_size) for layer in layers.values())
     refused = refusals(target_named(target), choices)
