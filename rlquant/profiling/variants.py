@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
-import onnx_ir
 from torch import Tensor, nn
 
 from rlquant.choices import LayerChoice, QuantizationConfig
 from rlquant.data import Data
 from rlquant.export.onnx.between import quantize_between
 from rlquant.export.onnx.exporter import batches_of
-from rlquant.export.onnx.lowering import lower
+from rlquant.export.onnx.lowering import lower, serialized
 from rlquant.export.onnx.trace import Traced, trace
 from rlquant.export.quantized_layers import quantized_layers
 from rlquant.layers import LayerFacts
@@ -78,5 +77,4 @@ class Variants:
         variant.model.graph.sort()
         quantize_between(variant.model, self.samples)
         variant.model.graph.sort()
-        content: bytes = onnx_ir.to_proto(variant.model).SerializeToString()
-        return content
+        return serialized(variant.model)

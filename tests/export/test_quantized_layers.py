@@ -66,6 +66,38 @@ def test_frozen_weights_keep_their_layout() -> None:
     assert frozen.conv.weight.stride() == network.conv.weight.stride()
 
 
+@pytest.mark.parametrize("points", ["clipped", "uniform", "kmeans"])
+def test_a_quantized_network_compiles(points: str) -> None:
+    network = quantized("mlp", points=points, activation_bits=8)
+    inputs, _ = samples_of("mlp", 9)
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
+    assert torch.allclose(compiled(inputs), network(inputs), atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_quantized_network_compiles_to_machine_code() -> None:
+    network = quantized("shared", activation_bits=8)
+    inputs, _ = samples_of("shared", 9)
+    with torch.no_grad():
+        assert torch.allclose(torch.compile(network)(inputs), network(inputs), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["mlp", "transposed", "shared"])
+def test_the_state_of_a_quantized_network_goes_round(name: str) -> None:
+    network = quantized(name, activation_bits=8)
+    inputs, _ = samples_of(name, 9)
+    wanted = network(inputs)
+    other = copy.deepcopy(network)
+    state = copy.deepcopy(network.state_dict())
+    for tensor in other.state_dict().values():
+        tensor.zero_()
+    assert not torch.equal(other(inputs), wanted)
+    other.load_state_dict(state)
+    assert torch.equal(other(inputs), wanted)
+    assert pack(other) == pack(network)
+
+
 def test_a_float_network_is_not_quantized(mlp: nn.Module) -> None:
     with pytest.raises(NetworkError, match=r"no layer of this Mlp is quantized.*rlquant\.quantize"):
         pack(mlp)

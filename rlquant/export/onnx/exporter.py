@@ -94,7 +94,7 @@ def export_onnx(
     _require_float32(quantized)
     require_exporter()
     from rlquant.export.onnx.between import quantize_between
-    from rlquant.export.onnx.lowering import lower, without_traces
+    from rlquant.export.onnx.lowering import lower, serialized, without_traces
     from rlquant.export.onnx.trace import trace
 
     inputs = tuple(tensor.detach().cpu() for tensor in as_arguments(example_input))
@@ -107,9 +107,7 @@ def export_onnx(
     if target == "onnxruntime-int8":
         between = quantize_between(traced.model, batches_of(inputs, calibration))
         traced.model.graph.sort()
-    import onnx_ir
-
-    content = onnx_ir.to_proto(traced.model).SerializeToString()
+    content = serialized(traced.model)
     write_file(Path(path), content)
     opset = traced.model.opset_imports[""]
     error = _error(on_cpu, content, inputs)
@@ -128,16 +126,13 @@ def float_onnx(network: nn.Module, example_input: Tensor | Sequence[Tensor]) -> 
         SettingsError: a package is not installed.
     """
     require_exporter()
-    import onnx_ir
-
-    from rlquant.export.onnx.lowering import without_traces
+    from rlquant.export.onnx.lowering import serialized, without_traces
     from rlquant.export.onnx.trace import trace
 
     inputs = tuple(tensor.detach().cpu() for tensor in as_arguments(example_input))
     model = trace(network, {}, _two_samples(inputs), dynamic_batch=True).model
     without_traces(model, {})
-    content: bytes = onnx_ir.to_proto(model).SerializeToString()
-    return content
+    return serialized(model)
 
 
 def _require_expressible(target: str, layers: Mapping[str, QuantizedLayer]) -> None:

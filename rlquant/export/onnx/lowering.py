@@ -114,6 +114,17 @@ def described(layer: QuantizedLayer, target: str | None) -> str:
     return f"{how}; uint{8 if layer.inputs.bits <= 8 else 16} inputs"
 
 
+def serialized(model: ir.Model) -> bytes:
+    """Return the file's contents, without shapes of values inside: runtimes infer them."""
+    graph = model.graph
+    values = (*graph.initializers.values(), *(v for node in graph for v in node.outputs))
+    for value in values:
+        if not value.is_graph_output():
+            value.shape = value.type = None
+    content: bytes = ir.to_proto(model).SerializeToString()
+    return content
+
+
 def without_traces(model: ir.Model, metadata: Mapping[str, str]) -> None:
     """Drop the exporter's notes (stack traces with paths of this machine), add our own."""
     for node in model.graph:
