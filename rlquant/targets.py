@@ -49,8 +49,8 @@ class Target:
         """Return what the target can express of a space.
 
         Where it can express none of a decision's options and there is only one, the target's
-        preferred option takes its place. A space that leaves all inputs float, as the default
-        does, gets the target's options for inputs.
+        preferred option takes its place. So does its width of inputs in a space that leaves them
+        all float, as the default does: who names kernels wants them used.
 
         Raises:
             ChoiceError: several options of a decision, none of which the target can express.
@@ -60,7 +60,7 @@ class Target:
             options = getattr(space, decision)
             allowed = self.allowed.get(decision, options)
             if decision == "activation_bits" and options == (None,):
-                options = allowed
+                options = allowed[:1]
             left = tuple(option for option in options if option in allowed)
             if not left and len(options) > 1:
                 raise ChoiceError(

@@ -29,7 +29,8 @@ def test_a_space_loses_nothing_that_can_be_expressed() -> None:
     assert left.points == ("symmetric", "clipped", "fixed_point")
     assert left.method == ("post_training", "distilled")
     assert left.activation_bits == (None,)
-    assert INT8.restrict(SearchSpace(bits=(2, 8))).activation_bits == (8, None)
+    assert INT8.restrict(SearchSpace(bits=(2, 8))).activation_bits == (8,)
+    assert INT8.restrict(SearchSpace(activation_bits=(None, 8))).activation_bits == (None, 8)
     assert INT8.restrict(SearchSpace(activation_bits=(4, 8))).activation_bits == (8,)
     assert INT8.restrict(SearchSpace(bucket_size=64)).bucket_size == "channel"
     assert INT8.restrict(SearchSpace(bucket_size=None)).bucket_size is None

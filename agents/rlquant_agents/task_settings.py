@@ -47,7 +47,8 @@ class TaskSettings:
         keep: layers that stay in float32.
         bucket_size: weights that share a scale: a number, channel, or None for the whole tensor.
         target: where the network will run: leaves only what can be expressed there among the
-            options. packed is everything.
+            options. packed is everything; onnxruntime-int8 gives all layers 8-bit inputs, under a
+            latency budget the choice between them and float.
         fidelity: how far a network is trained before it is measured: calibrated (not at all),
             tuned (a short run for each configuration) or trained (epochs).
         steps: of the training run of each configuration, instead of the fidelity's default.
@@ -87,11 +88,17 @@ class TaskSettings:
         space = replace(
             default_space(self.fidelity),
             **{name: options for name, options in given.items() if options is not None},
-            activation_bits=self.activation_bits,
+            activation_bits=self._activation_bits(),
             keep=self.keep,
             bucket_size=self.bucket_size,
         )
         return target_named(self.target).restrict(space)
+
+    def _activation_bits(self) -> tuple[int | None, ...]:
+        """Return the widths of inputs; what a latency is about is the target's choice of them."""
+        if self.quantity != "latency" or self.activation_bits != (None,):
+            return self.activation_bits
+        return target_named(self.target).allowed.get("activation_bits", (None,))
 
     def training(self) -> TrainSettings | None:
         """Return how configurations are trained, None for the fidelity's default.
