@@ -9,7 +9,7 @@ from rlquant.evaluation.measure import measure
 from rlquant.evaluation.racing import Racing
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.export.onnx.exporter import OnnxExport, export_onnx
-from rlquant.export.packed import load, save
+from rlquant.export.packed import load, pack, save, unpack
 from rlquant.export.quantized_layers import freeze
 from rlquant.feasible import FeasibleSet
 from rlquant.latency import LatencyTable
@@ -78,6 +78,7 @@ __all__ = [
     "load",
     "load_table",
     "measure",
+    "pack",
     "probe",
     "quantize",
     "refine",
@@ -85,4 +86,5 @@ __all__ = [
     "table_names",
     "tasks",
     "train",
+    "unpack",
 ]
