@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.distance import cdist
 
 from rlquant import LayerChoice
 from rlquant.choices import decisions_apart
 from rlquant.feasible import Indices
-from rlquant.space import HEADS
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,10 +28,6 @@ NOISES = (1e-4, 1e-3, 1e-2, 1e-1)
 """Variances of what is no function of these kinds."""
 LEVELS = (0.0, 0.3, 1.0, 3.0)
 """Variances of the function of the log of all weight errors' sum."""
-SHARED = (0.0, 0.3, 1.0, 3.0)
-"""Variances of the function of how often each decision beside bits is taken, over all layers."""
-SHARED_WIDTH = 0.7
-"""Differences of so much in these shares are far."""
 FACTORS = (0.4, 2.5)
 LEAST_WEIGHT, MOST_WEIGHT = 0.05, 20.0
 """By what a layer's weight changes, and its limits."""
@@ -48,14 +42,13 @@ class Shape:
     likeness: int
     mixture: int
     level: int
-    shared: int
     noise_level: int
     weights: tuple[float, ...]
 
     @classmethod
     def plain(cls, layers: int) -> Shape:
         """Return where the choice begins."""
-        return cls(0, 1, 3, 0, 2, (1.0,) * layers)
+        return cls(0, 1, 3, 2, (1.0,) * layers)
 
     @property
     def noise(self) -> float:
@@ -81,7 +74,6 @@ class Kernel:
         bits = np.array([option.arithmetic_bits for option in options], dtype=float)
         differing = np.array([[decisions_apart(a, b) for b in options] for a in options])
         kept = KEPT if differing.any() else (1.0,)
-        self._decisions = _decisions(options)
         self._likenesses = [
             _near(bits, rate, width) * share**differing
             for (rate, width), share in product(FADINGS, kept)
@@ -105,10 +97,6 @@ class Kernel:
         if level:
             apart = np.subtract.outer(self._level(a), self._level(b))
             found += level * np.exp(-0.5 * apart**2)
-        shared = SHARED[shape.shared]
-        if shared:
-            apart = cdist(self._shares(a), self._shares(b), "sqeuclidean")
-            found += shared * np.exp(-0.5 * apart / SHARED_WIDTH**2)
         result: Floats = found + 1.0  # the mean is unknown
         return result
 
@@ -116,8 +104,7 @@ class Kernel:
         """Return the likeness of a configuration to itself."""
         alone, pairs, together = MIXTURES[shape.mixture]
         several = pairs if self.layers > 1 else 0.0
-        functions = LEVELS[shape.level] + SHARED[shape.shared]
-        return float(alone + several + together + functions + 1.0)
+        return float(alone + several + together + LEVELS[shape.level] + 1.0)
 
     def changes(self) -> Iterator[tuple[Change, float]]:
         """Yield the changes of a shape that are tried, each with what it must gain at the least."""
@@ -125,7 +112,6 @@ class Kernel:
             ("likeness", len(self._likenesses)),
             ("mixture", len(MIXTURES)),
             ("level", len(LEVELS)),
-            ("shared", len(SHARED) if self._decisions.size else 1),
             ("noise_level", len(NOISES)),
         ):
             for i in range(count):
@@ -138,11 +124,6 @@ class Kernel:
         found: Floats = np.log(self._errors[np.arange(self.layers), rows].sum(axis=1))
         return found
 
-    def _shares(self, rows: Indices) -> Floats:
-        """Return which share of the layers takes each decision beside bits."""
-        found: Floats = self._decisions[rows].mean(axis=1)
-        return found
-
     def _rows(self, table: Floats, rows: Indices, weights: Floats | None = None) -> Floats:
         found = table[rows]
         if weights is not None:
@@ -153,16 +134,6 @@ class Kernel:
         found = np.zeros((len(rows), self.layers, self.options))
         np.put_along_axis(found, rows[:, :, None], 1.0, axis=2)
         return found.reshape(len(rows), -1)
-
-
-def _decisions(options: Sequence[LayerChoice]) -> Floats:
-    """Return what the options decide beside bits as columns of 0 and 1, where they differ in it."""
-    columns = []
-    for head in HEADS[1:]:
-        values = [getattr(option, head) for option in options]
-        distinct = list(dict.fromkeys(values))
-        columns += [[float(v == one) for v in values] for one in distinct if len(distinct) > 1]
-    return np.array(columns).reshape(-1, len(options)).T
 
 
 def _near(bits: Floats, rate: float, width: float) -> Floats:
