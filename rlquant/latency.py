@@ -92,6 +92,11 @@ class LatencyTable:
                 run = (int(row.get("batch") or 1), int(row.get("threads") or 1))
             except (TypeError, ValueError) as error:
                 raise FileFormatError(f"{path}, line {reader.line_num}: {error}") from error
+            if min(run) < 1:
+                raise FileFormatError(
+                    f"{path}, line {reader.line_num}: batch={run[0]}, threads={run[1]}, use at "
+                    f"least 1"
+                )
             if not (math.isfinite(seconds) and seconds >= 0):
                 raise FileFormatError(
                     f"{path}, line {reader.line_num}: seconds={seconds}, must be finite and >= 0"

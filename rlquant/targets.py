@@ -11,7 +11,9 @@ from rlquant.errors import ChoiceError, unknown_name
 from rlquant.space import HEADS, SearchSpace
 
 TargetName = Literal["packed", "onnxruntime-int8", "onnxruntime-int4"]
-INTEGER_POINTS = ("symmetric", "clipped", "fixed_point")
+INT8: TargetName = "onnxruntime-int8"
+INT4: TargetName = "onnxruntime-int4"
+INTEGER_POINTS = ("clipped", "symmetric", "fixed_point")
 """Points on an offset-free grid: an integer times a scale."""
 
 
@@ -48,12 +50,12 @@ class Target:
     def restrict(self, space: SearchSpace) -> SearchSpace:
         """Return what the target can express of a space.
 
-        Where it can express none of a decision's options and there is only one, the target's
-        preferred option takes its place. So does its width of inputs in a space that leaves them
-        all float, as the default does: who names kernels wants them used.
+        A space that leaves all inputs float, as the default does, gets the target's preferred
+        width of them: who names kernels wants them used.
 
         Raises:
-            ChoiceError: several options of a decision, none of which the target can express.
+            ChoiceError: options of a decision, or a bucket size, of which the target can express
+                none.
         """
         fields: dict[str, Any] = {}
         for decision in HEADS:
@@ -61,16 +63,19 @@ class Target:
             allowed = self.allowed.get(decision, options)
             if decision == "activation_bits" and options == (None,):
                 options = allowed[:1]
-            left = tuple(option for option in options if option in allowed)
-            if not left and len(options) > 1:
-                raise ChoiceError(
-                    f"SearchSpace: {decision}={options!r} has nothing that target {self.name!r} "
-                    f"can express; use some of {allowed}"
-                )
-            fields[decision] = left or allowed[:1]
+            fields[decision] = tuple(option for option in options if option in allowed)
+            if not fields[decision]:
+                raise ChoiceError(self._nothing(decision, options, allowed))
         sizes = self.bucket_sizes or (space.bucket_size,)
-        kept = space.bucket_size in sizes
-        return replace(space, bucket_size=space.bucket_size if kept else sizes[0], **fields)
+        if space.bucket_size not in sizes:
+            raise ChoiceError(self._nothing("bucket_size", space.bucket_size, sizes))
+        return replace(space, **fields)
+
+    def _nothing(self, field: str, given: object, allowed: tuple[Any, ...]) -> str:
+        return (
+            f"SearchSpace: {field}={given!r} has nothing that target {self.name!r} can express; "
+            f"use some of {allowed}"
+        )
 
 
 TARGETS: Mapping[str, Target] = {
@@ -78,7 +83,7 @@ TARGETS: Mapping[str, Target] = {
     for target in (
         Target("packed", "the packed file .rlq, run by PyTorch; it holds every choice", {}),
         Target(
-            "onnxruntime-int8",
+            INT8,
             "onnxruntime on CPUs: 8-bit kernels where inputs have 8 bits, else float ones",
             {
                 "bits": (8, 7, 6, 5, 4, 3, 2, 1),
@@ -89,8 +94,8 @@ TARGETS: Mapping[str, Target] = {
             bucket_sizes=("channel", None),
         ),
         Target(
-            "onnxruntime-int4",
-            "onnxruntime with 4-bit weights and float inputs",
+            INT4,
+            "onnxruntime on CPUs: 4-bit kernels of Linear layers, float ones else; float inputs",
             {
                 "bits": (4, 3, 2, 1),
                 "method": ("post_training", "distilled"),

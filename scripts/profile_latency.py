@@ -93,7 +93,7 @@ def run(settings: LatencySettings, command: Sequence[str]) -> int:
     write(profile, settings, command, table, report)
     print(verdict(profile))
     print(
-        f"{len(profile.measured)} networks predicted with a mean error of "
+        f"{profile.checks} networks predicted with a mean error of "
         f"{100 * profile.mean_error:.1f} %; the table is {table}, the report {report}"
     )
     return 0

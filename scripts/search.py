@@ -20,6 +20,7 @@ from rich.console import Console
 import rlquant
 from rlquant import QuantizationProblem
 from rlquant.errors import SettingsError
+from rlquant.export.onnx.runtime import require_exporter
 from rlquant.tasks import Task
 from rlquant.whole_files import make_folder, write_file
 from rlquant_agents import Searcher, SearchResult, make_searcher, search_problem
@@ -39,6 +40,8 @@ from rlquant_agents.search_summary import (
 )
 from rlquant_agents.task_settings import TaskSettings
 
+COMPARED = 256
+"""Samples on which an exported network is compared with PyTorch's."""
 PRETRAINED = "pretrained"
 """Names the agent that comes with the package; a folder of that name is meant by ./pretrained."""
 
@@ -121,6 +124,8 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
     evaluations, seed = whole_evaluations(settings.evaluations), whole_seed(settings.seed)
     budget, out = settings.budget_of(settings.limits()[1]), settings.folder(searcher.name)
     settings.space()  # a mistake in the options shows before anything is loaded
+    if settings.target != "packed":
+        require_exporter()
     make_folder(out)
     task = settings.load()
     problem = settings.problem(task, budget, settings.store or out.parent / "evaluations.sqlite")
@@ -239,7 +244,7 @@ def delivered(
     from rlquant_agents.exporting.delivered import FILE, deliver  # needs onnxruntime
 
     table = problem.budget.table
-    samples = problem.validation.first(table.batch if table else 64)
+    samples = problem.validation.first(COMPARED)
     found = deliver(network, samples, out / FILE, settings.target, task.train, table)
     return found.text(problem.budget.limit if table else None)
 

@@ -381,3 +381,6 @@ def test_what_the_times_are_of_is_read(tmp_path: Path) -> None:
     path.write_text(f"{head}linear,4x6,3,0.25,64,2\nlinear,4x6,4,0.25,1,2\n")
     with pytest.raises(FileFormatError, match=r"different runs.*\(1, 2\), \(64, 2\)"):
         LatencyTable.read(path)
+    path.write_text(f"{head}linear,4x6,3,0.25,-3,1\n")
+    with pytest.raises(FileFormatError, match="line 2: batch=-3, threads=1, use at least 1"):
+        LatencyTable.read(path)

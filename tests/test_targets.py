@@ -14,7 +14,7 @@ from rlquant.targets import refusals, target_named
 INT8, INT4, PACKED = (TARGETS[n] for n in ("onnxruntime-int8", "onnxruntime-int4", "packed"))
 
 
-@pytest.mark.parametrize("space", [SearchSpace(), TRAINING_SPACE, SearchSpace(bucket_size=64)])
+@pytest.mark.parametrize("space", [SearchSpace(), TRAINING_SPACE, SearchSpace(bucket_size=None)])
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_what_is_left_of_a_space_can_be_expressed(target, space) -> None:
     left = target.restrict(space)
@@ -26,19 +26,28 @@ def test_a_space_loses_nothing_that_can_be_expressed() -> None:
     assert PACKED.restrict(TRAINING_SPACE) == TRAINING_SPACE
     left = INT4.restrict(TRAINING_SPACE)
     assert left.bits == (2, 3, 4)
-    assert left.points == ("symmetric", "clipped", "fixed_point")
+    assert left.points == ("symmetric", "clipped", "fixed_point")  # in the space's order
     assert left.method == ("post_training", "distilled")
     assert left.activation_bits == (None,)
     assert INT8.restrict(SearchSpace(bits=(2, 8))).activation_bits == (8,)
     assert INT8.restrict(SearchSpace(activation_bits=(None, 8))).activation_bits == (None, 8)
     assert INT8.restrict(SearchSpace(activation_bits=(4, 8))).activation_bits == (8,)
-    assert INT8.restrict(SearchSpace(bucket_size=64)).bucket_size == "channel"
     assert INT8.restrict(SearchSpace(bucket_size=None)).bucket_size is None
 
 
-def test_a_choice_of_several_options_is_not_replaced() -> None:
-    with pytest.raises(ChoiceError, match=r"bits=\(5, 6\).*onnxruntime-int4"):
-        INT4.restrict(SearchSpace(bits=(5, 6)))
+@pytest.mark.parametrize(
+    ("target", "space", "said"),
+    [
+        (INT4, SearchSpace(bits=(5, 6)), r"bits=\(5, 6\).*'onnxruntime-int4'.*\(4, 3, 2, 1\)"),
+        (INT4, SearchSpace(bits=(8,)), r"bits=\(8,\)"),
+        (INT8, SearchSpace(points=("kmeans",)), r"points=\('kmeans',\)"),
+        (INT8, SearchSpace(activation_bits=(4,)), r"activation_bits=\(4,\)"),
+        (INT8, SearchSpace(bucket_size=64), r"bucket_size=64.*\('channel', None\)"),
+    ],
+)
+def test_what_was_asked_for_is_never_replaced(target, space, said) -> None:
+    with pytest.raises(ChoiceError, match=said):
+        target.restrict(space)
 
 
 @pytest.mark.parametrize("points", get_args(Points))

@@ -58,5 +58,7 @@ class AdditiveTimes:
         """
         least = np.maximum(0.0, -self.changes)
         rest = max(0.0, self.float_total - float(layers @ least))
+        if not work.any():  # nothing but embeddings
+            work = np.ones(len(work))
         shares: Floats = least + rest * work / float(layers @ work)
         return shares

@@ -7,6 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,10 @@ from torch import Tensor, nn
 from rlquant.choices import FLOAT_BITS
 from rlquant.data import Data
 from rlquant.errors import whole_number
-from rlquant.export.onnx.runtime import open_session, require_exporter
-from rlquant.layers import LayerFacts, find_layers
+from rlquant.export.onnx.runtime import require_exporter
+from rlquant.layers import LayerFacts, as_arguments, find_layers
 from rlquant.profiling.additive import AdditiveTimes
-from rlquant.profiling.clock import medians, times_in_turns
+from rlquant.profiling.sessions import times_of_files
 
 Told = Callable[[str, int, int], object]
 """Told what goes on, how much of it is done, and how much there is."""
@@ -32,6 +33,7 @@ COLUMNS = (
     *("kind", "shape", "macs", "bits", "activation_bits", "seconds"),
     *("standard_error", "batch", "threads"),
 )
+EMBEDDING = "embedding"
 NARROW = tuple(range(1, 9))
 """Widths of weights that run in the same kernel."""
 
@@ -45,11 +47,12 @@ class LatencyProfile:
         groups: the distinct ones, with how many layers each has.
         times: what each group adds in 8 bits.
         native: for each group whether there is an 8-bit kernel.
-        measured, predicted: seconds of up to twenty networks to check with.
+        measured, predicted: seconds of all mixes, that in float first, then that in 8 bits; the
+            last `checks` of them were not fitted.
+        checks: how many they are, up to twenty.
         unseen: whether none of these was among those that were fitted.
         batch: samples of one run.
         threads: of onnxruntime.
-        float_seconds, integer_seconds: with all layers in float and in 8 bits.
     """
 
     layers: tuple[LayerFacts, ...]
@@ -58,18 +61,25 @@ class LatencyProfile:
     native: tuple[bool, ...]
     measured: tuple[float, ...]
     predicted: tuple[float, ...]
+    checks: int
     unseen: bool
     batch: int
     threads: int
-    float_seconds: float
-    integer_seconds: float
+
+    @property
+    def float_seconds(self) -> float:
+        """Measured with all layers in float."""
+        return self.measured[0]
+
+    @property
+    def integer_seconds(self) -> float:
+        """Measured with all layers in 8 bits that have a kernel."""
+        return self.measured[1]
 
     @property
     def errors(self) -> npt.NDArray[np.float64]:
-        """Relative errors of the predictions, positive where more was predicted."""
-        measured = np.array(self.measured)
-        relative: npt.NDArray[np.float64] = np.array(self.predicted) / measured - 1
-        return relative
+        """Relative errors of the predictions of the checks, positive where more was predicted."""
+        return self._errors[-self.checks :]
 
     @property
     def mean_error(self) -> float:
@@ -78,8 +88,14 @@ class LatencyProfile:
 
     @property
     def margin(self) -> float:
-        """By which share the prediction fell short at worst; 0 where it never did."""
-        return float(max(0.0, (1 / (1 + self.errors) - 1).max()))
+        """By which share a prediction fell short at worst, of any mix; 0 where it never did."""
+        return float(max(0.0, (1 / (1 + self._errors) - 1).max()))
+
+    @property
+    def _errors(self) -> npt.NDArray[np.float64]:
+        measured = np.array(self.measured)
+        relative: npt.NDArray[np.float64] = np.array(self.predicted) / measured - 1
+        return relative
 
     @property
     def integers_pay(self) -> bool:
@@ -108,8 +124,11 @@ class LatencyProfile:
             run = (self.batch, self.threads)
             for bits in (*NARROW, FLOAT_BITS):
                 writer.writerow((kind, shown, macs, bits, "", f"{floats:.6g}", error, *run))
-            for bits in NARROW if self.native[index] else ():
-                writer.writerow((kind, shown, macs, bits, 8, f"{integers:.6g}", error, *run))
+            if kind == EMBEDDING:  # its inputs are numbers of words
+                continue
+            quantized = integers if self.native[index] else floats
+            for bits in NARROW:
+                writer.writerow((kind, shown, macs, bits, 8, f"{quantized:.6g}", error, *run))
         return stream.getvalue()
 
 
@@ -150,7 +169,6 @@ def profile_latency(
     for name, value in (("batch", batch), ("threads", threads), ("rounds", rounds)):
         whole_number(name, value, 1)
     require_exporter()
-    from rlquant.layers import as_arguments
     from rlquant.profiling.variants import NATIVE_KINDS, Variants
 
     arguments = tuple(as_arguments(inputs))
@@ -160,37 +178,26 @@ def profile_latency(
     variants = Variants.of(network, layers, data, tuple(t[:2] for t in arguments), samples)
     mixes, checks = _mixes(layers, [g for (g, _), n in zip(groups, native, strict=True) if n], seed)
     patterns = [*mixes, *checks]
-    sessions = []
-    for done, pattern in enumerate(patterns):
-        sessions.append(open_session(variants.file(pattern), threads))
+    files = []
+    for pattern in patterns:
+        files.append(variants.file(pattern))
         if told is not None:
-            told("exported", done + 1, len(patterns))
-    fed = {
-        item.name: repeated(tensor, batch).numpy()
-        for item, tensor in zip(sessions[0].get_inputs(), arguments, strict=True)
-    }
-    taken = times_in_turns(
-        [lambda s=session: s.run(None, fed) for session in sessions],  # type: ignore[misc]
-        rounds,
-        told=None if told is None else lambda done: told("rounds timed", done, rounds),
-    )
-    seconds = medians(taken)
+            told("exported", len(files), len(patterns))
+    heard = None if told is None else partial(told, "rounds timed")
+    seconds = times_of_files(files, arguments, batch, threads, rounds, heard)
     counts = np.array([[_count(layers, p, group) for group, _ in groups] for p in patterns], float)
-    fitted = len(patterns) - len(checks)
-    times = AdditiveTimes.fit(counts[:fitted], seconds[:fitted])
-    predicted = times.predict(counts[fitted:])
+    times = AdditiveTimes.fit(counts[: len(mixes)], seconds[: len(mixes)])
     return LatencyProfile(
         tuple(layers),
         groups,
         times,
         native,
-        tuple(seconds[fitted:].tolist()),
-        tuple(predicted.tolist()),
+        tuple(seconds.tolist()),
+        tuple(times.predict(counts).tolist()),
+        len(checks),
         not set(checks) & set(mixes),
         batch,
         threads,
-        float(seconds[0]),
-        float(seconds[1]),
     )
 
 
@@ -225,9 +232,3 @@ def _mixes(
 
 def _count(layers: Sequence[LayerFacts], pattern: frozenset[str], group: Group) -> int:
     return sum(facts.name in pattern and group_of(facts) == group for facts in layers)
-
-
-def repeated(tensor: Tensor, batch: int) -> Tensor:
-    """Return `batch` samples, the given ones again where there are fewer."""
-    times = -(-batch // len(tensor))
-    return tensor.repeat(times, *[1] * (tensor.dim() - 1))[:batch].cpu()

@@ -16,8 +16,8 @@ from rlquant.export.onnx.trace import Traced, trace
 from rlquant.export.quantized_layers import quantized_layers
 from rlquant.layers import LayerFacts
 from rlquant.network.quantize import quantize
+from rlquant.targets import INT8
 
-TARGET = "onnxruntime-int8"
 KERNEL_BITS = 8
 NATIVE_KINDS = ("conv1d", "conv2d", "conv3d", "linear")
 """Layers of which onnxruntime has 8-bit kernels."""
@@ -73,7 +73,7 @@ class Variants:
             for name, layer in self.traced.layers.items()
         }
         variant = Traced(self.traced.model.clone(), layers)
-        lower(variant, TARGET)
+        lower(variant, INT8)
         variant.model.graph.sort()
         quantize_between(variant.model, self.samples)
         variant.model.graph.sort()

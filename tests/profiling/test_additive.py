@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rlquant.profiling.additive import AdditiveTimes
-from rlquant.profiling.clock import medians, times_in_turns
+from rlquant.profiling.clock import MOST_REPEATS, medians, times_in_turns
 
 COUNTS = np.array([[0, 0], [2, 1], [2, 0], [0, 1], [1, 1], [1, 0]], float)
 
@@ -51,11 +53,28 @@ def test_a_slow_round_counts_no_more_than_others() -> None:
     assert medians(taken) == pytest.approx([1.05, 2.1])  # not up to ten times that
 
 
-def test_tasks_take_turns() -> None:
+def test_tasks_take_turns_and_the_first_of_each_does_not_count() -> None:
     done: list[str] = []
     told: list[int] = []
-    taken = times_in_turns([lambda: done.append("a"), lambda: done.append("b")], 2, 3, told.append)
+
+    def task(name: str) -> None:
+        done.append(name)
+        time.sleep(0.002)
+
+    taken = times_in_turns([lambda: task("a"), lambda: task("b")], 2, told.append)
     assert taken.shape == (2, 2)
-    assert (taken >= 0).all()
-    assert "".join(done) == "ab" + "aaabbb" * 2
+    assert (taken > 0.0019).all()
+    assert "".join(done) == "aabb" + "aabb" * 2
     assert told == [1, 2]
+
+
+def test_short_tasks_run_several_times() -> None:
+    done: list[int] = []
+    taken = times_in_turns([lambda: done.append(1)], 1)
+    assert len(done) == 2 + 1 + MOST_REPEATS
+    assert 0 < taken[0, 0] < 1e-3
+
+
+def test_without_multiplications_time_is_shared_equally() -> None:
+    times = AdditiveTimes(6.0, np.zeros(2), np.zeros(2))
+    assert times.float_times(np.array([1.0, 2.0]), np.zeros(2)) == pytest.approx([2.0, 2.0])

@@ -12,6 +12,7 @@ from torch import nn
 
 from rlquant import Budget, LatencyTable, QuantizationProblem, SearchSpace, find_layers
 from rlquant.errors import SettingsError
+from rlquant.profiling import sessions
 from rlquant.profiling.profile import LatencyProfile, profile_latency
 from rlquant.profiling.variants import Variants
 from small_networks import samples_of, trained
@@ -42,7 +43,7 @@ def test_every_distinct_layer_has_a_row_for_what_it_can_run(
     (tmp_path / "table.csv").write_text(profile.csv())
     table = LatencyTable.read(tmp_path / "table.csv")
     assert (table.batch, table.threads) == (3, 1)
-    assert len(table.rows) == 5 * (9 + 8)  # 1..8 and 32 bits in float, 1..8 in integers
+    assert len(table.rows) == 5 * (9 + 8)  # 1..8 and 32 bits with float inputs, 1..8 with others
     problem = QuantizationProblem(
         trained("conv"),
         samples_of("conv", 64),
@@ -61,7 +62,8 @@ def test_every_distinct_layer_has_a_row_for_what_it_can_run(
 
 def test_checks_are_networks_that_were_not_fitted(profile: LatencyProfile) -> None:
     assert profile.unseen
-    assert len(profile.measured) == len(profile.predicted) >= 5
+    assert len(profile.errors) == profile.checks >= 5
+    assert len(profile.measured) == len(profile.predicted) > 3 * profile.checks / 2
     assert profile.mean_error == pytest.approx(np.abs(profile.errors).mean())
     short = [m / p - 1 for m, p in zip(profile.measured, profile.predicted, strict=True)]
     assert profile.margin == pytest.approx(max(0.0, *short))
@@ -91,6 +93,37 @@ def test_variants_run_the_named_layers_in_integers() -> None:
     assert "QuantizeLinear" not in kinds[0]
     assert "BatchNormalization" not in kinds[1]
     assert kinds[2].count("BatchNormalization") == 2  # of the stem and of the shortcut
+
+
+def test_files_beyond_the_memory_are_timed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, data = trained("mlp"), samples_of("mlp", 64)
+    variants = Variants.of(network, find_layers(network, data[0][:2]), data, (data[0][:2],), 64)
+    files = [variants.file(some) for some in ({"first"}, set(), {"first", "second", "last"})]
+    opened: list[int] = []
+    real = sessions._runs
+
+    def counted(files, *rest):
+        opened.append(len(files))
+        return real(files, *rest)
+
+    monkeypatch.setattr(sessions, "_runs", counted)
+    monkeypatch.setattr(sessions, "MEMORY", 2 * len(files[0]))
+    told: list[tuple[int, int]] = []
+    times = sessions.times_of_files(files, data[0:1], 2, 1, 3, lambda *args: told.append(args))
+    assert opened == [2, 2]  # the first one beside each of the others
+    assert times.shape == (3,)
+    assert (times > 0).all()
+    assert told == [(n, 6) for n in range(1, 7)]
+
+
+def test_a_network_of_embeddings_alone_has_a_table(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Embedding(12, 3), nn.Flatten(1)).eval()
+    words = torch.randint(0, 12, (64, 5))
+    profile = profile_latency(network, (words, words[:, 0]), words, rounds=2, samples=64)
+    (tmp_path / "t.csv").write_text(profile.csv())
+    table = LatencyTable.read(tmp_path / "t.csv")
+    assert all(seconds > 0 for seconds in table.rows.values())
+    assert {key[4] for key in table.rows} == {None}
 
 
 def test_a_network_too_small_for_unseen_mixes_and_layers_without_kernels() -> None:

@@ -16,7 +16,8 @@ from rlquant.data import take_samples
 from rlquant.export.onnx.exporter import export_onnx, float_onnx
 from rlquant.export.onnx.runtime import open_session
 from rlquant.profiling.clock import times_in_turns
-from rlquant.profiling.profile import repeated
+from rlquant.profiling.sessions import repeated
+from rlquant.targets import INT8
 from rlquant_agents.benchmarks.figure import Figure
 
 CALIBRATION = 512
@@ -68,7 +69,7 @@ def _ours(network: nn.Module, samples: Tensor, data: Any, folder: Path) -> Path:
         calibration_samples=CALIBRATION,
     )
     path = folder / "ours.onnx"
-    export_onnx(quantized, samples[:BATCH], path, target="onnxruntime-int8", calibration=data)
+    export_onnx(quantized, samples[:BATCH], path, target=INT8, calibration=data)
     return path
 
 

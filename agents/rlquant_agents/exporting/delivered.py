@@ -5,19 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from rlquant import LatencyTable, OnnxExport, export_onnx
 from rlquant.data import Data, Samples
-from rlquant.export.onnx.runtime import open_session
-from rlquant.profiling.clock import times_in_turns
-from rlquant.profiling.profile import repeated
+from rlquant.profiling.sessions import seconds_of_file
 
 FILE = "model.onnx"
-RUNS = 200
-SECONDS = 3.0
-"""Runs to time, fewer where they would take longer than this."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +20,12 @@ class Delivered:
 
     Attributes:
         export: what was written.
+        samples: on which it was compared with PyTorch.
         seconds: median of a run, None where it was not timed.
     """
 
     export: OnnxExport
+    samples: int
     seconds: float | None = None
 
     def text(self, limit: float | None = None) -> str:
@@ -37,7 +33,10 @@ class Delivered:
         export = self.export
         lines = [f"{export.path}: {export.bytes:,} bytes for onnxruntime"]
         if export.error is not None:
-            lines.append(f"its outputs differ from PyTorch's by at most {100 * export.error:.2g} %")
+            lines.append(
+                f"its outputs differ from PyTorch's by at most {100 * export.error:.2g} % "
+                f"on {self.samples} samples"
+            )
         if self.seconds is not None and limit is not None:
             verdict = "within" if self.seconds <= limit else "OVER"
             lines.append(
@@ -67,23 +66,6 @@ def deliver(
     """
     export = export_onnx(network, samples.inputs, path, target=target, calibration=calibration)
     if table is None:
-        return Delivered(export)
-    return Delivered(export, run_seconds(path, samples.inputs, table.batch, table.threads))
-
-
-def run_seconds(
-    path: Path, inputs: tuple[Tensor, ...], batch: int, threads: int, runs: int = RUNS
-) -> float:
-    """Return the median seconds of a run of an ONNX file."""
-    session = open_session(path, threads)
-    names = [item.name for item in session.get_inputs()]
-    fed = {
-        name: repeated(tensor, batch).numpy() for name, tensor in zip(names, inputs, strict=True)
-    }
-
-    def run() -> object:
-        return session.run(None, fed)
-
-    once = float(times_in_turns([run], 3).min())
-    rounds = int(np.clip(SECONDS / max(once, 1e-9), 5, runs))
-    return float(np.median(times_in_turns([run], rounds)))
+        return Delivered(export, len(samples))
+    seconds = seconds_of_file(path, samples.inputs, table.batch, table.threads)
+    return Delivered(export, len(samples), seconds)

@@ -12,7 +12,10 @@ from rlquant_agents.figure_axes import COLORS, LEGEND, new_axes
 def latency_figure(profile: LatencyProfile) -> Figure:
     """Draw the check networks, and where predictions would be exact and 15 % off."""
     figure, axes = new_axes(5.4, 4.6)
-    measured, predicted = 1e3 * np.array(profile.measured), 1e3 * np.array(profile.predicted)
+    unfitted = slice(-profile.checks, None)
+    measured, predicted = (
+        1e3 * np.array(times[unfitted]) for times in (profile.measured, profile.predicted)
+    )
     ends = np.array(
         [0.9 * min(measured.min(), predicted.min()), 1.1 * max(measured.max(), predicted.max())]
     )

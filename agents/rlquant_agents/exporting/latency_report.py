@@ -59,13 +59,14 @@ def latency_markdown(
             "",
             "## Predicted against measured",
             "",
-            f"{len(profile.measured)} random mixes of 8-bit and float layers, "
+            f"{profile.checks} random mixes of 8-bit and float layers, "
             f"{'none of which' if profile.unseen else 'all of which, as it has few layers,'} the "
             f"table was fitted to: mean error {100 * profile.mean_error:.1f} %, at worst "
             f"{100 * worst:.1f} %. Sums over layers leave out that two neighbours in 8 bits need "
             f"no change of type between them. The table's times are {100 * profile.margin:.0f} % "
-            "longer than fitted, the most by which a prediction fell short, so that a network "
-            "within the budget is within it when it runs.",
+            "longer than fitted, the most by which any prediction fell short, so that a network "
+            "within the budget is usually within it when it runs; a search with a target runs it, "
+            "and says whether it is.",
             "",
             f"![predicted against measured]({figure})",
             "",

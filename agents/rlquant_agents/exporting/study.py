@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,12 +17,11 @@ from rlquant.data import Samples
 from rlquant.export.onnx.exporter import export_onnx, float_onnx
 from rlquant.export.onnx.runtime import open_session, run_session
 from rlquant.export.packed import pack
-from rlquant.profiling.clock import times_in_turns
-from rlquant.profiling.profile import repeated
+from rlquant.profiling.sessions import times_of_files
+from rlquant.targets import INT8
 from rlquant.tasks import Task
 from rlquant_agents.searcher import make_searcher
 
-TARGET = "onnxruntime-int8"
 UNIFORM = (2, 3, 4)
 KERNEL_BITS = 8
 BATCHES = (1, 64)
@@ -156,7 +154,7 @@ def _exported(
     """Pack and export one configuration, and compare the file's outputs with PyTorch's."""
     score, quantized = problem.evaluate(config), problem.build(config)
     samples = problem.validation
-    written = export_onnx(quantized, samples.inputs, path, target=TARGET, calibration=task.train)
+    written = export_onnx(quantized, samples.inputs, path, target=INT8, calibration=task.train)
     found = run_session(open_session(path), samples.inputs)[0]
     summed, _ = problem.objective(torch.from_numpy(found), samples.targets)
     assert written.error is not None
@@ -184,15 +182,12 @@ def _times(
     files: dict[str, Path], samples: Samples, seconds: float
 ) -> dict[str, tuple[float, ...]]:
     """Return the median seconds of a run of every file, at each batch size."""
-    sessions = [open_session(path) for path in files.values()]
-    names = [item.name for item in sessions[0].get_inputs()]
+    contents = [path.read_bytes() for path in files.values()]
     found: dict[str, tuple[float, ...]] = dict.fromkeys(files, ())
     for batch in BATCHES:
-        columns = zip(names, samples.inputs, strict=True)
-        fed = {name: repeated(tensor, batch).numpy() for name, tensor in columns}
-        runs = [partial(session.run, None, fed) for session in sessions]
-        once = float(times_in_turns(runs, 2).sum(axis=1).min())
-        taken = times_in_turns(runs, int(np.clip(seconds / once, 5, 2000)))
-        for name, middle in zip(files, np.median(taken, axis=0).tolist(), strict=True):
+        once = float(times_of_files(contents, samples.inputs, batch, 1, 2).sum())
+        rounds = int(np.clip(seconds / once, 5, 2000))
+        times = times_of_files(contents, samples.inputs, batch, 1, rounds)
+        for name, middle in zip(files, times.tolist(), strict=True):
             found[name] += (middle,)
     return found

@@ -1,9 +1,10 @@
-"""8 bits between layers: what an 8-bit layer hands to a sum is quantized too.
+"""8 bits behind convolutions: what an 8-bit one hands to something that is no layer.
 
-A kernel that takes integers and gives integers is only used where both ends are quantized. Layers
-quantize their inputs; what flows into a sum (a residual connection) and out of it into something
-that is no layer would stay float, and the layer before would run in float. Such tensors get
-8 bits here, with the range that they have on calibration samples.
+onnxruntime has kernels of convolutions that take integers only where they give integers too (those
+of Linear layers give floats). Layers quantize their inputs; what flows into a sum (a residual
+connection), and out of it into something that is no layer, would stay float, and the convolution
+before would run in float. Such tensors get 8 bits here: the grid of a layer that takes the same
+tensor, or the range that they have on calibration samples.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ from torch import Tensor
 
 from rlquant.export.onnx.graph_edits import GraphEditor
 from rlquant.export.onnx.inputs import quantize_dequantize
-from rlquant.export.onnx.integer_layers import INTEGER_OPERATORS
-from rlquant.export.onnx.runtime import open_session
+from rlquant.export.onnx.runtime import feed, open_session
 from rlquant.quantizers.activation import activation_grid
 
 PASSED_THROUGH = ("MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze")
@@ -41,7 +41,7 @@ class Open:
 
 
 def quantize_between(model: ir.Model, samples: Sequence[tuple[Tensor, ...]]) -> int:
-    """Quantize what 8-bit layers hand to sums; returns how many ranges had to be measured.
+    """Quantize what 8-bit convolutions hand on as floats; returns how many tensors.
 
     Args:
         model: a graph without placeholders; changed.
@@ -58,14 +58,14 @@ def quantize_between(model: ir.Model, samples: Sequence[tuple[Tensor, ...]]) -> 
         scale, zero_point = activation_grid(low, high, 8)
         name, first = f"{place.value.name}.sum", place.takers[0][0]
         _hand_over(place, quantize_dequantize(editor, first, place.value, name, scale, zero_point))
-    return len(measured)
+    return len(found)
 
 
 def _open_tensors(graph: ir.Graph) -> Iterator[Open]:
     """Yield the tensors to quantize, in execution order."""
     covered: set[ir.Value] = set()
     for node in graph:
-        if not (_is_integer(node) or _is_sum_of(node, covered)):
+        if not (_is_integer_convolution(node) or _is_sum_of(node, covered)):
             continue
         value = node.outputs[0]
         uses = list(value.uses())
@@ -79,9 +79,9 @@ def _open_tensors(graph: ir.Graph) -> Iterator[Open]:
             yield Open(value, takers, _on_a_grid(value))
 
 
-def _is_integer(node: ir.Node) -> bool:
+def _is_integer_convolution(node: ir.Node) -> bool:
     producers = [value.producer() for value in node.inputs[:2] if value is not None]
-    return node.op_type in INTEGER_OPERATORS and all(
+    return node.op_type == "Conv" and all(
         producer is not None and producer.op_type == "DequantizeLinear" for producer in producers
     )
 
@@ -124,11 +124,9 @@ def _ranges(
         session = open_session(ir.to_proto(model).SerializeToString())
     finally:
         del outputs[count:]
-    names = [item.name for item in session.get_inputs()]
     low, high = np.full(len(values), np.inf), np.full(len(values), -np.inf)
     for batch in samples:
-        fed = {name: tensor.cpu().numpy() for name, tensor in zip(names, batch, strict=True)}
-        measured = session.run([value.name for value in values], fed)
+        measured = session.run([value.name for value in values], feed(session, batch))
         low = np.minimum(low, [array.min() for array in measured])
         high = np.maximum(high, [array.max() for array in measured])
     return list(zip(low.tolist(), high.tolist(), strict=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +10,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from rlquant.data import Data, take_samples
-from rlquant.errors import NetworkError, SettingsError
+from rlquant.errors import DataError, NetworkError, SettingsError
 from rlquant.export.onnx.runtime import open_session, require_exporter, run_session
 from rlquant.export.quantized_layers import QuantizedLayer, quantized_layers
-from rlquant.layers import as_arguments
-from rlquant.targets import refusals, target_named
+from rlquant.network.modules import QuantizedWeight
+from rlquant.quantizers import ActivationQuantizer
+from rlquant.targets import INT8, Target, refusals, target_named
 from rlquant.whole_files import write_file
 
 CALIBRATION_SAMPLES = 512
 CALIBRATION_BATCH = 64
 MARK = "quantized by rlquant"
+HALVES = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,8 @@ class OnnxExport:
         bytes: its size.
         opset: the lowest that its integers need.
         layers: how each quantized layer is written, in words.
-        quantized_between: tensors between layers that were quantized to 8 bits for the target,
-            beside the layers' inputs.
+        quantized_between: tensors behind convolutions that were quantized to 8 bits for the
+            target, beside the layers' inputs.
         error: largest difference to PyTorch's outputs on the example input, as a share of the
             largest output; None where onnxruntime is not installed.
     """
@@ -64,14 +66,16 @@ def export_onnx(
     same numbers as the PyTorch network, up to the order of sums.
 
     With `target="onnxruntime-int8"` the file is made for speed: BatchNorm becomes part of the
-    scales, and tensors between layers (residual sums) get 8 bits too, so that whole stretches run
-    in integers. Outputs then differ by a few steps of those 8 bits; `error` says how much.
+    scales, and what convolutions hand to residual sums gets 8 bits too, so that whole stretches
+    run in integers. Outputs then differ by a few steps of those 8 bits; `error` says how much.
+    With "onnxruntime-int4" Linear layers run in 4-bit kernels, which by default round their
+    inputs to 8 bits.
 
     Args:
         quantized: what `rlquant.quantize`, `rlquant.load` or `problem.build` returned.
         example_input: a batch as the network takes it; several inputs as a tuple.
         path: usually `*.onnx`; an existing file is replaced.
-        target: "onnxruntime-int8" or "onnxruntime-int4", to write what these run fastest and
+        target: "onnxruntime-int8" or "onnxruntime-int4", to write what their kernels take and
             refuse what they cannot express; None for everything that ONNX can.
         calibration: for "onnxruntime-int8", data for the ranges between layers; by default the
             example input.
@@ -83,34 +87,38 @@ def export_onnx(
     Raises:
         NetworkError: not a quantized network in float32, or one that PyTorch cannot export, or
             layers that the target cannot express, each of which is named.
+        DataError: inputs that are empty, not finite or no tensors.
         UnknownNameError: no such target.
         SettingsError: a package is not installed.
         StorageError: the file cannot be written.
     """
-    chosen = None if target is None else target_named(target)
     layers = quantized_layers(quantized)
-    if chosen is not None:
-        _require_expressible(chosen.name, layers)
+    if target is not None:
+        _require_expressible(target_named(target), layers)
     _require_float32(quantized)
     require_exporter()
     from rlquant.export.onnx.between import quantize_between
     from rlquant.export.onnx.lowering import lower, serialized, without_traces
     from rlquant.export.onnx.trace import trace
 
-    inputs = tuple(tensor.detach().cpu() for tensor in as_arguments(example_input))
     on_cpu = _on_cpu(quantized)
-    traced = trace(on_cpu, quantized_layers(on_cpu), _two_samples(inputs), dynamic_batch)
+    inputs = checked_inputs(example_input)
+    expected = _outputs(on_cpu, inputs)
+    traced_with = _two_samples(inputs) if dynamic_batch else inputs
+    traced = trace(on_cpu, quantized_layers(on_cpu), traced_with, dynamic_batch)
     described = lower(traced, target)
     without_traces(traced.model, {"producer": MARK, "target": target or "any"})
     traced.model.graph.sort()
     between = 0
-    if target == "onnxruntime-int8":
-        between = quantize_between(traced.model, batches_of(inputs, calibration))
+    if target == INT8:
+        size = CALIBRATION_BATCH if dynamic_batch else len(inputs[0])
+        samples = batches_of(inputs, calibration, size=size)
+        between = quantize_between(traced.model, samples)
         traced.model.graph.sort()
     content = serialized(traced.model)
+    error = _error(expected, content, inputs)
     write_file(Path(path), content)
     opset = traced.model.opset_imports[""]
-    error = _error(on_cpu, content, inputs)
     return OnnxExport(Path(path), len(content), opset, described, between, error)
 
 
@@ -129,27 +137,61 @@ def float_onnx(network: nn.Module, example_input: Tensor | Sequence[Tensor]) -> 
     from rlquant.export.onnx.lowering import serialized, without_traces
     from rlquant.export.onnx.trace import trace
 
-    inputs = tuple(tensor.detach().cpu() for tensor in as_arguments(example_input))
+    inputs = checked_inputs(example_input)
     model = trace(network, {}, _two_samples(inputs), dynamic_batch=True).model
     without_traces(model, {})
     return serialized(model)
 
 
-def _require_expressible(target: str, layers: Mapping[str, QuantizedLayer]) -> None:
+def checked_inputs(example_input: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return example inputs on the CPU; `DataError` where they are none."""
+    inputs = example_input if isinstance(example_input, Sequence) else (example_input,)
+    if not inputs or not all(isinstance(tensor, Tensor) for tensor in inputs):
+        kinds = [type(tensor).__name__ for tensor in inputs]
+        raise DataError(f"example_input is {kinds}; give a tensor, or a tuple of tensors")
+    found = tuple(tensor.detach().cpu() for tensor in inputs)
+    for tensor in found:
+        shape = tuple(tensor.shape)
+        if not tensor.numel():
+            raise DataError(f"example_input of shape {shape} is empty; give at least one sample")
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise DataError(f"example_input of shape {shape} has numbers that are NaN or infinite")
+    return found
+
+
+def _outputs(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    """Return the tensors that a network gives, in order; `NetworkError` where it gives none."""
+    try:
+        with torch.no_grad():
+            given = network(*inputs)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        shapes = [(tuple(tensor.shape), str(tensor.dtype)) for tensor in inputs]
+        reason = " ".join(str(error).split())
+        raise NetworkError(
+            f"this {type(network).__name__} cannot run example_input of {shapes}: {reason}"
+        ) from error
+    return [leaf for leaf in tree_leaves(given) if isinstance(leaf, Tensor)]
+
+
+def _require_expressible(target: Target, layers: Mapping[str, QuantizedLayer]) -> None:
     choices = ((layer.weight.choice, layer.weight.tensor.bucket_size) for layer in layers.values())
-    refused = refusals(target_named(target), choices)
+    refused = refusals(target, choices)
     if refused:
         lines = "".join(f"\n  layer {layer!r}: {reason}" for layer, reason in refused.items())
-        raise NetworkError(f"target {target!r} cannot express {len(refused)} layers:{lines}")
+        raise NetworkError(f"target {target.name!r} cannot express {len(refused)} layers:{lines}")
 
 
 def _require_float32(network: nn.Module) -> None:
-    for name, tensor in network.state_dict(keep_vars=True).items():
-        scale = name.endswith((".scale", ".offset", ".values"))  # of a quantizer: read as float32
-        if tensor.is_floating_point() and tensor.dtype != torch.float32 and not scale:
-            raise NetworkError(
-                f"{name!r} is of type {tensor.dtype}; ONNX files are written of float32 networks"
-            )
+    ours = (QuantizedWeight, ActivationQuantizer)  # float16 numbers that are read as float32
+    for place, module in network.named_modules():
+        if isinstance(module, ours):
+            continue
+        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+            if tensor is not None and tensor.dtype in (torch.float64, *HALVES):
+                raise NetworkError(
+                    f"{f'{place}.{name}'.lstrip('.')!r} is of type {tensor.dtype}; ONNX files are "
+                    f"written of float32 networks"
+                )
 
 
 def _on_cpu(quantized: nn.Module) -> nn.Module:
@@ -168,24 +210,35 @@ def _two_samples(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def batches_of(
-    inputs: tuple[Tensor, ...], calibration: Data | None, samples: int = CALIBRATION_SAMPLES
+    inputs: tuple[Tensor, ...],
+    calibration: Data | None,
+    samples: int = CALIBRATION_SAMPLES,
+    size: int = CALIBRATION_BATCH,
 ) -> list[tuple[Tensor, ...]]:
-    """Return batches of inputs for ranges: of the calibration data, or the inputs themselves."""
+    """Return batches of inputs for ranges: of the calibration data, or the inputs themselves.
+
+    Raises:
+        DataError: data that are none, or other inputs than the example's.
+    """
     if calibration is None:
         return [inputs]
     taken = take_samples(calibration, samples, name="calibration", device=torch.device("cpu"))
-    columns = (torch.split(tensor, CALIBRATION_BATCH) for tensor in taken.inputs)
-    return list(zip(*columns, strict=True))
+    shapes = [[(tuple(t.shape[1:]), t.dtype) for t in some] for some in (taken.inputs, inputs)]
+    if shapes[0] != shapes[1]:
+        raise DataError(f"calibration has inputs of {shapes[0]}, example_input is {shapes[1]}")
+    columns = (torch.split(tensor, size) for tensor in taken.inputs)
+    batches = list(zip(*columns, strict=True))
+    return [batch for batch in batches if len(batch[0]) == size] or batches
 
 
-def _error(network: nn.Module, content: bytes, inputs: tuple[Tensor, ...]) -> float | None:
+def _error(expected: Sequence[Tensor], content: bytes, inputs: tuple[Tensor, ...]) -> float | None:
     """Return the largest difference of the file's outputs, as a share of the largest one."""
-    with contextlib.suppress(SettingsError):
+    try:
         session = open_session(content)
-        with torch.no_grad():
-            expected = network(*inputs)
-        wanted = [expected] if isinstance(expected, Tensor) else list(expected)
-        pairs = list(zip(run_session(session, inputs), (w.numpy() for w in wanted), strict=True))
-        largest = max(float(np.abs(w).max(initial=0.0)) for _, w in pairs)
-        return max(float(np.abs(g - w).max(initial=0.0)) for g, w in pairs) / (largest or 1.0)
-    return None
+    except SettingsError:  # not installed
+        return None
+    wanted = [tensor.double().numpy() for tensor in expected]
+    found = [array.astype(np.float64) for array in run_session(session, inputs)]
+    largest = max((float(np.abs(w).max(initial=0.0)) for w in wanted), default=0.0)
+    apart = [float(np.abs(f - w).max(initial=0.0)) for f, w in zip(found, wanted, strict=True)]
+    return max(apart, default=0.0) / (largest or 1.0)

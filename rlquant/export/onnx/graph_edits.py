@@ -127,3 +127,9 @@ def constant_of(value: ir.Value | None) -> npt.NDArray[Any] | None:
     if value is None or value.const_value is None:
         return None
     return np.asarray(value.const_value.numpy())
+
+
+def only_user(value: ir.Value) -> ir.Node | None:
+    """Return the one node that takes a value, and nothing else does; None where there is none."""
+    uses = list(value.uses())
+    return uses[0].node if len(uses) == 1 and not value.is_graph_output() else None

@@ -14,12 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from rlquant.export.onnx.graph_edits import GraphEditor, constant_of
-from rlquant.export.onnx.weights import dequantized, scaled_integers, signed_codes
+from rlquant.export.onnx.graph_edits import GraphEditor, constant_of, only_user
+from rlquant.export.onnx.weights import dequantized, scale_of, signed_codes
 from rlquant.export.quantized_layers import QuantizedLayer
 
 INTEGER_OPERATORS = ("Conv", "Gemm")
-MOST = 2**31 - 1
+ROOM = 2**30
+"""Steps that a bias may take of 32 bits; the rest is for the products it is added to."""
+SMALLEST = 1e-30
+"""The smallest scale: smaller ones lose digits in float32."""
 EPSILON = 1e-5
 """ONNX's default of BatchNormalization."""
 
@@ -32,7 +35,7 @@ class IntegerLayer:
 
     Attributes:
         integers: of the weight, in its shape, channels first.
-        scale: shape `(channels,)`, not 0.
+        scale: shape `(channels,)`; negative behind a BatchNorm with a negative gain.
         bias: shape `(channels,)`.
         bits: of an integer.
     """
@@ -47,53 +50,62 @@ class IntegerLayer:
         """Take a quantized layer on an integer grid and the bias of its node."""
         tensor = layer.weight.tensor
         integers = signed_codes(tensor)
-        assert tensor.scale is not None
-        stored = tensor.scale.double().cpu().numpy()
-        channels = integers.shape[0]
-        scale: Floats = np.broadcast_to(stored, (channels,)).copy()
-        integers = np.where(_rows(scale, integers) == 0, 0, integers)  # without a scale: zeros
-        scale[scale == 0] = 1.0
-        zeros: Floats = np.zeros(channels)
-        return cls(integers, scale, zeros if bias is None else bias.astype(np.float64), tensor.bits)
+        scale: Floats = np.broadcast_to(scale_of(tensor), (len(integers),)).astype(np.float64)
+        given: Floats = np.zeros(len(integers)) if bias is None else bias.astype(np.float64)
+        return cls(integers, scale, given, tensor.bits)
 
     def normalized(self, factor: Floats, addend: Floats) -> IntegerLayer:
         """Return the layer with `factor[c] * outputs + addend[c]` behind it."""
-        present = factor != 0
-        return replace(
-            self,
-            integers=np.where(_rows(present, self.integers), self.integers, 0),
-            scale=np.where(present, self.scale * factor, 1.0),
-            bias=self.bias * factor + addend,
-        )
+        return replace(self, scale=self.scale * factor, bias=self.bias * factor + addend)
+
+    def with_room(self, input_scale: float) -> IntegerLayer:
+        """Return the layer with scales so large that its bias fits 32 bits in their steps.
+
+        A channel whose scale is next to nothing beside its bias gives its bias alone: its integers
+        are fewer steps of a larger scale, or zeros.
+        """
+        least = np.maximum(np.abs(self.bias) / ROOM / input_scale, SMALLEST)
+        silent = ~(self.integers != 0).reshape(len(self.integers), -1).any(axis=1)
+        size = np.abs(self.scale)
+        scale = np.where(silent | (size < least), np.copysign(least, self.scale), self.scale)
+        kept = np.where(silent, 0.0, np.minimum(1.0, size / np.abs(scale)))
+        integers = np.rint(self.integers * _rows(kept, self.integers)).astype(np.int32)
+        return replace(self, integers=integers, scale=scale)
 
 
-def lower_integer_layer(editor: GraphEditor, placeholder: ir.Node, layer: QuantizedLayer) -> None:
-    """Lower a weight whose layer has 8-bit inputs, with its bias and the BatchNorm behind it."""
+def lower_integer_layer(
+    editor: GraphEditor, placeholder: ir.Node, layer: QuantizedLayer, *, for_kernels: bool
+) -> None:
+    """Lower a weight whose layer has quantized inputs, with its bias.
+
+    Args:
+        editor: of the graph.
+        placeholder: of the weight.
+        layer: on an integer grid.
+        for_kernels: write 8-bit integers, and take a BatchNorm behind the layer into its scales.
+    """
     name = placeholder.attributes["layer"].as_string()
-    uses = list(placeholder.outputs[0].uses())
-    plain = IntegerLayer.of(layer, None)
-    axis = layer.weight.tensor.channel_axis
-    if len(uses) != 1 or uses[0].idx != 1 or uses[0].node.op_type not in INTEGER_OPERATORS or axis:
-        weight = _weight(editor, placeholder, name, plain, axis)
+    tensor = layer.weight.tensor
+    node = _only_layer(placeholder.outputs[0])
+    bias = None if node is None or len(node.inputs) < 3 else node.inputs[2]
+    if node is None or (bias is not None and constant_of(bias) is None):
+        integers, scale = signed_codes(tensor), scale_of(tensor)
+        axis = tensor.channel_axis
+        weight = dequantized(editor, placeholder, name, integers, scale, tensor.bits, axis)
         editor.replace(placeholder.outputs[0], weight)
         return
-    node = uses[0].node
-    if node.outputs[0].is_graph_output():  # nothing behind it takes integers: a float kernel
-        value = scaled_integers(editor, node, name, layer.weight.tensor)
-        editor.replace(placeholder.outputs[0], value)
-        return
-    given = node.inputs[2] if len(node.inputs) > 2 else None
-    bias = constant_of(given)
-    if given is not None and bias is None:  # computed at run time
-        editor.replace(placeholder.outputs[0], _weight(editor, node, name, plain, 0))
-        return
-    integer = IntegerLayer.of(layer, bias)
-    norm = _only_user(node.outputs[0], "BatchNormalization")
-    folded = None if norm is None or node.op_type != "Conv" else _fold(integer, norm)
-    kept = folded or integer
-    inputs: list[ir.Value | None] = [node.inputs[0], _weight(editor, node, name, kept, 0)]
+    integer = IntegerLayer.of(layer, constant_of(bias))
+    norm = only_user(node.outputs[0]) if for_kernels and node.op_type == "Conv" else None
+    folded = None if norm is None else _fold(integer, norm)
+    assert layer.inputs is not None
+    kept = (folded or integer).with_room(float(layer.inputs.scale))
+    scale = kept.scale.astype(np.float32)
+    weight = dequantized(
+        editor, node, name, kept.integers, scale, kept.bits, 0, as_int8=for_kernels
+    )
+    inputs: list[ir.Value | None] = [node.inputs[0], weight]
     if folded is not None or bias is not None:
-        inputs.append(_bias(editor, node, name, kept, layer))
+        inputs.append(_bias(editor, node, name, kept.bias, float(layer.inputs.scale) * scale))
     attributes = {key: attribute.value for key, attribute in node.attributes.items()}
     computed = editor.node(node, node.op_type, inputs, f"{name}.layer", **attributes)
     replaced = norm.outputs[0] if folded is not None and norm is not None else node.outputs[0]
@@ -101,7 +113,18 @@ def lower_integer_layer(editor: GraphEditor, placeholder: ir.Node, layer: Quanti
     editor.replace(replaced, computed)
 
 
+def _only_layer(weight: ir.Value) -> ir.Node | None:
+    """Return the node that alone takes a weight, channels first; None where there is no such."""
+    node = only_user(weight)
+    if node is None or node.op_type not in INTEGER_OPERATORS:
+        return None
+    return node if node.op_type == "Conv" or node.attributes["transB"].as_int() == 1 else None
+
+
 def _fold(integer: IntegerLayer, norm: ir.Node) -> IntegerLayer | None:
+    """Return the layer with a BatchNorm behind it; None where the node is none, or not constant."""
+    if norm.op_type != "BatchNormalization":
+        return None
     found = [constant_of(value) for value in norm.inputs[1:5]]
     parameters = [value.astype(np.float64) for value in found if value is not None]
     if len(parameters) < len(found):
@@ -112,37 +135,20 @@ def _fold(integer: IntegerLayer, norm: ir.Node) -> IntegerLayer | None:
     return integer.normalized(factor, shift - mean * factor)
 
 
-def _weight(
-    editor: GraphEditor, before: ir.Node, name: str, integer: IntegerLayer, axis: int
-) -> ir.Value:
-    scale = integer.scale.astype(np.float32)
-    return dequantized(
-        editor, before, name, integer.integers, scale, integer.bits, axis, as_int8=True
-    )
-
-
 def _bias(
-    editor: GraphEditor, before: ir.Node, name: str, integer: IntegerLayer, layer: QuantizedLayer
+    editor: GraphEditor,
+    before: ir.Node,
+    name: str,
+    bias: Floats,
+    steps: npt.NDArray[np.float32],
 ) -> ir.Value:
-    """Return the bias as 32-bit integers in steps of input scale x weight scale, if it fits."""
-    assert layer.inputs is not None
-    steps = (float(layer.inputs.scale) * integer.scale.astype(np.float32)).astype(np.float32)
-    with np.errstate(divide="ignore", over="ignore"):
-        integers = np.rint(integer.bias / steps)
-    if not (np.isfinite(integers) & (np.abs(integers) <= MOST)).all():
-        return editor.constant(f"{name}.bias", integer.bias.astype(np.float32))
+    """Return the bias as 32-bit integers in steps of input scale x weight scale."""
     constants = [
-        editor.constant(f"{name}.bias", integers.astype(np.int32)),
-        editor.constant(f"{name}.bias_scale", steps),
+        editor.constant(f"{name}.bias", np.rint(bias / steps).astype(np.int32)),
+        editor.constant(f"{name}.bias_scale", steps.astype(np.float32)),
+        editor.constant(f"{name}.bias_zero_point", np.zeros(steps.shape, np.int32)),
     ]
     return editor.node(before, "DequantizeLinear", constants, f"{name}.bias", axis=0)
-
-
-def _only_user(value: ir.Value, operator: str) -> ir.Node | None:
-    uses = list(value.uses())
-    if len(uses) != 1 or value.is_graph_output() or uses[0].node.op_type != operator:
-        return None
-    return uses[0].node
 
 
 def _rows(numbers: npt.NDArray[Any], weight: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -9,23 +9,18 @@ import onnx_ir as ir
 from rlquant.export.onnx.graph_edits import GraphEditor
 from rlquant.export.onnx.inputs import InputLowering
 from rlquant.export.onnx.integer_layers import lower_integer_layer
+from rlquant.export.onnx.packed_layers import lower_packed_linear
 from rlquant.export.onnx.trace import DOMAIN, INPUTS, LAYER, OPSET, WEIGHT, Traced
 from rlquant.export.onnx.weights import (
     IR_VERSION_OF_TWO_BITS,
     OPSET_OF_TWO_BITS,
     container_bits,
-    dequantized,
     gathered,
     is_scaled_integer,
-    scale_of,
     scaled_integers,
-    signed_codes,
 )
 from rlquant.export.quantized_layers import QuantizedLayer
-from rlquant.quantizers import QuantizedTensor
-
-KERNEL_BITS = 8
-"""Width of the integers that kernels multiply."""
+from rlquant.targets import INT4, INT8
 
 
 def lower(traced: Traced, target: str | None) -> dict[str, str]:
@@ -40,7 +35,7 @@ def lower(traced: Traced, target: str | None) -> dict[str, str]:
     """
     model, layers = traced.model, traced.layers
     editor = GraphEditor(model.graph)
-    inputs = InputLowering(editor)
+    inputs, written = InputLowering(editor), {}
     for node in tuple(model.graph):
         if node.domain != DOMAIN:
             continue
@@ -49,69 +44,47 @@ def lower(traced: Traced, target: str | None) -> dict[str, str]:
             inputs.lower(node, name, layers[name])
         else:
             assert node.op_type == WEIGHT
-            _lower_weight(editor, node, name, layers[name], target)
+            how = _lower_weight(editor, node, name, layers[name], target)
+            written[name] = f"{how}; {_inputs_in_words(layers[name])}"
     editor.remove_unused()
-    _declare_opset(model, [layer.weight.tensor for layer in layers.values()])
-    return {name: described(layer, target) for name, layer in layers.items()}
+    _declare_opset(model)
+    return written
 
 
 def _lower_weight(
     editor: GraphEditor, node: ir.Node, name: str, layer: QuantizedLayer, target: str | None
-) -> None:
-    tensor = layer.weight.tensor
-    if not is_scaled_integer(tensor):
-        value = gathered(editor, node, name, tensor)
-    elif target == "onnxruntime-int8" and layer.inputs is not None:
-        lower_integer_layer(editor, node, layer)
-        return
-    elif _stays_packed(layer, target):
-        value = dequantized(
-            editor,
-            node,
-            name,
-            signed_codes(tensor),
-            scale_of(tensor),
-            tensor.bits,
-            tensor.channel_axis,
-            as_int8=False,
-        )
-    else:
-        value = scaled_integers(editor, node, name, tensor)
-    editor.replace(node.outputs[0], value)
-
-
-def _stays_packed(layer: QuantizedLayer, target: str | None) -> bool:
-    """Return whether a weight is handed to its layer as `DequantizeLinear`.
-
-    Runtimes look for that form where a layer's inputs are quantized, or where they have kernels
-    for packed weights. Beside float inputs it costs onnxruntime a third of its speed.
-    """
-    return layer.inputs is not None or target == "onnxruntime-int4"
-
-
-def _declare_opset(model: ir.Model, tensors: list[QuantizedTensor]) -> None:
-    """Declare the opset that the integers need; what else is in the graph means the same in it."""
-    narrowest = min((container_bits(tensor.bits) for tensor in tensors), default=KERNEL_BITS)
-    model.opset_imports.pop(DOMAIN, None)
-    model.opset_imports[""] = OPSET_OF_TWO_BITS if narrowest == 2 else OPSET
-    if narrowest == 2:
-        model.ir_version = IR_VERSION_OF_TWO_BITS
-
-
-def described(layer: QuantizedLayer, target: str | None) -> str:
-    """Return how a layer is written, in words."""
+) -> str:
+    """Lower a weight in the form that suits the target; returns how, in words."""
     tensor = layer.weight.tensor
     width = container_bits(tensor.bits)
-    if is_scaled_integer(tensor):
-        packed = _stays_packed(layer, target)
-        how = f"int{width}, DequantizeLinear" if packed else f"int{width} x scale"
-    else:
-        how = f"uint{width} codes, Gather"
-    if layer.inputs is None:
-        return f"{how}; float inputs"
     if not is_scaled_integer(tensor):
-        return f"{how}; inputs of {layer.inputs.bits} bits by arithmetic"
-    return f"{how}; uint{8 if layer.inputs.bits <= 8 else 16} inputs"
+        editor.replace(node.outputs[0], gathered(editor, node, name, tensor))
+        return f"uint{width} codes, Gather"
+    if layer.inputs is not None:
+        lower_integer_layer(editor, node, layer, for_kernels=target == INT8)
+        return f"int{width}, DequantizeLinear"
+    if target == INT4 and lower_packed_linear(editor, node, layer):
+        return "int4, a 4-bit kernel"
+    editor.replace(node.outputs[0], scaled_integers(editor, node, name, tensor))
+    return f"int{width} x scale"
+
+
+def _inputs_in_words(layer: QuantizedLayer) -> str:
+    if layer.inputs is None:
+        return "float inputs"
+    if not is_scaled_integer(layer.weight.tensor):
+        return f"inputs of {layer.inputs.bits} bits by arithmetic"
+    return f"uint{8 if layer.inputs.bits <= 8 else 16} inputs"
+
+
+def _declare_opset(model: ir.Model) -> None:
+    """Declare the opset that the integers need; what else is in the graph means the same in it."""
+    model.opset_imports.pop(DOMAIN, None)
+    types = {value.dtype for value in model.graph.initializers.values()}
+    two_bits = bool(types & {ir.DataType.INT2, ir.DataType.UINT2})
+    model.opset_imports[""] = OPSET_OF_TWO_BITS if two_bits else OPSET
+    if two_bits:
+        model.ir_version = IR_VERSION_OF_TWO_BITS
 
 
 def serialized(model: ir.Model) -> bytes:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from rlquant.errors import SettingsError
+from rlquant.errors import NetworkError, SettingsError
 
 HOW = "install it with: pip install 'rlquant[onnx]'"
 
@@ -24,6 +24,7 @@ def open_session(model: bytes | str | Path, threads: int = 1) -> Any:
 
     Raises:
         SettingsError: onnxruntime is not installed.
+        NetworkError: it cannot run the file, as old versions cannot where integers have few bits.
     """
     try:
         import onnxruntime
@@ -33,14 +34,24 @@ def open_session(model: bytes | str | Path, threads: int = 1) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = threads
     options.log_severity_level = 3
     source = model if isinstance(model, bytes) else str(model)
-    return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own kinds
+        reason = " ".join(str(error).split())
+        raise NetworkError(
+            f"onnxruntime {onnxruntime.__version__} cannot run this file: {reason}"
+        ) from error
+
+
+def feed(session: Any, inputs: Sequence[Tensor]) -> dict[str, npt.NDArray[Any]]:
+    """Return a network's arguments, in order, as a session takes them."""
+    names = [item.name for item in session.get_inputs()]
+    return {name: tensor.detach().cpu().numpy() for name, tensor in zip(names, inputs, strict=True)}
 
 
 def run_session(session: Any, inputs: Sequence[Tensor]) -> list[npt.NDArray[Any]]:
     """Return the outputs for the inputs, in the order of the network's arguments."""
-    names = [item.name for item in session.get_inputs()]
-    fed = {name: tensor.detach().cpu().numpy() for name, tensor in zip(names, inputs, strict=True)}
-    return [np.asarray(output) for output in session.run(None, fed)]
+    return [np.asarray(output) for output in session.run(None, feed(session, inputs))]
 
 
 def require_exporter() -> None:

@@ -13,6 +13,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import onnx_ir as ir
 import torch
@@ -93,38 +94,55 @@ def trace(
         module.parametrizations.weight[0] = _Weight(first)  # type: ignore[assignment, operator, union-attr]
         if layer.inputs is not None:
             setattr(module, INPUT_QUANTIZER, _Inputs(first))
-    batch = ({0: torch.export.Dim.DYNAMIC},) * len(inputs) if dynamic_batch else None
     try:
         with _quietly():
             program = torch.onnx.export(
                 standing,
                 inputs,
                 dynamo=True,
-                dynamic_shapes=batch,
+                dynamic_shapes=_open_axes(inputs) if dynamic_batch else None,
                 opset_version=OPSET,
                 optimize=True,
                 verbose=False,
             )
     except Exception as error:  # the exporter raises errors of many kinds
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        hint = " with dynamic_batch=False" if dynamic_batch else ""
+        hint = "try again with dynamic_batch=False, or " if dynamic_batch else ""
         raise NetworkError(
-            f"PyTorch cannot export this {type(quantized).__name__} to ONNX: {reason[0]}; "
-            f"try again{hint}, or export rlquant.freeze(quantized) with torch.onnx to see more"
+            f"PyTorch cannot export this {type(quantized).__name__} to ONNX: {_reason(error)}; "
+            f"{hint}export rlquant.freeze(quantized) with torch.onnx to see more"
         ) from error
     assert program is not None
     return Traced(program.model, {name: layers[name] for name in names.values()})
 
 
+def _open_axes(inputs: tuple[Tensor, ...]) -> tuple[dict[int, Any] | None, ...]:
+    """Return the open axes of the inputs: the first one of those that hold as many samples."""
+    count = len(inputs[0]) if inputs[0].dim() else 0
+    return tuple(
+        {0: torch.export.Dim.DYNAMIC} if tensor.dim() and len(tensor) == count else None
+        for tensor in inputs
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """Return what went wrong, out of the causes that the exporter wraps in advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
     """Keep the exporter's remarks on packages that are not installed from the user."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.fx")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -2,7 +2,8 @@
 
 Three forms, chosen by what a runtime can do with them:
 
-- `DequantizeLinear(integers, scale)`, the standard form of a grid without offset;
+- `DequantizeLinear(integers, scale, 0)`, the standard form of a grid without offset (onnxruntime
+  has kernels of all layers for it only where the zero point is written out);
 - `Cast(integers) * scale`, the same values; runtimes compute it once, when they load the file,
   while they leave DequantizeLinear to every run;
 - `Gather(points, Cast(codes)) * scale + offset` for everything else.
@@ -70,7 +71,8 @@ def dequantized(
     bits: int,
     axis: int,
     *,
-    as_int8: bool,
+    least_width: int = 2,
+    as_int8: bool = False,
 ) -> ir.Value:
     """Lower an integer grid to `DequantizeLinear`.
 
@@ -82,16 +84,22 @@ def dequantized(
         scale: shape `(channels,)`, or one number in all.
         bits: that the integers need, signed; at most 16.
         axis: of the channels.
+        least_width: bits of the integers in the file, at the least.
         as_int8: hand narrower ones over as 8-bit integers, which is what 8-bit kernels take.
     """
-    width = container_bits(bits)
-    codes = editor.constant(f"{name}.codes", integers, SIGNED[width])
-    if as_int8 and width < 8:
-        codes = _cast(editor, before, codes, f"{name}.cast", ir.DataType.INT8)
+    dtype = SIGNED[container_bits(max(bits, least_width))]
+    codes = editor.constant(f"{name}.codes", integers, dtype)
+    if as_int8 and dtype in (ir.DataType.INT2, ir.DataType.INT4):
+        dtype = ir.DataType.INT8
+        codes = _cast(editor, before, codes, f"{name}.cast", dtype)
     one = scale.size == 1 and integers.shape[axis] != 1
-    scales = editor.constant(f"{name}.scale", scale.reshape(() if one else (-1,)))
+    scales = scale.reshape(() if one else (-1,))
+    grid = [
+        editor.constant(f"{name}.scale", scales),
+        editor.constant(f"{name}.zero_point", np.zeros(scales.shape, np.int8), dtype),
+    ]
     attributes: dict[str, Any] = {} if one else {"axis": axis}
-    return editor.node(before, "DequantizeLinear", [codes, scales], f"{name}.weight", **attributes)
+    return editor.node(before, "DequantizeLinear", [codes, *grid], f"{name}.weight", **attributes)
 
 
 def gathered(editor: GraphEditor, before: ir.Node, name: str, tensor: QuantizedTensor) -> ir.Value:

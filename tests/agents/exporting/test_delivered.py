@@ -13,13 +13,13 @@ EXPORT = OnnxExport(Path("model.onnx"), 12_345, 21, {}, 0, 0.0123)
 
 
 def test_a_limit_that_is_not_kept_is_said_loudly() -> None:
-    over = Delivered(EXPORT, 0.002).text(0.001)
+    over = Delivered(EXPORT, 64, 0.002).text(0.001)
     assert over == (
         "model.onnx: 12,345 bytes for onnxruntime; its outputs differ from PyTorch's by at most "
-        "1.2 %; it takes 2 ms a run, OVER the limit of 1 ms"
+        "1.2 % on 64 samples; it takes 2 ms a run, OVER the limit of 1 ms"
     )
-    assert "within the limit" in Delivered(EXPORT, 0.002).text(0.003)
-    assert "ms" not in Delivered(EXPORT).text()
+    assert "within the limit" in Delivered(EXPORT, 64, 0.002).text(0.003)
+    assert "ms" not in Delivered(EXPORT, 64).text()
 
 
 def test_a_network_is_timed_where_its_budget_was_a_latency(tmp_path: Path) -> None:
