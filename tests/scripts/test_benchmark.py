@@ -21,6 +21,7 @@ def test_it_measures_shows_and_writes(tmp_path: Path, capsys: pytest.CaptureFixt
     arguments = ["--task", "digits/mlp", "--configs", "4", "--threads", "1", "--swaps", "3"]
     arguments += ["--shared-tasks", "digits/mlp", "digits/mlp", "digits/mlp"]
     arguments += ["--steps", "2", "--tuned", "1", "--warm", "1"]
+    arguments += ["--codes", "4096", "--width", "8", "--export-task", "digits/mlp"]
     arguments += ["--environment-task", "digits/mlp", "--episodes", "3", "--json", str(target)]
     arguments += ["--search-arguments=--task digits/mlp --evaluations 2 --searcher random"]
     assert benchmark.main(arguments) == 0
@@ -46,10 +47,14 @@ def test_it_measures_shows_and_writes(tmp_path: Path, capsys: pytest.CaptureFixt
         "steps of 1,024 tabular environments at once",
         "step, all layers post_training",
     ]
-    assert names[-6].startswith("tuned evaluation of 3 layers")
-    assert names[-5].startswith("budgets where 50 warm steps reach 200 cold ones")
+    assert names[-26].startswith("tuned evaluation of 3 layers")
+    assert names[-25].startswith("budgets where 50 warm steps reach 200 cold ones")
     ways = ("policy", "rounding learned", "relaxation")
-    assert names[-4:-1] == [f"one layer assigned, {way}" for way in ways]
+    assert names[-24:-21] == [f"one layer assigned, {way}" for way in ways]
+    assert names[-21] == "packing 4,096 codes of 2 bits"
+    assert names[-6] == "unpacking 4,096 ternary codes"
+    assert names[-5].startswith("loading 256 weights, over floats into a copy")
+    assert names[-3:-1] == [f"8-bit export of digits/mlp, batch {batch}" for batch in (1, 64)]
     assert names[-1].startswith("scripts/search.py --task digits/mlp")
     assert all(figure["value"] >= 0 for figure in document["figures"])
 
