@@ -57,19 +57,11 @@ class GraphEditor:
         **attributes: Any,
     ) -> ir.Value:
         """Insert a node with one output before another one; returns the output."""
-        return self._insert(operator, inputs, name, dtype, attributes, before=before)
-
-    def node_after(
-        self,
-        after: ir.Node,
-        operator: str,
-        inputs: Sequence[ir.Value | None],
-        name: str,
-        dtype: ir.DataType = ir.DataType.FLOAT,
-        **attributes: Any,
-    ) -> ir.Value:
-        """Insert a node with one output behind another one; returns the output."""
-        return self._insert(operator, inputs, name, dtype, attributes, after=after)
+        added = ir.node(operator, list(inputs), attributes or None, name=self.free_name(name))
+        output = added.outputs[0]
+        output.name, output.type = self.free_name(f"{name}_out"), ir.TensorType(dtype)
+        self.graph.insert_before(before, added)
+        return output
 
     def free_name(self, name: str) -> str:
         """Return `name`, with a number where it is taken, and take it."""
@@ -100,26 +92,6 @@ class GraphEditor:
         for name, value in list(self.graph.initializers.items()):
             if not value.uses() and value not in kept:
                 del self.graph.initializers[name]
-
-    def _insert(
-        self,
-        operator: str,
-        inputs: Sequence[ir.Value | None],
-        name: str,
-        dtype: ir.DataType,
-        attributes: dict[str, Any],
-        *,
-        before: ir.Node | None = None,
-        after: ir.Node | None = None,
-    ) -> ir.Value:
-        added = ir.node(operator, list(inputs), attributes or None, name=self.free_name(name))
-        output = added.outputs[0]
-        output.name, output.type = self.free_name(f"{name}_out"), ir.TensorType(dtype)
-        if before is not None:
-            self.graph.insert_before(before, added)
-        elif after is not None:
-            self.graph.insert_after(after, added)
-        return output
 
 
 def constant_of(value: ir.Value | None) -> npt.NDArray[Any] | None:
