@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -15,8 +14,7 @@ from rlquant import LayerChoice, QuantizationConfig, tasks
 from rlquant.data import take_samples
 from rlquant.export.onnx.exporter import export_onnx, float_onnx
 from rlquant.export.onnx.runtime import open_session
-from rlquant.profiling.clock import times_in_turns
-from rlquant.profiling.sessions import repeated
+from rlquant.profiling.sessions import times_of_files
 from rlquant.targets import INT8
 from rlquant_agents.benchmarks.figure import Figure
 
@@ -38,24 +36,17 @@ def onnx_speed(task: str, batches: tuple[int, ...] = (1, 64), rounds: int = 200)
     samples = take_samples(loaded.train, CALIBRATION, name="training", device=device).inputs[0]
     network = loaded.network.cpu()
     with TemporaryDirectory() as folder:
-        paths = {
-            "rlquant": _ours(network, samples, loaded.train, Path(folder)),
-            "onnxruntime": _theirs(network, samples, Path(folder)),
-        }
-        sessions = [open_session(path) for path in paths.values()]
+        ours = _ours(network, samples, loaded.train, Path(folder))
+        files = [path.read_bytes() for path in (ours, _theirs(network, samples, Path(folder)))]
     found = []
     for batch in batches:
-        fed = [{s.get_inputs()[0].name: repeated(samples, batch).numpy()} for s in sessions]
         turns = max(10, rounds * batches[0] // batch)
-        taken = times_in_turns(
-            [lambda s=s, f=f: s.run(None, f) for s, f in zip(sessions, fed, strict=True)],  # type: ignore[misc]
-            turns,
+        taken, theirs = times_of_files(files, (samples,), batch, 1, turns).tolist()
+        detail = (
+            f"{1e3 * taken:.3f} ms, onnxruntime's own static quantization {1e3 * theirs:.3f} ms"
         )
-        ours, theirs = (1e3 * median(column) for column in taken.T.tolist())
-        ratio = median((taken[:, 0] / taken[:, 1]).tolist())
-        detail = f"{ours:.3f} ms, onnxruntime's own static quantization {theirs:.3f} ms"
         name = f"8-bit export of {task}, batch {batch}"
-        found.append(Figure(name, ratio, "x static", 1.0, detail=detail))
+        found.append(Figure(name, taken / theirs, "x static", 1.0, detail=detail))
     return found
 
 
