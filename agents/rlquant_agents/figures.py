@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from rlquant import Budget, LayerFacts, QuantizationConfig, Score, SearchSpace
 from rlquant.space import HEADS
 from rlquant_agents.comparison import Curve, best_losses
-from rlquant_agents.fidelity_study import FidelityStudy
 from rlquant_agents.figure_axes import (
     COLORS,
     LEGEND,
@@ -181,23 +180,6 @@ def png(figure: Figure) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI)
     return stream.getvalue()
-
-
-def fidelity_figure(study: FidelityStudy) -> Figure:
-    """Draw the losses of the same configurations at every two fidelities."""
-    pairs = study.correlations()
-    figure = Figure(figsize=(3.6 * len(pairs) + 0.6, 3.8), layout="constrained")
-    for axes, pair in zip(np.atleast_1d(figure.subplots(1, len(pairs))), pairs, strict=True):
-        x, y = (study.losses[:, study.fidelities.index(name)] for name in (pair.first, pair.second))
-        axes.scatter(x, y, s=18, color=COLORS[0], alpha=0.7, linewidths=0)
-        axes.set(xscale="log", yscale="log")
-        for axis, ends in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-            plain_numbers(axis, *ends, most=5, subs=(1.0, 2.0, 5.0))
-        axes.set_xlabel(f"loss, {pair.first}")
-        axes.set_ylabel(f"loss, {pair.second}")
-        axes.set_title(f"rank correlation {pair.value:.2f}", fontsize=10)
-        axes.spines[["top", "right"]].set_visible(False)
-    return figure
 
 
 def _best(history: Sequence[Evaluation]) -> Evaluation | None:

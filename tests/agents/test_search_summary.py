@@ -6,11 +6,9 @@ import json
 import math
 
 import pytest
-import torch
 
 from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem, Score
 from rlquant.errors import SettingsError
-from rlquant_agents.fidelity_study import Correlation, FidelityStudy, study_fidelities
 from rlquant_agents.final_training import final_networks, references, uniform
 from rlquant_agents.search_summary import Row, choices_table, describe, mix
 from rlquant_agents.task_settings import TaskSettings
@@ -94,46 +92,6 @@ def test_final_networks_are_those_that_were_scored() -> None:
             final.network(*problem.validation.inputs), problem.validation.targets
         )
         assert float(loss) / len(problem.validation) == pytest.approx(final.score.loss, rel=1e-5)
-
-
-# --- fidelities compared
-
-
-def test_correlations_are_spearmans_with_an_interval_around_them() -> None:
-    first = torch.arange(30.0).numpy()
-    same = Correlation.of("a", "b", first, first**3 + 1)
-    assert (same.value, same.low, same.high) == pytest.approx((1.0, 1.0, 1.0))
-    assert Correlation.of("a", "b", first, -first).value == pytest.approx(-1.0)
-    shuffled = first[torch.randperm(30, generator=torch.Generator().manual_seed(0)).numpy()]
-    mixed = Correlation.of("a", "b", first, shuffled)
-    assert mixed.low < mixed.value < mixed.high
-    assert mixed.low < 0 < mixed.high
-
-
-def test_an_infinite_loss_ranks_last() -> None:
-    first = torch.tensor([1.0, 2.0, 3.0, 4.0]).numpy()
-    last = torch.tensor([1.0, 2.0, 3.0, math.inf]).numpy()
-    assert Correlation.of("a", "b", first, last).value == pytest.approx(1.0)
-
-
-def test_a_study_measures_each_configuration_at_every_fidelity() -> None:
-    problem = tuned()
-    study = study_fidelities(problem, 4, 0, lambda configs: configs)
-    assert study.fidelities == ("calibrated", "tuned")
-    assert study.losses.shape == (4, 2)
-    assert study.csv().splitlines()[0] == "calibrated,tuned"
-    assert len(study.csv().splitlines()) == 5
-    assert "| calibrated and tuned | 4 |" in study.markdown()
-    again = study_fidelities(tuned(), 4, 0, lambda configs: configs)
-    assert isinstance(again, FidelityStudy)
-    assert (again.losses == study.losses).all()
-
-
-def test_a_study_of_too_little_is_refused() -> None:
-    with pytest.raises(SettingsError, match="at least 4"):
-        study_fidelities(tuned(), 3, 0, lambda configs: configs)
-    with pytest.raises(SettingsError, match="fidelity 'tuned' or 'trained'"):
-        study_fidelities(tuned().at_fidelity("calibrated"), 10, 0, lambda configs: configs)
 
 
 # --- as a person types it

@@ -1,4 +1,4 @@
-"""scripts/enumerate.py and scripts/measure_racing.py, the real ones, tiny."""
+"""scripts/enumerate.py and scripts/describe_tables.py, the real ones, tiny."""
 
 from __future__ import annotations
 
@@ -143,15 +143,3 @@ def test_tables_are_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert report.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert script("describe_tables").main(["--tables", "digits-mpl"]) == 2
     assert "did you mean 'digits-mlp'" in capsys.readouterr().err
-
-
-def test_what_racing_saves_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    report = tmp_path / "docs" / "racing.md"
-    arguments = ["--task", "digits/mlp", "--searcher", "random", "--evaluations", "12"]
-    arguments += ["--seeds", "2", "--report", str(report)]
-    assert script("measure_racing").main(arguments) == 0
-    text = report.read_text()
-    assert "Racing: random on digits/mlp" in text
-    assert text.count("\n| ") == 3
-    assert "would have beaten their rival" in capsys.readouterr().out
-    assert script("measure_racing").main(["--seeds", "0"]) == 2

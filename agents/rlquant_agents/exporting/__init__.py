@@ -1,1 +1,1 @@
-"""What leaves the tool, measured: latency tables, files for onnxruntime, sizes and speeds."""
+"""Exports of a search: the file for its target, run there, and latency reports."""
