@@ -8,9 +8,28 @@ from difflib import get_close_matches
 from numbers import Integral
 from typing import Any
 
+MOST_MESSAGE = 500
+"""Characters of an error's message."""
+_LEFT_OUT = " [...] "
+_END = 160
+"""Of a longer message the last characters stay, which say what to do."""
+
+
+def shortened(message: str) -> str:
+    """Return a message of at most `MOST_MESSAGE` characters: its beginning and its end."""
+    if len(message) <= MOST_MESSAGE:
+        return message
+    return message[: MOST_MESSAGE - _END - len(_LEFT_OUT)] + _LEFT_OUT + message[-_END:]
+
 
 class RlquantError(Exception):
-    """Base of everything that rlquant raises on purpose."""
+    """Base of everything that rlquant raises on purpose; a message is never long.
+
+    What stands in it may come from a file, and a value there may be as large as it likes.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(shortened(a) if isinstance(a, str) else a for a in args))
 
 
 class ChoiceError(RlquantError, ValueError):
@@ -46,6 +65,10 @@ class UnknownNameError(RlquantError, KeyError):
 
 class FileFormatError(RlquantError, ValueError):
     """A file that is damaged, foreign, or of another version."""
+
+
+class ConfigFormatError(FileFormatError, ChoiceError):
+    """A text that is no configuration."""
 
 
 class StorageError(RlquantError, OSError):

@@ -43,3 +43,21 @@ def points(draw: st.DrawFn) -> Tensor:
     """Ascending points in [0, 1], two to nine, equal ones allowed."""
     share = st.floats(0, 1, width=32, allow_subnormal=False)
     return torch.tensor(sorted(draw(st.lists(share, min_size=2, max_size=9))))
+
+
+@st.composite
+def damage(draw: st.DrawFn, data: bytes) -> bytes:
+    """The same bytes with one to three of them altered, cut out, or put in."""
+    altered = bytearray(data)
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, max(len(altered) - 1, 0)))
+        match draw(st.sampled_from(("alter", "cut", "put in", "truncate"))):
+            case "alter":
+                altered[place : place + 1] = bytes([draw(st.integers(0, 255))])
+            case "cut":
+                del altered[place : place + draw(st.integers(1, 9))]
+            case "put in":
+                altered[place:place] = draw(st.binary(min_size=1, max_size=9))
+            case _:
+                del altered[place:]
+    return bytes(altered)

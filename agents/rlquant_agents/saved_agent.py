@@ -6,19 +6,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 
 from rlquant import Problem, SearchSpace
+from rlquant.documents import Count, Range, read_as, read_json, require_regular
+from rlquant.documents.tensor_file import bytes_of, read_tensors, require_like, require_sound
 from rlquant.errors import FileFormatError
-from rlquant.whole_files import make_folder, write_file
+from rlquant.whole_files import make_folder, reading, write_file
 from rlquant_agents.ppo import MaskedPPO
 from rlquant_agents.session import Session
 from rlquant_envs import FEATURES, LayerwiseQuantization
@@ -44,8 +45,8 @@ class AgentRecord:
 
     heads: dict[str, list[Any]]
     features: list[str]
-    hidden: int
-    episodes: int
+    hidden: Annotated[int, Range(1)]
+    episodes: Count
     trained_on: list[str]
     version: int = AGENT_VERSION
 
@@ -98,27 +99,32 @@ def read_record(folder: str | Path) -> AgentRecord:
 
     Raises:
         FileFormatError: no agent, a damaged one, or one of another version or feature set.
+        StorageError: a file cannot be read.
     """
     path = Path(folder) / AGENT_FILE
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        version = document["version"]
+    with reading(path):
+        if require_regular(path) is None:
+            raise FileFormatError(f"{folder} holds no agent, this file is missing")
+        document = read_as(dict[str, Any], read_json(path))
+        version = document.get("version")
         if version != AGENT_VERSION:
+            raise FileFormatError(f"agent version {version}, this rlquant reads {AGENT_VERSION}")
+        record = read_as(AgentRecord, document)
+        if record.features != list(FEATURES):
             raise FileFormatError(
-                f"{path}: agent version {version}, this one reads {AGENT_VERSION}"
+                "the agent was trained on other observation features; train it again"
             )
-        record = AgentRecord(**document)
-    except FileNotFoundError as error:
-        raise FileFormatError(f"{folder}: holds no agent ({AGENT_FILE} is missing)") from error
-    except FileFormatError:
-        raise
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise FileFormatError(f"{path}: damaged or no agent ({error})") from error
-    if record.features != list(FEATURES):
-        raise FileFormatError(
-            f"{path}: the agent was trained on other observation features; train it again"
-        )
+        _require_width(record.hidden, Path(folder) / POLICY_FILE)
     return record
+
+
+def _require_width(hidden: int, policy: Path) -> None:
+    """Raise `FileFormatError` for a width that the weights are too few for: it takes memory."""
+    size = require_regular(policy)
+    if size is None:
+        raise FileFormatError(f"the agent's weights cannot be used, {policy.name} is missing")
+    if hidden**2 * torch.float32.itemsize > size:
+        raise FileFormatError(f"hidden={hidden}, but {policy.name} has only {size:,} bytes")
 
 
 def require_heads(record: AgentRecord, space: SearchSpace, folder: str | Path) -> None:
@@ -135,17 +141,59 @@ def load_weights(model: OnPolicyAlgorithm, folder: str | Path) -> None:
 
     Raises:
         FileFormatError: a file is missing, damaged, or of another shape.
+        StorageError: a file cannot be read.
     """
-    source = Path(folder)
-    try:
-        model.policy.load_state_dict(load_file(source / POLICY_FILE))
-        moments = load_file(source / OPTIMIZER_FILE)
-        parameters = dict(model.policy.named_parameters())
-        for key, value in moments.items():
-            name, _, field = key.rpartition("|")
-            model.policy.optimizer.state[parameters[name]][field] = value
-    except (OSError, SafetensorError, RuntimeError, KeyError) as error:
-        raise FileFormatError(f"{source}: the agent's weights cannot be used ({error})") from error
+    policy, optimizer = Path(folder) / POLICY_FILE, Path(folder) / OPTIMIZER_FILE
+    weights = _read_weights(policy, model.policy.state_dict())
+    with reading(optimizer):
+        moments = read_moments(model, _read_file(optimizer, 2 * bytes_of(weights)))
+    model.policy.load_state_dict(weights)
+    model.policy.optimizer.state.update(moments)
+
+
+def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    with reading(path):
+        found = _read_file(path, bytes_of(expected))
+        require_like(found, expected)
+        require_sound(found)
+    return found
+
+
+def _read_file(path: Path, most: int) -> dict[str, Tensor]:
+    if require_regular(path) is None:
+        raise FileFormatError("the agent's weights cannot be used, the file is missing")
+    return read_tensors(path, most).tensors
+
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""What Adam remembers of a parameter."""
+
+
+def read_moments(
+    model: OnPolicyAlgorithm, found: Mapping[str, Tensor]
+) -> dict[Tensor, dict[str, Tensor]]:
+    """Return the state of an optimizer out of what `_optimizer_state` made of one.
+
+    Raises:
+        FileFormatError: moments of other parameters, shapes or types, or that Adam cannot have.
+    """
+    parameters = dict(model.policy.named_parameters())
+    updated = {name.rpartition("|")[0] for name in found} & parameters.keys()
+    expected = {
+        f"{name}|{moment}": parameters[name] if moment != "step" else torch.tensor(0.0)
+        for name in parameters
+        if name in updated
+        for moment in MOMENTS
+    }
+    require_like(found, expected)
+    require_sound(found)
+    for name, tensor in found.items():
+        if not name.endswith("|exp_avg") and bool((tensor < 0).any()):
+            raise FileFormatError(f"tensor {name!r} holds a number below 0")
+    return {
+        parameters[name]: {moment: found[f"{name}|{moment}"] for moment in MOMENTS}
+        for name in updated
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

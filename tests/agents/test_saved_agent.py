@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
-from rlquant.errors import FileFormatError, StorageError
+from rlquant.errors import FileFormatError, RlquantError, StorageError
 from rlquant.space import SearchSpace
 from rlquant_agents import search_problem
 from rlquant_agents.agent_training import train_agent
 from rlquant_agents.ppo import MaskedPPO
 from rlquant_agents.saved_agent import (
     AGENT_FILE,
+    OPTIMIZER_FILE,
     POLICY_FILE,
     AgentRecord,
     from_agent,
+    load_weights,
     read_record,
     save_agent,
 )
 from rlquant_agents.session import Session
+from strategies import damage
 from toy_problem import ToyProblem
 
 SMALL = MaskedPPO(environments=2, episodes=4, epochs=1, hidden=16, warm_samples=0)
@@ -87,7 +96,15 @@ def _copy(agent: Path, target: Path) -> Path:
     [
         ({"version": 99}, "version 99"),
         ({"features": ["position"]}, "other observation features"),
-        ({"surprise": 1}, "damaged or no agent"),
+        ({"surprise": 1}, "surprise is unknown"),
+        ({"heads": []}, r"heads is \[\], use an object"),
+        ({"hidden": 10**6}, "hidden=1000000, but policy.safetensors has only"),
+        ({"hidden": 0}, "hidden is 0, use at least 1"),
+        ({"hidden": 16.0}, "hidden is 16.0, use a whole number"),
+        ({"episodes": "many"}, "episodes is 'many', use a whole number"),
+        ({"episodes": -5}, "episodes is -5, use at least 0"),
+        ({"episodes": True}, "episodes is True, use a whole number"),
+        ({"trained_on": [3]}, r"trained_on\[0\] is 3, use text"),
     ],
 )
 def test_a_foreign_record_is_refused(
@@ -104,16 +121,77 @@ def test_no_agent_and_no_json_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="holds no agent"):
         from_agent(tmp_path)
     (tmp_path / AGENT_FILE).write_text("{")
-    with pytest.raises(FileFormatError, match="damaged"):
+    with pytest.raises(FileFormatError, match="is not JSON"):
         from_agent(tmp_path)
 
 
-def test_damaged_weights_are_refused(agent: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [POLICY_FILE, OPTIMIZER_FILE])
+def test_weights_that_are_cut_short_or_missing_are_refused(
+    agent: Path, tmp_path: Path, name: str
+) -> None:
     folder = _copy(agent, tmp_path)
-    weights = (folder / POLICY_FILE).read_bytes()
-    (folder / POLICY_FILE).write_bytes(weights[: len(weights) // 2])
-    with pytest.raises(FileFormatError, match="weights cannot be used"):
+    searcher, weights = from_agent(folder), (folder / name).read_bytes()
+    (folder / name).write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(FileFormatError, match=f"{name}: it is no safetensors file, or a damaged"):
+        searcher.search(ToyProblem(), 5, seed=0)
+    (folder / name).unlink()
+    with pytest.raises(FileFormatError, match="the agent's weights cannot be used"):
+        searcher.search(ToyProblem(), 5, seed=0)
+
+
+MOMENT = "mlp_extractor.policy_net.0.weight|exp_avg"
+Tensors = dict[str, torch.Tensor]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (POLICY_FILE, lambda t: {k: v * math.nan for k, v in t.items()}, "NaN or infinite"),
+        (
+            POLICY_FILE,
+            lambda t: {k: v.double() for k, v in t.items()},
+            "type torch.float64, not of",
+        ),
+        (POLICY_FILE, lambda t: dict(list(t.items())[1:]), "is missing"),
+        (POLICY_FILE, lambda t: t | {"more": torch.zeros(1)}, "'more' belongs to nothing"),
+        (OPTIMIZER_FILE, lambda t: t | {MOMENT: t[MOMENT].T.contiguous()}, "is of shape"),
+        (OPTIMIZER_FILE, lambda t: t | {MOMENT: t[MOMENT].long()}, "type torch.int64"),
+        (OPTIMIZER_FILE, lambda t: t | {MOMENT: t[MOMENT] / 0}, "NaN or infinite"),
+        (OPTIMIZER_FILE, lambda t: t | {MOMENT + "_sq": -1 - t[MOMENT]}, "a number below 0"),
+        (OPTIMIZER_FILE, lambda t: {k: v for k, v in t.items() if k != MOMENT}, "is missing"),
+        (OPTIMIZER_FILE, lambda t: t | {"a|step": torch.zeros(())}, "belongs to nothing"),
+        (OPTIMIZER_FILE, lambda t: t | {"a": torch.zeros(())}, "belongs to nothing"),
+    ],
+)
+def test_tensors_that_this_agent_cannot_have_are_refused(
+    agent: Path, tmp_path: Path, name: str, change: Callable[[Tensors], Tensors], message: str
+) -> None:
+    folder = _copy(agent, tmp_path)
+    save_file(change(load_file(folder / name)), folder / name)
+    with pytest.raises(FileFormatError, match=f"{name}: tensor .*{message}"):
         from_agent(folder).search(ToyProblem(), 5, seed=0)
+
+
+def test_an_agent_that_has_not_learnt_has_no_moments(tmp_path: Path) -> None:
+    environments = SMALL.make_environments(Session(ToyProblem(), 5))
+    model = SMALL.make_model(environments, 4, seed=0)
+    save_agent(model, AgentRecord.of(ToyProblem().space, 16, 0, []), tmp_path)
+    load_weights(SMALL.make_model(environments, 4, seed=1), tmp_path)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), name=st.sampled_from([AGENT_FILE, POLICY_FILE, OPTIMIZER_FILE]))
+def test_any_damage_is_refused_or_leaves_an_agent(
+    data: st.DataObject, name: str, agent: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = _copy(agent, tmp_path_factory.mktemp("damaged"))
+    (folder / name).write_bytes(data.draw(damage((agent / name).read_bytes())))
+    environments = SMALL.make_environments(Session(ToyProblem(), 5))
+    model = SMALL.make_model(environments, 4, seed=0)
+    with contextlib.suppress(RlquantError):
+        read_record(folder)
+        load_weights(model, folder)
+    assert all(bool(torch.isfinite(p).all()) for p in model.policy.parameters())
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

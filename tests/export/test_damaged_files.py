@@ -29,30 +29,13 @@ from rlquant.file_layout import (
     encode_varint,
 )
 from small_networks import NETWORKS, fresh, samples_of
+from strategies import damage
 
 Seal = Callable[[bytes, bytes], bytes]
 Parts = tuple[bytes, bytes]
 fuzz = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-
-
-@st.composite
-def damage(draw: st.DrawFn, data: bytes) -> bytes:
-    """The same bytes with one to three of them altered, cut out, or put in."""
-    altered = bytearray(data)
-    for _ in range(draw(st.integers(1, 3))):
-        place = draw(st.integers(0, max(len(altered) - 1, 0)))
-        match draw(st.sampled_from(("alter", "cut", "put in", "truncate"))):
-            case "alter":
-                altered[place : place + 1] = bytes([draw(st.integers(0, 255))])
-            case "cut":
-                del altered[place : place + draw(st.integers(1, 9))]
-            case "put in":
-                altered[place:place] = draw(st.binary(min_size=1, max_size=9))
-            case _:
-                del altered[place:]
-    return bytes(altered)
 
 
 @fuzz

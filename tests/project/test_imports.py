@@ -25,6 +25,7 @@ PACKAGES = {
 ROOMS = (
     ("errors",),
     ("whole_files",),
+    ("documents",),
     ("choices",),
     ("quantizers",),
     ("assignment",),
