@@ -17,7 +17,7 @@ INSTALL     := $(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) 
 PYTEST      := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help search test test-slow check constraints
+.PHONY: help search test test-slow test-experiments check constraints
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -28,8 +28,11 @@ search: $(RUN)  ## run the main job: search a quantization under a budget (ARGS=
 test: $(DEV)  ## run the tests, without those marked slow
 	$(PYTEST) $(ARGS)
 
+test-experiments: $(DEV)  ## run the tests of experiments/, which only make pages of docs/results
+	$(PYTEST) experiments/tests $(ARGS)
+
 test-slow: $(DEV)  ## run the tests marked slow
-	$(PYTEST) -m slow $(ARGS)
+	$(PYTEST) -m slow tests experiments/tests $(ARGS)
 
 check: $(DEV)  ## run ruff and mypy
 	$(BIN)/ruff check .

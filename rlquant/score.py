@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from torch import Tensor
 from torch.nn import functional
 
-from rlquant.choices import Fidelity
+from rlquant.config import Fidelity
 from rlquant.errors import DataError, FileFormatError, SettingsError, unknown_name
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rlquant.choices import BucketSize, Fidelity, LayerChoice, Method, Points, Rounding
+from rlquant.config import BucketSize, Fidelity, LayerChoice, Method, Points, Rounding
 from rlquant.errors import ChoiceError
 from rlquant.quantizers.buckets import require_bucket_size
 

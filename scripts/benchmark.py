@@ -28,18 +28,18 @@ from rich.console import Console
 from rich.table import Table
 
 from rlquant.errors import SettingsError
-from rlquant.whole_files import make_folder, write_file
-from rlquant_agents.benchmarks.assignment import assignment
-from rlquant_agents.benchmarks.environment import environment
-from rlquant_agents.benchmarks.episodes import episodes
-from rlquant_agents.benchmarks.evaluation import evaluation
-from rlquant_agents.benchmarks.figure import Figure
-from rlquant_agents.benchmarks.memory import memory
-from rlquant_agents.benchmarks.onnx_speed import onnx_speed
-from rlquant_agents.benchmarks.packing import packing
-from rlquant_agents.benchmarks.sharing import sharing
-from rlquant_agents.benchmarks.training import training
-from rlquant_agents.command_line import run_command
+from rlquant.files import make_folder, write_file
+from rlquant_agents.cli.command_line import run_command
+from rlquant_experiments.benchmarks.assignment import assignment
+from rlquant_experiments.benchmarks.environment import environment
+from rlquant_experiments.benchmarks.episodes import episodes
+from rlquant_experiments.benchmarks.evaluation import evaluation
+from rlquant_experiments.benchmarks.figure import Figure
+from rlquant_experiments.benchmarks.memory import memory
+from rlquant_experiments.benchmarks.onnx_speed import onnx_speed
+from rlquant_experiments.benchmarks.packing import packing
+from rlquant_experiments.benchmarks.sharing import sharing
+from rlquant_experiments.benchmarks.training import training
 
 BENCHMARKS = ("evaluation", "environment", "training", "assignment", "export", "search")
 SEARCH_TARGET = 180.0

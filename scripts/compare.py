@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 
-from rlquant_agents.command_line import INTERRUPTED, command_of, run_command
-from rlquant_agents.compare_settings import CompareSettings
-from rlquant_agents.table_comparison import compare_on_tables
-from rlquant_agents.task_comparison import compare_on_task
+from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
+from rlquant_experiments.comparison.compare_settings import CompareSettings
+from rlquant_experiments.comparison.table_comparison import compare_on_tables
+from rlquant_experiments.comparison.task_comparison import compare_on_task
 
 
 def run(settings: CompareSettings, command: Sequence[str]) -> int:

@@ -17,12 +17,12 @@ from tqdm import tqdm
 
 from rlquant import Budget, TabularProblem, load_table, table_names
 from rlquant.errors import SettingsError, whole_number
-from rlquant.whole_files import make_folder, write_file
-from rlquant_agents.command_line import command_of, run_command
-from rlquant_agents.job_processes import side_by_side
-from rlquant_agents.judging.front_report import front_report
-from rlquant_agents.judging.fronts import WAYS, FrontJob, FrontTask
-from rlquant_agents.task_settings import TaskSettings
+from rlquant.files import make_folder, write_file
+from rlquant_agents.cli.command_line import command_of, run_command
+from rlquant_agents.cli.task_settings import TaskSettings
+from rlquant_experiments.comparison.job_processes import side_by_side
+from rlquant_experiments.comparison.statistics.front_report import front_report
+from rlquant_experiments.comparison.statistics.fronts import WAYS, FrontJob, FrontTask
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from rlquant import load_table, table_names
-from rlquant.whole_files import make_folder, write_file
-from rlquant_agents.command_line import command_of, run_command
-from rlquant_agents.table_report import describe_table
+from rlquant.files import make_folder, write_file
+from rlquant_agents.cli.command_line import command_of, run_command
+from rlquant_experiments.comparison.table_report import describe_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,8 @@ def run(settings: DescribeSettings, command: Sequence[str]) -> int:
     """Write the report and say where."""
     tables = [load_table(name) for name in settings.tables or table_names()]
     make_folder(settings.report.parent)
-    from rlquant_agents import figures, table_figures  # matplotlib imports slowly
+    from rlquant_agents.runs import figures  # matplotlib imports slowly
+    from rlquant_experiments.comparison import table_figures
 
     picture = settings.report.with_suffix(".png")
     write_file(picture, figures.png(table_figures.tables_figure(tables)))

@@ -20,10 +20,10 @@ from rlquant.errors import SettingsError
 from rlquant.tabular.enumeration import Enumeration
 from rlquant.tabular.make_table import make_table
 from rlquant.tabular.table_file import write_table
-from rlquant_agents.choice_words import with_choices
-from rlquant_agents.command_line import INTERRUPTED, command_of, run_command
-from rlquant_agents.table_report import describe_table
-from rlquant_agents.task_settings import TaskSettings
+from rlquant_agents.cli.choice_words import with_choices
+from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
+from rlquant_agents.cli.task_settings import TaskSettings
+from rlquant_experiments.comparison.table_report import describe_table
 
 NO_LIMIT = Budget.average_bits(64.0)
 

@@ -18,16 +18,16 @@ from pathlib import Path
 import torch
 
 from rlquant import load_table, table_names
-from rlquant.whole_files import make_folder, write_file
-from rlquant_agents.command_line import INTERRUPTED, command_of, run_command
-from rlquant_agents.pretraining.first_answers import (
+from rlquant.files import make_folder, write_file
+from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
+from rlquant_experiments.pretraining.first_answers import (
     BUDGETS,
     compare_first_answers,
     report_first_answers,
 )
-from rlquant_agents.pretraining.practice_networks import practices
-from rlquant_agents.pretraining.practice_tables import practice_tables
-from rlquant_agents.pretraining.pretrain import PretrainSettings, pretrain
+from rlquant_experiments.pretraining.practice_networks import practices
+from rlquant_experiments.pretraining.practice_tables import practice_tables
+from rlquant_experiments.pretraining.pretrain import PretrainSettings, pretrain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class PretrainAgentSettings:
         first: seed of the first of them, the next one has the next seed.
         folder: keeps practice tables (in tables/), checkpoint and TensorBoard events.
         weights: file for the weights; by default pretrained.safetensors in the folder. Those that
-            come with rlquant are agents/rlquant_agents/dyna/pretrained.safetensors.
+            come with rlquant are agents/rlquant_agents/searchers/dyna_ppo/pretrained.safetensors.
         report: Markdown file for the report; by default pretrained.md in the folder.
         guided: rounds of imitation, in which the tables say what each option loses.
         updates: rounds of PPO after these.

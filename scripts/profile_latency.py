@@ -19,10 +19,10 @@ from tqdm import tqdm
 
 from rlquant import tasks
 from rlquant.data import take_samples
+from rlquant.files import make_folder, write_file
 from rlquant.profiling.profile import LatencyProfile, profile_latency
-from rlquant.whole_files import make_folder, write_file
-from rlquant_agents.command_line import command_of, run_command
-from rlquant_agents.exporting.latency_report import latency_markdown, verdict
+from rlquant_agents.cli.command_line import command_of, run_command
+from rlquant_agents.cli.latency_report import latency_markdown, verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +107,8 @@ def write(
     report: Path,
 ) -> None:
     """Write table, report and picture."""
-    from rlquant_agents.exporting.latency_figures import latency_figure
-    from rlquant_agents.figures import png
+    from rlquant_agents.cli.latency_figures import latency_figure
+    from rlquant_agents.runs.figures import png
 
     picture = report.with_suffix(".png")
     machine = (

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import tyro
 
-from rlquant_agents.command_line import run_command
+from rlquant_agents.cli.command_line import run_command
 from rlquant_agents.reporting import write_report
 
 

@@ -19,9 +19,9 @@ import torch
 import tyro
 
 from rlquant.errors import SettingsError
-from rlquant.reproduction.papers import reproduce
-from rlquant.reproduction.reproduction import Preset, Scale
-from rlquant_agents.command_line import INTERRUPTED, command_of, run_command
+from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
+from rlquant_experiments.reproduction.papers import reproduce
+from rlquant_experiments.reproduction.reproduction import Preset, Scale
 
 
 @dataclass(frozen=True)

@@ -21,16 +21,12 @@ import rlquant
 from rlquant import QuantizationProblem
 from rlquant.errors import SettingsError
 from rlquant.export.onnx.runtime import require_exporter
+from rlquant.files import make_folder, write_file
 from rlquant.tasks import Task
-from rlquant.whole_files import make_folder, write_file
 from rlquant_agents import Searcher, SearchResult, make_searcher, search_problem
-from rlquant_agents.arguments import whole_evaluations, whole_seed
-from rlquant_agents.command_line import INTERRUPTED, command_of, run_command
-from rlquant_agents.comparison import best_losses
-from rlquant_agents.final_training import FinalNetwork, final_networks, trained_name
-from rlquant_agents.reporting.run_files import REPORT
-from rlquant_agents.result import STOPPED
-from rlquant_agents.search_summary import (
+from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
+from rlquant_agents.cli.final_training import FinalNetwork, final_networks, trained_name
+from rlquant_agents.cli.search_summary import (
     Row,
     choices_table,
     markdown_table,
@@ -38,7 +34,11 @@ from rlquant_agents.search_summary import (
     summary,
     terminal_table,
 )
-from rlquant_agents.task_settings import TaskSettings
+from rlquant_agents.cli.task_settings import TaskSettings
+from rlquant_agents.reporting.run_files import REPORT
+from rlquant_agents.search.checks import whole_evaluations, whole_seed
+from rlquant_agents.search.curves import best_losses
+from rlquant_agents.search.result import STOPPED
 
 COMPARED = 256
 """Samples on which an exported network is compared with PyTorch's."""
@@ -179,7 +179,7 @@ def chosen_searcher(settings: SearchSettings) -> Searcher:
         return make_searcher("dyna-ppo", reward=settings.reward, lowest=lowest)
     if settings.agent is None:
         return make_searcher(settings.searcher, reward=settings.reward)
-    from rlquant_agents.saved_agent import from_agent  # needs Stable-Baselines3
+    from rlquant_agents.policies.saved_agent import from_agent  # needs Stable-Baselines3
 
     return replace(from_agent(settings.agent), reward=settings.reward)
 
@@ -241,7 +241,7 @@ def delivered(
     out: Path,
 ) -> str:
     """Write model.onnx for the target, and say how large, how exact and how fast it is."""
-    from rlquant_agents.exporting.delivered import FILE, deliver  # needs onnxruntime
+    from rlquant_agents.cli.delivered import FILE, deliver  # needs onnxruntime
 
     table = problem.budget.table
     samples = problem.validation.first(COMPARED)
@@ -255,7 +255,7 @@ def draw_comparison(
     """Write comparison.png: the searcher beside the baselines."""
     if len(results) < 2:
         return
-    from rlquant_agents import figures  # matplotlib imports slowly
+    from rlquant_agents.runs import figures  # matplotlib imports slowly
 
     lines = {r.searcher: r.score for r in results if r.searcher == "uniform"}
     curves = {r.searcher: [best_losses(r.history)] for r in results if r.searcher not in lines}

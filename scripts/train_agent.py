@@ -14,11 +14,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from rlquant.whole_files import write_file
-from rlquant_agents.agent_training import TrainedAgent, train_agent
-from rlquant_agents.command_line import INTERRUPTED, run_command
-from rlquant_agents.ppo import MaskedPPO
-from rlquant_agents.task_settings import TaskSettings
+from rlquant.files import write_file
+from rlquant_agents.cli.command_line import INTERRUPTED, run_command
+from rlquant_agents.cli.task_settings import TaskSettings
+from rlquant_agents.policies.agent_training import TrainedAgent, train_agent
+from rlquant_agents.searchers.ppo.searcher import MaskedPPO
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlquant.assignment.output_error import reconstruction_error
 from rlquant.quantizers import QuantizedTensor, quantize_integer
+from rlquant.rounding.output_error import reconstruction_error
 from strategies import seeded
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rlquant.choices import LayerChoice
+from rlquant.config import LayerChoice
 
 CHOICES = (
     LayerChoice("", 1),

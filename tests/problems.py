@@ -11,10 +11,10 @@ from unittest import mock
 
 from torch import nn
 
-from rlquant.choices import LayerChoice, QuantizationConfig
-from rlquant.cost import Budget
+from rlquant.config import LayerChoice, QuantizationConfig
+from rlquant.cost.budget import Budget
 from rlquant.evaluation.evaluator import Evaluator
-from rlquant.problem import QuantizationProblem
+from rlquant.problem.live import QuantizationProblem
 from rlquant.space import SearchSpace
 from small_networks import (
     NETWORKS,

@@ -19,18 +19,18 @@ from torch import Tensor, nn
 
 import rlquant
 import rlquant_agents
-from rlquant.choices import LayerChoice, QuantizationConfig
-from rlquant.cost import Budget
-from rlquant.export.packed import read_config
+from rlquant.config import LayerChoice, QuantizationConfig
+from rlquant.cost.budget import Budget
+from rlquant.export.rlq.packed import read_config
 from rlquant.profiling.profile import profile_latency
 from rlquant.tabular.random_table import random_table
 from rlquant.tabular.table_file import read_table, write_table
 from rlquant.training.augmentation import CropAndFlip
 from rlquant.training.network_policy import NetworkPolicySettings
 from rlquant.training.settings import FixedPoint, TrainSettings
-from rlquant_agents.agent_training import train_agent
-from rlquant_agents.ppo import MaskedPPO
-from rlquant_agents.saved_agent import from_agent
+from rlquant_agents.policies.agent_training import train_agent
+from rlquant_agents.policies.saved_agent import from_agent
+from rlquant_agents.searchers.ppo.searcher import MaskedPPO
 from rlquant_envs import (
     LayerwiseQuantization,
     OneDecisionAtATime,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from problems import problem
-from rlquant.problem_protocol import Problem
+from rlquant.problem.protocol import Problem
 from rlquant.space import SearchSpace
 from rlquant.tabular.grouped import GroupedProblem
 from rlquant.tabular.make_table import make_table

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlquant.choices import (
+from rlquant.config import (
     METHODS,
     POINTS,
     ROUNDINGS,

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 import rlquant
-from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.errors import NetworkError, UnknownNameError
 from rlquant.layers import (
     ERROR_BITS,

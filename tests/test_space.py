@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlquant.choices import METHODS, POINTS, ROUNDINGS, Fidelity, LayerChoice
+from rlquant.config import METHODS, POINTS, ROUNDINGS, Fidelity, LayerChoice
 from rlquant.errors import ChoiceError, QuantizationError
 from rlquant.space import HEADS, Head, SearchSpace, for_layer
 

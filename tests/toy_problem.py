@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from rlquant.choices import FLOAT_BITS, Fidelity, LayerChoice, QuantizationConfig
-from rlquant.cost import Budget
-from rlquant.feasible import FeasibleSet
+from rlquant.config import FLOAT_BITS, Fidelity, LayerChoice, QuantizationConfig
+from rlquant.cost.budget import Budget
+from rlquant.cost.feasible import FeasibleSet
 from rlquant.layers import ERROR_BITS, LayerFacts
 from rlquant.score import Score
 from rlquant.space import SearchSpace
@@ -73,7 +73,7 @@ class WeightBits:
 
 
 class ToyProblem:
-    """Implements `rlquant.problem.Problem`; pass `loss_of` to measure something else."""
+    """Implements `rlquant.problem.live.Problem`; pass `loss_of` to measure something else."""
 
     seed = 0
     fidelity: Fidelity = "calibrated"

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlquant.choices import BucketSize, LayerChoice
+from rlquant.config import BucketSize, LayerChoice
 from rlquant.network.weights import WeightForm
 from rlquant.training.mixed_network import trainable_weight
 from rlquant.training.settings import TrainSettings

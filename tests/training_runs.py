@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import rlquant
-from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.data import Samples, fingerprint_tensors
 from rlquant.layers import find_layers
 from rlquant.network.modules import quantized_weight

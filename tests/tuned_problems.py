@@ -11,9 +11,9 @@ from unittest import mock
 from torch import nn
 
 from problems import problem
-from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.evaluation.trained import TrainingEvaluator
-from rlquant.problem import QuantizationProblem
+from rlquant.problem.live import QuantizationProblem
 from rlquant.space import SearchSpace
 from rlquant.training.settings import TrainSettings
 from small_networks import trained

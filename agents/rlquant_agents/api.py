@@ -23,22 +23,22 @@ from rlquant import (
     SearchSpace,
     TrainSettings,
 )
-from rlquant.choices import Fidelity
+from rlquant.config import Fidelity
 from rlquant.data import Data
 from rlquant.errors import SettingsError
+from rlquant.files import make_folder
+from rlquant.problem.refine import require_refinable
 from rlquant.quantizers.activation import RangeMethod
-from rlquant.refining import require_refinable
-from rlquant.whole_files import make_folder
-from rlquant_agents.arguments import require_problem, whole_evaluations, whole_seed
-from rlquant_agents.callbacks import Callbacks, ProgressBar, TensorBoardLog
-from rlquant_agents.counting_store import CountingStore
-from rlquant_agents.interrupts import Uninterrupted, interrupts_held
-from rlquant_agents.result import SearchResult
-from rlquant_agents.run_folder import RunFolder
-from rlquant_agents.run_settings import describe_run, require_named
-from rlquant_agents.searcher import Searcher, Searches, name_of, resolve_searcher
-from rlquant_agents.session import Callback, require_callback
-from rlquant_agents.training_progress import TrainingProgressBar
+from rlquant_agents.runs.counting_store import CountingStore
+from rlquant_agents.runs.run_folder import RunFolder
+from rlquant_agents.search.callbacks import Callbacks, ProgressBar, TensorBoardLog
+from rlquant_agents.search.checks import require_problem, whole_evaluations, whole_seed
+from rlquant_agents.search.interrupts import Uninterrupted, interrupts_held
+from rlquant_agents.search.result import SearchResult
+from rlquant_agents.search.run_settings import describe_run, require_named
+from rlquant_agents.search.searcher import Searcher, Searches, name_of, resolve_searcher
+from rlquant_agents.search.session import Callback, require_callback
+from rlquant_agents.search.training_progress import TrainingProgressBar
 
 STORE = "evaluations.sqlite"
 

@@ -1,8 +1,8 @@
 """Read a packed network (.rlq) with NumPy alone; a reference for readers in other languages.
 
 `read(path)` returns every tensor by name: quantized weights as the float32 numbers that they stand
-for, the others as they are. `python read_rlq.py model.rlq` lists them. rlquant/file_layout.py says
-how a file is laid out. Entropy-coded layers need the package constriction.
+for, the others as they are. `python read_rlq.py model.rlq` lists them. rlquant/cost/file_layout.py
+says how a file is laid out. Entropy-coded layers need the package constriction.
 """
 
 import hashlib

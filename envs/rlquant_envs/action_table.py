@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlquant import LayerChoice, SearchSpace
-from rlquant.choices import Fidelity
+from rlquant.config import Fidelity
 
 Action = npt.NDArray[np.int64]
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlquant import REWARDS, Reward, Score, TabularProblem
-from rlquant.feasible import Indices
+from rlquant.cost.feasible import Indices
 from rlquant.score import WORST_REWARD, bind_reward
 
 Floats = npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlquant import LayerChoice, TabularProblem
-from rlquant.feasible import Indices
+from rlquant.cost.feasible import Indices
 from rlquant.space import for_layer
 from rlquant_envs.action_table import ActionTable
 from rlquant_envs.observation import (

@@ -25,7 +25,7 @@ from rlquant import (
     TabularProblem,
     tasks,
 )
-from rlquant.choices import Fidelity
+from rlquant.config import Fidelity
 from rlquant.errors import SettingsError
 from rlquant.score import bind_reward
 from rlquant.space import for_layer

@@ -11,11 +11,11 @@ import torch
 from gymnasium.spaces import Box, Discrete, MultiBinary
 
 from rlquant import RlquantError, tasks
-from rlquant.assignment.layer_problem import GROUP_FEATURES, LayerProblem
-from rlquant.choices import Points
+from rlquant.config import Points
 from rlquant.errors import SettingsError
 from rlquant.network.layer_problem import layer_problem
 from rlquant.quantizers import QuantizedTensor
+from rlquant.rounding.layer_problem import GROUP_FEATURES, LayerProblem
 
 Observation = npt.NDArray[np.float32]
 DEFAULT_TASK = "digits/mlp"

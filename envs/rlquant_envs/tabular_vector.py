@@ -12,8 +12,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from rlquant import Budget, Reward, RlquantError, Table, TabularProblem
+from rlquant.cost.feasible import Indices
 from rlquant.errors import SettingsError, whole_number
-from rlquant.feasible import Indices
 from rlquant_envs.action_table import Action, ActionTable
 from rlquant_envs.batch_rewards import BatchReward
 from rlquant_envs.batch_rules import BatchRules, Mask

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rlquant.choices import BucketSize, LayerChoice, QuantizationConfig
+from rlquant.config import BucketSize, LayerChoice, QuantizationConfig
 from rlquant.data import Samples
 from rlquant.evaluation.incremental import IncrementalNetwork
 from rlquant.evaluation.measure import judge, measure_float

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rlquant.choices import QuantizationConfig
+from rlquant.config import QuantizationConfig
 from rlquant.errors import FileFormatError, SettingsError, StorageError
 from rlquant.score import Measurement
 

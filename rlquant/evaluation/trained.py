@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from rlquant.choices import QuantizationConfig
+from rlquant.config import QuantizationConfig
 from rlquant.data import Samples
 from rlquant.evaluation.measure import measure_float, run_batches
 from rlquant.score import Measurement, Objective

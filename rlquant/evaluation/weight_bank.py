@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from rlquant.choices import BucketSize, LayerChoice
+from rlquant.config import BucketSize, LayerChoice
 from rlquant.layers import LayerFacts
 from rlquant.network.weights import Moments, quantize_weight
 from rlquant.quantizers import QuantizedTensor

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import torch
 
-from rlquant.choices import QuantizationConfig
+from rlquant.config import QuantizationConfig
 from rlquant.errors import SettingsError, WorkerError
 from rlquant.score import Measurement, Score
 

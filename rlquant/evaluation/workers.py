@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from rlquant.choices import QuantizationConfig
+from rlquant.config import QuantizationConfig
 from rlquant.errors import WorkerError, whole_number
 from rlquant.evaluation.worker_process import Evaluates, pack, run_worker
 from rlquant.score import Measurement

@@ -1,1 +1,1 @@
-"""What leaves the tool: the packed file."""
+"""Exports: the packed file .rlq, ONNX, and plain dequantized networks."""

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from rlquant.cost.file_layout import needed_tensors
 from rlquant.errors import NetworkError
-from rlquant.file_layout import needed_tensors
 from rlquant.network.modules import (
     INPUT_QUANTIZER,
     QuantizedWeight,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from rlquant.assignment.layer_problem import LayerProblem
-from rlquant.choices import LayerChoice, Points
+from rlquant.config import LayerChoice, Points
 from rlquant.data import Data, take_samples
 from rlquant.errors import ChoiceError, unknown_name
 from rlquant.layers import find_layers
 from rlquant.network.second_moments import WIDEST, output_moments
 from rlquant.network.weights import quantize_weight
+from rlquant.rounding.layer_problem import LayerProblem
 
 
 def layer_problem(

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from rlquant.choices import LayerChoice
+from rlquant.config import LayerChoice
 from rlquant.layers import first_input
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor
 

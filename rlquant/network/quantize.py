@@ -7,7 +7,7 @@ from functools import cache
 
 from torch import Tensor, nn
 
-from rlquant.choices import BucketSize, LayerChoice, QuantizationConfig
+from rlquant.config import BucketSize, LayerChoice, QuantizationConfig
 from rlquant.data import Data, take_samples
 from rlquant.errors import ChoiceError, DataError, unknown_name
 from rlquant.layers import (

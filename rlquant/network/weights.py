@@ -14,9 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlquant.assignment.error_feedback import feed_back
-from rlquant.assignment.learned import learn
-from rlquant.choices import BucketSize, LayerChoice, Rounding
+from rlquant.config import BucketSize, LayerChoice, Rounding
+from rlquant.cost.size import LayerStorage
 from rlquant.errors import QuantizationError
 from rlquant.quantizers import (
     QuantizedTensor,
@@ -40,7 +39,8 @@ from rlquant.quantizers.fake import (
     fake_uniform,
 )
 from rlquant.quantizers.rounding import PURE_ROUNDINGS, rounder
-from rlquant.size import LayerStorage
+from rlquant.rounding.gptq import feed_back
+from rlquant.rounding.learned import learn
 
 Assignment = Callable[[Tensor, QuantizedTensor, Tensor, torch.Generator], QuantizedTensor]
 """A weight, its nearest rounding, moments and draws in, other codes on the same grid out."""

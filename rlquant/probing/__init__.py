@@ -1,1 +1,1 @@
-"""What kind of landscape a problem is: how much of it is a sum of one effect per layer."""
+"""Additivity of a problem: how much of the loss a sum of single-layer effects explains."""

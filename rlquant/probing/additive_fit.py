@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
-from rlquant.feasible import Indices
+from rlquant.cost.feasible import Indices
 
 Floats = npt.NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from rlquant.choices import LayerChoice, decisions_apart
-from rlquant.feasible import Indices
+from rlquant.config import LayerChoice, decisions_apart
+from rlquant.cost.feasible import Indices
 
 Floats = npt.NDArray[np.float64]
 

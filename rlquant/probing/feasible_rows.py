@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rlquant.feasible import FeasibleSet, Indices
+from rlquant.cost.feasible import FeasibleSet, Indices
 
 PART = 200_000
 """At most so many vectors are looked at together."""

@@ -10,14 +10,14 @@ from typing import Protocol, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from rlquant.cost import Budget
+from rlquant.cost.budget import Budget
+from rlquant.cost.feasible import Indices
 from rlquant.errors import LARGEST_SEED, SettingsError, whole_number
-from rlquant.feasible import Indices
 from rlquant.probing.additive_fit import Floats, additive_share
 from rlquant.probing.additive_kernel import estimate_share
 from rlquant.probing.feasible_rows import different_rows, every_row
-from rlquant.problem_parts import require_budget
-from rlquant.problem_protocol import Problem
+from rlquant.problem.checks import require_budget
+from rlquant.problem.protocol import Problem
 from rlquant.score import log_loss
 
 KNAPSACK_DOES, INTERACTIONS_MATTER = 0.98, 0.9

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
-from rlquant.choices import FLOAT_BITS
+from rlquant.config import FLOAT_BITS
 from rlquant.data import Data
 from rlquant.errors import whole_number
 from rlquant.export.onnx.runtime import require_exporter

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
-from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.data import Data
 from rlquant.export.onnx.between import quantize_between
 from rlquant.export.onnx.exporter import batches_of
 from rlquant.export.onnx.lowering import lower, serialized
 from rlquant.export.onnx.trace import Traced, trace
 from rlquant.export.quantized_layers import quantized_layers
+from rlquant.export.targets import INT8
 from rlquant.layers import LayerFacts
 from rlquant.network.quantize import quantize
-from rlquant.targets import INT8
 
 KERNEL_BITS = 8
 NATIVE_KINDS = ("conv1d", "conv2d", "conv3d", "linear")

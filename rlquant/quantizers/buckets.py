@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlquant.choices import BucketSize
+from rlquant.config import BucketSize
 from rlquant.errors import QuantizationError
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rlquant.choices import BucketSize, Rounding
+from rlquant.config import BucketSize, Rounding
 from rlquant.errors import QuantizationError
 from rlquant.quantizers.buckets import from_rows, require_bucket_size, to_rows
 from rlquant.quantizers.linear_scaling import bucket_scaling, to_unit

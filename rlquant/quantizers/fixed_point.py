@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlquant.choices import Rounding
+from rlquant.config import Rounding
 from rlquant.errors import QuantizationError
 from rlquant.quantizers.rounding import rounder
 from rlquant.quantizers.tensor import require_quantizable

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rlquant.choices import BucketSize, Rounding
+from rlquant.config import BucketSize, Rounding
 from rlquant.errors import QuantizationError
 from rlquant.quantizers.buckets import from_rows, require_bucket_size, to_rows
 from rlquant.quantizers.rounding import rounder

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from rlquant.choices import Rounding
+from rlquant.config import Rounding
 from rlquant.errors import QuantizationError
 
 PURE_ROUNDINGS: tuple[Rounding, ...] = ("nearest", "stochastic")

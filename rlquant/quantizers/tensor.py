@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rlquant.choices import BucketSize
+from rlquant.config import BucketSize
 from rlquant.errors import QuantizationError
 from rlquant.quantizers.buckets import spread
 

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rlquant.errors import FileFormatError
-from rlquant.problem import QuantizationProblem
+from rlquant.files import about, make_folder
+from rlquant.problem.live import QuantizationProblem
 from rlquant.score import Measurement
 from rlquant.tabular.grouped import GroupedProblem
 from rlquant.tabular.table import require_count
-from rlquant.whole_files import about, make_folder
 
 RECORD = np.dtype([("loss", "<f4"), ("correct", "<u4")])
 FLUSH_SECONDS = 2.0

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlquant.choices import Fidelity, LayerChoice, QuantizationConfig
-from rlquant.cost import Budget, Cost
+from rlquant.config import Fidelity, LayerChoice, QuantizationConfig
+from rlquant.cost.budget import Budget, Cost
+from rlquant.cost.feasible import FeasibleSet
 from rlquant.errors import SettingsError, unknown_name, whole_number
-from rlquant.feasible import FeasibleSet
-from rlquant.fingerprint import fingerprint
 from rlquant.layers import LayerFacts
-from rlquant.problem import QuantizationProblem
-from rlquant.problem_protocol import Problem
+from rlquant.problem.fingerprint import fingerprint
+from rlquant.problem.live import QuantizationProblem
+from rlquant.problem.protocol import Problem
 from rlquant.score import Measurement, Score
 from rlquant.space import SearchSpace, for_layer
 from rlquant.tabular.group_facts import group_facts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from rlquant.problem_protocol import Problem
+from rlquant.problem.protocol import Problem
 from rlquant.tabular.grouped import GroupedProblem
 from rlquant.tabular.measured import Measured
 from rlquant.tabular.table import Table

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from rlquant.choices import FLOAT_BITS, LayerChoice
+from rlquant.config import FLOAT_BITS, LayerChoice
+from rlquant.cost.feasible import Indices
 from rlquant.errors import LARGEST_SEED, require_not_negative, whole_number
-from rlquant.feasible import Indices
 from rlquant.layers import ERROR_BITS, LayerFacts
 from rlquant.score import Score
 from rlquant.space import SearchSpace

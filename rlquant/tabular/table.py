@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from rlquant.choices import FIDELITIES, Fidelity, LayerChoice
+from rlquant.config import FIDELITIES, Fidelity, LayerChoice
 from rlquant.errors import LARGEST_SEED, ChoiceError, SettingsError, whole_number
 from rlquant.layers import LayerFacts
 from rlquant.score import Score

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from rlquant.choices import LayerChoice
-from rlquant.cost import Budget, Quantity
+from rlquant.config import LayerChoice
+from rlquant.cost.budget import Budget, Quantity
+from rlquant.cost.feasible import Indices
+from rlquant.cost.units import most_within
 from rlquant.errors import BudgetError, ChoiceError, SettingsError, whole_number
-from rlquant.feasible import Indices
 from rlquant.layers import LayerFacts
-from rlquant.problem_protocol import Problem
+from rlquant.problem.protocol import Problem
 from rlquant.space import for_layer
-from rlquant.units import most_within
 
 MOST_UNITS = 2**53
 """No configuration may cost more: up to here whole numbers are exact as floats too."""

@@ -22,10 +22,10 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from rlquant.errors import FileFormatError, SettingsError
+from rlquant.files import reading, write_file
 from rlquant.tabular.measured import Measured, count_type
 from rlquant.tabular.table import MOST_CONFIGURATIONS, Table
 from rlquant.tabular.table_header import read_header, write_header
-from rlquant.whole_files import reading, write_file
 
 HEADER, LOSSES, CORRECT = "table.json", "losses.npy", "correct.npy"
 MEMBERS = (HEADER, LOSSES, CORRECT)

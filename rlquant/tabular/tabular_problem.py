@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rlquant.choices import Fidelity, LayerChoice, QuantizationConfig
-from rlquant.cost import Budget
+from rlquant.config import Fidelity, LayerChoice, QuantizationConfig
+from rlquant.cost.budget import Budget
+from rlquant.cost.feasible import FeasibleSet, Indices
 from rlquant.errors import ChoiceError, unknown_name
-from rlquant.feasible import FeasibleSet, Indices
 from rlquant.layers import LayerFacts
 from rlquant.score import Score
 from rlquant.space import SearchSpace, for_layer

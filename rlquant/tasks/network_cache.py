@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from rlquant.data import fingerprint_tensors
 from rlquant.errors import FileFormatError, StorageError
+from rlquant.files import about, write_file
 from rlquant.tasks.float_training import FloatTrainSettings
 from rlquant.tasks.task import Samples
-from rlquant.whole_files import about, write_file
 
 logger = logging.getLogger(__name__)
 

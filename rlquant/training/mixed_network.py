@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.errors import QuantizationError
 from rlquant.layers import copy_network
 from rlquant.network.input_ranges import Ranges

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from rlquant.assignment.policy import draw, score_gradient
 from rlquant.errors import SettingsError, require_not_negative, whole_number
 from rlquant.quantizers import QuantizedTensor
+from rlquant.rounding.policy import draw, score_gradient
 from rlquant.training.batches import Batch, Batches, Teacher
 from rlquant.training.loop import take, with_gradients
 from rlquant.training.losses import TrainingLoss

@@ -7,10 +7,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from rlquant.assignment.grid import Grid
-from rlquant.assignment.neighbours import Neighbours
-from rlquant.assignment.policy import greedy, prior_logits
 from rlquant.quantizers import QuantizedTensor
+from rlquant.rounding.grid import Grid
+from rlquant.rounding.neighbours import Neighbours
+from rlquant.rounding.policy import greedy, prior_logits
 
 
 class SampledWeight:

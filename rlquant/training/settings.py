@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from rlquant.choices import Rounding
+from rlquant.config import Rounding
 from rlquant.errors import SettingsError, require_finite, require_not_negative, whole_number
 from rlquant.quantizers.fixed_point import WIDEST_WORD
 from rlquant.quantizers.rounding import PURE_ROUNDINGS

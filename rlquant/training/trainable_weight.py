@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rlquant.assignment.grid import Grid
 from rlquant.network.weights import WeightForm, layer_generator
 from rlquant.quantizers import QuantizedTensor
+from rlquant.rounding.grid import Grid
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rlquant.choices import BucketSize, LayerChoice, QuantizationConfig
+from rlquant.config import BucketSize, LayerChoice, QuantizationConfig
 from rlquant.data import Data, Samples
 from rlquant.layers import LayerFacts, copy_network
 from rlquant.network.calibrate import FloatReference, calibrate

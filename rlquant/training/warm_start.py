@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from rlquant.assignment.coordinate_descent import descend
-from rlquant.assignment.output_error import channel_errors, reconstruction_error
-from rlquant.choices import LayerChoice
+from rlquant.config import LayerChoice
 from rlquant.network.weights import Moments, WeightForm
+from rlquant.rounding.coordinate_descent import descend
+from rlquant.rounding.output_error import channel_errors, reconstruction_error
 from rlquant.training.mixed_network import WeightMaker, trainable_weight
 from rlquant.training.settings import TrainSettings
 from rlquant.training.trainable_weight import LayerStart, TrainableWeight

@@ -21,7 +21,7 @@ from rlquant import (
     SearchSpace,
     TabularProblem,
 )
-from rlquant.choices import FIDELITIES
+from rlquant.config import FIDELITIES
 from rlquant.errors import BudgetError, UnknownNameError
 from rlquant.tabular.random_table import random_table
 from small_networks import trained

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from torch import Generator, Tensor
 
-from rlquant.choices import Rounding
+from rlquant.config import Rounding
 from rlquant.errors import QuantizationError
 from rlquant.quantizers import (
     QuantizedTensor,

@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from rlquant import QuantizationConfig, Score, SearchSpace
-from rlquant_agents.result import STOPPED, Evaluation, SearchResult
-from rlquant_agents.searcher import make_searcher, searchers
-from rlquant_agents.session import EPISODES_PER_EVALUATION, Callback, Session
+from rlquant_agents.search.result import STOPPED, Evaluation, SearchResult
+from rlquant_agents.search.searcher import make_searcher, searchers
+from rlquant_agents.search.session import EPISODES_PER_EVALUATION, Callback, Session
 from toy_problem import MIXED, ToyProblem
 
 TESTS = Path(__file__).parents[1]
@@ -153,7 +153,7 @@ IN_ANOTHER_PROCESS = """
 import json, sys
 import torch
 torch.set_num_threads(1)
-from rlquant_agents.searcher import make_searcher
+from rlquant_agents.search.searcher import make_searcher
 from toy_problem import ToyProblem
 runs = {name: make_searcher(name).search(ToyProblem(4, 4.0), 25, seed=5) for name in sys.argv[1:]}
 print(json.dumps({name: [e.config.key for e in run.history] for name, run in runs.items()}))

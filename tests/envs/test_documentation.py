@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rlquant import QuantizationProblem, find_layers
-from rlquant.assignment.layer_problem import GROUP_FEATURES
+from rlquant.rounding.layer_problem import GROUP_FEATURES
 from rlquant.score import REWARDS, WORST_REWARD
 from rlquant_envs import FEATURES, LayerwiseQuantization
 from rlquant_envs.observation import Observer

@@ -14,9 +14,9 @@ from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
 import rlquant
 from assigned_layers import error, layer, nearest
-from rlquant.assignment.layer_problem import GROUP_FEATURES, LayerProblem
 from rlquant.errors import ChoiceError, RlquantError, SettingsError, UnknownNameError
 from rlquant.quantizers import quantize_integer
+from rlquant.rounding.layer_problem import GROUP_FEATURES, LayerProblem
 from rlquant_envs import PointAssignment
 from small_networks import NETWORKS, fresh, samples_of, trained
 from strategies import seeded

@@ -21,7 +21,7 @@ from rlquant.errors import BudgetError, SettingsError, StorageError, UnknownName
 from rlquant.score import REWARDS, WORST_REWARD
 from rlquant.tabular.random_table import random_table
 from rlquant.tabular.table_file import write_table
-from rlquant_agents.searcher import make_searcher
+from rlquant_agents.search.searcher import make_searcher
 from rlquant_envs import TABULAR_ID, LayerwiseQuantization, OneDecisionAtATime, TabularQuantization
 from tables import enumerated, grouped_problem, live_table
 from toy_problem import MIXED, ToyProblem

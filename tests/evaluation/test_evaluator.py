@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from rlquant.choices import FLOAT_BITS, LayerChoice, QuantizationConfig
+from rlquant.config import FLOAT_BITS, LayerChoice, QuantizationConfig
 from rlquant.data import Samples
 from rlquant.errors import DataError, UnknownNameError
 from rlquant.evaluation.evaluator import Evaluator

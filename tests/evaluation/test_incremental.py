@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from cut_networks import CUTTABLE, Branching
 from layer_choices import CHOICES
-from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.data import Samples
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.incremental import LEFT_FOR_GAPS

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import rlquant.evaluation.store
-from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.errors import FileFormatError, StorageError
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.score import Measurement
@@ -296,7 +296,7 @@ def test_threads_may_share_one_store(tmp_path: Path) -> None:
 def test_two_processes_write_to_one_file(tmp_path: Path) -> None:
     code = """
 import sys
-from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.score import Measurement
 store = EvaluationStore(sys.argv[1])
@@ -320,7 +320,7 @@ for number in range(int(sys.argv[2]), int(sys.argv[2]) + 100):
 def test_what_was_written_survives_a_killed_process(tmp_path: Path) -> None:
     code = """
 import os, signal, sys
-from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.score import Measurement
 store = EvaluationStore(sys.argv[1])

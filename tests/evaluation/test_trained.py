@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import rlquant
-from rlquant.choices import QuantizationConfig
+from rlquant.config import QuantizationConfig
 from rlquant.evaluation.measure import run_batches
 from rlquant.evaluation.trained import EvaluationStopped, TrainingEvaluator
 from rlquant.score import Classification

@@ -9,8 +9,8 @@ import pytest
 from torch import nn
 
 from rlquant import LayerChoice, QuantizationConfig, quantize
-from rlquant.export.packed import pack
-from rlquant.file_layout import FILE_VERSION, MAGIC, PROLOGUE
+from rlquant.cost.file_layout import FILE_VERSION, MAGIC, PROLOGUE
+from rlquant.export.rlq.packed import pack
 from small_networks import NETWORKS, fresh, samples_of
 
 MLP_CHOICES = (

@@ -17,10 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import rlquant
-from rlquant.errors import FileFormatError, StorageError
-from rlquant.export.contents import ContentsReader, Entry, LayerRecord, write_contents
-from rlquant.export.packed import read_config, unpack
-from rlquant.file_layout import (
+from rlquant.cost.file_layout import (
     CONTENTS_HEAD,
     MAGIC,
     PROLOGUE,
@@ -28,6 +25,9 @@ from rlquant.file_layout import (
     encode_entry,
     encode_varint,
 )
+from rlquant.errors import FileFormatError, StorageError
+from rlquant.export.rlq.contents import ContentsReader, Entry, LayerRecord, write_contents
+from rlquant.export.rlq.packed import read_config, unpack
 from small_networks import NETWORKS, fresh, samples_of
 from strategies import damage
 

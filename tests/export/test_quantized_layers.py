@@ -13,7 +13,7 @@ from torch.nn.utils import parametrizations, parametrize
 import rlquant
 from rlquant import LayerChoice, QuantizationConfig
 from rlquant.errors import NetworkError
-from rlquant.export.packed import pack, unpack
+from rlquant.export.rlq.packed import pack, unpack
 from rlquant.network.modules import install_activation, install_weight
 from rlquant.network.weights import quantize_weight
 from rlquant.quantizers import ActivationQuantizer

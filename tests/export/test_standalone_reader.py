@@ -13,7 +13,7 @@ from torch import nn
 
 import rlquant
 from rlquant import LayerChoice, QuantizationConfig
-from rlquant.file_layout import CODED_VERSION, stored_tensors
+from rlquant.cost.file_layout import CODED_VERSION, stored_tensors
 from small_networks import NETWORKS, fresh, samples_of
 
 READER = Path(__file__).parents[2] / "docs" / "examples" / "read_rlq.py"

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from layer_choices import CHOICES
-from rlquant.choices import BucketSize, LayerChoice, QuantizationConfig
-from rlquant.cost import Budget
+from rlquant.config import BucketSize, LayerChoice, QuantizationConfig
+from rlquant.cost.budget import Budget
 from rlquant.errors import (
     ChoiceError,
     DataError,
@@ -28,7 +28,7 @@ from rlquant.network.input_ranges import measure_input_ranges
 from rlquant.network.modules import quantized_weight
 from rlquant.network.quantize import activation_quantizer, quantize
 from rlquant.network.weights import quantize_weight
-from rlquant.problem import QuantizationProblem
+from rlquant.problem.live import QuantizationProblem
 from rlquant.quantizers import (
     activation_grid,
     activation_range,

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from layer_choices import CHOICES
-from rlquant.assignment.output_error import reconstruction_error
-from rlquant.choices import BY_OUTPUTS, POINTS, BucketSize, LayerChoice
+from rlquant.config import BY_OUTPUTS, POINTS, BucketSize, LayerChoice
+from rlquant.cost.size import LayerStorage
 from rlquant.errors import (
     QuantizationError,
 )
@@ -22,7 +22,7 @@ from rlquant.quantizers import (
     quantize_uniform,
     ternary_scales,
 )
-from rlquant.size import LayerStorage
+from rlquant.rounding.output_error import reconstruction_error
 from strategies import seeded
 
 WEIGHT = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rlquant.assignment.output_error import reconstruction_error
 from rlquant.data import Samples
 from rlquant.layers import find_layers
 from rlquant.network.second_moments import (
@@ -20,6 +19,7 @@ from rlquant.network.second_moments import (
     is_measured,
     measure_second_moments,
 )
+from rlquant.rounding.output_error import reconstruction_error
 from small_networks import NETWORKS, SharedLayerNet, fresh, samples_of
 from strategies import seeded
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rlquant.choices import STORED_CODEBOOKS, BucketSize, LayerChoice, Points, Rounding
+from rlquant.config import STORED_CODEBOOKS, BucketSize, LayerChoice, Points, Rounding
+from rlquant.cost.size import LayerStorage
 from rlquant.network.weights import (
     QUANTIZERS,
     WeightForm,
@@ -34,7 +35,6 @@ from rlquant.quantizers import (
     ternary_scales,
 )
 from rlquant.quantizers.buckets import spread
-from rlquant.size import LayerStorage
 from strategies import laid_out, seeded, seeds, weights
 
 bucket_sizes = st.sampled_from(("channel", 4, 10**6, None))

@@ -18,75 +18,48 @@ PACKAGES = {
     "rlquant": "rlquant",
     "rlquant_envs": "envs/rlquant_envs",
     "rlquant_agents": "agents/rlquant_agents",
+    "rlquant_experiments": "experiments/rlquant_experiments",
     "scripts": "scripts",
 }
 
-# The rooms of rlquant: a room imports only itself and the lines above its own.
-ROOMS = (
-    ("errors",),
-    ("whole_files",),
-    ("documents",),
-    ("choices",),
-    ("quantizers",),
-    ("assignment",),
-    ("layers",),
-    ("size",),
-    ("file_layout",),
-    ("data",),
-    ("score",),
-    ("fingerprint",),
-    ("units",),
-    ("latency",),
-    ("cost",),
-    ("space",),
-    ("targets",),
-    ("feasible",),
-    ("network",),
-    ("training",),
-    ("evaluation",),
-    ("problem_protocol",),
-    ("problem_parts",),
-    ("training_plan",),
-    ("train_network",),
-    ("measuring",),
-    ("measurements",),
-    ("problem",),
-    ("tabular",),
-    ("probing",),
-    ("export",),
-    ("profiling",),
-    ("refining",),
-    ("tasks",),
-    ("reproduction",),
-    ("__init__",),
-)
-ROOM_RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
-
-SEARCH_ROOMS = {
-    *("space", "feasible", "evaluation", "problem_parts", "training_plan", "train_network"),
-    *("measuring", "measurements", "problem", "tabular", "probing"),
+# The rooms of a package: a room imports only itself and those before it.
+ROOMS = {
+    "rlquant": (
+        *("errors", "files", "documents", "config", "quantizers", "layers", "space"),
+        *("cost", "data", "rounding", "score", "network", "training", "evaluation"),
+        *("export", "problem", "tabular", "probing", "profiling", "tasks", "__init__"),
+    ),
+    "rlquant_agents": (
+        *("search", "reporting", "runs", "api", "__init__", "cli", "surrogate"),
+        *("searchers", "policies"),
+    ),
+    "rlquant_experiments": ("comparison", "benchmarks", "pretraining", "reproduction", "__init__"),
 }
-# Beyond the order: what a room must not import although it stands above.
-FORBIDDEN = {"tasks": SEARCH_ROOMS | {"export"}}
+
+SEARCH_ROOMS = {"space", "evaluation", "problem", "tabular", "probing"}
+# Beyond the order: what a room must not import although it stands before.
+FORBIDDEN = {"rlquant": {"tasks": SEARCH_ROOMS | {"export"}}}
 
 AGENTS = "agents/rlquant_agents"
-PPO_NAMES = (
-    *("*ppo*.py", "callbacks.py", "*policy*.py", "*agent*.py", "imitation.py", "ddpg.py"),
-    *("dyna/imagined.py", "dyna/pretrained.py", "pretraining/*.py"),
+EXPERIMENTS = "experiments/rlquant_experiments"
+PPO_FILES = (
+    *(f"{AGENTS}/searchers/{name}" for name in ("ppo/*.py", "dyna_ppo/*.py", "ddpg.py")),
+    *(f"{AGENTS}/policies/*.py", f"{AGENTS}/search/callbacks.py"),
+    f"{EXPERIMENTS}/pretraining/*.py",
 )
-PPO_FILES = tuple(f"{AGENTS}/{name}" for name in PPO_NAMES)
-OPTUNA_FILES = tuple(f"{AGENTS}/{name}" for name in ("optuna*.py", "tpe.py", "nsga2.py"))
+OPTUNA_FILES = (f"{AGENTS}/searchers/optuna/*.py",)
 
 # Module and everything below it -> the files that may import it, as patterns of paths.
 ONLY_IN: dict[str, tuple[str, ...]] = {
     "stable_baselines3": PPO_FILES,
     "sb3_contrib": PPO_FILES,
     "optuna": OPTUNA_FILES,
-    "matplotlib": ("*figures.py", f"{AGENTS}/figure_axes.py"),
-    "torch.utils.tensorboard": (f"{AGENTS}/*.py",),
-    "gymnasium": ("envs/*", "agents/*", "scripts/*"),
+    "matplotlib": ("*figures.py", f"{AGENTS}/runs/figure_axes.py"),
+    "torch.utils.tensorboard": (f"{AGENTS}/*.py", f"{EXPERIMENTS}/*.py"),
+    "gymnasium": ("envs/*", "agents/*", "experiments/*", "scripts/*"),
     "envs": (),
     "agents": (),
+    "experiments": (),
     "tests": (),
 }
 
@@ -143,7 +116,7 @@ def targets(node: ast.AST, known: dict[str, Path]) -> list[str]:
 
 
 def room(module: str) -> str:
-    """Return the room of a module of rlquant: its first part below the package."""
+    """Return the room of a module: its first part below the package."""
     return module.split(".")[1] if "." in module else "__init__"
 
 
@@ -161,19 +134,20 @@ def fault(found: Import) -> str | None:
         return None
     if order.index(imported) > order.index(importer):
         return f"{importer} stands below {imported}"
-    if importer == imported == "rlquant":
-        return room_fault(room(found.module), room(found.target))
+    if importer == imported and importer in ROOMS:
+        return room_fault(importer, room(found.module), room(found.target))
     return None
 
 
-def room_fault(importer: str, imported: str) -> str | None:
-    """Say what is wrong with an import between two rooms of rlquant, or None."""
+def room_fault(package: str, importer: str, imported: str) -> str | None:
+    """Say what is wrong with an import between two rooms of a package, or None."""
+    rooms = ROOMS[package]
     for name in (importer, imported):
-        if name not in ROOM_RANK:
+        if name not in rooms:
             return f"room {name} has no place in ROOMS: give it one"
-    if ROOM_RANK[imported] > ROOM_RANK[importer]:
+    if rooms.index(imported) > rooms.index(importer):
         return f"room {importer} stands above {imported}"
-    if imported in FORBIDDEN.get(importer, ()):
+    if imported in FORBIDDEN.get(package, {}).get(importer, ()):
         return f"room {importer} must know nothing of {imported}"
     return None
 
@@ -221,18 +195,30 @@ def test_the_project_has_no_circle() -> None:
         ("rlquant/space.py", "import rlquant_envs", "rlquant stands below rlquant_envs"),
         ("envs/rlquant_envs/a.py", "import rlquant_agents.api", "stands below rlquant_agents"),
         ("agents/rlquant_agents/a.py", "from scripts import x", "stands below scripts"),
-        ("rlquant/errors.py", "from rlquant.choices import Method", "errors stands above choices"),
+        ("rlquant/errors.py", "from rlquant.config import Method", "errors stands above config"),
         ("rlquant/errors.py", "from rlquant import Score", "errors stands above __init__"),
-        ("rlquant/evaluation/a.py", "import rlquant.problem", "evaluation stands above problem"),
-        ("rlquant/problem.py", "import rlquant.export.packed", "problem stands above export"),
+        (
+            "rlquant/evaluation/a.py",
+            "import rlquant.problem.live",
+            "evaluation stands above problem",
+        ),
+        (
+            "rlquant/evaluation/a.py",
+            "import rlquant.export.rlq.packed",
+            "evaluation stands above export",
+        ),
         ("rlquant/tasks/a.py", "import rlquant.space", "tasks must know nothing of space"),
         ("rlquant/tasks/a.py", "import rlquant.export", "tasks must know nothing of export"),
         ("rlquant/utils.py", "import rlquant.errors", "utils has no place in ROOMS"),
         ("rlquant/a/b.py", "from ..errors import x", "relative import"),
-        ("rlquant/cost.py", "import gymnasium", "gymnasium belongs to"),
+        ("rlquant/cost/budget.py", "import gymnasium", "gymnasium belongs to"),
         ("envs/rlquant_envs/a.py", "import agents", "agents belongs to no file"),
         ("agents/rlquant_agents/api.py", "import optuna", "optuna belongs to"),
-        ("agents/rlquant_agents/ppo.py", "from optuna.trial import x", "optuna belongs to"),
+        (
+            "agents/rlquant_agents/searchers/ppo/searcher.py",
+            "from optuna.trial import x",
+            "optuna belongs to",
+        ),
         ("agents/rlquant_agents/api.py", "import sb3_contrib", "sb3_contrib belongs to"),
         ("agents/rlquant_agents/tpe.py", "import stable_baselines3", "stable_baselines3 belongs"),
         ("scripts/search.py", "import matplotlib.pyplot as plt", "matplotlib belongs to"),
@@ -244,7 +230,7 @@ def test_the_project_has_no_circle() -> None:
         ("scripts/a.py", "def f():\n    import optuna", "scripts/a.py:2 imports optuna"),
         (
             "rlquant/score.py",
-            "from importlib import import_module\nimport_module('rlquant.problem')",
+            "from importlib import import_module\nimport_module('rlquant.problem.live')",
             "score stands above problem",
         ),
     ],
@@ -258,16 +244,19 @@ def test_a_planted_violation_is_found(tmp_path: Path, path: str, source: str, wo
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("rlquant/choices.py", "from rlquant.errors import ChoiceError"),
+        ("rlquant/config.py", "from rlquant.errors import ChoiceError"),
         ("rlquant/quantizers/a.py", "from rlquant.quantizers.b import x"),
-        ("rlquant/tabular/a.py", "from rlquant.problem import Problem"),
-        ("rlquant/__init__.py", "from rlquant.export.packed import save"),
+        ("rlquant/tabular/a.py", "from rlquant.problem.live import Problem"),
+        ("rlquant/__init__.py", "from rlquant.export.rlq.packed import save"),
         ("rlquant/tasks/digits.py", "import pooch\nfrom rlquant.training import loop"),
         ("envs/rlquant_envs/layerwise.py", "import gymnasium\nimport rlquant"),
-        ("agents/rlquant_agents/masked_ppo.py", "import sb3_contrib"),
-        ("agents/rlquant_agents/callbacks.py", "from stable_baselines3.common import callbacks"),
-        ("agents/rlquant_agents/optuna_search.py", "import optuna"),
-        ("agents/rlquant_agents/figures.py", "import matplotlib.pyplot"),
+        ("agents/rlquant_agents/searchers/ppo/a.py", "import sb3_contrib"),
+        (
+            "agents/rlquant_agents/search/callbacks.py",
+            "from stable_baselines3.common import callbacks",
+        ),
+        ("agents/rlquant_agents/searchers/optuna/search.py", "import optuna"),
+        ("agents/rlquant_agents/runs/figures.py", "import matplotlib.pyplot"),
         ("agents/rlquant_agents/events.py", "from torch.utils.tensorboard import SummaryWriter"),
         ("rlquant/layers.py", "import optunafoo, torch"),
         ("scripts/search.py", "import rlquant_agents, rlquant_envs, rlquant"),

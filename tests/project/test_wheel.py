@@ -62,7 +62,7 @@ def test_the_tables_come_with_it(wheel: Path) -> None:
 
 
 def test_the_pretrained_weights_come_with_it(wheel: Path) -> None:
-    expected = {"rlquant_agents/dyna/pretrained.safetensors"}
+    expected = {"rlquant_agents/searchers/dyna_ppo/pretrained.safetensors"}
     assert {name for name in names(wheel) if name.endswith(".safetensors")} == expected
 
 

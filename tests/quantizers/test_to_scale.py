@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rlquant.choices import BucketSize, Rounding
+from rlquant.config import BucketSize, Rounding
 from rlquant.errors import QuantizationError
 from rlquant.quantizers import quantize_integer, quantize_to_scale
 from strategies import seeded, seeds, weights

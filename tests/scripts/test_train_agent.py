@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rlquant_agents.agent_training import Answer, TrainedAgent
+from rlquant_agents.policies.agent_training import Answer, TrainedAgent
 from toy_problem import ToyProblem
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))

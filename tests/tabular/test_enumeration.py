@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from problems import counting, problem
-from rlquant.choices import QuantizationConfig
+from rlquant.config import QuantizationConfig
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.score import Measurement
 from rlquant.space import SearchSpace

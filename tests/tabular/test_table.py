@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from rlquant import Budget, LatencyTable, SearchSpace, Table
-from rlquant.choices import LayerChoice
+from rlquant.config import LayerChoice
 from rlquant.errors import BudgetError, ChoiceError, SettingsError
 from rlquant.tabular.make_table import make_table
 from rlquant.tabular.measured import Measured

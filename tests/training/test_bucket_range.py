@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rlquant.assignment.output_error import channel_errors
-from rlquant.choices import BucketSize, LayerChoice, Points
+from rlquant.config import BucketSize, LayerChoice, Points
 from rlquant.network.weights import WeightForm
+from rlquant.rounding.output_error import channel_errors
 from rlquant.training.bucket_range import narrowed, range_holders
 from rlquant.training.mixed_network import trainable_weight
 from rlquant.training.settings import TrainSettings

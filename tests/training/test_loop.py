@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import rlquant
-from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.training.loop import make_optimizer
 from rlquant.training.settings import TrainSettings
 from rlquant.training.watching import WATCH_EVERY

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import rlquant
-from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.data import Samples
 from rlquant.errors import QuantizationError
 from rlquant.layers import find_layers

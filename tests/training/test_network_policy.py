@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rlquant.assignment.neighbours import Neighbours
 from rlquant.data import Samples
 from rlquant.errors import SettingsError
 from rlquant.quantizers import QuantizedTensor, quantize_integer, quantize_to_points
+from rlquant.rounding.neighbours import Neighbours
 from rlquant.score import Classification
 from rlquant.training.batches import Batch, SampleBatches, Teacher
 from rlquant.training.losses import TrainingLoss

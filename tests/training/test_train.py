@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import rlquant
-from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.network.modules import quantized_weight
 from small_networks import FEATURES, NETWORKS, Mlp, fresh, samples_of
 from training_runs import (

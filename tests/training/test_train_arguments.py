@@ -8,7 +8,7 @@ import pytest
 from torch import Tensor
 
 import rlquant
-from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.training.augmentation import CropAndFlip
 from rlquant.training.settings import TrainSettings
 from small_networks import NETWORKS, TwoInputsNet, fresh, samples, samples_of

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 import rlquant
-from rlquant.choices import QuantizationConfig
+from rlquant.config import QuantizationConfig
 from rlquant.errors import DataError, SettingsError
 from rlquant.training.augmentation import CropAndFlip
 from rlquant.training.batches import make_batches

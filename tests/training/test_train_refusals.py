@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import rlquant
-from rlquant.choices import LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.errors import (
     ChoiceError,
     DataError,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlquant.choices import BucketSize
+from rlquant.config import BucketSize
 from rlquant.data import fingerprint_tensors
 from rlquant.errors import QuantizationError
 from rlquant.network.weights import quantize_weight

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rlquant.assignment.output_error import reconstruction_error
-from rlquant.choices import LayerChoice
+from rlquant.config import LayerChoice
 from rlquant.data import fingerprint_tensors
 from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.second_moments import InputMoments, measure_second_moments
 from rlquant.network.weights import WeightForm
+from rlquant.rounding.output_error import reconstruction_error
 from rlquant.training import warm_start
 from rlquant.training.mixed_network import begin, trainable_weight
 from rlquant.training.settings import TrainSettings

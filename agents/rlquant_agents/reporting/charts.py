@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 
 from rlquant import Score
-from rlquant_agents.comparison import Curve
-from rlquant_agents.quantities import QUANTITIES
 from rlquant_agents.reporting.drawing import (
     BOTTOM,
     COLORS,
@@ -31,9 +29,11 @@ from rlquant_agents.reporting.drawing import (
 )
 from rlquant_agents.reporting.markup import Markup
 from rlquant_agents.reporting.measured import Measured
+from rlquant_agents.reporting.quantities import QUANTITIES
 from rlquant_agents.reporting.run_files import RunFiles
 from rlquant_agents.reporting.scales import Scale, scale_of
 from rlquant_agents.reporting.words import decimal
+from rlquant_agents.search.curves import Curve
 
 LOSS = "validation loss (mean per sample)"
 EVALUATIONS = "evaluations (distinct configurations measured)"

@@ -9,10 +9,10 @@ from typing import Any
 from torch import nn
 
 from rlquant import LayerChoice, QuantizationConfig, QuantizationProblem
+from rlquant.cost.file_layout import PROLOGUE, contents_bytes, stored_tensors
+from rlquant.cost.size import ACTIVATION_BYTES, LAYER_RECORD_BYTES, LayerStorage, code_bytes
 from rlquant.errors import FileFormatError
-from rlquant.file_layout import PROLOGUE, contents_bytes, stored_tensors
 from rlquant.layers import layer_kind
-from rlquant.size import ACTIVATION_BYTES, LAYER_RECORD_BYTES, LayerStorage, code_bytes
 
 NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 

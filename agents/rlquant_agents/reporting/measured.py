@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlquant.errors import FileFormatError
-from rlquant.whole_files import reading
+from rlquant.files import reading
 from rlquant_agents.reporting.run_text import MOVE_AWAY, read_text
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rlquant import LayerChoice, QuantizationConfig
-from rlquant.choices import decisions_apart
-from rlquant.feasible import option_distance
+from rlquant.config import decisions_apart
+from rlquant.cost.feasible import option_distance
 from rlquant.space import for_layer
 from rlquant_agents.reporting.run_files import RunFiles
 

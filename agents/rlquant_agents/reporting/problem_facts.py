@@ -21,7 +21,7 @@ from rlquant.errors import FileFormatError
 from rlquant.space import for_layer
 from rlquant.tabular.table_costs import NO_LIMIT
 from rlquant_agents.reporting.file_parts import FileParts, require_counts
-from rlquant_agents.result import SearchResult
+from rlquant_agents.search.result import SearchResult
 
 FACTS_VERSION = 1
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlquant.whole_files import write_file
+from rlquant.files import write_file
 from rlquant_agents.reporting.page import page
 from rlquant_agents.reporting.run_files import REPORT, RunFiles, read_run
 from rlquant_agents.reporting.same_problem import require_same_problem

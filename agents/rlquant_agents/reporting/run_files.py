@@ -13,12 +13,12 @@ import numpy as np
 
 from rlquant import QuantizationConfig, Score
 from rlquant.errors import FileFormatError, RlquantError
-from rlquant_agents.comparison import Curve, running_best
-from rlquant_agents.quantities import UNITS
 from rlquant_agents.reporting.measured import Measured, read_evaluations
 from rlquant_agents.reporting.problem_facts import ProblemFacts
+from rlquant_agents.reporting.quantities import UNITS
 from rlquant_agents.reporting.run_text import AGAIN, MOVE_AWAY, read_object, read_text
-from rlquant_agents.run_settings import SETTINGS_VERSION, Document
+from rlquant_agents.search.curves import Curve, running_best
+from rlquant_agents.search.run_settings import SETTINGS_VERSION, Document
 
 SETTINGS, EVALUATIONS, RESULT = "settings.json", "evaluations.csv", "result.json"
 CONFIG, SCORE, MODEL = "config.json", "score.json", "model.rlq"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlquant.errors import FileFormatError
-from rlquant.whole_files import reading
+from rlquant.files import reading
 
 AGAIN = "give the same search again: it goes on in the folder, computes nothing twice, and ends it"
 """What mends a folder whose search has not ended, or that lacks a file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rlquant.errors import SettingsError
 from rlquant_agents.reporting.run_files import RunFiles
-from rlquant_agents.run_settings import differences
+from rlquant_agents.search.run_settings import differences
 
 SHARED = ("problem", "budget", "space", "fidelity")
 """The settings that runs share whose losses can be compared."""

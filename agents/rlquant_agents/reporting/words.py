@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from rlquant import LayerChoice
-from rlquant_agents.quantities import UNITS
 from rlquant_agents.reporting.neighbours import Neighbour
+from rlquant_agents.reporting.quantities import UNITS
 from rlquant_agents.reporting.run_files import RunFiles
 
 

@@ -16,10 +16,10 @@ from rlquant.data import Data, take_samples
 from rlquant.errors import DataError, NetworkError, SettingsError
 from rlquant.export.onnx.runtime import open_session, require_exporter, run_session
 from rlquant.export.quantized_layers import QuantizedLayer, quantized_layers
+from rlquant.export.targets import INT8, Target, refusals, target_named
+from rlquant.files import write_file
 from rlquant.network.modules import QuantizedWeight
 from rlquant.quantizers import ActivationQuantizer
-from rlquant.targets import INT8, Target, refusals, target_named
-from rlquant.whole_files import write_file
 
 CALIBRATION_SAMPLES = 512
 CALIBRATION_BATCH = 64

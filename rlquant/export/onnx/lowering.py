@@ -20,7 +20,7 @@ from rlquant.export.onnx.weights import (
     scaled_integers,
 )
 from rlquant.export.quantized_layers import QuantizedLayer
-from rlquant.targets import INT4, INT8
+from rlquant.export.targets import INT4, INT8
 
 
 def lower(traced: Traced, target: str | None) -> dict[str, str]:

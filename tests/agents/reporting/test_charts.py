@@ -14,7 +14,7 @@ from rlquant_agents.reporting.charts import curve_chart, pareto_chart, pareto_fr
 from rlquant_agents.reporting.drawing import COLORS
 from rlquant_agents.reporting.layer_chart import LONGEST, layer_chart
 from rlquant_agents.reporting.run_files import RunFiles, read_run
-from rlquant_agents.result import pareto_front as front_of
+from rlquant_agents.search.result import pareto_front as front_of
 from toy_problem import MIXED, ToyProblem
 
 

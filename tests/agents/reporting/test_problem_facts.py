@@ -13,8 +13,8 @@ from rlquant import Budget, Problem, QuantizationConfig
 from rlquant.errors import FileFormatError
 from rlquant_agents import make_searcher
 from rlquant_agents.reporting.problem_facts import FACTS_VERSION, Costs, ProblemFacts
-from rlquant_agents.result import SearchResult
-from rlquant_agents.run_folder import widest_uniform
+from rlquant_agents.runs.run_folder import widest_uniform
+from rlquant_agents.search.result import SearchResult
 from toy_problem import ToyProblem
 
 

@@ -17,14 +17,14 @@ from html_page import HtmlPage
 from problems import problem
 from reported_runs import changed, live_problem, searched
 from rlquant import Budget, SearchSpace, TabularProblem
+from rlquant.cost.latency import LatencyTable
 from rlquant.errors import SettingsError, StorageError
-from rlquant.latency import LatencyTable
 from rlquant_agents import Callback, write_report
 from rlquant_agents.reporting import make_report
 from rlquant_agents.reporting.run_files import read_run
 from rlquant_agents.reporting.words import choice_in_words
-from rlquant_agents.result import Evaluation
-from rlquant_agents.session import Session
+from rlquant_agents.search.result import Evaluation
+from rlquant_agents.search.session import Session
 from small_networks import trained
 from tables import live_table
 from toy_problem import MIXED, ToyProblem, WeightBits

@@ -15,8 +15,8 @@ import pytest
 from reported_runs import changed, live_problem, run_of, searched
 from rlquant import Budget, RlquantError
 from rlquant.errors import FileFormatError
-from rlquant_agents.comparison import best_losses
 from rlquant_agents.reporting.run_files import NEEDED, read_run
+from rlquant_agents.search.curves import best_losses
 from toy_problem import ToyProblem
 
 AGAIN = "give the same search again"

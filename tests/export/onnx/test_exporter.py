@@ -21,10 +21,10 @@ from exported_networks import (
     outputs,
     ran,
 )
-from rlquant.choices import BucketSize
+from rlquant.config import BucketSize
 from rlquant.export.onnx.exporter import export_onnx
 from rlquant.export.onnx.runtime import open_session
-from rlquant.targets import INT8
+from rlquant.export.targets import INT8
 from rlquant.tasks.networks import NETWORKS as TASK_NETWORKS
 from small_networks import NETWORKS, TwoInputsNet, fresh, samples_of, trained
 

@@ -1,0 +1,1 @@
+"""The command line: arguments, summaries and files of the commands."""

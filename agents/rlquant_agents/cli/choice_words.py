@@ -1,0 +1,45 @@
+"""Options of a space as a person types them: words that say themselves which decision they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from rlquant import SearchSpace
+from rlquant.config import METHODS, POINTS, ROUNDINGS
+from rlquant.errors import SettingsError
+
+_WORDS: dict[str, Sequence[str]] = {"method": METHODS, "rounding": ROUNDINGS, "points": POINTS}
+
+
+def with_choices(space: SearchSpace, words: Sequence[str]) -> SearchSpace:
+    """Return a space with the options that `words` name; decisions without a word stay.
+
+    Args:
+        space: what is changed.
+        words: a number is a bit-width, "ternary" a method, "stochastic" a rounding, "kmeans" where
+            points lie; "points=learned" and "rounding=learned" tell the two apart.
+
+    Raises:
+        SettingsError: a word that means nothing, or several things.
+        ChoiceError: options that no layer can have.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        head, option = _meaning(word)
+        found[head] = (*found.get(head, ()), option)
+    return replace(space, **found)
+
+
+def _meaning(word: str) -> tuple[str, Any]:
+    if word.isdecimal():
+        return "bits", int(word)
+    head, said, option = word.rpartition("=")
+    heads = [h for h, known in _WORDS.items() if option in known and (not said or h == head)]
+    if len(heads) == 1:
+        return heads[0], option
+    if heads:
+        raise SettingsError(f"choice {word!r} may be {' or '.join(f'{h}={word}' for h in heads)}")
+    known = ", ".join(f"{h}: {' '.join(names)}" for h, names in _WORDS.items())
+    raise SettingsError(f"choice {word!r} means nothing; use a bit-width or a word of {known}")

@@ -1,0 +1,91 @@
+"""The configurations that searches found, trained for long, beside uniform ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from rlquant import LayerChoice, QuantizationConfig, QuantizationProblem, Score
+from rlquant_agents.search.training_progress import TrainingProgressBar
+
+MEASURED_BITS = tuple(range(16, 0, -1))
+
+
+@dataclass(frozen=True, eq=False)
+class FinalNetwork:
+    """A network that nothing more is done to.
+
+    Attributes:
+        name: what it is called in tables.
+        config: its configuration.
+        score: on the validation data.
+        network: in eval mode.
+    """
+
+    name: str
+    config: QuantizationConfig
+    score: Score
+    network: nn.Module
+
+
+def final_networks(
+    problem: QuantizationProblem, found: Mapping[str, QuantizationConfig], *, progress: bool = False
+) -> Iterator[FinalNetwork]:
+    """Train what searches found; before it, uniform configurations of the same budget.
+
+    Args:
+        problem: of fidelity "trained".
+        found: best configuration by searcher.
+        progress: show a progress bar for each network.
+    """
+    calibrated = problem.at_fidelity("calibrated")
+    for name, config in references(problem).items():
+        measured = calibrated if "post-training" in name else problem
+        yield _final(measured, name, config, progress)
+    for searcher, config in found.items():
+        yield _final(problem, trained_name(searcher), config, progress)
+
+
+def trained_name(searcher: str) -> str:
+    """Return what the trained network of a searcher is called."""
+    return f"{searcher}, trained"
+
+
+def _final(
+    problem: QuantizationProblem, name: str, config: QuantizationConfig, progress: bool
+) -> FinalNetwork:
+    with TrainingProgressBar(name, shown=progress) as bar:
+        score = problem.evaluate(config, bar)
+    return FinalNetwork(name, config, score, problem.build(config))
+
+
+def references(problem: QuantizationProblem) -> dict[str, QuantizationConfig]:
+    """Return uniform configurations that keep the budget, by name.
+
+    These are the widest post-training and the widest distilled one, both clipped by weight error,
+    and the ternary one.
+    """
+    found = {}
+    bits = next((b for b in MEASURED_BITS if _fits(problem, uniform(problem, bits=b))), None)
+    if bits is not None:
+        found[f"uniform {bits} bits, post-training"] = uniform(problem, bits=bits)
+        distilled = uniform(problem, bits=bits, method="distilled")
+        found[f"uniform {bits} bits, distilled, trained"] = distilled
+    ternary = uniform(problem, bits=2, method="ternary")
+    if _fits(problem, ternary):
+        found["all ternary, trained"] = ternary
+    return found
+
+
+def uniform(problem: QuantizationProblem, **choice: Any) -> QuantizationConfig:
+    """Return the same choice for every searched layer, clipped unless said otherwise."""
+    of_all = LayerChoice("", **{"points": "clipped", **choice})
+    return QuantizationConfig(tuple(replace(of_all, layer=f.name) for f in problem.layers))
+
+
+def _fits(problem: QuantizationProblem, config: QuantizationConfig) -> bool:
+    spent = getattr(problem.unmeasured(config), problem.budget.quantity)
+    return bool(spent <= problem.budget.limit)

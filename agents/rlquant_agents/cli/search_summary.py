@@ -1,0 +1,140 @@
+"""What a search and its baselines found, as tables for the terminal and for a report."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+from torch import nn
+
+from rlquant import QuantizationConfig, QuantizationProblem, Score, measure
+from rlquant.tasks import Task
+from rlquant_agents.cli.final_training import FinalNetwork
+from rlquant_agents.search.result import SearchResult
+
+HEADINGS = (
+    "val. loss",
+    "val. acc.",
+    "test loss",
+    "test acc.",
+    "average bits",
+    "bytes",
+    "evaluations",
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network in the summary; the test set is looked at here only, for final networks."""
+
+    name: str
+    score: Score
+    test_loss: float
+    test_accuracy: float
+    evaluations: int | None = None
+
+    @classmethod
+    def of(
+        cls, name: str, score: Score, network: nn.Module, task: Task, evaluations: int | None = None
+    ) -> Row:
+        """Measure a network on the test set."""
+        tested = measure(network, task.test)
+        return cls(name, score, tested.loss, tested.accuracy, evaluations)
+
+    def document(self) -> dict[str, Any]:
+        """Return the row as it stands in summary.json; null for a loss that is not finite."""
+        return {
+            "name": self.name,
+            "score": json.loads(self.score.to_json()),
+            "test_loss": self.test_loss if math.isfinite(self.test_loss) else None,
+            "test_accuracy": self.test_accuracy,
+            "evaluations": self.evaluations,
+        }
+
+    def cells(self) -> list[str]:
+        """Return the row as it is shown."""
+        return [
+            self.name,
+            f"{self.score.loss:.4f}",
+            f"{self.score.accuracy:.4f}",
+            f"{self.test_loss:.4f}",
+            f"{self.test_accuracy:.4f}",
+            f"{self.score.average_bits:.3f}",
+            f"{self.score.size_bytes:,}",
+            "" if self.evaluations is None else str(self.evaluations),
+        ]
+
+
+def summary(
+    problem: QuantizationProblem,
+    task: Task,
+    results: Sequence[SearchResult],
+    finals: Iterable[FinalNetwork] = (),
+) -> list[Row]:
+    """Measure the final networks on the test set: float first, the searcher last.
+
+    Args:
+        problem: what was searched.
+        task: has the test set.
+        results: of the searcher, then of the baselines.
+        finals: networks that were trained after the search.
+    """
+    rows = [Row.of("float", problem.float_score, problem.network, task)]
+    trained = [Row.of(final.name, final.score, final.network, task) for final in finals]
+    for result in (*results[1:], results[0]):
+        assert result.network is not None
+        name, count = result.searcher, len(result.history)
+        rows.append(Row.of(name, result.score, result.network, task, count))
+    return [*rows[:-1], *trained, rows[-1]]
+
+
+def terminal_table(rows: Sequence[Row], problem: QuantizationProblem) -> Table:
+    """Return the summary for the terminal."""
+    shown = Table(title=f"Best within {problem.budget}")
+    shown.add_column("network")
+    for heading in HEADINGS:
+        shown.add_column(heading, justify="right")
+    for row in rows:
+        shown.add_row(*row.cells(), style="bold" if row is rows[-1] else None)
+    return shown
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """Return the summary as Markdown."""
+    return _markdown(["network", *HEADINGS], [row.cells() for row in rows])
+
+
+def choices_table(configs: Mapping[str, QuantizationConfig]) -> str:
+    """Return the choices of several configurations, layer by layer, as Markdown."""
+    layers = [choice.layer for choice in next(iter(configs.values()))]
+    rows = [[layer, *(describe(config, layer) for config in configs.values())] for layer in layers]
+    return _markdown(["layer", *configs], rows)
+
+
+def describe(config: QuantizationConfig, layer: str) -> str:
+    """Return a layer's choice in words."""
+    choice = config[layer]
+    if choice.method in ("keep", "ternary"):
+        return choice.method
+    words = [f"{choice.bits} bits", choice.points, choice.method.replace("_", "-")]
+    return ", ".join([*words, *(["stochastic"] if choice.rounding == "stochastic" else [])])
+
+
+def mix(config: QuantizationConfig) -> str:
+    """Return how often each method, rounding and kind of points was chosen, in words."""
+    methods = Counter(choice.method for choice in config)
+    quantized = [choice for choice in config if choice.method in ("post_training", "distilled")]
+    points = Counter(choice.points for choice in quantized)
+    roundings = Counter(choice.rounding for choice in quantized)
+    parts = (methods, points, roundings)
+    return "; ".join(", ".join(f"{n} {word}" for word, n in part.most_common()) for part in parts)
+
+
+def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

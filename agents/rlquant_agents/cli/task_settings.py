@@ -1,0 +1,183 @@
+"""A task, a space and a budget as a person types them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from rlquant import (
+    Budget,
+    EvaluationStore,
+    QuantizationProblem,
+    Racing,
+    SearchSpace,
+    TrainSettings,
+    tasks,
+)
+from rlquant.config import BucketSize, Fidelity, Method, Points, Rounding
+from rlquant.cost.budget import Quantity
+from rlquant.errors import BudgetError, SettingsError
+from rlquant.export.targets import TargetName, target_named
+from rlquant.space import default_space
+from rlquant.tasks import Task
+from rlquant.training.settings import TRAINED, TUNED
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """What is searched: a task, the options of its layers, and what the budget limits.
+
+    Attributes:
+        task: name of the task, "<data set>/<network>", e.g. digits/mlp or fashion-mnist/resnet8.
+        quantity: what the budget limits. average_bits: stored bits per weight of the searched
+            layers; size_bytes: the packed file; size_ratio: that file over the float network's
+            bytes; bops: bit-operations of one sample; latency: seconds by --latency-table.
+        latency_table: CSV with the columns kind, shape, bits, seconds, for latency budgets.
+        bits: bit-widths to choose from, 1..16; by default 2 3 4 5 6 8, and 7 where networks are
+            trained.
+        rounding: rules by which a weight goes to one of its two neighbouring points; by default
+            nearest, and stochastic where networks are trained.
+        method: how a quantized layer comes about; by default post_training, and ternary and
+            distilled where networks are trained.
+        points: where the quantization points lie; by default clipped, and all of them where
+            networks are trained.
+        activation_bits: widths of the layers' inputs to choose from; None leaves them float.
+        keep: layers that stay in float32.
+        bucket_size: weights that share a scale: a number, channel, or None for the whole tensor.
+        target: where the network will run: leaves only what can be expressed there among the
+            options. packed is everything; onnxruntime-int8 gives all layers 8-bit inputs, under a
+            latency budget the choice between them and float.
+        fidelity: how far a network is trained before it is measured: calibrated (not at all),
+            tuned (a short run for each configuration) or trained (epochs).
+        steps: of the training run of each configuration, instead of the fidelity's default.
+        epochs: the same in passes over the training data.
+        validation_samples: at most so many validation samples are used.
+        calibration_samples: so many training samples are used for calibration.
+        racing: end an evaluation early, on some of the validation samples, when it is clear that it
+            does not beat the best one so far.
+        device: where to evaluate, e.g. cpu or cuda.
+        threads: threads of torch. For networks as small as these one is fastest, and it does not
+            suffer from busy cores.
+    """
+
+    task: str = "digits/resnet8"
+    quantity: Quantity = "average_bits"
+    latency_table: Path | None = None
+    bits: tuple[int, ...] | None = None
+    rounding: tuple[Rounding, ...] | None = None
+    method: tuple[Method, ...] | None = None
+    points: tuple[Points, ...] | None = None
+    activation_bits: tuple[int | None, ...] = (None,)
+    keep: tuple[str, ...] = ()
+    bucket_size: BucketSize = "channel"
+    target: TargetName = "packed"
+    fidelity: Fidelity = "calibrated"
+    steps: int | None = None
+    epochs: int | None = None
+    validation_samples: int = 2000
+    calibration_samples: int = 512
+    racing: bool = False
+    device: str = "cpu"
+    threads: int = 1
+
+    def space(self) -> SearchSpace:
+        """Return the search space; `ChoiceError` names an option that cannot exist."""
+        given = {name: getattr(self, name) for name in ("bits", "rounding", "method", "points")}
+        space = replace(
+            default_space(self.fidelity),
+            **{name: options for name, options in given.items() if options is not None},
+            activation_bits=self._activation_bits(),
+            keep=self.keep,
+            bucket_size=self.bucket_size,
+        )
+        return target_named(self.target).restrict(space)
+
+    def _activation_bits(self) -> tuple[int | None, ...]:
+        """Return the widths of inputs; what a latency is about is the target's choice of them."""
+        if self.quantity != "latency" or self.activation_bits != (None,):
+            return self.activation_bits
+        return target_named(self.target).allowed.get("activation_bits", (None,))
+
+    def training(self) -> TrainSettings | None:
+        """Return how configurations are trained, None for the fidelity's default.
+
+        Raises:
+            SettingsError: both steps and epochs, or either where nothing is trained.
+        """
+        if self.steps is None and self.epochs is None:
+            return None
+        if self.steps is not None and self.epochs is not None:
+            raise SettingsError("--steps and --epochs both say how long to train; give one")
+        if self.fidelity == "calibrated":
+            raise SettingsError(
+                "--steps and --epochs train configurations; give --fidelity tuned or trained"
+            )
+        if self.epochs is not None:
+            return replace(TRAINED, epochs=self.epochs)
+        return replace(TUNED, steps=self.steps)
+
+    def budget_of(self, limit: float) -> Budget:
+        """Return the budget of `limit` units of the quantity.
+
+        Raises:
+            BudgetError: `limit` is no positive number, or the latency table is missing.
+            StorageError: the latency table cannot be read.
+        """
+        if self.quantity != "latency":
+            return Budget(self.quantity, limit)
+        if self.latency_table is None:
+            raise BudgetError("--quantity latency needs --latency-table, a CSV of measured layers")
+        if not self.latency_table.is_file():
+            raise BudgetError(f"--latency-table {self.latency_table}: there is no such file")
+        return Budget.latency(limit, self.latency_table)
+
+    def set_threads(self) -> None:
+        """Set torch's threads; `SettingsError` for less than one."""
+        if self.threads < 1:
+            raise SettingsError(f"--threads {self.threads}: use at least 1")
+        torch.set_num_threads(self.threads)
+
+    def load(self) -> Task:
+        """Load the task on the device, after setting the number of threads.
+
+        Raises:
+            UnknownNameError: no task has this name.
+            SettingsError: threads or device cannot be had.
+            DataError: the data are missing or damaged.
+        """
+        self.set_threads()
+        try:
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise SettingsError(f"--device {self.device} cannot be used: {reason}") from error
+        return tasks.load(self.task, device=self.device)
+
+    def problem(
+        self, task: Task, budget: Budget, store: str | Path | EvaluationStore | None = None
+    ) -> QuantizationProblem:
+        """Return the problem of a loaded task."""
+        return QuantizationProblem(
+            task.network,
+            task.train,
+            task.validation,
+            budget=budget,
+            space=self.space(),
+            fidelity=self.fidelity,
+            training=self.training(),
+            validation_samples=self.validation_samples,
+            calibration_samples=self.calibration_samples,
+            store=store,
+            racing=Racing() if self.racing else None,
+        )
+
+    @property
+    def file_name(self) -> str:
+        """The task's name as part of a file name."""
+        return self.task.replace("/", "-")
+
+    def budget_name(self, limit: float) -> str:
+        """Return a budget as part of a file name."""
+        return str(limit) if self.quantity == "average_bits" else f"{self.quantity}-{limit:g}"

@@ -1,1 +1,0 @@
-"""Exports of a search: the file for its target, run there, and latency reports."""

@@ -1,1 +1,0 @@
-"""Searchers judged over many tables: statistics of regrets with intervals, and a report of them."""

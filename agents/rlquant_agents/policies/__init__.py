@@ -1,0 +1,1 @@
+"""Agents that are trained on several problems, saved and loaded."""

@@ -1,0 +1,242 @@
+"""An agent on disk: a folder of safetensors and JSON, never pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from safetensors.torch import save
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from rlquant import Problem, SearchSpace
+from rlquant.documents import Count, Range, read_as, read_json, require_regular
+from rlquant.documents.tensor_file import bytes_of, read_tensors, require_like, require_sound
+from rlquant.errors import FileFormatError
+from rlquant.files import make_folder, reading, write_file
+from rlquant_agents.search.session import Session
+from rlquant_agents.searchers.ppo.searcher import MaskedPPO
+from rlquant_envs import FEATURES, LayerwiseQuantization
+
+AGENT_VERSION = 1
+POLICY_FILE = "policy.safetensors"
+OPTIMIZER_FILE = "optimizer.safetensors"
+AGENT_FILE = "agent.json"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRecord:
+    """What is known of an agent on disk besides its weights.
+
+    Attributes:
+        heads: the decisions it was trained to take, name -> options.
+        features: names of the observation's features, in order.
+        hidden: width of its hidden layers.
+        episodes: episodes it has learnt from.
+        trained_on: tasks and budgets, for people.
+        version: of the folder's format.
+    """
+
+    heads: dict[str, list[Any]]
+    features: list[str]
+    hidden: Annotated[int, Range(1)]
+    episodes: Count
+    trained_on: list[str]
+    version: int = AGENT_VERSION
+
+    @classmethod
+    def of(cls, space: SearchSpace, hidden: int, episodes: int, trained_on: list[str]) -> Self:
+        """Describe an agent for `space`."""
+        return cls(heads_of(space), list(FEATURES), hidden, episodes, trained_on)
+
+
+def heads_of(space: SearchSpace) -> dict[str, list[Any]]:
+    """Return the decisions of a space and their options."""
+    return {head.name: list(head.options) for head in space.heads}
+
+
+def save_agent(model: OnPolicyAlgorithm, record: AgentRecord, folder: str | Path) -> None:
+    """Write an agent; each file is replaced at once, `agent.json` last.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    target = Path(folder)
+    make_folder(target)
+    write_file(target / POLICY_FILE, save(_policy_state(model)))
+    write_file(target / OPTIMIZER_FILE, save(_optimizer_state(model)))
+    document = {name: getattr(record, name) for name in _fields()}
+    write_file(target / AGENT_FILE, json.dumps(document, indent=2))
+
+
+def _fields() -> list[str]:
+    return list(AgentRecord.__dataclass_fields__)
+
+
+def _policy_state(model: OnPolicyAlgorithm) -> dict[str, Tensor]:
+    return {name: t.contiguous().clone() for name, t in model.policy.state_dict().items()}
+
+
+def _optimizer_state(model: OnPolicyAlgorithm) -> dict[str, Tensor]:
+    """Return Adam's moments by parameter name."""
+    names = {id(p): name for name, p in model.policy.named_parameters()}
+    states: Mapping[Any, dict[str, Any]] = model.policy.optimizer.state
+    return {
+        f"{names[id(parameter)]}|{key}": torch.as_tensor(value).detach().clone().contiguous()
+        for parameter, state in states.items()
+        for key, value in state.items()
+    }
+
+
+def read_record(folder: str | Path) -> AgentRecord:
+    """Read and check what kind of agent a folder holds.
+
+    Raises:
+        FileFormatError: no agent, a damaged one, or one of another version or feature set.
+        StorageError: a file cannot be read.
+    """
+    path = Path(folder) / AGENT_FILE
+    with reading(path):
+        if require_regular(path) is None:
+            raise FileFormatError(f"{folder} holds no agent, this file is missing")
+        document = read_as(dict[str, Any], read_json(path))
+        version = document.get("version")
+        if version != AGENT_VERSION:
+            raise FileFormatError(f"agent version {version}, this rlquant reads {AGENT_VERSION}")
+        record = read_as(AgentRecord, document)
+        if record.features != list(FEATURES):
+            raise FileFormatError(
+                "the agent was trained on other observation features; train it again"
+            )
+        _require_width(record.hidden, Path(folder) / POLICY_FILE)
+    return record
+
+
+def _require_width(hidden: int, policy: Path) -> None:
+    """Raise `FileFormatError` for a width that the weights are too few for: it takes memory."""
+    size = require_regular(policy)
+    if size is None:
+        raise FileFormatError(f"the agent's weights cannot be used, {policy.name} is missing")
+    if hidden**2 * torch.float32.itemsize > size:
+        raise FileFormatError(f"hidden={hidden}, but {policy.name} has only {size:,} bytes")
+
+
+def require_heads(record: AgentRecord, space: SearchSpace, folder: str | Path) -> None:
+    """Raise `FileFormatError` unless the agent decides what `space` asks."""
+    if record.heads != heads_of(space):
+        raise FileFormatError(
+            f"{folder}: the agent decides {record.heads}, the space asks {heads_of(space)}; search "
+            f"the space it was trained on, or train another agent"
+        )
+
+
+def load_weights(model: OnPolicyAlgorithm, folder: str | Path) -> None:
+    """Load policy and optimizer into a new model of the same shape.
+
+    Raises:
+        FileFormatError: a file is missing, damaged, or of another shape.
+        StorageError: a file cannot be read.
+    """
+    policy, optimizer = Path(folder) / POLICY_FILE, Path(folder) / OPTIMIZER_FILE
+    weights = _read_weights(policy, model.policy.state_dict())
+    with reading(optimizer):
+        moments = read_moments(model, _read_file(optimizer, 2 * bytes_of(weights)))
+    model.policy.load_state_dict(weights)
+    model.policy.optimizer.state.update(moments)
+
+
+def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    with reading(path):
+        found = _read_file(path, bytes_of(expected))
+        require_like(found, expected)
+        require_sound(found)
+    return found
+
+
+def _read_file(path: Path, most: int) -> dict[str, Tensor]:
+    if require_regular(path) is None:
+        raise FileFormatError("the agent's weights cannot be used, the file is missing")
+    return read_tensors(path, most).tensors
+
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""What Adam remembers of a parameter."""
+
+
+def read_moments(
+    model: OnPolicyAlgorithm, found: Mapping[str, Tensor]
+) -> dict[Tensor, dict[str, Tensor]]:
+    """Return the state of an optimizer out of what `_optimizer_state` made of one.
+
+    Raises:
+        FileFormatError: moments of other parameters, shapes or types, or that Adam cannot have.
+    """
+    parameters = dict(model.policy.named_parameters())
+    updated = {name.rpartition("|")[0] for name in found} & parameters.keys()
+    expected = {
+        f"{name}|{moment}": parameters[name] if moment != "step" else torch.tensor(0.0)
+        for name in parameters
+        if name in updated
+        for moment in MOMENTS
+    }
+    require_like(found, expected)
+    require_sound(found)
+    for name, tensor in found.items():
+        if not name.endswith("|exp_avg") and bool((tensor < 0).any()):
+            raise FileFormatError(f"tensor {name!r} holds a number below 0")
+    return {
+        parameters[name]: {moment: found[f"{name}|{moment}"] for moment in MOMENTS}
+        for name in updated
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentSearch(MaskedPPO):
+    """Begin with a trained agent: its greedy answer first, then it goes on learning.
+
+    Attributes:
+        agent: folder that `save_agent` wrote.
+    """
+
+    name: ClassVar[str] = "agent"
+
+    agent: str = ""
+
+    def check(self, problem: Problem) -> None:
+        """Raise `FileFormatError` where the agent decides other things than the problem asks."""
+        require_heads(read_record(self.agent), problem.space, self.agent)
+
+    def make_model(self, environments: VecEnv, layers: int, seed: int) -> OnPolicyAlgorithm:
+        """Return a model with the agent's weights."""
+        model = super().make_model(environments, layers, seed)
+        load_weights(model, self.agent)
+        return model
+
+    def before_learning(self, model: OnPolicyAlgorithm, session: Session, seed: int) -> None:
+        """Ask for the agent's greedy answer."""
+        answer_greedily(model, LayerwiseQuantization(session, reward=self.reward))
+
+
+def answer_greedily(model: OnPolicyAlgorithm, env: LayerwiseQuantization) -> dict[str, Any]:
+    """Play one episode with the likeliest options; returns the last step's info."""
+    observation, _ = env.reset()
+    info: dict[str, Any] = {}
+    done = False
+    while not done:
+        action, _ = model.predict(  # type: ignore[call-arg]
+            observation, action_masks=env.action_masks(), deterministic=True
+        )
+        observation, _, done, _, info = env.step(np.asarray(action))
+    return info
+
+
+def from_agent(folder: str | Path) -> AgentSearch:
+    """Return the searcher that begins with the agent in `folder`."""
+    record = read_record(folder)
+    return replace(AgentSearch(agent=str(folder)), hidden=record.hidden)

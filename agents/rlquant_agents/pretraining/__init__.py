@@ -1,1 +1,0 @@
-"""How the agent that comes with the package was taught: networks, tables of them, and training."""

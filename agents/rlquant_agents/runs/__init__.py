@@ -1,0 +1,1 @@
+"""The folder of a run: settings, evaluations, figures and results on disk."""

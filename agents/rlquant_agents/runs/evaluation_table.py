@@ -1,0 +1,144 @@
+"""The table of a search's evaluations, a CSV that grows row by row and survives a kill."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import takewhile
+from pathlib import Path
+
+from rlquant import Problem
+from rlquant.errors import FileFormatError
+from rlquant.files import about, write_file
+from rlquant_agents.search.result import Evaluation
+
+COLUMNS = (
+    "number",
+    "key",
+    "seconds",
+    "fidelity",
+    "final",
+    "feasible",
+    "loss",
+    "accuracy",
+    "samples",
+    "standard_error",
+    "average_bits",
+    "size_bytes",
+    "bops",
+    "latency",
+    "value",
+    "best_value",
+)
+"""The first columns; `bits:<layer>` and the other decisions that were asked follow."""
+_KEY, _SECONDS = COLUMNS.index("key"), COLUMNS.index("seconds")
+
+Row = list[str]
+
+
+class EvaluationTable:
+    """Rows of evaluations in a file; those of an earlier process are kept.
+
+    A search that goes on asks its questions again: a question that stands in the table already is
+    left alone, and the first one that differs replaces all that follow.
+
+    Args:
+        path: the CSV file.
+        problem: gives the layers and decisions.
+    """
+
+    def __init__(self, path: Path, problem: Problem) -> None:
+        self.path = path
+        self._heads = tuple(dict.fromkeys(["bits", *(h.name for h in problem.space.heads)]))
+        layers = [facts.name for facts in problem.layers]
+        self._columns = [*COLUMNS, *(f"{head}:{name}" for head in self._heads for name in layers)]
+        self._earlier: list[Row] = []
+        self.seconds_before = 0.0
+        """Seconds that the search took in earlier processes."""
+
+    @property
+    def earlier(self) -> int:
+        """The number of rows of earlier processes that still stand."""
+        return len(self._earlier)
+
+    def rows(self) -> int:
+        """Return how many whole rows stand in the file; `FileFormatError` if it is no text."""
+        return len(self._read())
+
+    def open(self, *, keep: bool) -> None:
+        """Write the header, and the whole rows of an earlier process where they are kept.
+
+        Raises:
+            FileFormatError: the file is no text.
+            StorageError: it cannot be written.
+        """
+        self._earlier = self._read() if keep else []
+        self._write()
+
+    def add(self, evaluation: Evaluation, best: Evaluation | None) -> bool:
+        """Add an evaluation and return True, unless it stands there already."""
+        number = evaluation.number
+        if number <= self.earlier:
+            recorded = self._earlier[number - 1]
+            if recorded[_KEY] == evaluation.config.key:
+                self.seconds_before = max(0.0, float(recorded[_SECONDS]) - evaluation.seconds)
+                return False
+            self.cut(number - 1)  # other versions of a library search differently
+        with about(self.path), open(self.path, "a", encoding="utf-8", newline="") as stream:
+            stream.write(_csv([self._row(evaluation, best)]))
+        return True
+
+    def cut(self, rows: int) -> None:
+        """Leave the first `rows` rows of earlier processes only."""
+        if rows < self.earlier:
+            self._earlier = self._earlier[:rows]
+            self._write()
+
+    def _row(self, evaluation: Evaluation, best: Evaluation | None) -> Row:
+        values = asdict(evaluation.score) | {
+            "number": evaluation.number,
+            "key": evaluation.config.key,
+            "seconds": round(evaluation.seconds + self.seconds_before, 6),
+            "final": evaluation.final,
+            "feasible": evaluation.feasible,
+            "value": evaluation.value,
+            "best_value": None if best is None else best.value,
+        }
+        plain = [values[column] for column in COLUMNS]
+        chosen = [getattr(choice, head) for head in self._heads for choice in evaluation.config]
+        return ["" if value is None else str(value) for value in [*plain, *chosen]]
+
+    def _read(self) -> list[Row]:
+        """Read the rows of an earlier process; what a kill or a crash tore off is left out."""
+        try:
+            text = self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        except UnicodeDecodeError as error:
+            raise FileFormatError(f"{self.path}: no table ({error}); move it away") from error
+        rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
+        if not rows or rows[0] != self._columns:
+            return []
+        return list(takewhile(self._is_whole, rows[1:]))
+
+    def _is_whole(self, row: Row) -> bool:
+        return len(row) == len(self._columns) and _is_number(row[_SECONDS])
+
+    def _write(self) -> None:
+        write_file(self.path, _csv([self._columns, *self._earlier]))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    return stream.getvalue()

@@ -1,0 +1,207 @@
+"""The folder of a run: everything that a search found, written as it happens."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from pathlib import Path
+
+import rlquant
+from rlquant import Problem, QuantizationConfig, Score
+from rlquant.errors import NetworkError, SettingsError
+from rlquant.files import make_folder, write_file
+from rlquant_agents.reporting.problem_facts import ProblemFacts
+from rlquant_agents.reporting.report import write_report
+from rlquant_agents.reporting.run_files import (
+    CONFIG,
+    EVALUATIONS,
+    FACTS,
+    MODEL,
+    RESULT,
+    SCORE,
+    SETTINGS,
+)
+from rlquant_agents.runs.counting_store import CountingStore
+from rlquant_agents.runs.evaluation_table import EvaluationTable
+from rlquant_agents.search.result import STOPPED, Evaluation, SearchResult
+from rlquant_agents.search.run_settings import Document, read_settings, require_same
+from rlquant_agents.search.session import Callback, Session
+
+logger = logging.getLogger(__name__)
+
+
+class RunFolder(Callback):
+    """Writes a search into a folder: rows and the best so far at once, the rest at the end.
+
+    A folder that holds the same run goes on: the search asks its questions again, the store
+    answers what was recorded, and rows that stand here already are left alone.
+
+    Args:
+        out: the folder; made where it is missing.
+        problem: what is searched.
+        settings: all settings of the search; see `describe_run`.
+
+    Raises:
+        SettingsError: the folder holds a run with other decisive settings (which it names), or
+            more evaluations than are asked for now.
+        FileFormatError: its settings.json or its table is damaged.
+        StorageError: the folder cannot be written.
+    """
+
+    def __init__(self, out: str | Path, problem: Problem, settings: Document) -> None:
+        self.path = Path(out)
+        self._problem = problem
+        self._settings = settings
+        self._table = EvaluationTable(self.path / EVALUATIONS, problem)
+        make_folder(self.path)
+        earlier = read_settings(self.path / SETTINGS)
+        if earlier is not None:
+            require_same(settings, earlier, self.path)
+            self._require_as_many(settings["evaluations"])
+        self._goes_on = earlier is not None
+        self._started = self._seconds = 0.0
+        self._computed: tuple[int, float] | None = None
+
+    def on_start(self, session: Session) -> None:
+        """Write the settings, and the table with the rows of earlier processes."""
+        self._started = time.perf_counter()
+        self._table.open(keep=self._goes_on)
+        self._write_json(SETTINGS, self._settings)
+
+    def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+        """Add a row unless it stands there; write the configuration where it is the best."""
+        if self._table.add(evaluation, session.best) and session.best is evaluation:
+            self._write_best(evaluation.config, evaluation.score)
+
+    def on_end(self, session: Session, result: SearchResult) -> None:
+        """Stop the clock; `finish` writes the rest."""
+        self._seconds = time.perf_counter() - self._started
+        store = getattr(self._problem, "store", None)
+        if isinstance(store, CountingStore):
+            self._computed = store.computed, store.seconds
+
+    def finish(self, result: SearchResult) -> None:
+        """Write the best network, the figures, result.json and the report of all.
+
+        Args:
+            result: with its `network`, where the problem could build one.
+        """
+        if result.stopped == "interrupted" and len(result.history) < self._table.earlier:
+            logger.warning(
+                "%s: interrupted early, the results of before stay in the folder; what is returned "
+                "is the best of the first %d evaluations alone",
+                self.path,
+                len(result.history),
+            )
+            return
+        self._table.cut(len(result.history))
+        self._write_best(result.best, result.score)
+        uniform = widest_uniform(self._problem)
+        reference = None if uniform is None else (uniform, self._problem.evaluate(uniform))
+        self._write_figures(result, None if reference is None else reference[1])
+        model_bytes = self._save_network(result)
+        self._write_json(RESULT, self._describe(result) | {"model_bytes": model_bytes})
+        facts = ProblemFacts.of(self._problem, result, reference, model_bytes)
+        write_file(self.path / FACTS, facts.to_json() + "\n")
+        write_report(self.path)
+
+    def _require_as_many(self, evaluations: int) -> None:
+        """Raise where fewer evaluations than stand here would replace what they found."""
+        rows = self._table.rows()
+        if evaluations < rows:
+            raise SettingsError(
+                f"{self.path} holds {rows} evaluations, evaluations={evaluations} would throw some "
+                f"away; use at least {rows}, or give another folder as out"
+            )
+
+    def _describe(self, result: SearchResult) -> Document:
+        computed, computing = self._computed or (None, 0.0)
+        return {
+            "searcher": result.searcher,
+            "seed": result.seed,
+            "budget": self._settings["budget"],
+            "evaluations": len(result.history),
+            "episodes": result.episodes,
+            "stopped": result.stopped,
+            "meaning": STOPPED.get(result.stopped, ""),
+            "notes": list(result.notes),
+            "seconds": self._table.seconds_before + self._seconds,
+            "computed": computed,
+            "seconds_beside_evaluations": max(0.0, self._seconds - computing),
+            "score": json.loads(result.score.to_json()),
+            "float_score": json.loads(self._problem.float_score.to_json()),
+            "pareto": [
+                {"key": config.key, "score": json.loads(score.to_json())}
+                for config, score in result.pareto
+            ],
+        }
+
+    def _save_network(self, result: SearchResult) -> int | None:
+        """Write the packed file and return its bytes, None where there is none to write."""
+        path = self.path / MODEL
+        if result.network is None:
+            return None
+        try:
+            written = rlquant.save(result.network, path)
+        except NetworkError as error:
+            logger.error("%s cannot be written: %s", path, error)
+            return None
+        promised = result.score.size_bytes
+        if written != promised:
+            logger.error("%s has %d bytes, not %d as its score says", path, written, promised)
+        return written
+
+    def _write_figures(self, result: SearchResult, uniform: Score | None) -> None:
+        from rlquant_agents.runs import figures  # matplotlib imports slowly
+
+        problem, history = self._problem, result.history
+        references = {"float": problem.float_score}
+        if uniform is not None:
+            references["uniform"] = uniform
+        drawn = {
+            "pareto.png": figures.pareto_figure(history, problem.budget, references),
+            "layers.png": figures.layers_figure(result.best, problem.layers, problem.space),
+            "search.png": figures.search_figure(history, references),
+        }
+        for name, figure in drawn.items():
+            write_file(self.path / name, figures.png(figure))
+
+    def _write_best(self, config: QuantizationConfig, score: Score) -> None:
+        write_file(self.path / CONFIG, config.to_json(indent=2) + "\n")
+        write_file(self.path / SCORE, score.to_json(indent=2) + "\n")
+
+    def _write_json(self, name: str, document: Document) -> None:
+        write_file(self.path / name, json.dumps(document, indent=2) + "\n")
+
+
+def widest_uniform(problem: Problem) -> QuantizationConfig | None:
+    """Return the widest same choice for every layer that keeps the budget, if one does.
+
+    The decisions other than bits are at the first option of the space.
+    """
+    feasible, space = problem.feasible, problem.space
+    first = (space.rounding[0], space.method[0], space.points[0], space.activation_bits[0])
+    fitting = [
+        (option.bits, index)
+        for index, option in enumerate(feasible.options)
+        if (option.rounding, option.method, option.points, option.activation_bits) == first
+        and feasible.fits([index] * len(feasible))
+    ]
+    return feasible.config([max(fitting)[1]] * len(feasible)) if fitting else None
+
+
+def finished_result(folder: Path, settings: Document) -> Document | None:
+    """Return the result of a run that ended in `folder` with exactly these settings, if one did.
+
+    Raises:
+        SettingsError: the folder holds another run.
+        FileFormatError: its settings or its result are damaged.
+    """
+    earlier = read_settings(folder / SETTINGS)
+    if earlier is None:
+        return None
+    require_same(settings, earlier, folder)
+    result = read_settings(folder / RESULT)
+    ended = result is not None and result.get("stopped") != "interrupted"
+    return result if ended and earlier.get("evaluations") == settings["evaluations"] else None

@@ -1,0 +1,1 @@
+"""The contract of searches: session, searcher, registry, result and callbacks."""

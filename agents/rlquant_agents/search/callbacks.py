@@ -1,0 +1,115 @@
+"""What watches a search: progress on the terminal, TensorBoard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from rlquant.files import about
+from rlquant_agents.search.result import Evaluation, SearchResult
+from rlquant_agents.search.session import Callback, Session
+
+
+class Callbacks(Callback):
+    """Several callbacks as one, told in order."""
+
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
+        self._callbacks = tuple(callbacks)
+        folders = (c.log_folder for c in self._callbacks)
+        self.log_folder = next((folder for folder in folders if folder is not None), None)
+
+    def on_start(self, session: Session) -> None:
+        """Pass on."""
+        for callback in self._callbacks:
+            callback.on_start(session)
+
+    def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+        """Pass on."""
+        for callback in self._callbacks:
+            callback.on_evaluation(session, evaluation)
+
+    def on_end(self, session: Session, result: SearchResult) -> None:
+        """Pass on."""
+        for callback in self._callbacks:
+            callback.on_end(session, result)
+
+    def close(self) -> None:
+        """Close all, whatever one of them raises; its error is raised at the end."""
+        with ExitStack() as stack:
+            for callback in reversed(self._callbacks):
+                stack.callback(callback.close)
+
+
+class ProgressBar(Callback):
+    """A bar on standard error with the best so far, evaluations a second and time left."""
+
+    def __init__(self, description: str = "search") -> None:
+        self._description = description
+        self._bar: Any = None
+
+    def on_start(self, session: Session) -> None:
+        """Open the bar."""
+        from tqdm import tqdm  # here: importing the agents stays light
+
+        self._bar = tqdm(
+            total=session.evaluations, desc=self._description, unit="evaluation", mininterval=0.5
+        )
+
+    def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+        """Move the bar on."""
+        if session.best is not None:
+            score = session.best.score
+            self._bar.set_postfix_str(
+                f"best loss {score.loss:.4f}, accuracy {score.accuracy:.4f}", refresh=False
+            )
+        self._bar.update(1)
+
+    def close(self) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class TensorBoardLog(Callback):
+    """Writes `search/...` scalars, the step being the number of evaluations.
+
+    Raises:
+        StorageError: the events cannot be written; TensorBoard tells of it late, maybe on closing.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.log_folder = self._folder = Path(folder)
+        self._writer: Any = None
+
+    def on_start(self, session: Session) -> None:
+        """Open the event file."""
+        from torch.utils.tensorboard import SummaryWriter  # imports slowly
+
+        with about(self._folder):
+            self._writer = SummaryWriter(str(self._folder))
+
+    def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+        """Write the evaluation and the best so far."""
+        score, best = evaluation.score, session.best
+        scalars = {
+            "search/accuracy": score.accuracy,
+            "search/loss": score.loss,
+            "search/average_bits": score.average_bits,
+            "search/size_bytes": float(score.size_bytes),
+            "search/evaluations": float(evaluation.number),
+            "search/episodes": float(session.episodes),
+        }
+        if best is not None:
+            scalars["search/best_accuracy"] = best.score.accuracy
+            scalars["search/best_loss"] = best.score.loss
+        with about(self._folder):
+            for tag, value in scalars.items():
+                self._writer.add_scalar(tag, value, evaluation.number)
+
+    def close(self) -> None:
+        """Close the event file."""
+        if self._writer is not None:
+            with about(self._folder):
+                self._writer.close()

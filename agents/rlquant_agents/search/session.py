@@ -1,0 +1,332 @@
+"""The book-keeping that every searcher shares: asking, counting, remembering the best."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rlquant import (
+    Budget,
+    FeasibleSet,
+    LayerFacts,
+    Problem,
+    QuantizationConfig,
+    QuantizationProblem,
+    Reward,
+    RlquantError,
+    Score,
+    SearchSpace,
+)
+from rlquant.config import Fidelity
+from rlquant.errors import ChoiceError, SettingsError
+from rlquant.evaluation.trained import EvaluationStopped
+from rlquant.score import bind_reward, log_loss, log_loss_reward
+from rlquant.training.watching import Watcher
+from rlquant_agents.search.checks import require_problem, require_raceable, whole_evaluations
+from rlquant_agents.search.result import Evaluation, SearchResult
+
+EPISODES_PER_EVALUATION = 20
+"""A search that keeps asking for what it knows ends after so many episodes per evaluation."""
+
+
+class SearchEnded(Exception):
+    """Nothing more may be asked; `reason` is one of `SearchResult.stopped`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Callback:
+    """Observes a search; write only the methods you need. It must not change the search."""
+
+    log_folder: Path | None = None
+    """Where the search itself may write TensorBoard events."""
+
+    def on_start(self, session: Session) -> None:
+        """Hear that a search begins."""
+
+    def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+        """Hear of a configuration that was asked for the first time."""
+
+    def on_end(self, session: Session, result: SearchResult) -> None:
+        """Hear the result, also after an interruption."""
+
+    def close(self) -> None:
+        """Let go of what was opened; called at the very end, whatever happened."""
+
+
+def require_callback(callback: Any) -> Callback | None:
+    """Return a callback or None; `SettingsError` for anything else."""
+    if callback is None or isinstance(callback, Callback):
+        return callback
+    raise SettingsError(
+        f"callback={callback!r} is no rlquant_agents.Callback; derive a class from it and write "
+        f"on_evaluation(session, evaluation)"
+    )
+
+
+class Session:
+    """A problem as one search sees it: every question is counted, the best answer is kept.
+
+    It is itself a `Problem`, so that environments run on it unchanged. `evaluate` raises
+    `SearchEnded` once the evaluations are spent, the feasible set is exhausted, or
+    20 x `evaluations` questions were asked.
+
+    Args:
+        problem: what is searched.
+        evaluations: how many distinct configurations may be asked for, at least one.
+        callback: told of each new evaluation.
+        reward: what makes one configuration better than another.
+
+    Raises:
+        SettingsError: `evaluations` is no positive whole number, `problem` or `callback` is none,
+            or `reward` means nothing on this problem, or is not of the loss where that races.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        evaluations: int,
+        callback: Callback | None = None,
+        reward: str | Reward = "log_loss",
+    ) -> None:
+        self.problem = require_problem(problem)
+        self.evaluations = whole_evaluations(evaluations)
+        self.callback = require_callback(callback)
+        self.history: list[Evaluation] = []
+        self.best: Evaluation | None = None
+        self.episodes = 0
+        self.notes: list[str] = []
+        self._reward = bind_reward(reward, problem.float_score)
+        require_raceable(problem, reward)
+        self._judged_by_log_loss = reward in ("log_loss", log_loss_reward)
+        self._known: dict[QuantizationConfig, Evaluation] = {}
+        self._screened: dict[tuple[QuantizationConfig, Fidelity], Evaluation] = {}
+        self._lowered: dict[Fidelity, Problem] = {}
+        self._feasible_asked = 0
+        self._feasible_count = problem.feasible.count()
+        self._started = time.perf_counter()
+
+    # --- asking
+
+    def evaluate(self, config: QuantizationConfig) -> Score:
+        """Score a configuration; a new one costs an evaluation, a known one nothing."""
+        return self.ask(config).score
+
+    def evaluate_many(self, configs: Iterable[QuantizationConfig]) -> list[Score]:
+        """Score several configurations; the scores are in the order given, see `ask_many`."""
+        return [evaluation.score for evaluation in self.ask_many(list(configs))]
+
+    def recall(self, indices: Sequence[int]) -> Evaluation | None:
+        """Return what this search knows of a configuration, without asking for it."""
+        return self._known.get(self.feasible.config(indices))
+
+    def ask_indices(self, indices: Sequence[int], watch: Watcher | None = None) -> Evaluation:
+        """Ask for the configuration of a vector of option indices; see `ask`."""
+        return self.ask(self.feasible.config(indices), watch)
+
+    def ask_many(self, configs: Sequence[QuantizationConfig]) -> list[Evaluation]:
+        """Ask for several configurations, in the order in which their evaluations share most.
+
+        Returns:
+            What is known of them, in the order given.
+        """
+        expect = getattr(self.problem, "expect", None)
+        known = [self._known.get(config) for config in configs]
+        new = [i for i, evaluation in enumerate(known) if evaluation is None]
+        order = range(len(new)) if expect is None else expect([configs[i] for i in new])
+        asked = {new[place]: self.ask(configs[new[place]]) for place in order}
+        return [evaluation or asked[i] for i, evaluation in enumerate(known)]
+
+    def ask(self, config: QuantizationConfig, watch: Watcher | None = None) -> Evaluation:
+        """Ask for a configuration, as `evaluate`, and return all that is known of it.
+
+        Args:
+            config: what to score.
+            watch: told how its training goes, if it has to be trained; where it ends that, the
+                evaluation is spent, its loss infinite, and it is not `final`.
+        """
+        self._require_room()
+        self.episodes += 1
+        indices = self.feasible.indices(self._of_searched_layers(config).canonical(self.fidelity))
+        canonical = self.feasible.config(indices)  # layers in execution order
+        if canonical in self._known:
+            return self._known[canonical]
+        feasible = self.feasible.fits(indices)
+        if not feasible and self.best is None and self.remaining == 1:
+            self.ask_cheapest()  # the last evaluation must leave something to return
+            raise SearchEnded("evaluations")
+        return self._record(canonical, feasible, watch)
+
+    def screen(self, config: QuantizationConfig, fidelity: Fidelity) -> Evaluation:
+        """Ask for a configuration at a lower fidelity: an evaluation like any other, not `final`.
+
+        Raises:
+            SettingsError: the problem has no such fidelity below its own.
+        """
+        lower = self._lower(fidelity)
+        self._require_room()
+        self.episodes += 1
+        canonical = config.canonical(fidelity)
+        known = self._screened.get((canonical, fidelity))
+        if known is None:
+            known = self._add(canonical, lower.evaluate(canonical), True, final=False)
+            self._screened[(canonical, fidelity)] = known
+        return known
+
+    def _lower(self, fidelity: Fidelity) -> Problem:
+        if fidelity not in self._lowered:
+            at_fidelity = getattr(self.problem, "at_fidelity", None)
+            if at_fidelity is None or fidelity == self.fidelity:
+                raise SettingsError(
+                    f"a {type(self.problem).__name__} of fidelity {self.fidelity!r} cannot be "
+                    f"screened at {fidelity!r}"
+                )
+            self._lowered[fidelity] = at_fidelity(fidelity)
+        return self._lowered[fidelity]
+
+    def damage(self, evaluation: Evaluation) -> float:
+        """Return what effects are differences of: smaller is better, infinite losses are bounded.
+
+        The log of the loss where that is rewarded; under any other reward minus its value, which
+        works for losses of either sign.
+        """
+        return log_loss(evaluation.score.loss) if self._judged_by_log_loss else -evaluation.value
+
+    def ask_cheapest(self) -> Evaluation:
+        """Ask for the cheapest configuration, which always keeps the budget."""
+        cheapest = self.feasible.config(self.feasible.costs.argmin(axis=1))
+        known = self._known.get(cheapest)
+        return known or self._record(cheapest, True)
+
+    @property
+    def remaining(self) -> int:
+        """How many evaluations are left."""
+        return self.evaluations - len(self.history)
+
+    def _of_searched_layers(self, config: QuantizationConfig) -> QuantizationConfig:
+        """Return the configuration; `ChoiceError` where it names a layer that is not searched."""
+        strange = [c.layer for c in config if c.layer not in self.feasible.names]
+        if strange:
+            raise ChoiceError(f"{strange} are not searched; the layers: {self.feasible.names}")
+        return config
+
+    def _require_room(self) -> None:
+        if self.remaining <= 0:
+            raise SearchEnded("evaluations")
+        if self._feasible_asked >= self._feasible_count and self.feasible.exact:
+            raise SearchEnded("exhausted")
+        if self.episodes >= EPISODES_PER_EVALUATION * self.evaluations:
+            raise SearchEnded("episodes")
+
+    def _record(
+        self, config: QuantizationConfig, feasible: bool, watch: Watcher | None = None
+    ) -> Evaluation:
+        score, final = self._score(config, watch)
+        evaluation = self._add(config, score, feasible, final)
+        self._known[config] = evaluation
+        self._feasible_asked += feasible
+        return evaluation
+
+    def _score(self, config: QuantizationConfig, watch: Watcher | None) -> tuple[Score, bool]:
+        """Return the score, and whether it is one: a training that was ended has none."""
+        if not isinstance(self.problem, QuantizationProblem):
+            return self.problem.evaluate(config), True
+        try:
+            score = self.problem.evaluate(config, watch, self._rival())
+            return score, not score.partial
+        except EvaluationStopped:
+            return self.problem.unmeasured(config), False
+
+    def _rival(self) -> QuantizationConfig | None:
+        """Return the configuration that a new one has to beat where evaluations race."""
+        racing = getattr(self.problem, "racing", None)
+        if racing is None or self.best is None:
+            return None
+        if racing.top == 1:
+            return self.best.config
+        candidates = sorted((e for e in self.history if e.candidate), key=lambda e: -e.value)
+        return candidates[racing.top - 1].config if len(candidates) >= racing.top else None
+
+    def _add(
+        self, config: QuantizationConfig, score: Score, feasible: bool, final: bool
+    ) -> Evaluation:
+        evaluation = Evaluation(
+            number=len(self.history) + 1,
+            config=config,
+            score=score,
+            feasible=feasible,
+            value=self._reward(score),
+            seconds=time.perf_counter() - self._started,
+            final=final,
+        )
+        self.history.append(evaluation)
+        if evaluation.candidate and (self.best is None or _better(evaluation, self.best)):
+            self.best = evaluation
+        if self.callback is not None:
+            self.callback.on_evaluation(self, evaluation)
+        return evaluation
+
+    def say(self, note: str) -> None:
+        """Add something that the reader of the result should know."""
+        self.notes.append(note)
+
+    @property
+    def log_folder(self) -> Path | None:
+        """Where TensorBoard events go, if anywhere."""
+        return None if self.callback is None else self.callback.log_folder
+
+    # --- the problem
+
+    @property
+    def layers(self) -> tuple[LayerFacts, ...]:
+        """The searched layers."""
+        return self.problem.layers
+
+    @property
+    def space(self) -> SearchSpace:
+        """The options of every layer."""
+        return self.problem.space
+
+    @property
+    def budget(self) -> Budget:
+        """The limit."""
+        return self.problem.budget
+
+    @property
+    def seed(self) -> int:
+        """The seed of the quantizers' draws."""
+        return self.problem.seed
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """How far networks are trained before they are measured."""
+        return self.problem.fidelity
+
+    @property
+    def feasible(self) -> FeasibleSet:
+        """The configurations that keep the budget."""
+        return self.problem.feasible
+
+    @property
+    def fingerprint(self) -> str:
+        """The problem's fingerprint."""
+        return self.problem.fingerprint
+
+    @property
+    def float_score(self) -> Score:
+        """The score of the float network."""
+        return self.problem.float_score
+
+    def with_budget(self, budget: Budget) -> Session:
+        """Return itself for its own budget; a search has one budget."""
+        if budget != self.budget:
+            raise RlquantError(f"this search runs under budget {self.budget}, not {budget}")
+        return self
+
+
+def _better(a: Evaluation, b: Evaluation) -> bool:
+    return (a.value, -a.score.size_bytes) > (b.value, -b.score.size_bytes)

@@ -1,0 +1,1 @@
+"""Searchers: one file or folder each, made by name."""

@@ -1,0 +1,30 @@
+"""The searcher that suits a problem and its evaluations, by what was measured of all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rlquant_agents.search.searcher import Searcher, make_searcher
+from rlquant_agents.search.session import Session
+from rlquant_agents.surrogate.promising import every_feasible
+
+
+@dataclass(frozen=True, kw_only=True)
+class Auto(Searcher):
+    """Choose by evidence (`docs/results/search.md`) and say what was chosen, and why."""
+
+    name: ClassVar[str] = "auto"
+
+    def explore(self, session: Session, seed: int) -> None:
+        """Measure everything where the evaluations suffice, else search as `dyna-ppo` does."""
+        feasible = session.feasible
+        if feasible.exact and feasible.count() <= session.evaluations:
+            session.say("auto measures everything that keeps the budget")
+            session.ask_many([feasible.config(row) for row in every_feasible(feasible)])
+            return
+        session.say(
+            "auto searches with dyna-ppo: on tables nobody was nearer to the optimum, at any "
+            "number of evaluations"
+        )
+        make_searcher("dyna-ppo", reward=self.reward).explore(session, seed)

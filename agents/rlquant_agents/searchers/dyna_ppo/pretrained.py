@@ -1,0 +1,136 @@
+"""The policy that comes with the package: taught on small networks that no task uses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from gymnasium.spaces import Box, Discrete
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from torch import Tensor
+
+from rlquant.errors import FileFormatError
+from rlquant.files import make_folder, reading, write_file
+from rlquant_agents.searchers.dyna_ppo.option_features import (
+    MOST,
+    OPTION_FEATURES,
+    STATE_FEATURES,
+    OptionFeatures,
+)
+from rlquant_agents.searchers.dyna_ppo.option_policy import OptionPolicy
+
+WEIGHTS = Path(__file__).with_name("pretrained.safetensors")
+"""Weights that come with the package; `docs/results/pretrained.md` says how they were made."""
+FORMAT = "rlquant option policy 1"
+KEY = "policy"
+"""The header's one entry, JSON: with several, the same weights would make different bytes."""
+
+
+def save_pretrained(
+    policy: MaskableActorCriticPolicy, path: str | Path, made: Mapping[str, Any]
+) -> None:
+    """Write a policy's weights, with a header that says for which features they are.
+
+    Args:
+        policy: an `OptionPolicy`.
+        path: file to write.
+        made: how the weights were made, for people; goes into the header as JSON.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    header = {
+        "format": FORMAT,
+        "state_features": list(STATE_FEATURES),
+        "option_features": list(OPTION_FEATURES),
+        "hidden": _width(policy),
+        "made": dict(made),
+    }
+    weights = {name: value.contiguous() for name, value in policy.state_dict().items()}
+    target = Path(path)
+    make_folder(target.parent)
+    write_file(target, save(weights, metadata={KEY: json.dumps(header)}))
+
+
+def load_pretrained(policy: MaskableActorCriticPolicy, path: str | Path = WEIGHTS) -> None:
+    """Load weights into a policy; they fit any number of options.
+
+    Args:
+        policy: an `OptionPolicy`, as wide as the one that was saved.
+        path: file that `save_pretrained` wrote; by default the weights that come with the package.
+
+    Raises:
+        FileFormatError: a damaged or foreign file, one for other features or of another width.
+        StorageError: the file cannot be read.
+    """
+    with reading(path):
+        header, weights = _read(path)
+        if header["hidden"] != _width(policy):
+            raise FileFormatError(
+                f"weights of a policy with hidden={header['hidden']}, this one has "
+                f"hidden={_width(policy)}; give it the same, or pretrain another"
+            )
+        try:
+            policy.load_state_dict(weights)
+        except RuntimeError as error:
+            raise FileFormatError(f"weights that do not fit the policy ({error})") from error
+
+
+def pretrained_policy(features: OptionFeatures, path: str | Path = WEIGHTS) -> OptionPolicy:
+    """Return a policy with the weights of a file, as wide as they are.
+
+    Args:
+        features: what it will see.
+        path: as for `load_pretrained`, which also says what is raised.
+    """
+    with reading(path):
+        header, _ = _read(path)
+    policy = OptionPolicy(
+        Box(0.0, MOST, shape=(features.size,)),
+        Discrete(features.padded),
+        lambda left: 0.0,
+        hidden=header["hidden"],
+    )
+    load_pretrained(policy, path)
+    return policy
+
+
+def how_it_was_made(path: str | Path = WEIGHTS) -> dict[str, Any]:
+    """Return what the header says of how the weights were made; errors as of `load_pretrained`."""
+    with reading(path):
+        header, _ = _read(path)
+    return dict(header["made"])
+
+
+def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the header, checked, and the weights."""
+    try:
+        with safe_open(str(path), framework="pt") as stream:
+            written = (stream.metadata() or {}).get(KEY, "{}")
+            weights = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        header: dict[str, Any] = dict(json.loads(written))
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise FileFormatError(f"damaged, or no weights of a policy ({error})") from error
+    found = header.get("format")
+    if found != FORMAT:
+        raise FileFormatError(f"no weights of an option policy (format {found!r}, not {FORMAT!r})")
+    for field, names in (("state_features", STATE_FEATURES), ("option_features", OPTION_FEATURES)):
+        if header.get(field) != list(names):
+            raise FileFormatError(
+                f"the policy was trained on other {field.replace('_', ' ')} than this version "
+                f"has; pretrain it again with scripts/pretrain_agent.py"
+            )
+    if not isinstance(header.get("hidden"), int) or not isinstance(header.get("made"), dict):
+        raise FileFormatError("damaged: the header says neither its width nor how it was made")
+    if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
+        raise FileFormatError("damaged: weights that are not finite")
+    return header, weights
+
+
+def _width(policy: MaskableActorCriticPolicy) -> int:
+    return int(policy.mlp_extractor.latent_dim_vf)

@@ -1,0 +1,110 @@
+"""Local search by swaps: one layer up, another down, from the knapsack's solution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from rlquant.cost.feasible import Indices
+from rlquant_agents.search.searcher import Searcher
+from rlquant_agents.search.session import Session
+from rlquant_agents.searchers.knapsack import solve_knapsack
+from rlquant_agents.searchers.sensitivity import measure_effects
+from rlquant_agents.surrogate.weight_error import Effects
+
+MOST_NEIGHBOURS = 4096
+SHAKES = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalSwap(Searcher):
+    """Improve the knapsack's solution by changes of one or two layers, best predicted first.
+
+    The first change that measures better is taken. Where `tries` new neighbours are no better, the
+    best so far is shaken at `kick` random layers and the search goes on from there.
+
+    Attributes:
+        kick: layers that change at random when stuck.
+        tries: neighbours that are measured before a place counts as stuck.
+    """
+
+    name: ClassVar[str] = "local-swap"
+
+    kick: int = 3
+    tries: int = 30
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_whole(1, "kick", "tries")
+
+    def explore(self, session: Session, seed: int) -> None:
+        """Ask for the sensitivities, the knapsack's solution, and then for neighbours."""
+        generator = np.random.default_rng(seed)
+        effects = measure_effects(session)
+        place = solve_knapsack(effects, session.feasible)
+        value = session.ask_indices(place.tolist()).value
+        best, best_value = place, value
+        while True:
+            better = self._better_neighbour(session, effects, place, value)
+            if better is None:
+                place = self._shaken(session, best, generator)
+                value = session.ask_indices(place.tolist()).value
+            else:
+                place, value = better
+            if value > best_value:
+                best, best_value = place, value
+
+    def _better_neighbour(
+        self, session: Session, effects: Effects, place: Indices, value: float
+    ) -> tuple[Indices, float] | None:
+        measured = 0
+        for neighbour in neighbours(session, effects, place):
+            known = session.recall(neighbour.tolist())
+            if known is None:
+                if measured == self.tries:
+                    break
+                known = session.ask_indices(neighbour.tolist())
+                measured += 1
+            if known.value > value:
+                return neighbour, known.value
+        return None
+
+    def _shaken(self, session: Session, best: Indices, generator: np.random.Generator) -> Indices:
+        """Return a configuration near `best`, a new one if some draws find one."""
+        count = min(self.kick, len(best))
+        for _ in range(SHAKES):
+            shaken = best.copy()
+            layers = generator.choice(len(best), size=count, replace=False)
+            shaken[layers] = generator.integers(len(session.feasible.options), size=count)
+            shaken = session.feasible.repair(shaken)
+            if session.recall(shaken.tolist()) is None:
+                return shaken
+        return session.feasible.sample(generator)
+
+
+def neighbours(session: Session, effects: Effects, place: Indices) -> list[Indices]:
+    """Return the feasible configurations one or two layers away, best predicted first."""
+    feasible = session.feasible
+    layers, options = effects.shape
+    rows = np.arange(layers)
+    gain = effects - effects[rows, place][:, None]
+    extra = feasible.costs - feasible.costs[rows, place][:, None]
+    room = feasible.limit - feasible.spent(place)
+    gains, extras = gain.reshape(-1), extra.reshape(-1)
+    pair_gain = gains[:, None] + gains[None, :]
+    layer_of = np.repeat(rows, options)
+    moves = np.tile(np.arange(options), layers) != place[layer_of]
+    two = (layer_of[:, None] < layer_of[None, :]) & moves[None, :]
+    one = (layer_of[:, None] == layer_of[None, :]) & ~moves[None, :]  # beside what is there
+    legal = (extras[:, None] + extras[None, :] <= room) & moves[:, None] & (one | two)
+    first, second = np.nonzero(legal)
+    order = np.argsort(pair_gain[first, second], kind="stable")[:MOST_NEIGHBOURS]
+    found = []
+    for a, b in zip(first[order], second[order], strict=True):
+        changed = place.copy()
+        changed[layer_of[b]] = b % options
+        changed[layer_of[a]] = a % options
+        found.append(changed)
+    return found

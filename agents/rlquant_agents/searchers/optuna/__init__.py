@@ -1,0 +1,1 @@
+"""Searchers that are samplers of Optuna."""

@@ -1,0 +1,95 @@
+"""One-layer effects and measured interactions of pairs, as a quadratic programme."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from rlquant.cost.feasible import Indices
+from rlquant_agents.search.searcher import Searcher
+from rlquant_agents.search.session import Session
+from rlquant_agents.searchers.knapsack import solve_knapsack
+from rlquant_agents.searchers.sensitivity import measure_effects, reference_option
+from rlquant_agents.surrogate.damage_model import DamagePrior, Floats, Measured, similarity
+from rlquant_agents.surrogate.promising import Promising
+from rlquant_agents.surrogate.weight_error import Effects
+
+CERTAIN = 0.3
+"""Effects are uncertain by so much, over what configurations differ by, however small they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairwise(Searcher):
+    """Measure layers alone and in pairs, minimise the quadratic model, measure, fit it again.
+
+    After CLADO (Deng et al. 2023), which measures all pairs. Here the pairs come first that the
+    knapsack over single effects would quantize hardest, at the options that it chose, as far as
+    `pair_share` reaches; other options of a pair follow in proportion to their own effects. The
+    programme is solved exactly where the feasible set can be looked through, see `Promising`.
+
+    Attributes:
+        pair_share: share of what the one-layer pass leaves that pairs may take.
+        freedom: by which share a measured effect may be wrong near the budget.
+        interaction: what two layers may add together, over the product of their freedoms.
+        noise: what the quadratic model is taken to miss, over what configurations differ by.
+    """
+
+    name: ClassVar[str] = "pairwise"
+
+    pair_share: float = 0.1
+    freedom: float = 0.5
+    interaction: float = 0.5
+    noise: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_number("pair_share", least=0.0, most=1.0)
+        self.require_number("freedom", "noise", above=0.0)
+        self.require_number("interaction", least=0.0)
+
+    def explore(self, session: Session, seed: int) -> None:
+        """Ask for the effects, the knapsack's solution, pairs, then for the best predicted."""
+        generator = np.random.default_rng(seed)
+        feasible = session.feasible
+        effects = measure_effects(session)
+        solution = solve_knapsack(effects, feasible)
+        session.ask_indices(solution.tolist())
+        pairs = pairs_that_matter(session, effects, solution)
+        for indices in pairs[: int(self.pair_share * session.remaining)]:
+            session.ask_indices(indices.tolist())
+        promising, measured = Promising(feasible, generator), Measured(session)
+        for evaluation in session.history:
+            promising.forget(measured.add(evaluation))
+        alike = similarity(feasible.options)
+        while True:
+            row = None
+            if measured:
+                model = self._prior(effects / measured.spread, alike).fitted(measured)
+                row = promising.best(model.predict, measured.best)
+            if row is None:
+                row = feasible.sample(generator)
+            promising.forget(measured.add(session.ask_indices(row.tolist())))
+
+    def _prior(self, effects: Effects, alike: Floats) -> DamagePrior:
+        """Return what the effects say; what does much may also be wrong by much."""
+        freedom = self.freedom * (np.abs(effects) + CERTAIN)
+        return DamagePrior(effects, freedom, alike, self.interaction, self.noise)
+
+
+def pairs_that_matter(session: Session, effects: Effects, solution: Indices) -> list[Indices]:
+    """Return configurations with two layers at the solution's options, the others at the widest.
+
+    The pair whose effects have the largest product comes first.
+    """
+    reference = reference_option(session.feasible.options, session.space)
+    alone = np.abs(effects[np.arange(len(solution)), solution])
+    pairs = itertools.combinations(range(len(solution)), 2)
+    found = []
+    for pair in sorted(pairs, key=lambda layers: -float(alone[list(layers)].prod())):
+        indices = np.full(len(solution), reference)
+        indices[list(pair)] = solution[list(pair)]
+        found.append(indices)
+    return found

@@ -1,0 +1,172 @@
+"""PPO on the layerwise environment: Stable-Baselines3's, plain and with action masks."""
+
+from __future__ import annotations
+
+import random
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from sb3_contrib import MaskablePPO
+from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger, configure
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
+
+from rlquant_agents.search.closing import closed_after
+from rlquant_agents.search.searcher import Searcher
+from rlquant_agents.search.session import EPISODES_PER_EVALUATION, Session
+from rlquant_agents.searchers.ppo.imitation import Demonstrations
+from rlquant_envs import LayerwiseQuantization
+
+
+@dataclass(frozen=True, kw_only=True)
+class PPOSearch(Searcher):
+    """Proximal policy optimisation (Schulman et al. 2017), one environment step a layer.
+
+    An episode that ends in a known configuration costs no evaluation but still teaches.
+
+    Attributes:
+        environments: episodes that run side by side; one forward pass of the policy serves all.
+        episodes: episodes between two updates, a multiple of `environments`.
+        learning_rate: Adam's.
+        epochs: passes over the episodes of an update.
+        minibatches: parts that a pass is cut into.
+        entropy: weight of the entropy bonus.
+        clip: PPO's clip range.
+        gae_lambda: of the generalised advantage estimate; nothing is discounted.
+        hidden: width of the two hidden layers.
+    """
+
+    environments: int = 4
+    episodes: int = 8
+    learning_rate: float = 3e-3
+    epochs: int = 8
+    minibatches: int = 4
+    entropy: float = 0.01
+    clip: float = 0.2
+    gae_lambda: float = 0.95
+    hidden: int = 64
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_whole(1, "environments", "episodes", "epochs", "minibatches", "hidden")
+        self.require_number("learning_rate", "clip", above=0.0)
+        self.require_number("entropy", "gae_lambda", least=0.0)
+        self.require_number("gae_lambda", most=1.0)
+
+    @abstractmethod
+    def algorithm(self) -> type[OnPolicyAlgorithm]:
+        """Return the algorithm's class."""
+
+    def explore(self, session: Session, seed: int) -> None:
+        """Let the agent learn until the evaluations are spent."""
+        steps = EPISODES_PER_EVALUATION * session.evaluations * len(session.layers)
+        with isolated_randomness():
+            model = self.make_model(self.make_environments(session), len(session.layers), seed)
+            logger = make_logger(session)
+            model.set_logger(logger)
+            with closed_after(logger.close):
+                self.before_learning(model, session, seed)
+                # one step more than there can be: the session says when it is enough
+                model.learn(total_timesteps=steps + 1)
+
+    def before_learning(self, model: OnPolicyAlgorithm, session: Session, seed: int) -> None:
+        """Do what comes before the first rollout; nothing here."""
+
+    def make_environments(self, session: Session) -> VecEnv:
+        """Return the environments, all asking the same session."""
+
+        def make() -> LayerwiseQuantization:
+            return LayerwiseQuantization(session, reward=self.reward)
+
+        return VecMonitor(DummyVecEnv([make] * self.environments))
+
+    def make_model(self, environments: VecEnv, layers: int, seed: int) -> OnPolicyAlgorithm:
+        """Return a new agent for episodes of `layers` steps."""
+        rollout = max(1, self.episodes // self.environments) * layers
+        settings: dict[str, Any] = {
+            "learning_rate": self.learning_rate,
+            "n_steps": rollout,
+            "batch_size": max(2, rollout * self.environments // self.minibatches),
+            "n_epochs": self.epochs,
+            "gamma": 1.0,
+            "gae_lambda": self.gae_lambda,
+            "clip_range": self.clip,
+            "ent_coef": self.entropy,
+            "policy_kwargs": {"net_arch": [self.hidden, self.hidden]},
+            "device": "cpu",  # a small policy is slower anywhere else
+        }
+        return self.algorithm()("MlpPolicy", environments, seed=seed, **settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedPPO(PPOSearch):
+    """PPO that never samples an option that cannot fit the budget (Huang and Ontanon 2022).
+
+    Attributes:
+        warm_samples: uniformly drawn configurations that a new policy is fitted to; 0 for none.
+        warm_epochs: passes over them.
+        warm_learning_rate: of that fit.
+    """
+
+    name: ClassVar[str] = "masked-ppo"
+
+    warm_samples: int = 300
+    warm_epochs: int = 15
+    warm_learning_rate: float = 3e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_whole(0, "warm_samples", "warm_epochs")
+        self.require_number("warm_learning_rate", above=0.0)
+
+    def before_learning(self, model: OnPolicyAlgorithm, session: Session, seed: int) -> None:
+        """Fit the new policy to uniformly drawn configurations; no evaluation is spent."""
+        if self.warm_samples:
+            generator = np.random.default_rng(seed)
+            draws = [session.feasible.sample(generator) for _ in range(self.warm_samples)]
+            Demonstrations.of(session, draws).teach(
+                model,
+                epochs=self.warm_epochs,
+                learning_rate=self.warm_learning_rate,
+                generator=generator,
+            )
+
+    def algorithm(self) -> type[OnPolicyAlgorithm]:
+        """Return sb3-contrib's MaskablePPO."""
+        found: type[OnPolicyAlgorithm] = MaskablePPO
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainPPO(PPOSearch):
+    """PPO without masks: what does not fit is repaired by the environment."""
+
+    name: ClassVar[str] = "ppo"
+
+    def algorithm(self) -> type[OnPolicyAlgorithm]:
+        """Return Stable-Baselines3's PPO."""
+        return PPO
+
+
+def make_logger(session: Session) -> Logger:
+    """Return a logger that writes PPO's own losses beside the search's, or nowhere."""
+    folder = session.log_folder
+    return Logger(None, []) if folder is None else configure(str(folder), ["tensorboard"])
+
+
+@contextmanager
+def isolated_randomness() -> Iterator[None]:
+    """Leave the process's global generators as they were; Stable-Baselines3 seeds them."""
+    states = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])

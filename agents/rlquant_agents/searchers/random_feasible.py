@@ -1,0 +1,24 @@
+"""Random search, each feasible configuration with the same probability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from rlquant_agents.search.searcher import Searcher
+from rlquant_agents.search.session import Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomFeasible(Searcher):
+    """Draw uniformly from the feasible set: the baseline that every search has to beat."""
+
+    name: ClassVar[str] = "random"
+
+    def explore(self, session: Session, seed: int) -> None:
+        """Draw until the evaluations are spent."""
+        generator = np.random.default_rng(seed)
+        while True:
+            session.ask_indices(session.feasible.sample(generator).tolist())

@@ -1,0 +1,1 @@
+"""Comparisons of searchers on tasks and on exhaustively enumerated tables."""

@@ -1,0 +1,100 @@
+"""What a comparison compares: a searcher with its settings, under a label of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlquant.errors import FileFormatError, SettingsError
+from rlquant.files import reading
+from rlquant_agents.search.searcher import Searcher, make_searcher
+
+DETERMINISTIC = {"uniform", "knapsack", "greedy", "knapsack-weight-error", "knapsack-fisher"}
+"""Searchers that no seed changes: they run once."""
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
+"""Labels become parts of file names."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One searcher with its settings.
+
+    Attributes:
+        label: what it is called in files and reports.
+        searcher: the name of the searcher.
+        settings: those that differ from its defaults.
+
+    Raises:
+        SettingsError: a label that cannot be part of a file name.
+    """
+
+    label: str
+    searcher: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not LABEL.fullmatch(self.label):
+            raise SettingsError(
+                f"label {self.label!r} of a variant becomes part of a file name; use letters, "
+                f"digits and _ . + = -"
+            )
+
+    @classmethod
+    def plain(cls, searcher: str) -> Variant:
+        """Return a searcher as it is, under its own name."""
+        return cls(searcher, searcher)
+
+    @property
+    def runs_once(self) -> bool:
+        """Whether no seed changes it."""
+        return self.searcher in DETERMINISTIC
+
+    def make(self) -> Searcher:
+        """Return the searcher.
+
+        Raises:
+            UnknownNameError: no searcher has that name.
+            SettingsError: it has no such setting, or a value is out of range.
+        """
+        return make_searcher(self.searcher, **self.settings)
+
+
+def read_variants(path: Path) -> tuple[Variant, ...]:
+    """Read variants of searchers from a JSON file, `{label: {"searcher": .., "settings": {..}}}`.
+
+    Raises:
+        StorageError: the file cannot be read.
+        FileFormatError: it holds something else.
+        SettingsError: a label that cannot be part of a file name.
+    """
+    with reading(path):
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise FileFormatError(f"no JSON ({error})") from error
+        if not isinstance(document, dict):
+            raise FileFormatError('no variants; write {"label": {"searcher": "name"}}')
+        return tuple(_variant(label, entry) for label, entry in document.items())
+
+
+def _variant(label: str, entry: Any) -> Variant:
+    """Return one entry of the file; `FileFormatError` where it is none."""
+    known = isinstance(entry, dict) and entry.keys() <= {"searcher", "settings"}
+    if not known or not isinstance(entry.get("searcher"), str):
+        raise FileFormatError(
+            f'variant {label!r} is {json.dumps(entry)}; write {{"searcher": "name", "settings": '
+            f'{{"setting": value}}}}'
+        )
+    settings = entry.get("settings", {})
+    if not isinstance(settings, dict):
+        raise FileFormatError(f"variant {label!r}: settings={settings!r} is no object")
+    return Variant(label, entry["searcher"], {k: _plain(v) for k, v in settings.items()})
+
+
+def _plain(value: Any) -> Any:
+    """Return a setting as searchers hold it: JSON has lists where they have tuples."""
+    return tuple(map(_plain, value)) if isinstance(value, list) else value

@@ -1,0 +1,1 @@
+"""Training of the policy weights that ship with dyna-ppo."""

@@ -1,1 +1,0 @@
-"""Which of a grid's points each weight goes to, chosen by what the layer gives out."""

@@ -1,0 +1,1 @@
+"""Costs as whole numbers: sizes, latencies, budgets and the configurations that keep them."""

@@ -1,0 +1,221 @@
+"""What fits the budget: masks, the smallest reachable value, repair, exactly uniform sampling.
+
+A configuration is a vector of option indices, one per searched layer, into the space's canonical
+options. All costs are whole units, so "fits" is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from rlquant.config import LayerChoice, QuantizationConfig, decisions_apart
+from rlquant.cost.budget import Budget, Cost
+from rlquant.errors import BudgetError, ChoiceError
+from rlquant.layers import LayerFacts
+from rlquant.space import for_layer
+
+Indices = npt.NDArray[np.int64]
+
+GRID = 100_000
+"""Sampling counts completions on at most this many cost levels; finer costs are rounded up."""
+
+
+class FeasibleSet:
+    """The configurations of a space that keep a budget; every layer has the same options.
+
+    Args:
+        layers: the searched layers in execution order.
+        options: the canonical choices of a layer (layer name empty).
+        cost: what the budget limits.
+        budget: the limit.
+
+    Raises:
+        BudgetError: not even the cheapest configuration keeps the budget.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[LayerFacts],
+        options: Sequence[LayerChoice],
+        cost: Cost,
+        budget: Budget,
+    ) -> None:
+        self.names = tuple(facts.name for facts in layers)
+        self.options = tuple(options)
+        self.budget = budget
+        self.cost = cost
+        self.limit = cost.units(budget.limit)
+        self.costs = np.array(
+            [[cost.of_layer(f, for_layer(o, f.name)) for o in options] for f in layers],
+            dtype=np.int64,
+        )
+        cheapest = self.costs.min(axis=1)
+        # rest[i]: the least that the layers from i on can cost
+        self.rest = np.concatenate([np.cumsum(cheapest[::-1])[::-1], [0]])
+        self.smallest = int(cost.fixed + self.rest[0])
+        self.largest = int(cost.fixed + self.costs.max(axis=1).sum())
+        if self.smallest > self.limit:
+            raise BudgetError(
+                f"budget {budget} cannot be kept: the smallest reachable is "
+                f"{cost.value(self.smallest)} (every layer at its cheapest option); raise the "
+                f"budget, offer fewer bits, or use larger buckets"
+            )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    # --- vectors and configurations
+
+    def config(self, indices: Sequence[int] | Indices) -> QuantizationConfig:
+        """Return the configuration of a vector of option indices."""
+        return QuantizationConfig(
+            tuple(
+                for_layer(self.options[i], name)
+                for name, i in zip(self.names, indices, strict=True)
+            )
+        )
+
+    @cached_property
+    def _position(self) -> dict[LayerChoice, int]:
+        return {option: i for i, option in enumerate(self.options)}
+
+    def indices(self, config: QuantizationConfig) -> Indices:
+        """Return the vector of a canonical configuration; `ChoiceError` if outside the space."""
+        try:
+            return np.array([self._position[for_layer(config[n], "")] for n in self.names])
+        except KeyError as error:
+            raise ChoiceError(f"{error.args[0]} is not among the options of the space") from None
+
+    def spent(self, indices: Sequence[int] | Indices) -> int:
+        """Return the units of the first `len(indices)` layers, with the fixed part."""
+        chosen = self.costs[np.arange(len(indices)), np.asarray(indices, dtype=np.int64)]
+        return int(self.cost.fixed + chosen.sum())
+
+    def fits(self, indices: Sequence[int] | Indices) -> bool:
+        """Return whether a whole configuration keeps the budget."""
+        return self.spent(indices) <= self.limit
+
+    # --- one layer after the other
+
+    def allowed(self, layer: int, spent: int) -> npt.NDArray[np.bool_]:
+        """Return which options of layer number `layer` fit together with the cheapest rest."""
+        fits: npt.NDArray[np.bool_] = (
+            self.costs[layer] + (spent + self.rest[layer + 1]) <= self.limit
+        )
+        return fits
+
+    @cached_property
+    def distance(self) -> npt.NDArray[np.float64]:
+        """How far options lie from one another: first by bits, then by the other decisions."""
+        return np.array([[option_distance(a, b) for b in self.options] for a in self.options])
+
+    def nearest(self, layer: int, option: int, spent: int) -> int:
+        """Return the allowed option nearest to `option`; itself where it is allowed.
+
+        Among equally near ones the dearest is taken: it uses the budget best.
+        """
+        allowed = self.allowed(layer, spent)
+        if allowed[option]:
+            return option
+        order = np.lexsort((-self.costs[layer], self.distance[option], ~allowed))
+        return int(order[0])
+
+    def repair(self, indices: Sequence[int] | Indices) -> Indices:
+        """Return a configuration within the budget, near `indices`; itself where it fits.
+
+        As long as it is too dear, the layer with most bits (of those the dearest) steps to the
+        nearest cheaper option, so the widest layers give way first and none is starved.
+        """
+        repaired = np.array(indices, dtype=np.int64)
+        rows = np.arange(len(repaired))
+        spent = self.spent(repaired)
+        widths = np.array([option.arithmetic_bits for option in self.options])
+        while spent > self.limit:
+            costs = self.costs[rows, repaired]
+            can_shrink = costs > self.costs.min(axis=1)
+            layer = int(np.lexsort((costs, widths[repaired], can_shrink))[-1])
+            cheaper = self.costs[layer] < costs[layer]
+            order = np.lexsort((-self.costs[layer], self.distance[repaired[layer]], ~cheaper))
+            spent += int(self.costs[layer, order[0]] - costs[layer])
+            repaired[layer] = order[0]
+        return repaired
+
+    # --- counting and sampling
+
+    @cached_property
+    def _grid(self) -> tuple[Indices, int]:
+        """Costs above each layer's cheapest, on the counting grid, and what may be spent there."""
+        excess = self.costs - self.costs.min(axis=1, keepdims=True)
+        room = min(self.limit - self.smallest, int(excess.max(axis=1).sum()))
+        unit = int(np.gcd.reduce(excess[excess > 0])) if (excess > 0).any() else 1
+        if room // unit > GRID:
+            unit = -(-room // GRID)
+        return -(-excess // unit), room // unit
+
+    @property
+    def exact(self) -> bool:
+        """Whether the counting grid is as fine as the costs, so that `count` is exact."""
+        excess, _ = self._grid
+        real = self.costs - self.costs.min(axis=1, keepdims=True)
+        unit = int(np.gcd.reduce(real[real > 0])) if (real > 0).any() else 1
+        return bool((excess * unit == real).all())
+
+    @cached_property
+    def _completions(self) -> tuple[list[npt.NDArray[np.float64]], float]:
+        """For each layer, how many ways the rest can be filled with c units left, up to a factor.
+
+        Returns the arrays, index layer then units left, and the log of the factor of the first.
+        """
+        excess, room = self._grid
+        counts = [np.ones(room + 1)]
+        log_factor = 0.0
+        for row in excess[::-1]:
+            ways = np.zeros(room + 1)
+            for shift in row[row <= room]:
+                ways[shift:] += counts[-1][: room + 1 - shift]
+            if ways[-1] > 1e250:  # keep clear of overflow; ratios are all that sampling needs
+                log_factor += math.log(ways[-1])
+                ways /= ways[-1]
+            counts.append(ways)
+        return counts[::-1], log_factor
+
+    def log_count(self) -> float:
+        """Return the natural log of the number of feasible configurations."""
+        counts, log_factor = self._completions
+        return math.log(counts[0][-1]) + log_factor
+
+    def count(self) -> float:
+        """Return the number of feasible configurations; infinite above 1e300."""
+        counts, log_factor = self._completions
+        if log_factor == 0.0:
+            return float(counts[0][-1])  # below 2**53 to the last digit
+        return math.exp(self.log_count()) if self.log_count() < 690 else math.inf
+
+    def sample(self, generator: np.random.Generator) -> Indices:
+        """Draw one feasible configuration, each with the same probability.
+
+        Exact where the room in the budget is at most `GRID` cost levels; with finer costs each
+        layer's cost counts rounded up, so that a few configurations at the very limit are missed.
+        """
+        excess, left = self._grid
+        counts, _ = self._completions
+        chosen = np.empty(len(self), dtype=np.int64)
+        for layer, row in enumerate(excess):
+            reachable = np.where(row <= left, left - row, 0)
+            ways = np.where(row <= left, counts[layer + 1][reachable], 0.0)
+            threshold = generator.random() * ways.sum()
+            pick = int(np.searchsorted(np.cumsum(ways), threshold, side="right"))
+            pick = min(pick, int(np.flatnonzero(ways)[-1]))
+            chosen[layer] = pick
+            left -= int(row[pick])
+        return chosen
+
+
+def option_distance(a: LayerChoice, b: LayerChoice) -> float:
+    """Return how far two options lie apart: whole numbers for bits, fractions for the rest."""
+    return abs(a.arithmetic_bits - b.arithmetic_bits) + decisions_apart(a, b) / 10

@@ -1,0 +1,288 @@
+"""The packed file `.rlq`: a quantized network in as few bytes as its bits need, safe to read.
+
+The layout stands in `rlquant.cost.file_layout`. A file holds numbers and names, never code;
+whatever it claims is checked against its real size, its checksum and the network that it is
+loaded into before memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from rlquant.config import BucketSize, QuantizationConfig
+from rlquant.cost.file_layout import CODED_VERSION, FILE_VERSION, MAGIC, PROLOGUE, stored_tensors
+from rlquant.errors import FileFormatError, NetworkError
+from rlquant.export.quantized_layers import QuantizedLayer, float_tensors, quantized_layers
+from rlquant.export.rlq.bit_packing import Bytes
+from rlquant.export.rlq.contents import ContentsReader, Entry, LayerRecord, write_contents
+from rlquant.export.rlq.layer_body import (
+    body_bytes,
+    decode_layer,
+    encode_layer,
+    has_buckets,
+    raw_bytes,
+    raw_tensor,
+    record_of,
+    shorter_codes,
+)
+from rlquant.files import reading, write_file
+from rlquant.layers import copy_network, layer_kind
+from rlquant.network.modules import install_activation, install_weight, mark_quantized
+from rlquant.quantizers.tensor import strides_of
+
+PER_CHANNEL, WHOLE_TENSOR = -1, 0
+"""Bucket sizes in the file that are no number of weights."""
+CHECKSUM_BYTES = 16
+
+
+def save(quantized: nn.Module, path: str | Path, *, entropy_coding: bool = False) -> int:
+    """Write a quantized network to a packed file, whole or not at all.
+
+    Args:
+        quantized: what `rlquant.quantize` or `problem.build` returned; left as it is.
+        path: usually `*.rlq`; its folder must exist. An existing file is replaced.
+        entropy_coding: store frequent codes in fewer bits, in every layer that gets smaller by
+            it; reading such a file needs constriction too.
+
+    Returns:
+        The size of the file in bytes: exactly `score.size_bytes`, or less by entropy coding.
+
+    Raises:
+        NetworkError: the network is not one that rlquant quantized, or holds state that the file
+            cannot.
+        SettingsError: entropy coding is asked for, and constriction is not installed.
+        StorageError: the file cannot be written.
+    """
+    data = pack(quantized, entropy_coding=entropy_coding)
+    write_file(Path(path), data)
+    return len(data)
+
+
+def load(path: str | Path, network: nn.Module) -> nn.Module:
+    """Read a packed file into a copy of `network`: the outputs are the saved network's exactly.
+
+    Safe for files from strangers: nothing in them is run.
+
+    Args:
+        path: what `save` wrote.
+        network: an instance of the float network's class, with any weights; never changed. The
+            result has its device and memory layout.
+
+    Returns:
+        The quantized network in eval mode.
+
+    Raises:
+        FileFormatError: the file is damaged, foreign, of another version or of another network.
+        StorageError: the file cannot be read.
+        NetworkError: `network` is no plain float network.
+        SettingsError: the file is entropy-coded, and constriction is not installed.
+    """
+    with reading(path):
+        return unpack(_read(path), network)
+
+
+def read_config(path: str | Path) -> QuantizationConfig:
+    """Read which choice each layer of a packed file was quantized by; no network is needed.
+
+    The choices are sorted by layer name, and layers that were kept in float are not among them.
+    Raises `FileFormatError` and `StorageError` as `load` does.
+    """
+    with reading(path):
+        version, contents, _ = _split(_read(path))
+        records = _records(ContentsReader(contents).entries())
+        _require_version(version, records)
+        return QuantizationConfig(tuple(record.choice for record in records))
+
+
+def pack(quantized: nn.Module, *, entropy_coding: bool = False) -> bytes:
+    """Return the packed file of a quantized network as bytes; see `save`."""
+    layers = quantized_layers(quantized)
+    by_weight = {f"{name}.weight" if name else "weight": layer for name, layer in layers.items()}
+    entries, parts = [], []
+    for name, tensor in float_tensors(quantized, layers).items():
+        layer = by_weight.get(name)
+        if layer is None:
+            entries.append(Entry(name, tensor.shape, tensor.dtype))
+            parts.append(raw_bytes(tensor).tobytes())
+        else:
+            record = record_of(name, layer)
+            coded = shorter_codes(layer) if entropy_coding else None
+            if coded is not None:
+                record = replace(record, coded_bytes=len(coded))
+            entries.append(Entry(name, tensor.shape, record))
+            parts += encode_layer(layer, coded)
+    contents = write_contents(_bucket_code(layers), entries)
+    body = b"".join(parts)
+    version = _version(_records(entries))
+    prologue = PROLOGUE.pack(MAGIC, version, len(contents), len(body), b"")
+    head = prologue[:-CHECKSUM_BYTES]
+    return b"".join((head, _checksum(head, contents, body), contents, body))
+
+
+def unpack(data: bytes, network: nn.Module) -> nn.Module:
+    """Return the quantized network that `pack` packed; see `load`."""
+    if any(parametrize.is_parametrized(module) for module in network.modules()):
+        raise NetworkError(
+            f"this {type(network).__name__} is parametrized or quantized; give a plain float one"
+        )
+    version, contents, body = _split(data)
+    reader = ContentsReader(contents)
+    entries = _matching_entries(reader, network)
+    _require_version(version, _records(entries))
+    bucket_size = _bucket_size(reader.bucket_size, entries)
+    sizes = [body_bytes(entry, bucket_size) for entry in entries]
+    if sum(sizes) != len(body):
+        raise FileFormatError(f"its tensors take {sum(sizes)} bytes, but it has {len(body)}")
+    loaded = copy_network(network, unset=_written(network, entries))
+    mark_quantized(loaded)
+    targets = stored_tensors(loaded)
+    ends = list(accumulate(sizes))
+    for entry, size, end in zip(entries, sizes, ends, strict=True):
+        piece = body[end - size : end]
+        if isinstance(entry.kind, torch.dtype):
+            targets[entry.name].copy_(raw_tensor(piece, entry.kind, entry.shape))
+        else:
+            tensor, inputs = decode_layer(piece, entry.kind, entry.shape, bucket_size)
+            module, weight = loaded.get_submodule(entry.layer), targets[entry.name]
+            tensor.dequantize_into(weight)
+            tensor = replace(tensor, strides=strides_of(weight))
+            install_weight(module, entry.kind.choice, tensor)
+            if inputs is not None:
+                install_activation(module, inputs)
+            module.to(weight.device)
+    return loaded.eval()
+
+
+def _matching_entries(reader: ContentsReader, network: nn.Module) -> list[Entry]:
+    """Return the entries of the contents, each checked against the network's own tensor."""
+    expected = stored_tensors(network)
+    modules = dict(network.named_modules(remove_duplicate=False))
+    wanted = f"load it into the class of network that was saved, not this {type(network).__name__}"
+    entries = []
+    for entry, (name, tensor) in zip(reader.entries(), expected.items(), strict=False):
+        if entry.name != name:
+            raise FileFormatError(
+                f"it has a tensor {entry.name[:80]!r} in place of {name!r}; {wanted}"
+            )
+        if entry.shape != tensor.shape:
+            shapes = f"{tuple(entry.shape)}, the network's {tuple(tensor.shape)}"
+            raise FileFormatError(f"tensor {name!r} has shape {shapes}; {wanted}")
+        if isinstance(entry.kind, LayerRecord):
+            kind = layer_kind(modules[entry.layer]) if entry.layer in modules else None
+            axis_is_there = entry.kind.channel_axis < max(tensor.dim(), 1)
+            if not (kind and axis_is_there and tensor.is_floating_point() and tensor.numel()):
+                raise FileFormatError(f"tensor {name!r} is quantized, which it cannot be; {wanted}")
+        elif entry.kind != tensor.dtype:
+            raise FileFormatError(
+                f"tensor {name!r} is of type {entry.kind}, the network's {tensor.dtype}; {wanted}"
+            )
+        entries.append(entry)
+    if reader.count != len(expected):
+        raise FileFormatError(
+            f"it has {reader.count} tensors, the network {len(expected)}; {wanted}"
+        )
+    return entries
+
+
+def _written(network: nn.Module, entries: list[Entry]) -> list[nn.Parameter]:
+    """Return the network's parameters that a file with these entries writes whole."""
+    state, names = network.state_dict(keep_vars=True), {entry.name for entry in entries}
+    return [state[name] for name in names if type(state[name]) is nn.Parameter]
+
+
+def _records(entries: Iterable[Entry]) -> list[LayerRecord]:
+    return [entry.kind for entry in entries if isinstance(entry.kind, LayerRecord)]
+
+
+def _version(records: list[LayerRecord]) -> int:
+    """Return the format version of a file: that of plain ones where nothing is entropy-coded."""
+    coded = any(record.coded_bytes is not None for record in records)
+    return CODED_VERSION if coded else FILE_VERSION
+
+
+def _require_version(version: int, records: list[LayerRecord]) -> None:
+    if version != _version(records):
+        raise FileFormatError(
+            f"it is of format version {version}, its layers are of version {_version(records)}"
+        )
+
+
+def _bucket_code(layers: Mapping[str, QuantizedLayer]) -> int:
+    """Return the network's bucket size as the file writes it."""
+    weights = [layer.weight for layer in layers.values()]
+    sizes = {w.tensor.bucket_size for w in weights if has_buckets(w.choice)}
+    if len(sizes) > 1:
+        raise NetworkError(f"layers have different bucket sizes {sizes}; quantize them with one")
+    size = next(iter(sizes), None)
+    if size is None:
+        return WHOLE_TENSOR
+    # A bucket larger than every tensor is the whole tensor; a reader rejects larger numbers.
+    largest = max(w.tensor.codes.numel() for w in weights)
+    return PER_CHANNEL if size == "channel" else min(size, largest)
+
+
+def _bucket_size(code: int, entries: list[Entry]) -> BucketSize:
+    """Undo `_bucket_code`; a number larger than every quantized tensor is an error."""
+    if code == WHOLE_TENSOR:
+        return None
+    if code == PER_CHANNEL:
+        return "channel"
+    quantized = (e.shape.numel() for e in entries if isinstance(e.kind, LayerRecord))
+    if not 0 < code <= max(quantized, default=0):
+        raise FileFormatError(f"its bucket size {code} is larger than every tensor, or negative")
+    return code
+
+
+def _checksum(*parts: bytes | memoryview) -> bytes:
+    digest = hashlib.blake2b(digest_size=CHECKSUM_BYTES)
+    for part in parts:
+        digest.update(part)
+    return digest.digest()
+
+
+def _claims(prologue: bytes, size: int) -> tuple[int, int]:
+    """Return the version and the length of the contents that a file of `size` bytes claims."""
+    if len(prologue) < PROLOGUE.size:
+        what = "is empty" if not prologue else f"has only {len(prologue)} bytes"
+        raise FileFormatError(f"it {what}, too few for a packed network")
+    magic, version, contents, body, _ = PROLOGUE.unpack(prologue)
+    if magic != MAGIC:
+        raise FileFormatError("it is not a packed network (.rlq)")
+    if version not in (FILE_VERSION, CODED_VERSION):
+        raise FileFormatError(
+            f"it is of format version {version}, this rlquant reads versions {FILE_VERSION} and "
+            f"{CODED_VERSION}; use the rlquant that wrote it, or a newer one"
+        )
+    claimed = PROLOGUE.size + contents + body
+    if claimed != size:
+        raise FileFormatError(f"it has {size} bytes, its header says {claimed}: it is damaged")
+    return version, contents
+
+
+def _split(data: bytes) -> tuple[int, bytes, Bytes]:
+    """Return version, contents and body of a packed file whose checksum is right."""
+    version, contents = _claims(data[: PROLOGUE.size], len(data))
+    view = memoryview(data)
+    head, checksum = view[: PROLOGUE.size - CHECKSUM_BYTES], data[: PROLOGUE.size][-CHECKSUM_BYTES:]
+    if _checksum(head, view[PROLOGUE.size :]) != checksum:
+        raise FileFormatError("its checksum does not match: it is damaged")
+    start = PROLOGUE.size + contents
+    return version, data[PROLOGUE.size : start], np.frombuffer(data, np.uint8)[start:]
+
+
+def _read(path: str | Path) -> bytes:
+    """Return a file's bytes, if its first ones and its size say that it is a packed network."""
+    with open(path, "rb") as file:
+        _claims(file.read(PROLOGUE.size), os.fstat(file.fileno()).st_size)
+        file.seek(0)
+        return file.read()

@@ -1,0 +1,121 @@
+"""What a place of use can express: which choices its kernels and its files know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from rlquant.config import BucketSize, LayerChoice
+from rlquant.errors import ChoiceError, unknown_name
+from rlquant.space import HEADS, SearchSpace
+
+TargetName = Literal["packed", "onnxruntime-int8", "onnxruntime-int4"]
+INT8: TargetName = "onnxruntime-int8"
+INT4: TargetName = "onnxruntime-int4"
+INTEGER_POINTS = ("clipped", "symmetric", "fixed_point")
+"""Points on an offset-free grid: an integer times a scale."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What one place of use can express of a layer; None stands for everything.
+
+    Layers that are kept in float32 can be expressed anywhere.
+
+    Attributes:
+        name: as users write it.
+        meaning: what runs there, in one sentence.
+        allowed: options by decision, the preferred one first.
+        bucket_sizes: weights that may share a scale.
+    """
+
+    name: str
+    meaning: str
+    allowed: Mapping[str, tuple[Any, ...]]
+    bucket_sizes: tuple[BucketSize, ...] | None = None
+
+    def refusal(self, choice: LayerChoice, bucket_size: BucketSize) -> str | None:
+        """Return why the target cannot express a choice, or None where it can."""
+        if choice.method == "keep":
+            return None
+        if self.bucket_sizes is not None and bucket_size not in self.bucket_sizes:
+            return f"bucket_size={bucket_size!r}, use one of {self.bucket_sizes}"
+        for decision, options in self.allowed.items():
+            value = getattr(choice, decision)
+            if value not in options:
+                return f"{decision}={value!r}, use one of {options}"
+        return None
+
+    def restrict(self, space: SearchSpace) -> SearchSpace:
+        """Return what the target can express of a space.
+
+        A space that leaves all inputs float, as the default does, gets the target's preferred
+        width of them: who names kernels wants them used.
+
+        Raises:
+            ChoiceError: options of a decision, or a bucket size, of which the target can express
+                none.
+        """
+        fields: dict[str, Any] = {}
+        for decision in HEADS:
+            options = getattr(space, decision)
+            allowed = self.allowed.get(decision, options)
+            if decision == "activation_bits" and options == (None,):
+                options = allowed[:1]
+            fields[decision] = tuple(option for option in options if option in allowed)
+            if not fields[decision]:
+                raise ChoiceError(self._nothing(decision, options, allowed))
+        sizes = self.bucket_sizes or (space.bucket_size,)
+        if space.bucket_size not in sizes:
+            raise ChoiceError(self._nothing("bucket_size", space.bucket_size, sizes))
+        return replace(space, **fields)
+
+    def _nothing(self, field: str, given: object, allowed: tuple[Any, ...]) -> str:
+        return (
+            f"SearchSpace: {field}={given!r} has nothing that target {self.name!r} can express; "
+            f"use some of {allowed}"
+        )
+
+
+TARGETS: Mapping[str, Target] = {
+    target.name: target
+    for target in (
+        Target("packed", "the packed file .rlq, run by PyTorch; it holds every choice", {}),
+        Target(
+            INT8,
+            "onnxruntime on CPUs: 8-bit kernels where inputs have 8 bits, else float ones",
+            {
+                "bits": (8, 7, 6, 5, 4, 3, 2, 1),
+                "method": ("post_training", "distilled"),
+                "points": INTEGER_POINTS,
+                "activation_bits": (8, None),
+            },
+            bucket_sizes=("channel", None),
+        ),
+        Target(
+            INT4,
+            "onnxruntime on CPUs: 4-bit kernels of Linear layers, float ones else; float inputs",
+            {
+                "bits": (4, 3, 2, 1),
+                "method": ("post_training", "distilled"),
+                "points": INTEGER_POINTS,
+                "activation_bits": (None,),
+            },
+            bucket_sizes=("channel", None),
+        ),
+    )
+}
+
+
+def target_named(name: str) -> Target:
+    """Return a target out of `TARGETS`; `UnknownNameError` names the nearest one."""
+    if name not in TARGETS:
+        raise unknown_name("target", name, TARGETS)
+    return TARGETS[name]
+
+
+def refusals(target: Target, choices: Iterable[tuple[LayerChoice, BucketSize]]) -> dict[str, str]:
+    """Return, by layer, why a target cannot express its choice; empty where it can."""
+    found = ((choice.layer, target.refusal(choice, size)) for choice, size in choices)
+    return {layer: reason for layer, reason in found if reason is not None}

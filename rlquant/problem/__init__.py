@@ -1,0 +1,1 @@
+"""The problem that is searched: its protocol, the live network behind it, what it measures."""

@@ -1,0 +1,153 @@
+"""What a problem is made of, checked at the door: each mistake is named before anything runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from numbers import Real
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from rlquant.config import BY_OUTPUTS, Fidelity
+from rlquant.cost.budget import Budget
+from rlquant.data import Samples
+from rlquant.errors import ChoiceError, DataError, NetworkError, RlquantError, SettingsError
+from rlquant.layers import LayerFacts, copy_network
+from rlquant.network.second_moments import WIDEST, is_measured
+from rlquant.score import Measurement, Objective
+from rlquant.space import SearchSpace, default_space
+
+
+def require_budget(budget: Any) -> Budget:
+    """Return a budget; `SettingsError` for anything else."""
+    if not isinstance(budget, Budget):
+        raise SettingsError(
+            f"budget={budget!r} is no Budget; make one, e.g. Budget.average_bits(3.0)"
+        )
+    return budget
+
+
+def require_space(space: Any, fidelity: Fidelity = "calibrated") -> SearchSpace:
+    """Return a space that can be searched, the fidelity's default for None.
+
+    Raises:
+        SettingsError: no `SearchSpace`.
+    """
+    if space is None:
+        return default_space(fidelity)
+    if not isinstance(space, SearchSpace):
+        raise SettingsError(f"space={space!r} is no SearchSpace; make one, e.g. SearchSpace()")
+    return space
+
+
+def require_network(network: Any) -> nn.Module:
+    """Return a network that can be copied and run; `NetworkError` for anything else."""
+    if isinstance(network, torch.jit.ScriptModule):
+        raise NetworkError(
+            "network is a ScriptModule, whose layers cannot be exchanged; give the module that it "
+            "was made from"
+        )
+    if not isinstance(network, nn.Module):
+        raise NetworkError(f"network is {network!r}; give a trained torch.nn.Module")
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        if is_lazy(tensor):
+            raise NetworkError(f"{name!r} is lazy and has no shape yet; run the network once first")
+        if isinstance(tensor, Tensor) and tensor.is_meta:
+            raise NetworkError(f"{name!r} has no data (meta device); load the weights first")
+    return network
+
+
+def resolve_device(device: Any, network: nn.Module) -> torch.device:
+    """Return the device, the network's own for None; `SettingsError` where it cannot be used."""
+    if device is None:
+        tensor = next(network.parameters(), None)
+        return torch.device("cpu") if tensor is None else tensor.device
+    try:
+        place = torch.device(device)
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise SettingsError(f"device={device!r} cannot be used here: {reason}") from error
+    return place
+
+
+def require_runs(
+    network: nn.Module, objective: Objective, training: Samples, validation: Samples
+) -> None:
+    """Run a copy of the network on a few samples of each, and judge the validation outputs.
+
+    Raises:
+        DataError: the network does not run on them, or outputs and targets do not belong together.
+        SettingsError: the objective does not give two scalars.
+    """
+    clone = copy_network(network)
+    with torch.no_grad():
+        outputs_of(clone, training, "train_data")
+        outputs = outputs_of(clone, validation, "validation_data")
+        objective.check(outputs, validation.targets)
+        sums = objective(outputs, validation.targets)
+    pair = isinstance(sums, (tuple, list)) and len(sums) == 2
+    if not pair or not all(_is_scalar(value) for value in sums):
+        raise SettingsError(
+            f"objective {objective.name!r} gave {sums!r}; it must give the batch's summed loss and "
+            f"summed metric, each a scalar"
+        )
+
+
+def outputs_of(network: nn.Module, samples: Samples, name: str) -> Any:
+    """Run the network; `DataError` with the shapes of the inputs where it cannot."""
+    try:
+        return network(*samples.inputs)
+    except RlquantError:
+        raise
+    except Exception as error:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in samples.inputs)
+        raise DataError(
+            f"{name}: the network does not run on its first samples, inputs of shape {shapes}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _is_scalar(value: Any) -> bool:
+    return value.dim() == 0 if isinstance(value, Tensor) else isinstance(value, Real)
+
+
+def require_finite_float(measured: Measurement, objective: Objective) -> None:
+    """Raise where the float network has no finite loss, or a metric that is NaN."""
+    if not math.isfinite(measured.loss):
+        raise NetworkError(
+            "the float network's loss on validation_data is not finite; is it trained, and do "
+            "the data have the scale it was trained on?"
+        )
+    if math.isnan(measured.accuracy):
+        raise SettingsError(
+            f"objective {objective.name!r} gives a metric that is NaN on validation_data; give 0 "
+            f"where there is none"
+        )
+
+
+def require_moments(network: nn.Module, layers: Iterable[LayerFacts], space: SearchSpace) -> None:
+    """Raise `ChoiceError` where roundings look at outputs and a layer has no moments for it."""
+    by_outputs = BY_OUTPUTS.intersection(space.rounding)
+    for facts in layers:
+        if by_outputs and not is_measured(network.get_submodule(facts.name)):
+            raise ChoiceError(
+                f"layer {facts.name!r}: rounding={min(by_outputs)!r} is for linear layers and "
+                f"convolutions of up to {WIDEST} weights an output channel; name the layer in "
+                f"keep, or leave the rounding out"
+            )
+
+
+def require_activations(layers: Iterable[LayerFacts], space: SearchSpace) -> None:
+    """Raise `ChoiceError` where the inputs of an embedding should be quantized."""
+    if all(bits is None for bits in space.activation_bits):
+        return
+    for facts in layers:
+        if facts.kind == "embedding":
+            raise ChoiceError(
+                f"layer {facts.name!r} is an embedding, whose inputs are no activations: name it "
+                f"in keep, or search with activation_bits=(None,)"
+            )

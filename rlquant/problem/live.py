@@ -1,0 +1,361 @@
+"""The problem of a live network: layers, space, budget, and the real evaluator behind it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rlquant.config import FIDELITIES, Fidelity, LayerChoice, QuantizationConfig
+from rlquant.cost.budget import Budget, NetworkCosts, total
+from rlquant.cost.feasible import FeasibleSet
+from rlquant.data import Data, require_different, take_samples
+from rlquant.errors import LARGEST_SEED, DataError, SettingsError, unknown_name, whole_number
+from rlquant.evaluation.evaluator import DEFAULT_PREFIX_BYTES, Evaluator
+from rlquant.evaluation.measure import measure_float
+from rlquant.evaluation.racing import Racing, require_racing
+from rlquant.evaluation.store import EvaluationStore, as_store
+from rlquant.evaluation.trained import TrainingEvaluator
+from rlquant.evaluation.workers import measure_with_workers
+from rlquant.layers import copy_network, count_macs, find_layers
+from rlquant.problem.checks import (
+    require_activations,
+    require_budget,
+    require_finite_float,
+    require_moments,
+    require_network,
+    require_runs,
+    require_space,
+    resolve_device,
+)
+from rlquant.problem.measurements import Measurements
+from rlquant.problem.measuring import Measuring
+from rlquant.problem.training_plan import TrainingPlan
+from rlquant.quantizers.activation import RangeMethod, require_range_method
+from rlquant.score import Measurement, Objective, ObjectiveFunction, Score, as_objective
+from rlquant.space import SearchSpace
+from rlquant.training.settings import TrainSettings
+from rlquant.training.watching import Watcher
+
+logger = logging.getLogger(__name__)
+
+
+class QuantizationProblem:
+    """A trained network, data, a space and a budget, with the real evaluator behind it.
+
+    Args:
+        network: trained float network; copied, never changed.
+        train_data: for calibration; see `rlquant.data.Data`.
+        validation_data: what searches are judged on.
+        space: the options; by default `SearchSpace()`, or `TRAINING_SPACE` where configurations
+            are trained.
+        budget: the limit.
+        fidelity: "calibrated" (no training step), "tuned" (a short run for each configuration)
+            or "trained" (a long one).
+        seed: decides the quantizers' random draws.
+        objective: cross-entropy and accuracy by default; an `Objective`, or any function
+            `(outputs, targets) -> (summed loss, summed metric)` of a batch.
+        validation_samples: at most so many validation samples are used.
+        calibration_samples: exactly so many training samples are used.
+        batch_size: samples of a validation batch.
+        activation_range: "minmax" or "percentile" of each layer's inputs.
+        training: how configurations are trained; by default what suits the fidelity.
+        teacher: network that distilled layers learn from; the float network by default.
+        warm_start: train from layers that were adapted on their own to the float layers' outputs.
+        device: where to evaluate; the network's own by default.
+        store: file that keeps every evaluation; None keeps them in memory only.
+        prefix_bytes: memory for activations that configurations share (bytes); 0 for none, None to
+            run the whole network each time.
+        racing: how evaluations that cannot win are ended early; None has every one run whole.
+
+    Raises:
+        NetworkError: no quantizable layer, tied or parametrized weights, a float loss that is not
+            finite; see `find_layers`.
+        DataError: empty, exhausted, too short or overlapping data, labels out of range, inputs
+            that are NaN or that the network does not run on.
+        SettingsError: any other argument outside what is allowed.
+        BudgetError: a budget below the smallest reachable value (which it names).
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        train_data: Data,
+        validation_data: Data,
+        *,
+        budget: Budget,
+        space: SearchSpace | None = None,
+        fidelity: Fidelity = "calibrated",
+        seed: int = 0,
+        objective: Objective | ObjectiveFunction | None = None,
+        validation_samples: int = 2000,
+        calibration_samples: int = 512,
+        batch_size: int = 250,
+        activation_range: RangeMethod = "percentile",
+        training: TrainSettings | None = None,
+        teacher: nn.Module | None = None,
+        warm_start: bool = True,
+        device: str | torch.device | None = None,
+        store: str | Path | EvaluationStore | None = None,
+        prefix_bytes: int | None = DEFAULT_PREFIX_BYTES,
+        racing: Racing | None = None,
+    ) -> None:
+        if fidelity not in FIDELITIES:
+            raise SettingsError(f"fidelity={fidelity!r} is not one of {FIDELITIES}")
+        require_range_method(activation_range)
+        if train_data is validation_data:
+            raise DataError("validation_data is train_data; give separate data")
+        place = resolve_device(device, require_network(network))
+        self.budget = require_budget(budget)
+        self._whole_space = require_space(space, fidelity)
+        self.space = self._whole_space.at(fidelity)
+        self.objective = as_objective(objective)
+        self.seed = whole_number("seed", seed, 0, LARGEST_SEED)
+        self.batch_size = whole_number("batch_size", batch_size, 1)
+        self.racing = require_racing(racing, self.objective, fidelity)
+        self.network = copy_network(network).to(place)
+        self.fidelity: Fidelity = fidelity
+        self.calibration = take_samples(
+            train_data, calibration_samples, name="train_data", device=place, exactly=True
+        )
+        self.validation = take_samples(
+            validation_data, validation_samples, name="validation_data", device=place
+        )
+        require_different(self.calibration, self.validation)
+        if self.racing is not None:  # so that each batch is a fair draw of all samples
+            self.validation = self.racing.shuffled(self.validation)
+
+        first_batch = self.validation.first(self.batch_size)
+        require_runs(self.network, self.objective, self.calibration.first(2), first_batch)
+        example = self.calibration.first(2).inputs
+        self.layers = find_layers(self.network, example, keep=self.space.keep)
+        require_activations(self.layers, self.space)
+        require_moments(self.network, self.layers, self.space)
+        kept_macs = count_macs(self.network, example, self.space.keep)
+        self.costs = NetworkCosts.of(self.network, self.layers, self.space.bucket_size, kept_macs)
+        self.feasible = self._feasible(self.budget)
+        self.plan = TrainingPlan.of(
+            fidelity,
+            training,
+            train_data,
+            teacher,
+            place,
+            warm_start=warm_start,
+            distils="distilled" in self.space.method,
+            network=self.network,
+            objective=self.objective,
+        )
+        if self.plan is not None:
+            require_different(self.plan.samples, self.validation)
+        measuring = Measuring(
+            network=self.network,
+            layers=self.layers,
+            calibration=self.calibration,
+            validation=self.validation,
+            objective=self.objective,
+            bucket_size=self.space.bucket_size,
+            seed=self.seed,
+            fidelity=fidelity,
+            batch_size=self.batch_size,
+            activation_range=activation_range,
+            plan=self.plan,
+            prefix_bytes=_prefix_bytes(prefix_bytes),
+            racing=self.racing,
+        )
+        measured = measure_float(
+            self.network, self.validation.batches(self.batch_size), self.objective
+        )
+        require_finite_float(measured, self.objective)
+        kept = self.canonical(QuantizationConfig(()))
+        self.float_score = self._score(kept, measured, latency=False)
+        self._measurements = Measurements(
+            measuring,
+            measuring.fingerprint(measured.loss),
+            None if store is None else as_store(store),
+        )
+
+    # --- scores
+
+    def evaluate(
+        self,
+        config: QuantizationConfig,
+        watch: Watcher | None = None,
+        rival: QuantizationConfig | None = None,
+    ) -> Score:
+        """Score any valid configuration of the searched layers, also one over the budget.
+
+        Args:
+            config: what to score.
+            watch: told how its training goes, if it has to be trained; may end it.
+            rival: where the problem races: the evaluation ends early, and its score is partial,
+                as soon as it is clear that `config` does not beat this one.
+
+        Raises:
+            UnknownNameError: `config` names a layer that is not searched.
+            EvaluationStopped: `watch` ended the training.
+        """
+        canonical = self.canonical(config)
+        opponent = None if rival is None else self.canonical(rival)
+        return self._score(canonical, self._measurements.get(canonical, watch, opponent))
+
+    def unmeasured(self, config: QuantizationConfig) -> Score:
+        """Return the costs of a configuration with an infinite loss, for one that was given up."""
+        canonical = self.canonical(config)
+        return self._score(canonical, Measurement(math.inf, math.nan, 0))
+
+    def evaluate_many(self, configs: Iterable[QuantizationConfig], workers: int = 1) -> list[Score]:
+        """Score several configurations, measured in the order in which they share most.
+
+        Args:
+            configs: any valid ones.
+            workers: processes to measure them in; 1 is this one alone.
+
+        Returns:
+            Their scores, in the order given.
+
+        Raises:
+            SettingsError: `workers` is no whole number of at least 1.
+            WorkerError: a configuration ended the process that measured it, twice.
+        """
+        asked = [self.canonical(config) for config in configs]
+        unknown = self._measurements.unknown(asked)
+        ordered = [unknown[i] for i in self._measurements.expect(unknown)]
+        if whole_number("workers", workers, 1) > 1:
+            for number, measured in measure_with_workers(self, ordered, workers):
+                self._measurements.remember(ordered[number], measured)
+        else:
+            for config in ordered:
+                self._measurements.get(config)
+        return [self._score(config, self._measurements.get(config)) for config in asked]
+
+    def expect(self, configs: Iterable[QuantizationConfig]) -> list[int]:
+        """Say what is going to be asked for; return the order in which it shares most.
+
+        What is then evaluated in that order keeps in memory what the rest needs, and only that.
+
+        Returns:
+            Positions in `configs`.
+        """
+        return self._measurements.expect([self.canonical(config) for config in configs])
+
+    def scan(self, configs: Iterable[QuantizationConfig]) -> Iterator[Measurement]:
+        """Measure configurations one after the other, and remember none of them.
+
+        For walks over more configurations than a memory or a store should hold. Neighbours share
+        what they agree in, so give them in an order such as that of `itertools.product`.
+        """
+        return self._measurements.scan(map(self.canonical, configs))
+
+    def canonical(self, config: QuantizationConfig) -> QuantizationConfig:
+        """Return the canonical form in execution order; layers not named are kept in float32."""
+        named = {choice.layer: choice for choice in config}
+        names = [facts.name for facts in self.layers]
+        for name in named.keys() - set(names):
+            raise unknown_name("searched layer", name, names)
+        kept = {name: LayerChoice(name, 32, method="keep") for name in names}
+        return QuantizationConfig(
+            tuple(named.get(n, kept[n]).canonical(self.fidelity) for n in names)
+        )
+
+    def build(self, config: QuantizationConfig) -> nn.Module:
+        """Return the calibrated quantized network with exactly the outputs that were scored."""
+        return self.evaluator.build(self.canonical(config))
+
+    def with_budget(self, budget: Budget) -> QuantizationProblem:
+        """Return the same problem under another budget; evaluator and measurements are shared."""
+        other = copy.copy(self)
+        other.budget = require_budget(budget)
+        other.feasible = other._feasible(budget)
+        return other
+
+    def at_fidelity(self, fidelity: Fidelity) -> QuantizationProblem:
+        """Return the same problem at a lower fidelity, with the default settings of that one.
+
+        Raises:
+            SettingsError: `fidelity` is higher than this problem's, for which it has no data.
+        """
+        if fidelity not in FIDELITIES[: FIDELITIES.index(self.fidelity) + 1]:
+            raise SettingsError(
+                f"fidelity={fidelity!r} is above this problem's, {self.fidelity!r}; make a "
+                f"QuantizationProblem of the highest fidelity and go down from there"
+            )
+        if fidelity == self.fidelity or self.plan is None:
+            return self
+        other = copy.copy(self)
+        other.fidelity, other.plan = fidelity, self.plan.lowered(fidelity)
+        other.space = self._whole_space.at(fidelity)
+        other.feasible = other._feasible(self.budget)
+        other.float_score = dataclasses.replace(self.float_score, fidelity=fidelity)
+        measuring = dataclasses.replace(
+            self._measurements.measuring, fidelity=fidelity, plan=other.plan
+        )
+        other._measurements = Measurements(
+            measuring, measuring.fingerprint(self.float_score.loss), self.store
+        )
+        return other
+
+    def with_store(self, store: str | Path | EvaluationStore | None) -> QuantizationProblem:
+        """Return the same problem with its evaluations kept in `store`."""
+        other = self.with_budget(self.budget)
+        other._measurements = self._measurements.with_store(
+            None if store is None else as_store(store)
+        )
+        return other
+
+    @property
+    def evaluator(self) -> Evaluator | TrainingEvaluator:
+        """The evaluator, made on first use in each process."""
+        return self._measurements.evaluator
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that a score depends on, budget not included."""
+        return self._measurements.fingerprint
+
+    @property
+    def store(self) -> EvaluationStore | None:
+        """What keeps measurements beyond this process."""
+        return self._measurements.store
+
+    def _score(
+        self, config: QuantizationConfig, measured: Measurement, *, latency: bool = True
+    ) -> Score:
+        choices: Mapping[str, LayerChoice] = {c.layer: c for c in config}
+        costs = self.costs
+        timed = self.feasible.cost if latency and self.budget.table is not None else None
+        size_bytes = total(costs.size, self.layers, choices)
+        bits = total(costs.average_bits, self.layers, choices)
+        return Score(
+            loss=measured.loss,
+            accuracy=measured.accuracy,
+            size_bytes=size_bytes,
+            average_bits=costs.average_bits.value(bits),
+            size_ratio=size_bytes / costs.size.float_bytes,
+            bops=total(costs.bops, self.layers, choices),
+            latency=timed.value(total(timed, self.layers, choices)) if timed is not None else None,
+            samples=measured.samples,
+            fidelity=self.fidelity,
+            partial=measured.partial,
+            standard_error=measured.standard_error,
+        )
+
+    def _feasible(self, budget: Budget) -> FeasibleSet:
+        options = self.space.options(self.fidelity)
+        return FeasibleSet(self.layers, options, self.costs.under(budget), budget)
+
+    # --- processes
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> QuantizationProblem:
+        """Return itself: `gymnasium.make` deep-copies its keywords, and scores are shared."""
+        return self
+
+
+def _prefix_bytes(value: int | None) -> int | None:
+    return None if value is None else whole_number("prefix_bytes", value, 0)

@@ -1,0 +1,103 @@
+"""What the measurements of a problem depend on, and the evaluator that is made of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from rlquant.config import BucketSize, Fidelity
+from rlquant.data import Samples
+from rlquant.evaluation.evaluator import Evaluator
+from rlquant.evaluation.racing import Racing
+from rlquant.evaluation.trained import TrainingEvaluator
+from rlquant.layers import LayerFacts
+from rlquant.problem.fingerprint import describe_objective, fingerprint
+from rlquant.problem.training_plan import TrainingPlan
+from rlquant.quantizers.activation import RangeMethod
+from rlquant.score import Objective
+from rlquant.training.trainer import Trainer
+
+EVALUATION_VERSION = 2
+"""Raised whenever the same configuration would be measured differently; part of fingerprints."""
+TRAINING_VERSION = 2
+"""The same for what is trained first."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Measuring:
+    """Network, samples and settings; see `QuantizationProblem` for what each means.
+
+    A plan says how configurations are trained; without one they are calibrated only. Racing and
+    the bytes for shared activations change how long a measurement takes, not what it gives.
+    """
+
+    network: nn.Module
+    layers: tuple[LayerFacts, ...]
+    calibration: Samples
+    validation: Samples
+    objective: Objective
+    bucket_size: BucketSize
+    seed: int
+    fidelity: Fidelity
+    batch_size: int
+    activation_range: RangeMethod
+    plan: TrainingPlan | None
+    prefix_bytes: int | None
+    racing: Racing | None
+
+    def evaluator(self) -> Evaluator | TrainingEvaluator:
+        """Return a new evaluator."""
+        quantizing: dict[str, Any] = {
+            "bucket_size": self.bucket_size,
+            "seed": self.seed,
+            "activation_range": self.activation_range,
+        }
+        if self.plan is None:
+            return Evaluator(
+                self.network,
+                self.layers,
+                self.calibration,
+                self.validation,
+                self.objective,
+                batch_size=self.batch_size,
+                prefix_bytes=self.prefix_bytes,
+                racing=self.racing,
+                **quantizing,
+            )
+        trainer = Trainer(
+            self.network,
+            self.layers,
+            self.plan.samples,
+            self.calibration,
+            self.objective,
+            self.plan.settings,
+            teacher=self.plan.teacher,
+            warm_start=self.plan.warm_start,
+            **quantizing,
+        )
+        return TrainingEvaluator(trainer, self.validation, self.objective, self.batch_size)
+
+    def fingerprint(self, float_loss: float) -> str:
+        """Hash what a measurement depends on: network, samples, settings, version of the code.
+
+        The float loss stands for what no description sees, such as another `forward` of the same
+        class; three digits, as the last ones differ between machines.
+        """
+        return fingerprint(
+            EVALUATION_VERSION,
+            self.network,
+            describe_objective(self.objective),
+            f"{float_loss:.3g}",
+            [facts.name for facts in self.layers],
+            self.calibration.fingerprint(),
+            self.validation.fingerprint(),
+            self.bucket_size,
+            self.seed,
+            self.fidelity,
+            self.batch_size,
+            self.activation_range,
+            self.calibration.targets.device.type,
+            *(() if self.plan is None else (TRAINING_VERSION, self.plan.described())),
+        )

@@ -1,0 +1,194 @@
+"""The last step of a search: the best configuration's weights, assigned anew by what they do.
+
+In a search a layer's assignment depends on the layer and its choice alone, so that it can be kept.
+Of the one network that is delivered more can be asked: inputs as they are in the network quantized
+so far, and the loss of the whole network.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from rlquant.config import BY_OUTPUTS, LayerChoice, QuantizationConfig
+from rlquant.data import Data, Samples, take_samples
+from rlquant.errors import SettingsError
+from rlquant.evaluation.evaluator import Evaluator
+from rlquant.evaluation.measure import run_batches
+from rlquant.export.quantized_layers import freeze
+from rlquant.network.calibrate import calibrate
+from rlquant.network.quantize import build_quantized, quantizes_activations
+from rlquant.network.second_moments import output_moments
+from rlquant.network.weights import layer_generator, quantize_weight
+from rlquant.problem.live import QuantizationProblem
+from rlquant.quantizers import QuantizedTensor
+from rlquant.score import Classification, Score
+from rlquant.training.batches import SampleBatches, Teacher
+from rlquant.training.losses import TrainingLoss
+from rlquant.training.network_policy import NetworkPolicySettings, learn_across_layers
+from rlquant.training.settings import TrainSettings
+from rlquant.training.watching import Watcher
+
+logger = logging.getLogger(__name__)
+
+SAMPLES = 10_000
+"""The most training samples that the loss is taken on."""
+REFINING = NetworkPolicySettings(steps=600, samples=1, rate=0.1, start=8.0, prior=4.0)
+BATCH = 128
+
+Weights = dict[str, QuantizedTensor]
+
+
+def refine(
+    problem: QuantizationProblem,
+    config: QuantizationConfig,
+    train_data: Data,
+    *,
+    settings: NetworkPolicySettings = REFINING,
+    watch: Watcher | None = None,
+) -> tuple[nn.Module, Score]:
+    """Assign the weights of layers with rounding "error_feedback" or "learned" anew.
+
+    First in execution order, each layer by its inputs in the network quantized so far; then, for
+    "learned", across layers by a policy on the network's loss. Grids and all costs stay. Each step
+    is kept where it makes the loss on the validation data smaller.
+
+    Args:
+        problem: at fidelity "calibrated".
+        config: of its layers.
+        train_data: what the loss is taken on; at most `SAMPLES` of them, in order.
+        settings: of the policy.
+        watch: told how the policy's training goes; may end it.
+
+    Returns:
+        The network, and its score, never worse than the configuration's own.
+
+    Raises:
+        SettingsError: a problem whose configurations are trained: their weights are not frozen.
+        DataError: see `take_samples`.
+    """
+    evaluator = require_refinable(problem)
+    canonical, score = problem.canonical(config), problem.evaluate(config)
+    weights = {c.layer: evaluator.bank.tensor(c) for c in canonical if c.method != "keep"}
+    best = _Refined(weights, network_with(evaluator, canonical, weights), score)
+    by_outputs = [c for c in canonical if c.rounding in BY_OUTPUTS]
+    learned = [c.layer for c in by_outputs if c.rounding == "learned"]
+    if by_outputs:
+        weights = in_execution_order(problem, evaluator, canonical, best.weights)
+        best = best.or_better(evaluator, canonical, weights, "in execution order")
+    if learned:
+        place = problem.validation.targets.device
+        samples = take_samples(train_data, SAMPLES, name="train_data", device=place)
+        weights = across_layers(
+            problem, evaluator, canonical, best.weights, learned, samples, settings, watch
+        )
+        best = best.or_better(evaluator, canonical, weights, "across layers")
+    return best.network, best.score
+
+
+def require_refinable(problem: Any) -> Evaluator:
+    """Return the evaluator of a problem whose weights can be assigned anew.
+
+    Raises:
+        SettingsError: no live network, or its weights are trained before they are measured.
+    """
+    evaluator = getattr(problem, "evaluator", None)
+    if not isinstance(evaluator, Evaluator):
+        raise SettingsError(
+            f"refine: a {type(problem).__name__} at fidelity={problem.fidelity!r} has no weights "
+            f"to assign anew; use a QuantizationProblem at fidelity='calibrated'"
+        )
+    return evaluator
+
+
+def in_execution_order(
+    problem: QuantizationProblem,
+    evaluator: Evaluator,
+    config: QuantizationConfig,
+    weights: Weights,
+) -> Weights:
+    """Return the weights assigned by inputs in the network whose earlier layers are quantized."""
+    found = dict(weights)
+    for facts in problem.layers:
+        choice = config[facts.name]
+        if choice.rounding not in BY_OUTPUTS:
+            continue
+        plain = freeze(network_with(evaluator, config, found))
+        found[facts.name] = quantize_weight(
+            _float_weight(problem, choice),
+            choice,
+            bucket_size=problem.space.bucket_size,
+            channel_axis=facts.channel_axis,
+            seed=problem.seed,
+            moments=partial(output_moments, plain, (facts,), problem.calibration),
+        )
+    return found
+
+
+def across_layers(
+    problem: QuantizationProblem,
+    evaluator: Evaluator,
+    config: QuantizationConfig,
+    weights: Weights,
+    learned: list[str],
+    samples: Samples,
+    settings: NetworkPolicySettings,
+    watch: Watcher | None = None,
+) -> Weights:
+    """Return the weights with those of the learned layers assigned by the network's loss."""
+    follows = isinstance(problem.objective, Classification)  # else there are no logits to follow
+    loss = TrainingLoss(problem.objective, distillation_weight=1.0)
+    batches = SampleBatches(samples, TrainSettings(batch_size=BATCH), problem.seed)
+    found = learn_across_layers(
+        freeze(network_with(evaluator, config, weights)),
+        {name: weights[name] for name in learned},
+        evaluator.moments,
+        batches,
+        loss,
+        float_network=problem.network,
+        generator=layer_generator(problem.seed, "across layers"),
+        teacher=Teacher(problem.network, len(samples)) if follows else None,
+        settings=settings,
+        watch=watch,
+    )
+    return {**weights, **found}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Refined:
+    """Quantized weights, the network that has them, and its score."""
+
+    weights: Weights
+    network: nn.Module
+    score: Score
+
+    def or_better(
+        self, evaluator: Evaluator, config: QuantizationConfig, weights: Weights, how: str
+    ) -> _Refined:
+        """Return the same of other weights where their validation loss is smaller."""
+        network = network_with(evaluator, config, weights)
+        measured = run_batches(network, evaluator.batches, evaluator.objective)
+        logger.info("assigned %s: loss %.4f, before %.4f", how, measured.loss, self.score.loss)
+        if not measured.loss < self.score.loss:
+            return self
+        score = replace(self.score, loss=measured.loss, accuracy=measured.accuracy)
+        return _Refined(weights, network, score)
+
+
+def network_with(evaluator: Evaluator, config: QuantizationConfig, weights: Weights) -> nn.Module:
+    """Return the calibrated network of a canonical configuration with these quantized weights."""
+    ranges = evaluator.input_ranges if quantizes_activations(config) else {}
+    network = build_quantized(evaluator.network, config, lambda c: weights[c.layer], ranges)
+    calibrate(network, evaluator.reference, evaluator.calibration)
+    return network
+
+
+def _float_weight(problem: QuantizationProblem, choice: LayerChoice) -> torch.Tensor:
+    weight = problem.network.get_submodule(choice.layer).weight
+    assert isinstance(weight, torch.Tensor)
+    return weight.detach()

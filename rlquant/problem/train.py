@@ -1,0 +1,175 @@
+"""One call: a network and a configuration in, the trained quantized network out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from rlquant.config import BucketSize, QuantizationConfig
+from rlquant.data import Data, Samples, is_pair, iterate, take_batch, take_samples
+from rlquant.errors import LARGEST_SEED, DataError, SettingsError, whole_number
+from rlquant.evaluation.measure import ALL_SAMPLES, run_batches
+from rlquant.layers import copy_network, require_quantizable
+from rlquant.network.quantize import layers_of, require_known_layers
+from rlquant.problem.checks import outputs_of, require_network, resolve_device
+from rlquant.problem.training_plan import require_teacher
+from rlquant.quantizers.activation import RangeMethod, require_range_method
+from rlquant.quantizers.buckets import require_bucket_size
+from rlquant.score import Measurement, Objective, ObjectiveFunction, as_objective
+from rlquant.training.fixed_point.fixed_point import train_fixed_point
+from rlquant.training.loop import own_randomness
+from rlquant.training.settings import TrainOutcome, TrainSettings
+from rlquant.training.trainer import Trainer
+from rlquant.training.training_data import as_many, require_trainable
+from rlquant.training.watching import Watcher
+
+BATCH = 250
+"""Samples of a validation batch; larger ones are slower on a CPU."""
+
+
+def train(
+    network: nn.Module,
+    config: QuantizationConfig,
+    train_data: Data,
+    validation_data: Data | None = None,
+    *,
+    teacher: nn.Module | None = None,
+    settings: TrainSettings | None = None,
+    seed: int = 0,
+    objective: Objective | ObjectiveFunction | None = None,
+    bucket_size: BucketSize = "channel",
+    calibration_samples: int = 512,
+    activation_range: RangeMethod = "percentile",
+    warm_start: bool = False,
+    device: str | torch.device | None = None,
+    watch: Watcher | None = None,
+) -> tuple[nn.Module, TrainOutcome]:
+    """Train a quantized copy of `network` as `config` says; the network itself never changes.
+
+    One loop trains every mix of methods. The loss is the objective's, and where a layer is
+    `distilled` for the larger part the distance from the teacher's answers. Biases and the affine
+    parameters of normalisations train; kept weights and post-training codes do not (learned
+    points do). At the end everything is projected to its points once more and the statistics of
+    BatchNorms are estimated anew.
+
+    Args:
+        network: trained float network.
+        config: one choice per layer; layers not named are kept. Empty for fixed-point training.
+        train_data: a pair (inputs, targets) of tensors, or a loader.
+        validation_data: measured at the end, where given; nothing is decided by it.
+        teacher: a larger network that distilled layers learn from; the float network by default.
+        settings: see `TrainSettings`; the defaults train five epochs.
+        seed: of quantizers' draws, of the order of samples, of dropout.
+        objective: cross-entropy and accuracy by default.
+        bucket_size: weights that share a scale: a number, "channel" or None (whole tensor).
+        calibration_samples: at most so many training samples are used for statistics and ranges.
+        activation_range: "minmax" or "percentile" of each layer's inputs.
+        warm_start: begin at layers that were adapted on their own; for short runs.
+        device: where to train; the network's own by default.
+        watch: told how the run goes; may end it early.
+
+    Returns:
+        The trained network, of the same class and signature, in eval mode, and what came of it.
+
+    Raises:
+        UnknownNameError: `config` names a layer that is not there.
+        SettingsError: a setting outside what is allowed, batches of one with BatchNorm.
+        DataError: an empty loader, labels out of range, a teacher with other outputs.
+        NetworkError: see `find_layers`.
+    """
+    chosen = TrainSettings() if settings is None else settings
+    if not isinstance(chosen, TrainSettings):
+        raise SettingsError(f"settings={chosen!r} is no TrainSettings")
+    judge, config = as_objective(objective), config.canonical("trained")
+    place = resolve_device(device, require_network(network))
+    whole_number("seed", seed, 0, LARGEST_SEED)
+    whole_number("calibration_samples", calibration_samples, 1)
+    require_range_method(activation_range)
+    require_bucket_size(bucket_size)
+    _require_applies(config, network, chosen)
+    if chosen.arithmetic is not None and (teacher is not None or objective is not None):
+        raise SettingsError(
+            "train: arithmetic=FixedPoint(...) trains classifiers by cross-entropy, alone; leave "
+            "objective and teacher out, or arithmetic"
+        )
+    network = copy_network(network).to(place)
+    data = take_batch(train_data, "train_data", place) if is_pair(train_data) else train_data
+    with own_randomness(seed, place):  # a loader may shuffle
+        first = _first_batch(data, place)
+        count = calibration_samples if chosen.arithmetic is None else ALL_SAMPLES
+        samples = _samples(data, count, place)
+    outputs_of(network, first.first(2), "train_data")
+    size = chosen.batch_size if isinstance(data, Samples) else len(first)
+    require_trainable(network, judge, first, size)
+    validation = _validation(validation_data, place)
+    if validation is not None:
+        outputs = outputs_of(network, validation.first(2), "validation_data")
+        judge.check(as_many(outputs, len(validation)), validation.targets)
+    if chosen.arithmetic is not None:
+        trained, outcome = train_fixed_point(network, samples, chosen, seed=seed, watch=watch)
+        return trained, replace(outcome, validation=_measured(trained, validation, judge))
+
+    followed = None if teacher is None else copy_network(require_network(teacher)).to(place)
+    if any(choice.method == "distilled" for choice in config):
+        require_teacher(network, followed or network, samples)
+    kept = all(choice.method == "keep" for choice in config)
+    trainer = Trainer(
+        network,
+        () if kept else layers_of(network, config, samples.first(2).inputs),
+        data,
+        samples,
+        judge,
+        chosen,
+        teacher=followed,
+        bucket_size=bucket_size,
+        seed=seed,
+        activation_range=activation_range,
+        warm_start=warm_start,
+    )
+    trained, outcome = trainer.train(config, watch)
+    return trained, replace(outcome, validation=_measured(trained, validation, judge))
+
+
+def _require_applies(
+    config: QuantizationConfig, network: nn.Module, settings: TrainSettings
+) -> None:
+    """Raise unless the network has the layers and the settings can train them."""
+    require_known_layers(config, network)
+    quantized = [choice.layer for choice in config if choice.method != "keep"]
+    require_quantizable(network, {name: network.get_submodule(name) for name in quantized})
+    if settings.arithmetic is not None and quantized:
+        raise SettingsError(
+            "train: arithmetic=FixedPoint(...) trains all weights on one grid; give an empty "
+            "QuantizationConfig(()), or leave arithmetic out"
+        )
+
+
+def _first_batch(data: Data | Samples, device: torch.device) -> Samples:
+    """Return what can be checked at once: all samples that are there, else the first batch."""
+    if isinstance(data, Samples):
+        return data
+    for batch in iterate(data, "train_data"):
+        return take_batch(batch, "train_data", device)
+    raise DataError("train_data is empty: it gave no sample")
+
+
+def _samples(data: Data | Samples, count: int, device: torch.device) -> Samples:
+    if isinstance(data, Samples):
+        return data.first(count)
+    return take_samples(data, count, name="train_data", device=device, any_order=True)
+
+
+def _validation(data: Data | None, device: torch.device) -> Samples | None:
+    if data is None:
+        return None
+    return take_samples(data, ALL_SAMPLES, name="validation_data", device=device)
+
+
+def _measured(
+    network: nn.Module, validation: Samples | None, objective: Objective
+) -> Measurement | None:
+    if validation is None:
+        return None
+    return run_batches(network, validation.batches(BATCH), objective)

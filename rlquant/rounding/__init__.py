@@ -1,0 +1,1 @@
+"""Rounding that minimises the error of a layer's outputs: GPTQ, AdaRound, reinforcement."""

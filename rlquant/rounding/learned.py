@@ -1,0 +1,67 @@
+"""The best assignment that is known: the other ways first, then reinforcement from there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from rlquant.quantizers import QuantizedTensor
+from rlquant.rounding.adaround import relax
+from rlquant.rounding.coordinate_descent import descend
+from rlquant.rounding.gptq import feed_back
+from rlquant.rounding.output_error import channel_errors
+from rlquant.rounding.reinforce import PolicySettings, learn_assignment
+
+SWEEPS = 4
+"""Of the coordinate descent behind each way; it ends earlier where nothing changes."""
+FROM_A_START = PolicySettings(start=2.0, prior=4.0)
+"""A policy that begins where the other ways ended."""
+
+
+def learn(
+    weight: Tensor, quantized: QuantizedTensor, moments: Tensor, generator: torch.Generator
+) -> QuantizedTensor:
+    """Assign weights by error feedback and by relaxation, and learn from the better of the two.
+
+    Coordinate descent follows each of them and the learned assignment. Every output channel keeps
+    its best one, so that none is worse than nearest rounding, or than any of these ways.
+
+    Args:
+        weight: the float weight, output channels first.
+        quantized: nearest rounding; its grid is kept.
+        moments: of the layer's inputs, shape `(groups, fan_in, fan_in)`.
+        generator: of the policy's draws.
+
+    Returns:
+        The same grid with other codes.
+    """
+
+    def settled(assigned: QuantizedTensor) -> QuantizedTensor:
+        return descend(weight, assigned, moments, sweeps=SWEEPS)
+
+    ways = (feed_back(weight, quantized, moments), relax(weight, quantized, moments))
+    start = best_per_channel(weight, [quantized, *map(settled, ways)], moments)
+    learned = learn_assignment(
+        weight, quantized, moments, generator=generator, settings=FROM_A_START, start=start
+    )
+    return best_per_channel(weight, [start, settled(learned)], moments)
+
+
+def best_per_channel(
+    weight: Tensor, candidates: Sequence[QuantizedTensor], moments: Tensor
+) -> QuantizedTensor:
+    """Return for each output channel the codes with the least error; of equals the first.
+
+    Args:
+        weight: the float weight, output channels first.
+        candidates: assignments on one grid.
+        moments: of the layer's inputs, shape `(groups, fan_in, fan_in)`.
+    """
+    plain = weight.detach().float()
+    errors = torch.stack([channel_errors(c.dequantize() - plain, moments) for c in candidates])
+    codes = torch.stack([c.codes for c in candidates])
+    channels = torch.arange(len(plain), device=codes.device)
+    return replace(candidates[0], codes=codes[errors.argmin(dim=0), channels])

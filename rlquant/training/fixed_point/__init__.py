@@ -1,0 +1,1 @@
+"""Training in fixed-point arithmetic (Gupta et al. 2015)."""

@@ -1,0 +1,366 @@
+"""A run's folder: written as it happens, gone on with, never mixed up."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rlquant
+from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem, Score, SearchSpace
+from rlquant.errors import FileFormatError, NetworkError, SettingsError, StorageError
+from rlquant.files import make_folder, write_file
+from rlquant_agents import Callback, RunFolder, SearchResult, make_searcher, search_problem
+from rlquant_agents.runs.evaluation_table import COLUMNS
+from rlquant_agents.runs.run_folder import finished_result, widest_uniform
+from rlquant_agents.search.result import Evaluation
+from rlquant_agents.search.run_settings import describe_run
+from rlquant_agents.search.session import Session
+from small_networks import samples_of, trained
+from toy_problem import MIXED, ToyProblem
+
+
+def rows_of(out: Path) -> list[dict[str, str]]:
+    with open(out / "evaluations.csv", newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def run(out: Path, problem: Any = None, **arguments: Any) -> SearchResult:
+    settings: dict[str, Any] = {"searcher": "random", "evaluations": 12, "seed": 3}
+    return search_problem(problem or ToyProblem(3), out=out, **{**settings, **arguments})
+
+
+class Kill(Exception):
+    """Stands for kill -9: nothing after it runs."""
+
+
+class KillAfter(Callback):
+    """Ends the process, so to speak, when that many evaluations were asked for."""
+
+    def __init__(self, evaluations: int, how: type[BaseException] = Kill) -> None:
+        self._evaluations = evaluations
+        self._how = how
+
+    def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+        if evaluation.number == self._evaluations:
+            raise self._how
+
+
+def killed(out: Path, after: int, problem: Any = None, **arguments: Any) -> None:
+    with pytest.raises(Kill):
+        run(out, problem, callback=KillAfter(after), **arguments)
+
+
+# --- what stands in it
+
+
+def test_a_finished_run_has_everything(tmp_path: Path) -> None:
+    result = run(tmp_path)
+    names = {path.name for path in tmp_path.iterdir() if not path.name.startswith("events")}
+    assert names == {
+        "settings.json",
+        "evaluations.csv",
+        "config.json",
+        "score.json",
+        "result.json",
+        "layers.json",
+        "report.html",
+        "pareto.png",
+        "layers.png",
+        "search.png",
+    }
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+    assert QuantizationConfig.from_json((tmp_path / "config.json").read_text()) == result.best
+    assert Score.from_json((tmp_path / "score.json").read_text()) == result.score
+    written = json.loads((tmp_path / "result.json").read_text())
+    assert (written["evaluations"], written["stopped"]) == (12, "evaluations")
+    assert Score(**written["score"]) == result.score
+
+
+def test_every_evaluation_is_a_row_with_all_asked_decisions(tmp_path: Path) -> None:
+    problem = ToyProblem(2, 6.0, MIXED)
+    result = run(tmp_path, problem)
+    rows = rows_of(tmp_path)
+    heads = ("bits", "rounding", "method", "points", "activation_bits")
+    assert list(rows[0]) == [*COLUMNS, *(f"{h}:layer{i}" for h in heads for i in range(2))]
+    for row, evaluation in zip(rows, result.history, strict=True):
+        assert int(row["number"]) == evaluation.number
+        assert row["key"] == evaluation.config.key
+        assert float(row["loss"]) == evaluation.score.loss
+        assert float(row["value"]) == evaluation.value
+        assert row["points:layer1"] == evaluation.config["layer1"].points
+        assert row["activation_bits:layer1"] in ("", "8")
+    best = [float(row["best_value"]) for row in rows]
+    assert best == sorted(best)
+
+
+def test_settings_hold_all_of_a_search(tmp_path: Path) -> None:
+    run(tmp_path, remember={"task": "toy", "command": ["python", "x.py"]})
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    assert (settings["searcher"], settings["seed"], settings["evaluations"]) == ("random", 3, 12)
+    assert settings["budget"] == {"quantity": "average_bits", "limit": 4.0}
+    assert settings["space"]["bits"] == [2, 3, 4, 8]
+    assert settings["task"] == "toy"
+    assert settings["command"] == ["python", "x.py"]
+    assert set(settings["versions"]) == {"python", "torch", "rlquant"}
+
+
+def test_the_packed_network_has_the_bytes_of_its_score(tmp_path: Path) -> None:
+    problem = small_problem()
+    result = search_problem(problem, searcher="random", evaluations=3, out=tmp_path)
+    written = json.loads((tmp_path / "result.json").read_text())
+    size = (tmp_path / "model.rlq").stat().st_size
+    assert size == written["model_bytes"] == result.score.size_bytes
+    assert written["computed"] == 3
+    rlquant.load(tmp_path / "model.rlq", problem.network)
+
+
+def test_another_size_than_the_score_says_is_loud(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    problem = small_problem()
+    folder = RunFolder(tmp_path, problem, describe_run(problem, make_searcher("random"), 3, 0))
+    result = make_searcher("random").search(problem, 3, 0, folder)
+    wrong = replace(result.score, size_bytes=7)
+    with caplog.at_level(logging.ERROR):
+        folder.finish(replace(result, network=problem.build(result.best), score=wrong))
+    assert "bytes, not 7 as its score says" in caplog.text
+
+
+def test_a_network_that_cannot_be_packed_costs_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> int:
+        raise NetworkError("a buffer of complex numbers")
+
+    monkeypatch.setattr(rlquant, "save", refuse)
+    search_problem(small_problem(), searcher="random", evaluations=3, out=tmp_path)
+    assert "a buffer of complex numbers" in caplog.text
+    assert json.loads((tmp_path / "result.json").read_text())["model_bytes"] is None
+
+
+# --- going on
+
+
+def test_a_killed_run_leaves_its_best_and_goes_on(tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole")
+    killed(tmp_path / "killed", 8)
+    assert len(rows_of(tmp_path / "killed")) == 8
+    best = min(e.score.loss for e in whole.history[:8])
+    left = Score.from_json((tmp_path / "killed" / "score.json").read_text())
+    assert left.loss == best
+    assert not (tmp_path / "killed" / "result.json").exists()
+
+    again = run(tmp_path / "killed")
+    assert again.best == whole.best
+    keys = [[row["key"] for row in rows_of(tmp_path / n)] for n in ("whole", "killed")]
+    assert keys[0] == keys[1]
+
+
+def test_a_row_torn_off_by_a_kill_is_written_again(tmp_path: Path) -> None:
+    killed(tmp_path, 6)
+    table = tmp_path / "evaluations.csv"
+    whole = table.read_bytes()
+    table.write_bytes(whole[:-9])
+    run(tmp_path)
+    assert table.read_bytes().startswith(whole[: whole[:-9].rfind(b"\n") + 1])
+    assert [int(row["number"]) for row in rows_of(tmp_path)] == list(range(1, 13))
+
+
+@pytest.mark.parametrize("damage", [b"", b"other,columns\n1,2\n", b"number,ke"])
+def test_a_table_without_rows_of_this_run_is_begun_again(tmp_path: Path, damage: bytes) -> None:
+    killed(tmp_path, 6)
+    (tmp_path / "evaluations.csv").write_bytes(damage)
+    run(tmp_path)
+    assert len(rows_of(tmp_path)) == 12
+
+
+def test_a_row_with_damaged_seconds_ends_what_is_kept(tmp_path: Path) -> None:
+    killed(tmp_path, 6)
+    table = tmp_path / "evaluations.csv"
+    lines = table.read_text().splitlines()
+    cells = lines[2].split(",")
+    cells[COLUMNS.index("seconds")] = "soon"
+    table.write_text("\n".join([*lines[:2], ",".join(cells), *lines[3:], ""]))
+    run(tmp_path)
+    assert len(rows_of(tmp_path)) == 12
+    assert "soon" not in table.read_text()
+
+
+def test_rows_of_a_searcher_that_now_asks_differently_are_replaced(tmp_path: Path) -> None:
+    killed(tmp_path, 9)
+    table = tmp_path / "evaluations.csv"
+    lines = table.read_text().splitlines()
+    lines[3] = lines[3].replace(lines[3].split(",")[1], "0" * 32)
+    table.write_text("\n".join(lines) + "\n")
+    result = run(tmp_path)
+    assert [row["key"] for row in rows_of(tmp_path)] == [e.config.key for e in result.history]
+
+
+def test_seconds_go_on_where_the_killed_process_stopped(tmp_path: Path) -> None:
+    killed(tmp_path, 6)
+    table = tmp_path / "evaluations.csv"
+    lines = table.read_text().splitlines()
+    cells = lines[-1].split(",")
+    cells[COLUMNS.index("seconds")] = "100.0"
+    table.write_text("\n".join([*lines[:-1], ",".join(cells), ""]))
+    run(tmp_path)
+    assert float(rows_of(tmp_path)[-1]["seconds"]) > 100
+    assert json.loads((tmp_path / "result.json").read_text())["seconds"] > 99
+
+
+def test_an_interrupted_replay_leaves_the_results_of_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(tmp_path)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.suffix in (".json", ".csv")}
+    result = run(tmp_path, callback=KillAfter(4, KeyboardInterrupt))
+    assert (result.stopped, len(result.history)) == ("interrupted", 4)
+    after = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.suffix in (".json", ".csv")}
+    assert after == before
+    assert "interrupted early" in caplog.text
+    assert "the best of the first 4 evaluations alone" in caplog.text
+
+
+def test_fewer_evaluations_than_before_destroy_nothing(tmp_path: Path) -> None:
+    run(tmp_path, evaluations=12)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(SettingsError, match="holds 12 evaluations, evaluations=5 would throw"):
+        run(tmp_path, evaluations=5)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_killed_run_may_go_on_with_as_many_evaluations_as_it_has(tmp_path: Path) -> None:
+    killed(tmp_path, 6)
+    rows = len(rows_of(tmp_path))
+    assert len(run(tmp_path, evaluations=rows).history) == len(rows_of(tmp_path)) == rows
+
+
+def test_finished_result_knows_a_finished_run(tmp_path: Path) -> None:
+    problem, searcher = ToyProblem(3), make_searcher("random")
+    settings = describe_run(problem, searcher, 12, 3)
+    assert finished_result(tmp_path, settings) is None
+    killed(tmp_path, 6)
+    assert finished_result(tmp_path, settings) is None
+    run(tmp_path, callback=KillAfter(9, KeyboardInterrupt))
+    assert finished_result(tmp_path, settings) is None
+    run(tmp_path)
+    found = finished_result(tmp_path, settings)
+    assert found is not None
+    assert found["evaluations"] == 12
+    assert finished_result(tmp_path, {**settings, "evaluations": 20}) is None
+    with pytest.raises(SettingsError, match="seed was 3 and is 4 now"):
+        finished_result(tmp_path, {**settings, "seed": 4})
+
+
+# --- other runs, damaged and unwritable folders
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"seed": 4}, "seed was 3 and is 4 now"),
+        ({"searcher": "uniform"}, "searcher was 'random' and is 'uniform' now"),
+        ({"reward": "loss"}, "reward was 'log_loss' and is 'loss' now"),
+        ({"problem": ToyProblem(3, 3.0)}, "budget.limit was 4.0 and is 3.0 now"),
+        ({"problem": ToyProblem(3, 4.0, SearchSpace(bits=(2, 4)))}, "space.bits was"),
+    ],
+)
+def test_a_folder_of_another_run_is_refused(
+    tmp_path: Path, arguments: dict[str, Any], words: str
+) -> None:
+    run(tmp_path)
+    before = (tmp_path / "evaluations.csv").read_bytes()
+    with pytest.raises(SettingsError, match="give another folder") as error:
+        run(tmp_path, **arguments)
+    assert words in str(error.value)
+    assert (tmp_path / "evaluations.csv").read_bytes() == before
+
+
+def test_the_run_of_another_problem_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(tmp_path)
+    monkeypatch.setattr(ToyProblem, "fingerprint", "other")
+    with pytest.raises(SettingsError, match="problem was 'toy' and is 'other' now") as error:
+        run(tmp_path)
+    assert "a loader that shuffles gives other calibration samples" in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '"text"'])
+def test_damaged_settings_are_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "settings.json").write_text(text)
+    with pytest.raises(FileFormatError, match=r"settings\.json: no settings"):
+        run(tmp_path)
+
+
+def test_a_table_that_is_no_text_is_named(tmp_path: Path) -> None:
+    run(tmp_path)
+    (tmp_path / "evaluations.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(FileFormatError, match=r"evaluations\.csv: no table"):
+        run(tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_says_so_before_the_search(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    problem = ToyProblem(3)
+    with pytest.raises(StorageError, match="cannot be written"):
+        run(tmp_path / "file" / "run", problem)
+    assert problem.evaluated == []
+
+
+def full_disk(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_says_so_before_the_search(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    with pytest.raises(StorageError, match="No space left on device"):
+        make_folder(tmp_path)
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_file(tmp_path / "a.json", "before")
+    monkeypatch.setattr("os.replace", full_disk)
+    with pytest.raises(StorageError, match=r"a\.json: cannot be written"):
+        write_file(tmp_path / "a.json", "after")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_text() == "before"
+
+
+# --- the uniform reference
+
+
+def test_the_uniform_reference_is_the_widest_that_fits() -> None:
+    uniform = widest_uniform(ToyProblem(3, 4.0))
+    assert uniform is not None
+    assert [choice.bits for choice in uniform] == [3, 3, 3]  # 4 bits and float inputs are 4.25
+    mixed = widest_uniform(ToyProblem(2, 8.5, MIXED))
+    assert mixed is not None
+    assert list(mixed) == [LayerChoice(f"layer{i}", 8, points="clipped") for i in range(2)]
+
+
+def test_there_may_be_no_uniform_reference() -> None:
+    # 2.1 bits hold 8-bit inputs at 2 bits, but not the float inputs that come first
+    space = SearchSpace(bits=(2, 4), activation_bits=(None, 8))
+    assert widest_uniform(ToyProblem(2, 2.1, space)) is None
+
+
+def small_problem(bits: Sequence[int] = (2, 4, 8)) -> QuantizationProblem:
+    return QuantizationProblem(
+        trained("mlp"),
+        samples_of("mlp", 64, seed=1),
+        samples_of("mlp", 64, seed=2),
+        budget=Budget.average_bits(8.0),
+        space=SearchSpace(bits=tuple(bits)),
+        calibration_samples=32,
+    )

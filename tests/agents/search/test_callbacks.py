@@ -1,0 +1,138 @@
+"""What watches a search: TensorBoard events that can be read back, and the progress bar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from rlquant_agents.search.callbacks import Callbacks, ProgressBar, TensorBoardLog
+from rlquant_agents.search.result import Evaluation, SearchResult
+from rlquant_agents.search.searcher import make_searcher
+from rlquant_agents.search.session import Callback, Session
+from toy_problem import ToyProblem
+
+TAGS = {
+    "search/accuracy",
+    "search/average_bits",
+    "search/best_accuracy",
+    "search/best_loss",
+    "search/episodes",
+    "search/evaluations",
+    "search/loss",
+    "search/size_bytes",
+}
+
+
+def events(folder: Path) -> EventAccumulator:
+    read = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    read.Reload()
+    return read
+
+
+def values(read: EventAccumulator, tag: str) -> list[tuple[int, float]]:
+    return [(event.step, event.value) for event in read.Scalars(tag)]
+
+
+def test_scalars_can_be_read_back(tmp_path: Path) -> None:
+    log = TensorBoardLog(tmp_path / "run")
+    result = make_searcher("random").search(ToyProblem(4, 4.0), 12, 0, log)
+    read = events(tmp_path / "run")
+    assert set(read.Tags()["scalars"]) == TAGS
+    for tag, field in (("accuracy", "accuracy"), ("average_bits", "average_bits")):
+        expected = [(e.number, getattr(e.score, field)) for e in result.history]
+        written = values(read, f"search/{tag}")
+        assert [step for step, _ in written] == [step for step, _ in expected]
+        assert [v for _, v in written] == pytest.approx([v for _, v in expected])
+    assert values(read, "search/evaluations") == [(n, n) for n in range(1, 13)]
+    best = [value for _, value in values(read, "search/best_accuracy")]
+    assert best == sorted(best)
+    assert best[-1] == pytest.approx(result.score.accuracy)
+
+
+def test_there_is_no_best_before_something_is_feasible(tmp_path: Path) -> None:
+    result = make_searcher("knapsack").search(ToyProblem(4, 4.0), 60, 0, TensorBoardLog(tmp_path))
+    first = next(e.number for e in result.history if e.feasible)
+    assert first > 1
+    best = values(events(tmp_path), "search/best_accuracy")
+    assert [step for step, _ in best] == list(range(first, len(result.history) + 1))
+
+
+@pytest.mark.parametrize("name", ["masked-ppo", "ppo"])
+def test_ppo_writes_its_own_losses_beside_the_search(name: str, tmp_path: Path) -> None:
+    make_searcher(name).search(ToyProblem(6, 4.0), 60, 0, TensorBoardLog(tmp_path))
+    tags = set(events(tmp_path).Tags()["scalars"])
+    assert tags >= TAGS
+    assert tags >= {
+        "train/loss",
+        "train/policy_gradient_loss",
+        "train/value_loss",
+        "train/entropy_loss",
+        "rollout/ep_rew_mean",
+    }
+
+
+def test_ppo_writes_nothing_where_nobody_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_searcher("ppo").search(ToyProblem(3, 4.0), 20, 0)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_interrupted_search_leaves_whole_events(tmp_path: Path) -> None:
+    class Impatient(Callback):
+        def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+            if evaluation.number == 4:
+                raise KeyboardInterrupt
+
+    both = Callbacks([TensorBoardLog(tmp_path), Impatient()])
+    make_searcher("random").search(ToyProblem(4, 4.0), 12, 0, both)
+    assert [step for step, _ in values(events(tmp_path), "search/loss")] == [1, 2, 3, 4]
+
+
+def test_the_progress_bar_writes_to_standard_error(capfd: pytest.CaptureFixture[str]) -> None:
+    result = make_searcher("random").search(ToyProblem(4, 4.0), 12, 0, ProgressBar("looking"))
+    out, error = capfd.readouterr()
+    assert out == ""
+    assert "looking: 100%" in error
+    assert "12/12" in error
+    assert f"best loss {result.score.loss:.4f}, accuracy {result.score.accuracy:.4f}" in error
+
+
+def test_the_progress_bar_shows_where_a_search_ended_early(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    make_searcher("uniform").search(ToyProblem(4, 4.0), 12, 0, ProgressBar())
+    assert "2/12" in capfd.readouterr().err
+
+
+def test_several_callbacks_hear_everything_in_order(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    class Listener(Callback):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def on_start(self, session: Session) -> None:
+            heard.append(f"{self.name} start")
+
+        def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+            heard.append(f"{self.name} {evaluation.number}")
+
+        def on_end(self, session: Session, result: SearchResult) -> None:
+            heard.append(f"{self.name} end")
+
+    both = Callbacks([Listener("a"), Listener("b")])
+    make_searcher("uniform").search(ToyProblem(2, 4.0), 1, 0, both)
+    assert heard == ["a start", "b start", "a 1", "b 1", "a end", "b end"]
+
+
+def test_the_folder_of_several_callbacks_is_that_of_the_first_that_has_one(tmp_path: Path) -> None:
+    assert Callbacks([]).log_folder is None
+    logs = [Callback(), TensorBoardLog(tmp_path / "a"), TensorBoardLog(tmp_path / "b")]
+    assert Callbacks(logs).log_folder == tmp_path / "a"
+    session = Session(ToyProblem(1), 1, Callbacks(logs))
+    assert session.log_folder == tmp_path / "a"

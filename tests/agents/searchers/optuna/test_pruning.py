@@ -1,0 +1,77 @@
+"""Optuna's pruners end trainings early, and what they end is no result."""
+
+from __future__ import annotations
+
+import math
+from unittest import mock
+
+import optuna
+import pytest
+
+from rlquant import TrainSettings
+from rlquant.errors import SettingsError
+from rlquant.score import WORST_REWARD
+from rlquant_agents.search.session import Session
+from rlquant_agents.searchers.optuna.search import NSGA2, TPE, Reporter
+from tuned_problems import tuned
+
+STEPS = TrainSettings(steps=40, batch_size=16)
+
+
+def always_prune(trial: optuna.Trial) -> bool:
+    return trial.number % 2 == 1
+
+
+def test_a_pruned_configuration_is_spent_but_never_the_result() -> None:
+    problem = tuned(training=STEPS)
+    with mock.patch.object(optuna.Trial, "should_prune", always_prune):
+        result = TPE(pruner="median", startup=4).search(problem, 8, seed=0)
+    given_up = [e for e in result.history if not e.final]
+    assert len(result.history) == 8
+    assert 1 <= len(given_up) < 8
+    assert all(e.score.loss == math.inf and e.value == WORST_REWARD for e in given_up)
+    assert result.best not in [e.config for e in given_up]
+    assert math.isfinite(result.score.loss)
+    # what was given up was not measured: asked again, it is
+    assert math.isfinite(problem.evaluate(given_up[0].config).loss)
+
+
+def test_the_pruner_hears_the_loss_on_the_labels_at_every_report() -> None:
+    problem = tuned(training=STEPS)
+    session = Session(problem, 3)
+    trial = mock.Mock(spec=optuna.Trial)
+    trial.should_prune.return_value = False
+    session.ask_indices([0] * len(problem.layers), Reporter(trial))
+    reports = [call.args for call in trial.report.call_args_list]
+    assert [step for _, step in reports] == [10, 20, 30, 40]
+    assert all(value < 0 for value, _ in reports)
+
+
+def test_a_training_that_is_over_is_not_pruned() -> None:
+    trial = mock.Mock(spec=optuna.Trial)
+    trial.should_prune.return_value = True
+    reporter = Reporter(trial)
+    assert reporter(10, {"cross_entropy": 1.0, "steps_left": 30.0})
+    assert not reporter(40, {"cross_entropy": 1.0, "steps_left": 0.0})
+
+
+def test_the_same_seed_prunes_the_same() -> None:
+    runs = [
+        TPE(pruner="median", startup=4).search(tuned(training=STEPS), 14, seed=3) for _ in range(2)
+    ]
+    histories = [[(e.config.key, e.final) for e in run.history] for run in runs]
+    assert histories[0] == histories[1]
+
+
+def test_without_training_a_pruner_changes_nothing() -> None:
+    problem = tuned(fidelity="calibrated", training=None)
+    plain = TPE(startup=4).search(problem, 8, seed=0)
+    pruned = TPE(startup=4, pruner="median").search(problem, 8, seed=0)
+    assert [e.config for e in plain.history] == [e.config for e in pruned.history]
+
+
+def test_wrong_pruners_are_named() -> None:
+    with pytest.raises(SettingsError, match="pruner='best', use one of"):
+        TPE(pruner="best")
+    with pytest.raises(SettingsError, match="needs one objective, this one has 2"):
+        NSGA2(pruner="median")

@@ -1,0 +1,52 @@
+"""The knapsack's solution against looking at every configuration."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlquant import FeasibleSet, SearchSpace
+from rlquant_agents.search.searcher import make_searcher
+from rlquant_agents.searchers.knapsack import solve_knapsack
+from toy_problem import MIXED, ToyProblem
+
+
+def cheapest_sum(effects: np.ndarray, feasible: FeasibleSet) -> float:
+    layers, options = effects.shape
+    fitting = (i for i in itertools.product(range(options), repeat=layers) if feasible.fits(i))
+    return min(float(effects[np.arange(layers), list(i)].sum()) for i in fitting)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    layers=st.integers(1, 4),
+    mixed=st.booleans(),
+    level=st.floats(0, 1.1),
+    scale=st.sampled_from([1e-4, 1.0, 1e3]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_the_solution_is_that_of_brute_force(
+    layers: int, mixed: bool, level: float, scale: float, seed: int
+) -> None:
+    space = SearchSpace(bits=(2, 4), method=("post_training", "ternary"), activation_bits=(8, 4))
+    problem = ToyProblem(layers, 40.0, space if mixed else SearchSpace(bits=(2, 3, 4, 6)))
+    feasible = problem.with_budget(problem.within(level)).feasible
+    shape = (layers, len(feasible.options))
+    effects = scale * np.random.default_rng(seed).normal(size=shape).round(3)
+    solution = solve_knapsack(effects, feasible)
+    assert feasible.fits(solution)
+    found = float(effects[np.arange(layers), solution].sum())
+    best = cheapest_sum(effects, feasible)
+    assert found == pytest.approx(best, rel=1e-5, abs=1e-5 * scale)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.2, 0.5, 1.0])
+def test_where_effects_add_up_it_finds_the_optimum(level: float) -> None:
+    problem = ToyProblem(3, 40.0, MIXED)
+    problem = problem.with_budget(problem.within(level))
+    result = make_searcher("knapsack").search(problem, 60, seed=0)
+    assert result.score.loss == pytest.approx(problem.best_loss(), rel=1e-9)

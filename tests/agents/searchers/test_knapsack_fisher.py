@@ -1,0 +1,94 @@
+"""Gradients of the float network as sensitivities."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from problems import problem
+from rlquant import Budget, QuantizationProblem, SearchSpace
+from rlquant.errors import SettingsError
+from rlquant_agents.searchers.knapsack_fisher import (
+    KnapsackFisher,
+    fisher_effects,
+    sample_gradients,
+)
+from small_networks import trained
+from toy_problem import ToyProblem
+
+SPACE = SearchSpace(bits=(2, 4, 8), activation_bits=(None, 3))
+
+
+def small(**other: object) -> QuantizationProblem:
+    return problem("mlp", trained("mlp"), space=SPACE, budget=Budget.average_bits(6), **other)
+
+
+def squared(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """An objective of no classes: the gradient of the last bias-free layer is known by hand."""
+    return outputs[:, 0].square().sum() / 2, (outputs[:, 0] > 0).sum()
+
+
+def test_gradients_are_those_of_each_sample_alone() -> None:
+    live = small(objective=squared)
+    samples = live.calibration.first(5)
+    found = sample_gradients(live, samples, torch.Generator())
+    network = live.network
+    with torch.no_grad():
+        inside = torch.relu(network.second(torch.relu(network.first(samples.inputs[0]))))
+        outputs = network.last(inside)[:, 0]
+    last = found["last"].reshape(5, *network.last.weight.shape)
+    assert torch.allclose(last[:, 0], outputs[:, None] * inside, atol=1e-6)
+    assert not last[:, 1:].any()
+
+
+def test_labels_are_drawn_from_the_answers_and_not_taken_from_the_data() -> None:
+    live = small()
+    samples = live.calibration.first(30)
+    wrong = type(samples)(samples.inputs, torch.zeros_like(samples.targets))
+    runs = [
+        sample_gradients(live, data, torch.Generator().manual_seed(seed))["last"]
+        for data, seed in ((samples, 1), (wrong, 1), (samples, 2))
+    ]
+    assert torch.equal(runs[0], runs[1])
+    assert not torch.equal(runs[0], runs[2])
+
+
+def test_an_effect_is_half_the_trace_times_the_squared_error() -> None:
+    live = small()
+    effects = fisher_effects(live, {"first": 2.0, "second": 4.0, "last": 0.0})
+    options = live.feasible.options
+    widths = [(option.bits, option.activation_bits) for option in options]
+    two, four, both = (widths.index(w) for w in ((2, None), (4, None), (2, 3)))
+    assert not effects[2].any()
+    assert (effects[:2, two] > 4 * effects[:2, four]).all()
+    assert (effects[:2, both] > effects[:2, two]).all()
+    doubled = fisher_effects(live, {"first": 4.0, "second": 4.0, "last": 0.0})
+    assert doubled[0] == pytest.approx(2 * effects[0])
+    # the clipped grid of 2 bits has the relative error that the layer's facts say
+    facts = live.layers[0]
+    signal = float(live.network.first.weight.square().sum())
+    assert effects[0, two] == pytest.approx(facts.relative_error[0] * signal, rel=1e-3)
+
+
+def test_it_asks_once_within_the_budget_and_leaves_the_network_alone() -> None:
+    live = small()
+    before = {name: value.clone() for name, value in live.network.state_dict().items()}
+    result = KnapsackFisher(samples=8).search(live, 20, seed=0)
+    assert (len(result.history), result.stopped) == (1, "finished")
+    assert result.history[0].feasible
+    after = live.network.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert not any(weight.requires_grad for weight in live.network.parameters())
+    again = KnapsackFisher(samples=8).search(small(), 20, seed=0)
+    assert again.best == result.best
+
+
+def test_a_problem_without_a_network_is_refused() -> None:
+    with pytest.raises(SettingsError, match="'knapsack-fisher' needs the gradients of a network"):
+        KnapsackFisher().search(ToyProblem(2), 5, seed=0)
+
+
+def test_samples_out_of_range_are_refused() -> None:
+    with pytest.raises(SettingsError, match="samples=0"):
+        KnapsackFisher(samples=0)

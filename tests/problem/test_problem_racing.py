@@ -1,0 +1,170 @@
+"""A problem that races: what cannot win ends early, and never counts as a whole evaluation."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from problems import bits, problem
+from rlquant.errors import SettingsError
+from rlquant.evaluation.racing import Racing
+from rlquant.problem.live import QuantizationProblem
+from rlquant.score import Classification, Score
+from rlquant_agents import search_problem
+from small_networks import samples_of, trained
+
+
+def raced(**other: Any) -> QuantizationProblem:
+    settings = {
+        "validation_data": samples_of("mlp", 300, seed=2),
+        "batch_size": 20,
+        "racing": Racing(),
+        **other,
+    }
+    return problem("mlp", trained("mlp"), **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"racing": True}, "racing=True is no Racing; make one"),
+        ({"racing": Racing(), "fidelity": "tuned"}, "saves validation batches"),
+        ({"racing": Racing(), "objective": lambda o, t: (o.sum(), o.sum())}, "needs a method"),
+    ],
+)
+def test_what_cannot_be_raced_is_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        problem(**settings)
+
+
+def test_a_hopeless_configuration_ends_early() -> None:
+    made = raced()
+    whole = made.evaluate(bits(8, 8, 8))
+    partial = made.evaluate(bits(1, 1, 1), rival=bits(8, 8, 8))
+    assert (whole.partial, whole.standard_error, whole.samples) == (False, None, 300)
+    assert partial.partial
+    assert partial.samples < 300
+    assert partial.standard_error is not None
+    assert partial.standard_error > 0
+    assert partial.loss > whole.loss
+    assert partial.size_bytes == made.unmeasured(bits(1, 1, 1)).size_bytes  # costs are exact
+
+
+def test_a_partial_score_is_never_remembered(tmp_path: Path) -> None:
+    made = raced(store=tmp_path / "evaluations.sqlite")
+    assert made.store is not None
+    for _ in range(2):
+        assert made.evaluate(bits(1, 1, 1), rival=bits(8, 8, 8)).partial
+    assert made.store.count() == 0  # the rival was measured for the race alone
+    whole = made.evaluate(bits(1, 1, 1))
+    assert (whole.samples, whole.partial) == (300, False)
+    assert made.store.count() == 1
+    assert made.evaluate(bits(1, 1, 1), rival=bits(8, 8, 8)) == whole  # known, so nothing is raced
+    again = raced(store=tmp_path / "evaluations.sqlite")
+    assert again.evaluate(bits(1, 1, 1), rival=bits(8, 8, 8)) == whole
+
+
+def test_who_is_raced_to_the_end_has_the_score_of_a_whole_evaluation() -> None:
+    first, second = raced(), raced()
+    score = first.evaluate(bits(8, 8, 8), rival=bits(1, 1, 1))
+    assert score == second.evaluate(bits(8, 8, 8))
+    assert not score.partial
+
+
+def test_racing_changes_the_order_of_samples_and_nothing_else() -> None:
+    whole = raced(racing=None).evaluate(bits(4, 4, 4))
+    score = raced().evaluate(bits(4, 4, 4))
+    assert score.loss == pytest.approx(whole.loss, rel=1e-6)
+    assert score.accuracy == pytest.approx(whole.accuracy)
+    assert raced().float_score.loss == pytest.approx(raced(racing=None).float_score.loss, rel=1e-6)
+
+
+def test_races_have_a_fingerprint_of_their_own_by_their_order() -> None:
+    prints = [raced(racing=racing).fingerprint for racing in (None, Racing(), Racing(seed=1))]
+    assert len(set(prints)) == 3
+    assert raced(racing=Racing(top=2, confidence=0.9)).fingerprint == prints[1]  # the same scores
+
+
+def test_without_racing_a_rival_changes_nothing() -> None:
+    made = problem()
+    assert made.evaluate(bits(1, 1, 1), rival=bits(8, 8, 8)) == problem().evaluate(bits(1, 1, 1))
+
+
+class Strict:
+    """Classification whose loss is infinite where all classes are nearly equal."""
+
+    name = "strict"
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return self.losses(outputs, targets).sum(), Classification()(outputs, targets)[1]
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        found = Classification().losses(outputs, targets)
+        spread = outputs.amax(dim=1) - outputs.amin(dim=1)
+        return found.where(spread > 1.0, torch.tensor(math.inf))
+
+    def check(self, outputs: Tensor, targets: Tensor) -> None:
+        pass
+
+
+def test_losses_that_are_not_finite_lose_and_are_beaten() -> None:
+    made = raced(objective=Strict())
+    finite = made.evaluate(bits(8, 8, 8))
+    assert math.isfinite(finite.loss)
+    given_up = made.evaluate(bits(1, 1, 1), rival=bits(8, 8, 8))
+    assert (given_up.partial, given_up.loss, given_up.standard_error) == (True, math.inf, math.inf)
+    whole = raced(objective=Strict())
+    assert whole.evaluate(bits(1, 1, 1)).loss == math.inf
+    assert whole.evaluate(bits(8, 8, 8), rival=bits(1, 1, 1)) == finite
+
+
+@pytest.mark.parametrize("top", [1, 2])
+def test_a_search_never_returns_what_it_gave_up(top: int) -> None:
+    made = raced(racing=Racing(top=top))
+    result = search_problem(made, searcher="random", evaluations=30, seed=0)
+    partial = [e for e in result.history if e.score.partial]
+    assert partial
+    assert not any(e.final for e in partial)
+    assert not result.score.partial
+    assert not any(score.partial for _, score in result.pareto)
+    whole = [e.score.loss for e in result.history if not e.score.partial]
+    assert result.score.loss == min(whole)
+
+
+@pytest.mark.parametrize(
+    ("loss", "partial", "error"),
+    [(1.5, True, 0.15), (math.inf, True, math.inf), (math.inf, False, None), (1.5, False, None)],
+)
+def test_a_score_survives_json(loss: float, partial: bool, error: float | None) -> None:
+    score = Score(
+        loss=loss,
+        accuracy=0.5,
+        size_bytes=1,
+        average_bits=1.0,
+        size_ratio=0.1,
+        bops=1,
+        partial=partial,
+        standard_error=error,
+    )
+    assert Score.from_json(score.to_json()) == score
+    json.loads(score.to_json(), parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+def test_a_score_from_before_there_were_races_is_read() -> None:
+    text = '{"loss": 1.0, "accuracy": 0.5, "size_bytes": 1, "average_bits": 1.0, '
+    assert not Score.from_json(text + '"size_ratio": 0.1, "bops": 1}').partial
+
+
+def test_the_losses_of_samples_add_up_to_the_batchs() -> None:
+    draw = torch.Generator().manual_seed(0)
+    outputs = torch.randn(10, 3, generator=draw)
+    targets = torch.randint(0, 3, (10,), generator=draw)
+    judge = Classification()
+    total = float(judge(outputs, targets)[0])
+    assert float(judge.losses(outputs, targets).sum()) == pytest.approx(total, rel=1e-6)
