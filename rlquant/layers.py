@@ -156,10 +156,22 @@ def require_quantizable(network: nn.Module, searched: Mapping[str, nn.Module]) -
     that is parametrized.
     """
     for name, module in network.named_modules():
+        _require_text(name, module)
         _require_plain(name, module)
     for name, module in searched.items():
         _require_plain_weight(name, module)
     _require_untied(network, searched)
+
+
+def _require_text(name: str, module: nn.Module) -> None:
+    """Raise `NetworkError` where a name cannot be written to a file, as it is half a character."""
+    for part in (name, *module._parameters, *module._buffers):
+        try:
+            part.encode()
+        except UnicodeEncodeError as error:
+            raise NetworkError(
+                f"the name {part!r} of a module or tensor is no valid Unicode text; rename it"
+            ) from error
 
 
 def _require_plain(name: str, module: nn.Module) -> None:

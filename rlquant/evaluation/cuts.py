@@ -3,14 +3,19 @@
 The network is traced with torch.fx and cut before the first call of every searched layer. A piece
 runs the same modules and functions on the same tensors as the whole network does; `cut` checks that
 on real samples, bit for bit, and refuses what it cannot vouch for.
+
+torch.fx makes Python source of a graph and executes it, and writes names into it as they are. So no
+name of the network gets there: what a piece runs and reads is numbered.
 """
 
 from __future__ import annotations
 
 import inspect
+import keyword
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import torch
@@ -78,6 +83,9 @@ def cut(
     for node in graph.nodes:
         if node.op == "get_attr" and node.target.rpartition(".")[0] in special:
             raise CannotCut(f"its forward uses {node.target} outside of the layer's own module")
+        for name in node.kwargs:
+            if not name.isidentifier() or keyword.iskeyword(name):
+                raise CannotCut(f"its forward passes an argument named {name!r}")
     pieces = _pieces(graph, layers)
     segments = [_build(network, piece, layers, ()) for piece in pieces]
     outputs = [_reference_outputs(network, batch) for batch in batches]
@@ -180,18 +188,24 @@ def _build(
 ) -> Segment:
     """Return a piece as a segment; the inputs at the places `copied` are copied first."""
     graph = fx.Graph()
-    known: dict[fx.Node, fx.Node] = {n: graph.placeholder(n.name) for n in piece.takes}
+    known = {node: graph.placeholder(f"given_{i}") for i, node in enumerate(piece.takes)}
     for place in copied:
         node = piece.takes[place]
         known[node] = graph.call_method("clone", (known[node],))
+    parts: dict[str, Any] = {}
     for node in piece.nodes:
-        known[node] = graph.node_copy(node, known.__getitem__)
+        target = node.target
+        if node.op in ("call_module", "get_attr"):
+            target = f"part_{len(parts)}"
+            parts[target] = attrgetter(str(node.target))(network)
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), known.__getitem__)
+        known[node] = graph.create_node(node.op, target, args, kwargs, f"value_{len(known)}")
     if isinstance(piece.gives, fx.Node):
         graph.output(fx.node.map_arg(piece.gives.args[0], known.__getitem__))
     else:
         graph.output(tuple(known[node] for node in piece.gives))
     run = [str(n.target) for n in piece.nodes if n.op == "call_module"]
-    module = fx.GraphModule(network, graph).eval()
+    module = fx.GraphModule(parts, graph).eval()
     inside = tuple(dict.fromkeys(name for name in run if name in layers))
     return Segment(module.forward, piece.decided, inside, frozenset(run))
 

@@ -3,12 +3,16 @@
 PyTorch's exporter runs a copy whose quantizers are replaced by operators of a domain of our own.
 It optimises around what it does not know, so that packed weights are not unfolded to floats; the
 placeholders are then lowered by the files beside this one.
+
+The exporter makes Python source of the network and executes it, and writes names of modules and
+tensors into it as they are. So it is shown numbers instead, and the names are put back afterwards.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -68,6 +72,34 @@ class _Inputs(nn.Module):
         )
 
 
+class _Numbered(nn.Module):
+    """A network whose tensors have numbers for names, and that has no modules to be seen.
+
+    Attributes:
+        names: the network's names of the tensors by their numbered ones.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.names: dict[str, str] = {}
+        for name, parameter in network.named_parameters():
+            self.register_parameter(self._number(name), parameter)
+        for name, buffer in network.named_buffers():
+            self.register_buffer(self._number(name), buffer)
+
+        @functools.wraps(network.forward)  # the names of the arguments become those of the inputs
+        def forward(*args: Any) -> Any:
+            tensors = {name: getattr(self, number) for number, name in self.names.items()}
+            return torch.func.functional_call(network, tensors, args)
+
+        self.forward = forward
+
+    def _number(self, name: str) -> str:
+        number = f"tensor_{len(self.names)}"
+        self.names[number] = name
+        return number
+
+
 def trace(
     quantized: nn.Module,
     layers: Mapping[str, QuantizedLayer],
@@ -94,10 +126,11 @@ def trace(
         module.parametrizations.weight[0] = _Weight(first)  # type: ignore[assignment, operator, union-attr]
         if layer.inputs is not None:
             setattr(module, INPUT_QUANTIZER, _Inputs(first))
+    numbered = _Numbered(standing).eval()
     try:
         with _quietly():
             program = torch.onnx.export(
-                standing,
+                numbered,
                 inputs,
                 dynamo=True,
                 dynamic_shapes=_open_axes(inputs) if dynamic_batch else None,
@@ -112,6 +145,8 @@ def trace(
             f"{hint}export rlquant.freeze(quantized) with torch.onnx to see more"
         ) from error
     assert program is not None
+    for value in tuple(program.model.graph.initializers.values()):
+        value.name = numbered.names.get(str(value.name), value.name)
     return Traced(program.model, {name: layers[name] for name in names.values()})
 
 
