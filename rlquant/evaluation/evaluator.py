@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,8 +12,8 @@ from torch import Tensor, nn
 from rlquant.config import BucketSize, LayerChoice, QuantizationConfig
 from rlquant.data import Samples
 from rlquant.evaluation.incremental import IncrementalNetwork
+from rlquant.evaluation.looks import LooksAt
 from rlquant.evaluation.measure import judge, measure_float
-from rlquant.evaluation.racing import Race, Racing
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.layers import LayerFacts, copy_network
 from rlquant.network.calibrate import FloatReference, calibrate
@@ -24,12 +22,9 @@ from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized, quantizes_activations
 from rlquant.network.second_moments import output_moments
 from rlquant.quantizers.activation import RangeMethod, require_range_method
-from rlquant.score import Measurement, Objective, PerSample
-from rlquant.training.watching import Watcher
+from rlquant.score import Measurement, Objective
 
 DEFAULT_PREFIX_BYTES = 2**30
-REMEMBERED = 64
-"""Of so many configurations the losses of all samples are kept, for races against them."""
 
 
 class Evaluator:
@@ -52,7 +47,6 @@ class Evaluator:
         activation_range: how the range of a layer's inputs is taken from the calibration samples.
         prefix_bytes: memory for activations that other configurations may share; 0 for none,
             None to run the whole network each time.
-        racing: when races are over, for an objective that is `PerSample`.
     """
 
     def __init__(
@@ -68,7 +62,6 @@ class Evaluator:
         batch_size: int = 250,
         activation_range: RangeMethod = "percentile",
         prefix_bytes: int | None = DEFAULT_PREFIX_BYTES,
-        racing: Racing | None = None,
     ) -> None:
         require_range_method(activation_range)
         self.network = network
@@ -83,8 +76,6 @@ class Evaluator:
         weights = {name: _weight(module).detach() for name, module in self._modules.items()}
         self.bank = WeightBank(weights, layers, bucket_size, seed, moments=lambda: self.moments)
         names = [facts.name for facts in layers]
-        self._racing, self._samples = racing, len(validation)
-        self._losses: OrderedDict[QuantizationConfig, Tensor] = OrderedDict()
         self.incremental = IncrementalNetwork(
             self._working, names, self.reference, calibration, self.batches, prefix_bytes
         )
@@ -99,64 +90,24 @@ class Evaluator:
         """By what matrix each layer's weight errors count, measured on first use."""
         return output_moments(self.network, self.layers, self.calibration)
 
-    @property
-    def races(self) -> bool:
-        """Whether evaluations that cannot win may end early."""
-        return self._racing is not None
-
     def measure(
         self,
         config: QuantizationConfig,
-        watch: Watcher | None = None,
+        look: LooksAt | None = None,
         following: QuantizationConfig | None = None,
     ) -> Measurement:
         """Measure a canonical configuration that names every searched layer.
 
         Args:
             config: canonical, the layers in execution order.
-            watch: has nothing to hear, as nothing is trained.
+            look: shown what each validation batch gave, for an objective that is `PerSample`.
             following: what is measured next, where that is known: saves memory and time.
+
+        Raises:
+            Ended: `look` asked for an early end.
         """
         with self._running(config, following) as outputs:
-            if self._racing is None:
-                return judge(outputs, self.batches, self.objective)
-            race = Race(math.inf)
-            return self._judge(config, race, outputs)
-
-    def race(
-        self,
-        config: QuantizationConfig,
-        rival: QuantizationConfig,
-        following: QuantizationConfig | None = None,
-    ) -> Measurement:
-        """Measure a configuration until it is clear that it does not beat `rival`.
-
-        Args:
-            config: canonical, the layers in execution order.
-            rival: the same of the configuration to beat; measured first where that is long ago.
-            following: see `measure`.
-
-        Returns:
-            A whole measurement, or a partial one.
-        """
-        assert self._racing is not None
-        if rival not in self._losses:
-            self.measure(rival)
-        self._losses.move_to_end(rival)
-        race = Race(self._racing.quantile(len(self.batches) - 1), self._losses[rival])
-        with self._running(config, following) as outputs:
-            return self._judge(config, race, outputs)
-
-    def _judge(self, config: QuantizationConfig, race: Race, outputs: Iterator[Any]) -> Measurement:
-        assert isinstance(self.objective, PerSample)
-        seen = race.watch(outputs, self.batches, self.objective)
-        measured = judge(seen, self.batches, self.objective)
-        if race.seen < self._samples:
-            return race.estimate(measured.accuracy)
-        self._losses[config] = race.losses
-        if len(self._losses) > REMEMBERED:
-            self._losses.popitem(last=False)
-        return measured
+            return judge(outputs, self.batches, self.objective, look)
 
     @contextmanager
     def _running(

@@ -6,12 +6,15 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rlquant.data import Data, Samples, take_samples
+from rlquant.errors import DataError
+from rlquant.evaluation.looks import Ended, Look, LooksAt
 from rlquant.layers import copy_network
-from rlquant.score import Classification, Measurement, Objective
+from rlquant.score import Classification, Measurement, Objective, PerSample
 
 ALL_SAMPLES = 2**62
 
@@ -23,13 +26,23 @@ def run_batches(
     return judge((network(*batch.inputs) for batch in batches), batches, objective)
 
 
-def judge(outputs: Iterable[Any], batches: Sequence[Samples], objective: Objective) -> Measurement:
+def judge(
+    outputs: Iterable[Any],
+    batches: Sequence[Samples],
+    objective: Objective,
+    look: LooksAt | None = None,
+) -> Measurement:
     """Return mean loss and mean metric of a network's outputs, which are made as they are judged.
 
     Args:
-        outputs: of one batch after the other, all or the first ones.
+        outputs: of one batch after the other.
         batches: the same batches.
-        objective: how outputs are judged.
+        objective: how outputs are judged; `PerSample` where they are looked at.
+        look: shown what each batch gave.
+
+    Raises:
+        Ended: `look` asked for an early end.
+        DataError: an objective that is looked at gives no loss a sample.
     """
     loss = torch.zeros((), dtype=torch.float64, device=batches[0].targets.device)
     metric = torch.zeros_like(loss)
@@ -40,8 +53,21 @@ def judge(outputs: Iterable[Any], batches: Sequence[Samples], objective: Objecti
             loss += batch_loss
             metric += batch_metric
             count += len(batch)
+            if look is not None and look(_look(given, batch.targets, batch_metric, objective)):
+                raise Ended
     mean = float(loss) / count
     return Measurement(mean if math.isfinite(mean) else math.inf, float(metric) / count, count)
+
+
+def _look(outputs: Any, targets: Tensor, metric: Tensor, objective: Objective) -> Look:
+    assert isinstance(objective, PerSample)
+    losses = objective.losses(outputs, targets)
+    if losses.shape != (len(targets),):
+        raise DataError(
+            f"objective {objective.name!r}: losses gave the shape {tuple(losses.shape)} for "
+            f"{len(targets)} samples; return one loss a sample, shape (batch,)"
+        )
+    return np.concatenate([[float(metric)], losses.cpu().double().numpy()])
 
 
 def measure_float(

@@ -8,17 +8,21 @@ in a fixed random order; what has been seen of it is a draw without replacement.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from rlquant.data import Samples
 from rlquant.errors import SettingsError, whole_number
+from rlquant.evaluation.looks import Look
 from rlquant.score import Measurement, Objective, PerSample
+
+Losses = npt.NDArray[np.float64]
+"""Of samples one by one, shape `(samples,)`."""
 
 LEAST_SEEN = 30
 """No race ends on fewer samples: their spread says too little of that of all."""
@@ -84,62 +88,48 @@ class Race:
 
     Args:
         needed: how many standard errors above 0 the difference must be for an end.
-        rival: the rival's losses, shape `(samples,)`; None to run to the end, as does who races
-            against losses that are not finite.
+        rival: the rival's losses, float64 `(samples,)`; where they are not all finite nothing ends.
     """
 
-    def __init__(self, needed: float, rival: Tensor | None = None) -> None:
-        finite = rival is not None and bool(rival.isfinite().all())
-        self._needed, self._rival = needed, rival if finite else None
-        self._losses: list[Tensor] = []
+    def __init__(self, needed: float, rival: Losses) -> None:
+        self._needed, self._rival = needed, rival
+        self._beatable = not np.isfinite(rival).all()
+        self._losses: list[Losses] = []
+        self._metric = 0.0
         self.seen = 0
 
-    def watch(
-        self, outputs: Iterable[Any], batches: Sequence[Samples], objective: PerSample
-    ) -> Iterator[Any]:
-        """Hand on the outputs of one batch after the other until the race is over."""
-        for batch, given in zip(batches, outputs, strict=False):
-            self._losses.append(objective.losses(given, batch.targets).double())
-            self.seen += len(batch)
-            yield given
-            if self.over:
-                return
-
-    @property
-    def losses(self) -> Tensor:
-        """The losses of the samples that were seen."""
-        return torch.cat(self._losses)
-
-    @property
-    def over(self) -> bool:
-        """Whether the configuration is given up."""
-        if self._rival is None or self.seen == len(self._rival):
+    def ends(self, look: Look) -> bool:
+        """Take in a batch; return whether the configuration is given up."""
+        self._metric += float(look[0])
+        self._losses.append(look[1:])
+        self.seen += len(look) - 1
+        if self._beatable or self.seen == len(self._rival):
             return False
-        difference, error = self._difference(self._rival)
+        difference, error = self._difference()
         return not math.isfinite(difference) or difference > self._needed * error
 
-    def estimate(self, accuracy: float) -> Measurement:
+    def outcome(self) -> Measurement:
         """Return what is known of a configuration that was given up.
 
         Its loss is the rival's on all samples plus the difference on those seen: that varies less
         than the mean of what was seen.
         """
-        assert self._rival is not None
-        difference, error = self._difference(self._rival)
-        loss = float(self._rival.mean()) + difference
+        difference, error = self._difference()
+        loss, accuracy = float(self._rival.mean()) + difference, self._metric / self.seen
         if not math.isfinite(loss):
             return Measurement(math.inf, accuracy, self.seen, math.inf)
         return Measurement(loss, accuracy, self.seen, error)
 
-    def _difference(self, rival: Tensor) -> tuple[float, float]:
+    def _difference(self) -> tuple[float, float]:
         """Return how much larger the loss is than the rival's, estimated, and its standard error.
 
         The error is that of a draw without replacement: none where all samples were seen. Of less
         than `LEAST_SEEN` it is infinite.
         """
-        differences = self.losses - rival[: self.seen]
-        mean = float(differences.mean())
-        if self.seen < LEAST_SEEN:
-            return mean, math.inf
-        unseen = 1.0 - self.seen / len(rival)
-        return mean, float(differences.std()) * math.sqrt(unseen / self.seen)
+        with np.errstate(invalid="ignore", over="ignore"):  # losses that are not finite
+            differences = np.concatenate(self._losses) - self._rival[: self.seen]
+            mean = float(differences.mean())
+            if self.seen < LEAST_SEEN:
+                return mean, math.inf
+            unseen = 1.0 - self.seen / len(self._rival)
+            return mean, float(differences.std(ddof=1)) * math.sqrt(unseen / self.seen)

@@ -1,4 +1,4 @@
-"""Every evaluation, written to a file as it happens, so that none is ever computed twice."""
+"""Every evaluation, written to a file as it ends, so that none is ever computed twice."""
 
 from __future__ import annotations
 
@@ -8,25 +8,47 @@ import os
 import sqlite3
 import threading
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rlquant.config import QuantizationConfig
 from rlquant.errors import FileFormatError, SettingsError, StorageError
+from rlquant.evaluation.looks import Look
 from rlquant.score import Measurement
 
 APPLICATION_ID = 0x726C7161  # "rlqa" in SQLite's header: tells our files from others
-STORE_VERSION = 1
+STORE_VERSION = 2
 HEADER_BYTES = 100
 BUSY_SECONDS = 60.0
 
-_SCHEMA = """
+_SCHEMA = (
+    """
 CREATE TABLE IF NOT EXISTS evaluations (
     problem TEXT NOT NULL, config_key TEXT NOT NULL, config TEXT NOT NULL,
     loss REAL, accuracy REAL, samples INTEGER NOT NULL,
     seconds REAL NOT NULL, recorded_at REAL NOT NULL, PRIMARY KEY (problem, config_key)
 ) WITHOUT ROWID
+""",
+    """
+CREATE TABLE IF NOT EXISTS looks (
+    problem TEXT NOT NULL, config_key TEXT NOT NULL, numbers BLOB NOT NULL,
+    PRIMARY KEY (problem, config_key)
+)
+""",
+)
+"""What was measured whole, and the looks at evaluations, also at those that were ended early (see
+`rlquant.evaluation.looks`): their numbers one after the other, little-endian float64."""
+
+_PUT_LOOKS = """
+INSERT INTO looks VALUES (:problem, :key, :numbers)
+ON CONFLICT (problem, config_key) DO UPDATE SET numbers = excluded.numbers
+WHERE length(excluded.numbers) >= length(numbers)
+AND NOT EXISTS (SELECT 1 FROM evaluations WHERE problem = :problem AND config_key = :key)
 """
+_PUT = "INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class EvaluationStore:
@@ -52,7 +74,7 @@ class EvaluationStore:
         query = (
             "SELECT loss, accuracy, samples FROM evaluations WHERE problem = ? AND config_key = ?"
         )
-        for loss, accuracy, samples in self._run(query, (problem, config.key)):
+        for loss, accuracy, samples in self._run((query, (problem, config.key))):
             return Measurement(
                 math.inf if loss is None else loss,
                 math.nan if accuracy is None else accuracy,
@@ -60,20 +82,73 @@ class EvaluationStore:
             )
         return None
 
+    def looks(
+        self, problem: str, config: QuantizationConfig, sizes: Iterable[int]
+    ) -> list[Look] | None:
+        """Return the looks at a configuration's evaluation, None where none are recorded.
+
+        Args:
+            problem: fingerprint.
+            config: canonical.
+            sizes: how many numbers the first look has, the second, ...
+
+        Raises:
+            FileFormatError: what is recorded is made otherwise.
+        """
+        query = "SELECT numbers FROM looks WHERE problem = ? AND config_key = ?"
+        for (numbers,) in self._run((query, (problem, config.key))):
+            return list(self._split(numbers, sizes))
+        return None
+
+    def _split(self, numbers: Any, sizes: Iterable[int]) -> Iterator[Look]:
+        blob = numbers if isinstance(numbers, bytes) else b"?"
+        at = 0
+        for size in sizes:
+            if at == len(blob):
+                return
+            if at + 8 * size > len(blob):
+                break
+            yield np.frombuffer(blob, "<f8", size, at).astype(np.float64)
+            at += 8 * size
+        if at != len(blob):
+            raise FileFormatError(
+                f"{self.path}: damaged, the looks at an evaluation are {len(blob)} bytes, of which "
+                f"{at} are whole; move it away"
+            )
+
     def put(
-        self, problem: str, config: QuantizationConfig, measured: Measurement, seconds: float
+        self,
+        problem: str,
+        config: QuantizationConfig,
+        measured: Measurement | None,
+        seconds: float,
+        looks: Sequence[Look] | None = None,
     ) -> None:
-        """Record a measurement; the first one recorded for a configuration stays."""
-        loss = measured.loss if math.isfinite(measured.loss) else None
-        accuracy = None if math.isnan(measured.accuracy) else measured.accuracy
-        row = (problem, config.key, config.to_json(), loss, accuracy, measured.samples)
-        statement = "INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-        self._run(statement, (*row, seconds, time.time()))
+        """Record an evaluation; the first whole one of a configuration stays.
+
+        Args:
+            problem: fingerprint.
+            config: canonical.
+            measured: whole; None where the evaluation was ended early.
+            seconds: that it took.
+            looks: at the evaluation, None where nobody may end it. More take the place of fewer.
+        """
+        key = config.key
+        statements: list[tuple[str, Any]] = []
+        if looks is not None:
+            numbers = b"".join(look.astype("<f8").tobytes() for look in looks)
+            statements += [(_PUT_LOOKS, {"problem": problem, "key": key, "numbers": numbers})]
+        if measured is not None:
+            loss = measured.loss if math.isfinite(measured.loss) else None
+            accuracy = None if math.isnan(measured.accuracy) else measured.accuracy
+            row = (problem, key, config.to_json(), loss, accuracy, measured.samples)
+            statements += [(_PUT, (*row, seconds, time.time()))]
+        self._run(*statements)
 
     def count(self, problem: str | None = None) -> int:
-        """Return how many evaluations are recorded, of one problem or of all."""
+        """Return how many whole evaluations are recorded, of one problem or of all."""
         where, arguments = ("", ()) if problem is None else (" WHERE problem = ?", (problem,))
-        return int(self._run("SELECT COUNT(*) FROM evaluations" + where, arguments)[0][0])
+        return int(self._run(("SELECT COUNT(*) FROM evaluations" + where, arguments))[0][0])
 
     def close(self) -> None:
         """Close the file in this process; the next use opens it again."""
@@ -82,10 +157,14 @@ class EvaluationStore:
             if process == os.getpid():
                 connection.close()
 
-    def _run(self, statement: str, arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    def _run(self, *statements: tuple[str, Any]) -> list[tuple[Any, ...]]:
+        """Execute statements with their arguments, all or none; return the rows of the last."""
+        rows: list[tuple[Any, ...]] = []
         try:
             with self._connection() as connection:
-                return connection.execute(statement, arguments).fetchall()
+                for statement, arguments in statements:
+                    rows = connection.execute(statement, arguments).fetchall()
+            return rows
         except sqlite3.OperationalError as error:
             raise StorageError(
                 f"{self.path}: cannot be used ({error}); is the disk full or the folder read-only?"
@@ -138,14 +217,16 @@ class EvaluationStore:
             raise FileFormatError(f"{self.path}: a database of another program; move it away")
         if tables and version != STORE_VERSION:
             raise FileFormatError(
-                f"{self.path}: written by store version {version}, this one reads {STORE_VERSION}"
+                f"{self.path}: written by store version {version}, this one reads {STORE_VERSION}; "
+                f"move it away, what it holds is measured anew"
             )
         _switch_to_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         with connection:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {STORE_VERSION}")
-            connection.execute(_SCHEMA)
+            for table in _SCHEMA:
+                connection.execute(table)
 
     def __del__(self) -> None:
         with contextlib.suppress(Exception):

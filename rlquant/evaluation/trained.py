@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import NoReturn
 
+import numpy as np
 from torch import nn
 
 from rlquant.config import QuantizationConfig
 from rlquant.data import Samples
+from rlquant.evaluation.looks import Ended, Look, LooksAt
 from rlquant.evaluation.measure import measure_float, run_batches
 from rlquant.score import Measurement, Objective
 from rlquant.training.trainer import Trainer
-from rlquant.training.watching import Watcher
+from rlquant.training.watching import FIGURES, Watcher
 
 
 class TrainingEvaluator:
@@ -38,23 +42,23 @@ class TrainingEvaluator:
     def measure(
         self,
         config: QuantizationConfig,
-        watch: Watcher | None = None,
+        look: LooksAt | None = None,
         following: QuantizationConfig | None = None,
     ) -> Measurement:
         """Train and measure a canonical configuration that names every searched layer.
 
         Args:
             config: canonical.
-            watch: told how the training goes; may end it.
+            look: shown how the training goes; may end it.
             following: of no use here, as nothing is shared.
 
         Raises:
-            EvaluationStopped: `watch` asked for an early end.
+            Ended: `look` asked for an early end.
         """
         self._last = None
-        network, outcome = self.trainer.train(config, watch)
+        network, outcome = self.trainer.train(config, None if look is None else _watcher(look))
         if outcome.stopped:
-            raise EvaluationStopped(outcome.steps)
+            raise Ended
         self._last = config, network
         measured = run_batches(network, self.batches, self.objective)
         return replace(measured, loss=math.inf) if outcome.diverged else measured
@@ -72,6 +76,30 @@ class TrainingEvaluator:
     def measure_float(self) -> Measurement:
         """Measure the float network as it is; `DataError` where the targets do not fit."""
         return measure_float(self.trainer.network, self.batches, self.objective)
+
+
+class Watched:
+    """A training that a watcher hears of, and may end."""
+
+    def __init__(self, watch: Watcher) -> None:
+        self._watch, self._steps = watch, 0
+
+    def ends(self, look: Look) -> bool:
+        """Tell the watcher; a training that is over cannot be ended any more."""
+        step, *told = look.tolist()
+        self._steps, figures = int(step), dict(zip(FIGURES, told, strict=True))
+        return bool(self._watch(self._steps, figures)) and figures["steps_left"] > 0
+
+    def outcome(self) -> NoReturn:
+        """Raise `EvaluationStopped`."""
+        raise EvaluationStopped(self._steps)
+
+
+def _watcher(look: LooksAt) -> Watcher:
+    def watch(step: int, figures: Mapping[str, float]) -> bool:
+        return look(np.array([step, *(figures[name] for name in FIGURES)], dtype=np.float64))
+
+    return watch
 
 
 class EvaluationStopped(Exception):

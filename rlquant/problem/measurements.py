@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
+
+import numpy as np
 
 from rlquant.config import QuantizationConfig
 from rlquant.evaluation.evaluator import Evaluator
+from rlquant.evaluation.looks import Ended, Ending, Look, LooksMemory, Recorder
 from rlquant.evaluation.order import sharing_order
+from rlquant.evaluation.racing import Losses, Race
 from rlquant.evaluation.store import EvaluationStore
-from rlquant.evaluation.trained import TrainingEvaluator
+from rlquant.evaluation.trained import TrainingEvaluator, Watched
 from rlquant.problem.measuring import Measuring
 from rlquant.score import Measurement
 from rlquant.training.watching import Watcher
 
 
 class Measurements:
-    """Answers for canonical configurations; whole measurements are remembered, partial ones not.
+    """Answers for canonical configurations, never measuring what is remembered or stored.
+
+    An answer depends on what is asked alone: `rival` and `watch` end an evaluation at the same look
+    whether it runs now, ran before, or was ended there or earlier when it ran.
 
     Args:
         measuring: what makes the evaluator.
@@ -30,6 +38,7 @@ class Measurements:
     ) -> None:
         self.measuring, self.fingerprint, self.store = measuring, fingerprint, store
         self._known: dict[QuantizationConfig, Measurement] = {}
+        self._seen = LooksMemory()
         self._following: dict[QuantizationConfig, QuantizationConfig] = {}
         self._evaluator: Evaluator | TrainingEvaluator | None = None
 
@@ -50,30 +59,78 @@ class Measurements:
 
         Args:
             config: canonical.
-            watch: told how its training goes, if it has to be trained; may end it.
+            watch: told how its training goes, or went; may end it.
             rival: canonical; where the problem races, the configuration to beat.
+
+        Raises:
+            EvaluationStopped: `watch` ended the training.
         """
+        ending = self._ending(watch, rival)
+        whole = self._whole(config)
+        if ending is None:
+            return whole or self._measure(config)
+        looks = self._looks(config)
+        if any(ending.ends(look) for look in looks or ()):
+            return ending.outcome()
+        if whole is not None and looks is not None:
+            return whole
+        return self._measure(config, ending, known=len(looks or ()))
+
+    def _ending(self, watch: Watcher | None, rival: QuantizationConfig | None) -> Ending | None:
+        """Return what may end an evaluation early, if anything may."""
+        if self.measuring.plan is not None:
+            return None if watch is None else Watched(watch)
+        racing = self.measuring.racing
+        if racing is None or rival is None:
+            return None
+        batches = sum(1 for _ in self.measuring.look_sizes())
+        return Race(racing.quantile(batches - 1), self._losses(rival))  # the last one ends nothing
+
+    def _losses(self, rival: QuantizationConfig) -> Losses:
+        """Return the losses of all samples of a configuration, which is measured if need be."""
+        looks = self._looks(rival) or ()
+        if sum(len(look) - 1 for look in looks) < len(self.measuring.validation):
+            self._measure(rival)
+            looks = self._looks(rival) or ()
+        return np.concatenate([look[1:] for look in looks])
+
+    def _whole(self, config: QuantizationConfig) -> Measurement | None:
+        """Return the whole measurement of a configuration where it is known."""
         known = self._known.get(config)
         if known is None and self.store is not None:
             known = self.store.get(self.fingerprint, config)
-        if known is None:
-            known = self._measure(config, watch, rival)
-        if not known.partial:
-            self._known[config] = known
+            if known is not None:
+                self._known[config] = known
         return known
 
+    def _looks(self, config: QuantizationConfig) -> Sequence[Look] | None:
+        """Return what is known of how an evaluation went, all of it where it went to its end."""
+        looks = self._seen.get(config)
+        if looks is None and self.store is not None:
+            looks = self.store.looks(self.fingerprint, config, self.measuring.look_sizes())
+            if looks is not None:
+                self._seen.put(config, looks)
+        return looks
+
     def _measure(
-        self, config: QuantizationConfig, watch: Watcher | None, rival: QuantizationConfig | None
+        self, config: QuantizationConfig, ending: Ending | None = None, known: int = 0
     ) -> Measurement:
-        evaluator, following = self.evaluator, self._following.get(config)
-        start = time.perf_counter()
-        if rival is not None and isinstance(evaluator, Evaluator) and evaluator.races:
-            measured = evaluator.race(config, rival, following)
-        else:
-            measured = evaluator.measure(config, watch, following)
-        if self.store is not None and not measured.partial:
-            seconds = time.perf_counter() - start
-            self.store.put(self.fingerprint, config, measured, seconds)
+        """Measure and record; `ending` was shown the first `known` looks already."""
+        recorder = Recorder(ending, known) if self.measuring.is_looked_at else None
+        evaluator, start = self.evaluator, time.perf_counter()
+        measured: Measurement | None = None
+        with suppress(Ended):
+            measured = evaluator.measure(config, recorder, self._following.get(config))
+        seconds = time.perf_counter() - start
+        looks = None if recorder is None else recorder.looks
+        if looks is not None:
+            self._seen.put(config, looks)
+        if self.store is not None:
+            self.store.put(self.fingerprint, config, measured, seconds, looks)
+        if measured is None:
+            assert ending is not None
+            return ending.outcome()
+        self._known[config] = measured
         return measured
 
     def remember(self, config: QuantizationConfig, measured: Measurement) -> None:
@@ -109,4 +166,5 @@ class Measurements:
         return other
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_evaluator": None, "_following": {}}
+        local = {"_evaluator": None, "_following": {}, "_seen": LooksMemory()}
+        return self.__dict__ | local

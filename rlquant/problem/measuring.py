@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 from torch import nn
@@ -18,6 +21,7 @@ from rlquant.problem.training_plan import TrainingPlan
 from rlquant.quantizers.activation import RangeMethod
 from rlquant.score import Objective
 from rlquant.training.trainer import Trainer
+from rlquant.training.watching import FIGURES
 
 EVALUATION_VERSION = 2
 """Raised whenever the same configuration would be measured differently; part of fingerprints."""
@@ -47,6 +51,21 @@ class Measuring:
     prefix_bytes: int | None
     racing: Racing | None
 
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether evaluations may end early, so that looks at them are kept."""
+        return self.plan is not None or self.racing is not None
+
+    def look_sizes(self) -> Iterator[int]:
+        """Yield how many numbers the first look at an evaluation has, the second, ..."""
+        if self.plan is not None:
+            return repeat(1 + len(FIGURES))
+        return iter(self._batch_looks)
+
+    @cached_property
+    def _batch_looks(self) -> tuple[int, ...]:
+        return tuple(1 + len(batch) for batch in self.validation.batches(self.batch_size))
+
     def evaluator(self) -> Evaluator | TrainingEvaluator:
         """Return a new evaluator."""
         quantizing: dict[str, Any] = {
@@ -63,7 +82,6 @@ class Measuring:
                 self.objective,
                 batch_size=self.batch_size,
                 prefix_bytes=self.prefix_bytes,
-                racing=self.racing,
                 **quantizing,
             )
         trainer = Trainer(

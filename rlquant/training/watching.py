@@ -8,6 +8,9 @@ from typing import Protocol
 WATCH_EVERY = 10
 """Steps between two reports; the loss is looked at as often, as each look waits for the device."""
 
+FIGURES = ("loss", "cross_entropy", "learning_rate", "steps_left")
+"""What a watcher is told at each look, by name; see `Watcher`."""
+
 
 class Watcher(Protocol):
     """Told every `WATCH_EVERY` steps of a run, and after its last one."""
@@ -17,7 +20,7 @@ class Watcher(Protocol):
 
         Args:
             step: steps taken.
-            figures: by name, e.g. "loss" (mean training loss of the last `WATCH_EVERY` steps),
+            figures: `FIGURES` by name: "loss" (mean training loss of the last `WATCH_EVERY` steps),
                 "cross_entropy" (of the labels alone, comparable between configurations),
                 "learning_rate" and "steps_left".
         """

@@ -11,35 +11,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from problems import bits
 from rlquant.data import Samples
 from rlquant.errors import SettingsError
-from rlquant.evaluation import evaluator as evaluating
-from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.racing import LEAST_SEEN, Race, Racing, require_racing
-from rlquant.layers import find_layers
 from rlquant.score import Classification, FunctionObjective
-from small_networks import samples_of, trained
+from small_networks import samples_of
 
 
-class Fixed:
-    """An objective whose outputs are the losses themselves."""
-
-    name = "fixed"
-
-    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return outputs
-
-
-def batches(losses: Tensor, size: int) -> list[Samples]:
-    return Samples((losses,), torch.zeros(len(losses))).batches(size)
-
-
-def raced(losses: Tensor, rival: Tensor | None, size: int = 25, needed: float = 2.0) -> Race:
-    race = Race(needed, rival)
-    parts = batches(losses, size)
-    for _ in race.watch((p.inputs[0] for p in parts), parts, Fixed()):
-        pass
+def raced(losses: Tensor, rival: Tensor, size: int = 25, needed: float = 2.0) -> Race:
+    """Race over batches of `size` samples, each with a summed metric of half its samples."""
+    race = Race(needed, rival.numpy())
+    for part in losses.double().split(size):
+        if race.ends(np.concatenate([[len(part) / 2], part.numpy()])):
+            break
     return race
 
 
@@ -92,7 +76,8 @@ def test_where_networks_are_trained_nothing_is_raced(fidelity: str) -> None:
 
 
 def test_the_order_of_samples_is_shuffled_by_the_seed_alone() -> None:
-    taken = Samples(*_of(samples_of("mlp", 30)))
+    inputs, targets = samples_of("mlp", 30)
+    taken = Samples((inputs,), targets)
     first, again = (Racing(seed=3).shuffled(taken) for _ in range(2))
     assert first.rows() == again.rows()
     assert first.rows() != Racing(seed=4).shuffled(taken).rows()
@@ -114,7 +99,7 @@ def test_the_standard_error_is_that_of_a_draw_without_replacement() -> None:
     losses = torch.tensor([1.0, 3.0] * 50)
     race = raced(losses, zeros(), size=50, needed=0.1)
     assert race.seen == 50  # 2 is far above 0.1 standard errors of 1.01 / sqrt(50) * sqrt(1 / 2)
-    found = race.estimate(0.5)
+    found = race.outcome()
     spread = math.sqrt(50 / 49)
     assert found.loss == pytest.approx(2.0)
     assert found.standard_error == pytest.approx(spread / math.sqrt(50) * math.sqrt(0.5))
@@ -128,7 +113,7 @@ def test_the_standard_error_is_right_on_average_over_draws() -> None:
     errors, stated = [], []
     for _ in range(4000):
         order = torch.randperm(60, generator=draw)
-        found = raced(losses[order], zeros(60), size=40, needed=-1e9).estimate(0.0)
+        found = raced(losses[order], zeros(60), size=40, needed=-1e9).outcome()
         assert found.standard_error is not None
         errors.append(found.loss - float(losses.mean()))
         stated.append(found.standard_error)
@@ -148,7 +133,7 @@ def test_an_estimate_is_the_rivals_loss_and_the_paired_difference() -> None:
     noise = torch.tensor([-0.01, 0.01] * 50)
     race = raced(rival + 1.0 + noise, rival)
     assert race.seen == 50
-    assert race.estimate(0.0).loss == pytest.approx(4.5 + 1.0, abs=1e-3)
+    assert race.outcome().loss == pytest.approx(4.5 + 1.0, abs=1e-3)
 
 
 def test_who_is_no_worse_runs_to_the_end() -> None:
@@ -157,16 +142,10 @@ def test_who_is_no_worse_runs_to_the_end() -> None:
     assert raced(rival.clone(), rival).seen == 100
 
 
-def test_once_all_samples_were_seen_a_race_is_not_over() -> None:
-    race = raced(torch.ones(100), zeros(), size=100)
+def test_the_last_batch_ends_no_race() -> None:
+    race = Race(2.0, zeros().numpy())
+    assert not race.ends(np.ones(101))
     assert race.seen == 100
-    assert not race.over
-
-
-def test_without_a_rival_it_runs_to_the_end() -> None:
-    race = raced(torch.full((100,), math.inf), None)
-    assert race.seen == 100
-    assert not race.over
 
 
 @pytest.mark.parametrize("size", [1, 7])
@@ -180,7 +159,7 @@ def test_a_few_samples_end_no_race(size: int) -> None:
 def test_a_loss_that_is_not_finite_ends_the_race(loss: float, size: int) -> None:
     race = raced(torch.full((100,), loss), zeros(), size)
     assert race.seen == size
-    found = race.estimate(0.1)
+    found = race.outcome()
     assert (found.loss, found.standard_error, found.partial) == (math.inf, math.inf, True)
 
 
@@ -214,80 +193,3 @@ def test_few_of_those_that_would_have_won_are_given_up(kind: str, size: int) -> 
         losses = rival + difference - difference.mean() - 1e-9
         wrongly += raced(losses, rival, size, needed).seen < 400
     assert wrongly <= 20 + 3 * math.sqrt(19)
-
-
-# --- races of an evaluator
-
-
-def evaluator(racing: Racing | None, batch_size: int = 40) -> Evaluator:
-    network = trained("mlp")
-    calibration = Samples(*_of(samples_of("mlp", 40, seed=1)))
-    validation = Samples(*_of(samples_of("mlp", 400, seed=2)))
-    return Evaluator(
-        network,
-        find_layers(network, calibration.first(2).inputs),
-        calibration,
-        validation if racing is None else racing.shuffled(validation),
-        Classification(),
-        bucket_size="channel",
-        seed=0,
-        batch_size=batch_size,
-        racing=racing,
-    )
-
-
-def _of(pair: tuple[Tensor, Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
-    return (pair[0],), pair[1]
-
-
-def test_an_evaluator_races_where_it_is_told_so() -> None:
-    assert evaluator(Racing()).races
-    assert not evaluator(None).races
-
-
-def test_a_race_that_is_run_to_the_end_is_a_whole_measurement() -> None:
-    raced_one, plain = evaluator(Racing()), evaluator(Racing())
-    for config, rival in ((bits(8, 8, 8), bits(1, 1, 1)), (bits(4, 4, 4), bits(4, 4, 4))):
-        measured = raced_one.race(config, rival)
-        assert measured == plain.measure(config)
-        assert (measured.partial, measured.samples) == (False, 400)
-
-
-def test_a_hopeless_configuration_is_given_up() -> None:
-    made = evaluator(Racing())
-    rival = made.measure(bits(8, 8, 8))
-    given_up = made.race(bits(1, 1, 1), bits(8, 8, 8))
-    whole = made.measure(bits(1, 1, 1))
-    assert given_up.partial
-    assert given_up.samples < whole.samples == 400
-    assert given_up.samples % 40 == 0
-    assert given_up.standard_error is not None
-    assert abs(given_up.loss - whole.loss) < 4 * given_up.standard_error
-    seen = slice(given_up.samples)
-    paired = made._losses[bits(1, 1, 1)][seen] - made._losses[bits(8, 8, 8)][seen]
-    assert given_up.loss == pytest.approx(rival.loss + float(paired.mean()), rel=1e-6)
-
-
-def test_what_follows_a_race_that_was_broken_off_is_right() -> None:
-    made, plain = evaluator(Racing()), evaluator(Racing())
-    for config in (bits(1, 1, 1), bits(1, 1, 8), bits(1, 8, 1)):
-        assert made.race(config, bits(8, 8, 8)).partial
-    for config in (bits(1, 1, 1), bits(1, 1, 8), bits(8, 8, 3)):
-        assert made.measure(config) == plain.measure(config)
-
-
-def test_a_rival_of_long_ago_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluating, "REMEMBERED", 2)
-    made = evaluator(Racing())
-    first = made.race(bits(1, 1, 1), bits(8, 8, 8))
-    for width in (4, 5, 6):
-        made.measure(bits(width, width, width))
-    assert len(made._losses) == 2
-    assert bits(8, 8, 8) not in made._losses
-    assert made.race(bits(1, 1, 1), bits(8, 8, 8)) == first
-    assert len(made._losses) == 2
-
-
-def test_of_one_batch_nothing_is_saved() -> None:
-    made = evaluator(Racing(), batch_size=400)
-    assert not made.race(bits(1, 1, 1), bits(8, 8, 8)).partial

@@ -12,11 +12,13 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rlquant.evaluation.store
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.errors import FileFormatError, StorageError
+from rlquant.evaluation.looks import Look
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.score import Measurement
 
@@ -85,6 +87,58 @@ def test_the_first_record_stays(tmp_path: Path) -> None:
     assert store.count() == 1
 
 
+def looks(*lengths: int) -> list[Look]:
+    return [np.arange(length) / 7 - math.pi for length in lengths]
+
+
+def seen(store: EvaluationStore, *sizes: int) -> list[list[float]] | None:
+    found = store.looks("p", config(3), sizes)
+    return None if found is None else [look.tolist() for look in found]
+
+
+def test_looks_come_back_bit_for_bit_in_their_sizes(tmp_path: Path) -> None:
+    store = EvaluationStore(tmp_path / "store.db")
+    assert seen(store, 3, 2) is None
+    given = looks(3, 2)
+    given[1][0] = math.inf
+    store.put("p", config(3), None, 0.1, given)
+    assert seen(store, 3, 2, 5) == [look.tolist() for look in given]
+    assert store.get("p", config(3)) is None
+    assert store.count() == 0
+    assert store.looks("q", config(3), (3, 2)) is None
+
+
+def test_no_looks_are_told_from_none_recorded(tmp_path: Path) -> None:
+    store = EvaluationStore(tmp_path / "store.db")
+    store.put("p", config(3), MEASURED, 0.1, [])
+    assert seen(store, 3) == []
+    store.put("p", config(4), MEASURED, 0.1)
+    assert store.looks("p", config(4), (3,)) is None
+
+
+def test_more_looks_take_the_place_of_fewer_until_the_evaluation_is_whole(tmp_path: Path) -> None:
+    store = EvaluationStore(tmp_path / "store.db")
+    for measured, given, kept in (
+        (None, (2,), 1),
+        (None, (2, 2, 2), 3),
+        (None, (2, 2), 3),
+        (MEASURED, (2, 2, 2, 2), 4),
+        (None, (2, 2, 2, 2, 2), 4),
+    ):
+        store.put("p", config(3), measured, 0.1, looks(*given))
+        found = seen(store, 2, 2, 2, 2, 2)
+        assert found is not None
+        assert len(found) == kept
+
+
+@pytest.mark.parametrize("blob", ["x'00'", "zeroblob(16)", "zeroblob(56)", "'text'", "3"])
+def test_looks_of_another_form_are_refused(tmp_path: Path, blob: str) -> None:
+    path = written(tmp_path / "store.db")
+    spoiled(path, f"INSERT INTO looks VALUES ('p', '{config(3).key}', {blob})")
+    with pytest.raises(FileFormatError, match=r"store.db: damaged, the looks at an evaluation are"):
+        EvaluationStore(path).looks("p", config(3), (1, 2, 3))
+
+
 def test_records_are_counted_by_problem_or_all(tmp_path: Path) -> None:
     store = EvaluationStore(tmp_path / "store.db")
     assert store.count() == store.count("p") == 0
@@ -151,7 +205,7 @@ def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_store_of_another_version_is_left_alone(tmp_path: Path) -> None:
     path = spoiled(written(tmp_path / "store.db"), "PRAGMA user_version = 7")
-    with pytest.raises(FileFormatError, match="written by store version 7, this one reads 1"):
+    with pytest.raises(FileFormatError, match="store version 7, this one reads 2; move it"):
         EvaluationStore(path).count()
 
 

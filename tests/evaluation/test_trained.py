@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,9 +15,11 @@ from torch.nn.functional import cross_entropy
 
 import rlquant
 from rlquant.config import QuantizationConfig
+from rlquant.evaluation.looks import Ended, Look
 from rlquant.evaluation.measure import run_batches
-from rlquant.evaluation.trained import EvaluationStopped, TrainingEvaluator
+from rlquant.evaluation.trained import EvaluationStopped, TrainingEvaluator, Watched
 from rlquant.score import Classification
+from rlquant.training.watching import FIGURES
 from small_networks import NETWORKS, fresh
 from training_runs import (
     CHOICES,
@@ -119,20 +122,39 @@ def test_a_training_that_diverges_is_an_infinite_loss_of_a_network_that_works() 
     assert evaluator().measure(config_of("mlp")).loss < math.inf  # the next is not harmed
 
 
-def test_a_training_that_is_stopped_has_no_measurement() -> None:
-    heard: list[int] = []
+def test_a_training_that_is_ended_has_no_measurement() -> None:
+    seen: list[Look] = []
 
-    def stop(step: int, figures: Mapping[str, float]) -> bool:
-        heard.append(step)
-        assert figures.keys() >= {"loss", "cross_entropy", "learning_rate", "steps_left"}
-        return step == 10
+    def end(look: Look) -> bool:
+        seen.append(look)
+        return True
 
     made = evaluator()
-    with pytest.raises(EvaluationStopped, match="stopped after 10 steps") as raised:
-        made.measure(config_of("mlp"), stop)
-    assert raised.value.steps == 10
-    assert heard == [10]
+    with pytest.raises(Ended):
+        made.measure(config_of("mlp"), end)
+    assert [look.shape for look in seen] == [(1 + len(FIGURES),)]
+    assert seen[0][0] == 10
     assert made.measure(config_of("mlp")) == evaluator().measure(config_of("mlp"))
+
+
+def test_a_watcher_is_told_what_was_looked_at_and_may_end_it() -> None:
+    heard: list[tuple[int, Mapping[str, float]]] = []
+
+    def watch(step: int, figures: Mapping[str, float]) -> bool:
+        heard.append((step, figures))
+        return step >= 20
+
+    watched = Watched(watch)
+    assert [watched.ends(np.array([s, 0.5, 0.25, 0.1, 30.0 - s])) for s in (10, 20, 30)] == [
+        False,
+        True,
+        False,  # no steps are left, so there is nothing to end
+    ]
+    told = {"loss": 0.5, "cross_entropy": 0.25, "learning_rate": 0.1, "steps_left": 20.0}
+    assert heard[0] == (10, told)
+    with pytest.raises(EvaluationStopped, match="stopped after 30 steps") as raised:
+        watched.outcome()
+    assert raised.value.steps == 30
 
 
 def test_the_float_network_is_measured_as_it_is() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from problems import bits, problem
-from rlquant.errors import SettingsError
+from problems import bits, counting, problem
+from rlquant.config import QuantizationConfig
+from rlquant.data import Samples
+from rlquant.errors import DataError, SettingsError
+from rlquant.evaluation import looks
 from rlquant.evaluation.racing import Racing
 from rlquant.problem.live import QuantizationProblem
 from rlquant.score import Classification, Score
@@ -28,6 +32,14 @@ def raced(**other: Any) -> QuantizationProblem:
         **other,
     }
     return problem("mlp", trained("mlp"), **settings)
+
+
+def outputs_of(
+    made: QuantizationProblem, config: QuantizationConfig, batches: list[Samples]
+) -> list[tuple[Tensor, Tensor]]:
+    network = made.build(config)
+    with torch.no_grad():
+        return [(network(*b.inputs), b.targets) for b in batches]
 
 
 @pytest.mark.parametrize(
@@ -56,18 +68,113 @@ def test_a_hopeless_configuration_ends_early() -> None:
     assert partial.size_bytes == made.unmeasured(bits(1, 1, 1)).size_bytes  # costs are exact
 
 
-def test_a_partial_score_is_never_remembered(tmp_path: Path) -> None:
-    made = raced(store=tmp_path / "evaluations.sqlite")
+LOSER, RIVAL, WEAK = bits(1, 1, 1), bits(8, 8, 8), bits(1, 2, 1)
+
+BEFORE: dict[str, Callable[[QuantizationProblem], object]] = {
+    "nothing": lambda made: None,
+    "the loser whole": lambda made: made.evaluate(LOSER),
+    "the rival whole": lambda made: made.evaluate(RIVAL),
+    "both whole": lambda made: made.evaluate_many([LOSER, RIVAL]),
+    "the same race": lambda made: made.evaluate(LOSER, rival=RIVAL),
+    "a longer race": lambda made: made.evaluate(LOSER, rival=WEAK),
+    "the rival's own race": lambda made: made.evaluate(RIVAL, rival=LOSER),
+}
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "remembered"])
+@pytest.mark.parametrize("before", BEFORE)
+def test_a_race_ends_alike_whatever_is_known_before(
+    before: str, stored: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "evaluations.sqlite"
+    made = raced(store=path)
+    BEFORE[before](made)
+    if stored:
+        made = raced(store=path)
+    score = made.evaluate(LOSER, rival=RIVAL)
+    assert score == raced().evaluate(LOSER, rival=RIVAL)
+    assert score.partial
+    assert made.evaluate(LOSER) == raced().evaluate(LOSER)  # whole, however it was raced
+
+
+def test_a_race_that_was_run_is_not_run_again(tmp_path: Path) -> None:
+    path = tmp_path / "evaluations.sqlite"
+    with counting() as measured:
+        first = raced(store=path).evaluate(LOSER, rival=RIVAL)
+        assert measured.call_count == 2
+        made = raced(store=path)
+        assert [made.evaluate(LOSER, rival=RIVAL) for _ in range(2)] == [first, first]
+        assert measured.call_count == 2
     assert made.store is not None
-    for _ in range(2):
-        assert made.evaluate(bits(1, 1, 1), rival=bits(8, 8, 8)).partial
-    assert made.store.count() == 0  # the rival was measured for the race alone
-    whole = made.evaluate(bits(1, 1, 1))
-    assert (whole.samples, whole.partial) == (300, False)
-    assert made.store.count() == 1
-    assert made.evaluate(bits(1, 1, 1), rival=bits(8, 8, 8)) == whole  # known, so nothing is raced
-    again = raced(store=tmp_path / "evaluations.sqlite")
-    assert again.evaluate(bits(1, 1, 1), rival=bits(8, 8, 8)) == whole
+    assert made.store.count() == 1  # the rival; what lost was not measured whole
+
+
+def test_a_race_that_needs_more_than_is_known_is_run_once_more(tmp_path: Path) -> None:
+    made = raced(store=tmp_path / "evaluations.sqlite")
+    short = made.evaluate(LOSER, rival=RIVAL)
+    with counting() as measured:
+        longer = made.evaluate(LOSER, rival=WEAK)
+        assert longer.samples > short.samples
+        assert measured.call_count == 2
+        assert made.evaluate(LOSER, rival=WEAK) == longer
+        assert made.evaluate(LOSER, rival=RIVAL) == short
+        assert measured.call_count == 2
+    assert longer == raced().evaluate(LOSER, rival=WEAK)
+
+
+def test_another_confidence_races_on_the_same_store(tmp_path: Path) -> None:
+    path, strict = tmp_path / "evaluations.sqlite", Racing(confidence=0.9999999)
+    first = raced(store=path).evaluate(LOSER, rival=RIVAL)
+    score = raced(store=path, racing=strict).evaluate(LOSER, rival=RIVAL)
+    assert score == raced(racing=strict).evaluate(LOSER, rival=RIVAL) != first
+    assert raced(store=path).evaluate(LOSER, rival=RIVAL) == first
+
+
+def test_looks_that_memory_has_no_room_for_are_found_in_the_store_or_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks, "LOOKS_BYTES", 0)
+    kept, bare = raced(store=tmp_path / "evaluations.sqlite"), raced()
+    first = [made.evaluate(LOSER, rival=RIVAL) for made in (kept, bare)]
+    with counting() as measured:
+        again = [made.evaluate(LOSER, rival=RIVAL) for made in (kept, bare)]
+    assert first == again
+    assert measured.call_count == 2  # by the one that has no store
+
+
+def test_what_follows_a_race_that_was_broken_off_is_right() -> None:
+    made, plain = raced(), raced()
+    for config in (bits(1, 1, 1), bits(1, 1, 8), bits(1, 8, 1)):
+        assert made.evaluate(config, rival=RIVAL).partial
+    for config in (bits(1, 1, 1), bits(1, 1, 8), bits(8, 8, 3)):
+        assert made.evaluate(config) == plain.evaluate(config)
+
+
+def test_an_estimate_is_the_rivals_loss_and_the_paired_difference() -> None:
+    made = raced()
+    given_up, whole = made.evaluate(LOSER, rival=RIVAL), made.evaluate(LOSER)
+    assert given_up.samples < whole.samples == 300
+    assert given_up.samples % 20 == 0
+    assert given_up.standard_error is not None
+    assert abs(given_up.loss - whole.loss) < 4 * given_up.standard_error
+    batches = made.validation.first(given_up.samples).batches(20)
+    losses = []
+    for config in (LOSER, RIVAL):
+        outputs = outputs_of(made, config, batches)
+        losses.append(torch.cat([Classification().losses(*each) for each in outputs]))
+    difference = float((losses[0] - losses[1]).mean())
+    assert given_up.loss == pytest.approx(made.evaluate(RIVAL).loss + difference, rel=1e-5)
+    correct = sum(float((o.argmax(1) == t).sum()) for o, t in outputs_of(made, LOSER, batches))
+    assert given_up.accuracy == pytest.approx(correct / given_up.samples)
+
+
+def test_of_one_batch_nothing_is_saved() -> None:
+    assert not raced(batch_size=300).evaluate(LOSER, rival=RIVAL).partial
+
+
+def test_an_objective_that_gives_no_loss_a_sample_is_refused() -> None:
+    with pytest.raises(DataError, match=r"gave the shape \(20, 1\) for 20 samples"):
+        raced(objective=Columns()).evaluate(RIVAL)
 
 
 def test_who_is_raced_to_the_end_has_the_score_of_a_whole_evaluation() -> None:
@@ -94,6 +201,13 @@ def test_races_have_a_fingerprint_of_their_own_by_their_order() -> None:
 def test_without_racing_a_rival_changes_nothing() -> None:
     made = problem()
     assert made.evaluate(bits(1, 1, 1), rival=bits(8, 8, 8)) == problem().evaluate(bits(1, 1, 1))
+
+
+class Columns(Classification):
+    """Losses of the wrong shape."""
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return Classification().losses(outputs, targets)[:, None]
 
 
 class Strict:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rlquant import EvaluationStore, QuantizationConfig
+from rlquant.evaluation.looks import Look
 from rlquant.score import Measurement
 
 
@@ -12,7 +14,7 @@ class CountingStore(EvaluationStore):
     """An evaluation store that counts what was computed rather than answered.
 
     Attributes:
-        computed: evaluations computed since this object was made.
+        computed: evaluations computed, also in part, since this object was made.
         seconds: time they took.
     """
 
@@ -22,9 +24,14 @@ class CountingStore(EvaluationStore):
         self.seconds = 0.0
 
     def put(
-        self, problem: str, config: QuantizationConfig, measured: Measurement, seconds: float
+        self,
+        problem: str,
+        config: QuantizationConfig,
+        measured: Measurement | None,
+        seconds: float,
+        looks: Sequence[Look] | None = None,
     ) -> None:
-        """Record a measurement and count it."""
-        super().put(problem, config, measured, seconds)
+        """Record an evaluation and count it."""
+        super().put(problem, config, measured, seconds, looks)
         self.computed += 1
         self.seconds += seconds

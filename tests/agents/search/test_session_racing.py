@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from problems import bits, problem
+from problems import bits, counting, problem
 from rlquant import Budget, Racing
 from rlquant.config import QuantizationConfig
 from rlquant.errors import SettingsError
-from rlquant.evaluation.evaluator import Evaluator
 from rlquant.problem.live import QuantizationProblem
 from rlquant.score import Score, log_loss_reward, loss_reward
 from rlquant.space import SearchSpace
@@ -105,10 +105,11 @@ def test_a_best_that_is_not_finite_does_not_end_every_race() -> None:
     session = Session(raced(), 9)
     made = session.problem
     assert isinstance(made, QuantizationProblem)
-    first = session.ask(bits(1, 1, 1))
-    assert isinstance(made.evaluator, Evaluator)
-    made.evaluator._losses[first.config][0] = math.inf
-    assert session.ask(bits(4, 4, 4)).final
+    first = session.ask(bits(8, 8, 8))
+    looks = made._measurements._looks(first.config)
+    assert looks is not None
+    looks[0][1] = math.inf
+    assert session.ask(bits(1, 1, 1)).final
 
 
 def test_a_search_ends_when_all_is_known_also_where_some_was_given_up() -> None:
@@ -121,6 +122,24 @@ def test_a_search_ends_when_all_is_known_also_where_some_was_given_up() -> None:
     with pytest.raises(SearchEnded) as ended:
         session.ask(configs[0])
     assert ended.value.reason == "exhausted"
+
+
+@pytest.mark.parametrize("searcher", ["local-swap", "tpe"])
+def test_a_search_does_not_depend_on_what_is_in_the_store(searcher: str, tmp_path: Path) -> None:
+    def history(store: Path, **racing: Any) -> list[Any]:
+        made = raced(Racing(**racing), store=store)
+        result = search_problem(made, searcher=searcher, evaluations=15, seed=1)
+        return [(e.config, e.score, e.final) for e in result.history]
+
+    alone, shared = history(tmp_path / "a"), tmp_path / "b"
+    filled = raced(store=shared)
+    filled.evaluate_many(bits(*widths) for widths in itertools.product((8, 4, 1), repeat=3))
+    history(tmp_path / "b", top=2, confidence=0.7)
+    with counting() as measured:
+        assert history(shared) == alone
+        assert history(tmp_path / "a") == alone
+    assert any(not final for *_, final in alone)
+    assert measured.call_count == 0
 
 
 def test_the_same_search_gives_the_same_result_again() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import optuna
@@ -10,10 +13,12 @@ import pytest
 
 from rlquant import TrainSettings
 from rlquant.errors import SettingsError
+from rlquant.evaluation.trained import EvaluationStopped
+from rlquant.problem.live import QuantizationProblem
 from rlquant.score import WORST_REWARD
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.optuna.search import NSGA2, TPE, Reporter
-from tuned_problems import tuned
+from tuned_problems import counting_trainings, tuned
 
 STEPS = TrainSettings(steps=40, batch_size=16)
 
@@ -61,6 +66,40 @@ def test_the_same_seed_prunes_the_same() -> None:
     ]
     histories = [[(e.config.key, e.final) for e in run.history] for run in runs]
     assert histories[0] == histories[1]
+
+
+def test_a_search_that_prunes_trains_nothing_twice_and_does_not_depend_on_the_store(
+    tmp_path: Path,
+) -> None:
+    def history(problem: QuantizationProblem) -> list[Any]:
+        result = TPE(pruner="median", startup=4).search(problem, 14, seed=3)
+        return [(e.config, e.score, e.final) for e in result.history]
+
+    made = [tuned(training=STEPS, store=tmp_path / name) for name in ("a", "b")]
+    first = history(made[0])
+    assert any(not final for *_, final in first)
+    with counting_trainings() as trained:
+        assert history(tuned(training=STEPS, store=tmp_path / "a")) == first
+    assert trained.call_count == 0
+    for config, _, final in first:  # some are known whole, some only from their beginning
+        if not final:
+            made[1].evaluate(config)
+        elif config.key < first[0][0].key:
+            with suppress(EvaluationStopped):
+                made[1].evaluate(config, lambda step, figures: step == 20)
+    assert history(made[1]) == first
+
+
+def test_the_pruner_hears_each_step_once_also_where_training_has_to_go_on() -> None:
+    problem, heard = tuned(training=STEPS), list[int]()
+    config = problem.feasible.config([0] * len(problem.layers))
+    with pytest.raises(EvaluationStopped, match="after 20 steps"):
+        problem.evaluate(config, lambda step, figures: step == 20)
+    score = problem.evaluate(config, lambda step, figures: heard.append(step))
+    assert heard == [10, 20, 30, 40]
+    assert score == tuned(training=STEPS).evaluate(config)
+    with pytest.raises(EvaluationStopped, match="after 10 steps"):
+        problem.evaluate(config, lambda step, figures: True)
 
 
 def test_without_training_a_pruner_changes_nothing() -> None:
