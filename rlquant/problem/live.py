@@ -193,7 +193,7 @@ class QuantizationProblem:
 
         Args:
             config: what to score.
-            watch: told how its training goes, if it has to be trained; may end it.
+            watch: told how its training goes, or went where it is known; may end it.
             rival: where the problem races: the evaluation ends early, and its score is partial,
                 as soon as it is clear that `config` does not beat this one.
 

@@ -166,5 +166,5 @@ class Measurements:
         return other
 
     def __getstate__(self) -> dict[str, Any]:
-        local = {"_evaluator": None, "_following": {}, "_seen": LooksMemory()}
+        local: dict[str, Any] = {"_evaluator": None, "_following": {}, "_seen": LooksMemory()}
         return self.__dict__ | local

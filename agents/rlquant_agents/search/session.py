@@ -146,8 +146,8 @@ class Session:
 
         Args:
             config: what to score.
-            watch: told how its training goes, if it has to be trained; where it ends that, the
-                evaluation is spent, its loss infinite, and it is not `final`.
+            watch: told how its training goes, or went; where it ends that, the evaluation is
+                spent, its loss infinite, and it is not `final`.
         """
         self._require_room()
         self.episodes += 1
