@@ -81,6 +81,10 @@ class LooksMemory:
         while self._bytes > LOOKS_BYTES and len(self._kept) > 1:
             self._bytes -= _nbytes(self._kept.popitem(last=False)[1])
 
+    def drop(self, config: QuantizationConfig) -> None:
+        """Forget the looks of a configuration."""
+        self._bytes -= _nbytes(self._kept.pop(config, ()))
+
 
 def _nbytes(looks: Sequence[Look]) -> int:
     return sum(look.nbytes for look in looks)

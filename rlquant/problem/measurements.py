@@ -101,6 +101,7 @@ class Measurements:
             known = self.store.get(self.fingerprint, config)
             if known is not None:
                 self._known[config] = known
+                self._seen.drop(config)  # perhaps of an evaluation that was ended here
         return known
 
     def _looks(self, config: QuantizationConfig) -> Sequence[Look] | None:

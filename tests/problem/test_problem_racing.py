@@ -122,6 +122,16 @@ def test_a_race_that_needs_more_than_is_known_is_run_once_more(tmp_path: Path) -
     assert longer == raced().evaluate(LOSER, rival=WEAK)
 
 
+def test_what_another_process_measured_meanwhile_changes_no_race(tmp_path: Path) -> None:
+    path = tmp_path / "evaluations.sqlite"
+    made, other = raced(store=path), raced(store=path)
+    made.evaluate(LOSER, rival=RIVAL)
+    other.evaluate(LOSER)
+    longer = made.evaluate(LOSER, rival=WEAK)
+    assert longer.partial
+    assert longer == raced().evaluate(LOSER, rival=WEAK)
+
+
 def test_another_confidence_races_on_the_same_store(tmp_path: Path) -> None:
     path, strict = tmp_path / "evaluations.sqlite", Racing(confidence=0.9999999)
     first = raced(store=path).evaluate(LOSER, rival=RIVAL)
