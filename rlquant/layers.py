@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +9,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
+from rlquant.copying.network_copy import copy_network
 from rlquant.errors import NetworkError, unknown_name
-from rlquant.quantizers.activation import ActivationQuantizer
+from rlquant.plain_network import remedy_of, require_network, require_plain
 from rlquant.quantizers.buckets import to_rows
 from rlquant.quantizers.integer_grid import quantize_integer
 
@@ -77,18 +76,6 @@ def as_arguments(inputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
     return (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
 
 
-def copy_network(network: nn.Module, *, unset: Iterable[nn.Parameter] = ()) -> nn.Module:
-    """Return an independent copy in eval mode that asks for no gradients.
-
-    Args:
-        network: left as it is.
-        unset: parameters that will be written anyway: in the copy they hold anything.
-    """
-    written = list(unset)
-    blank = {id(p): nn.Parameter(torch.empty_like(p), p.requires_grad) for p in written}
-    return copy.deepcopy(network, blank).eval().requires_grad_(False)
-
-
 def first_input(args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
     """Return a module's first positional argument, or else its first tensor given by keyword."""
     if args:
@@ -117,12 +104,14 @@ def find_layers(
         keep: layers that will stay in float32: left out, and allowed to be unquantizable.
 
     Raises:
-        NetworkError: no quantizable layer; a network that is parametrized or quantized already;
-            a layer that shares its weight with another module or has a meta, integer or
-            non-finite weight.
+        NetworkError: no quantizable layer; a network that is compiled, parametrized or quantized
+            already, or cannot be copied; a layer that shares its weight with another module or
+            has a meta, integer or non-finite weight.
         UnknownNameError: `keep` names a layer that is not there.
     """
-    candidates = {n: m for n, m in network.named_modules() if layer_kind(m) is not None}
+    candidates = {
+        n: m for n, m in require_network(network).named_modules() if layer_kind(m) is not None
+    }
     kept = set(keep)
     for name in kept - candidates.keys():
         raise unknown_name("layer in keep", name, candidates)
@@ -155,49 +144,25 @@ def require_quantizable(network: nn.Module, searched: Mapping[str, nn.Module]) -
     The other modules, kept layers among them, must be plain as well: a packed file holds nothing
     that is parametrized.
     """
+    require_network(network)
     for name, module in network.named_modules():
-        _require_text(name, module)
-        _require_plain(name, module)
+        require_plain(name, module)
     for name, module in searched.items():
         _require_plain_weight(name, module)
     _require_untied(network, searched)
 
 
-def _require_text(name: str, module: nn.Module) -> None:
-    """Raise `NetworkError` where a name cannot be written to a file, as it is half a character."""
-    for part in (name, *module._parameters, *module._buffers):
-        try:
-            part.encode()
-        except UnicodeEncodeError as error:
-            raise NetworkError(
-                f"the name {part!r} of a module or tensor is no valid Unicode text; rename it"
-            ) from error
-
-
-def _require_plain(name: str, module: nn.Module) -> None:
-    if parametrize.is_parametrized(module):
-        tensors = ", ".join(module.parametrizations)  # type: ignore[arg-type]
-        raise NetworkError(
-            f"layer {name!r}: its {tensors} is already parametrized or quantized; give the plain "
-            f"float network, or call torch.nn.utils.parametrize.remove_parametrizations first"
-        )
-    if isinstance(module, ActivationQuantizer):
-        raise NetworkError(
-            f"{name!r} quantizes the inputs of a layer: the network is already quantized; give "
-            f"the float network that it was made from"
-        )
-
-
 def _require_plain_weight(name: str, module: nn.Module) -> None:
     if "weight" not in module._parameters:
         raise NetworkError(
-            f"layer {name!r}: its weight is no parameter of its own; name the layer in keep"
+            f"layer {name!r}: its weight is no parameter of its own; {remedy_of(module)}"
         )
     weight = module.weight
     assert isinstance(weight, Tensor)
-    if weight.is_meta or not weight.is_floating_point():
-        what = "has no data (meta device)" if weight.is_meta else f"is of type {weight.dtype}"
-        raise NetworkError(f"layer {name!r}: its weight {what}; load float weights first")
+    if not weight.is_floating_point():
+        raise NetworkError(
+            f"layer {name!r}: its weight is of type {weight.dtype}; load float weights first"
+        )
     if weight.numel() == 0:
         raise NetworkError(
             f"layer {name!r}: its weight of shape {tuple(weight.shape)} has no element; "

@@ -1,11 +1,299 @@
-"""Copies of networks: independent, and without the values that will be written anyway."""
+"""Copies of networks: independent of the original, functions that modules carry included."""
 
 from __future__ import annotations
 
-import torch
+import functools
+import threading
+import types
+import weakref
+from collections.abc import Callable
+from typing import Any
 
-from rlquant.layers import copy_network
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rlquant.copying.network_copy import copy_network, independent_copy
+from rlquant.errors import NetworkError
 from small_networks import NETWORKS, ConvNet, TiedNet, fresh
+
+Forward = Callable[..., Any]
+
+
+class Held:
+    """A callable object that holds a function."""
+
+    def __init__(self, function: Forward) -> None:
+        self.function = function
+
+    def __call__(self, x: Tensor) -> Any:
+        return self.function(x)
+
+
+class HeldInSlots:
+    """The same with its attribute in a slot."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Forward) -> None:
+        self.function = function
+
+    def __call__(self, x: Tensor) -> Any:
+        return self.function(x)
+
+
+def recursive(forward: Forward) -> Forward:
+    def again(x: Tensor, times: int = 2) -> Any:
+        return again(x, times - 1) if times else forward(x)
+
+    return again
+
+
+def through_weak_reference(forward: Forward) -> Forward:
+    reference = weakref.ref(forward.__self__)  # type: ignore[attr-defined]
+    return lambda x: type(reference()).forward(reference(), x)
+
+
+def by_parameters(forward: Forward) -> Forward:
+    """Replace the forward of a Linear layer by a closure over its parameters."""
+    layer = forward.__self__  # type: ignore[attr-defined]
+    if isinstance(layer, nn.Sequential):
+        first, last = layer[0].weight, layer[2].weight
+        rest = layer[0].bias, layer[2].bias
+        return lambda x: torch.relu(x @ first.T + rest[0]) @ last.T + rest[1]
+    weight, bias = layer.weight, layer.bias
+    return lambda x: nn.functional.linear(x, weight, bias)
+
+
+def by_views(forward: Forward) -> Forward:
+    """Replace the forward by a closure over views of its parameters."""
+    layer = forward.__self__  # type: ignore[attr-defined]
+    layers = [layer[0], layer[2]] if isinstance(layer, nn.Sequential) else [layer]
+    views = [(m.weight.detach().t(), m.bias.detach()) for m in layers]
+
+    def run(x: Tensor) -> Tensor:
+        for number, (weight, bias) in enumerate(views):
+            x = (torch.relu(x) if number else x) @ weight + bias
+        return x
+
+    return run
+
+
+WRAPPERS: dict[str, Callable[[Forward], Forward]] = {
+    "no_grad": lambda f: torch.no_grad()(f),
+    "autocast": lambda f: torch.autocast("cpu", torch.bfloat16, enabled=False)(f),
+    "compile": lambda f: torch.compile(f, backend="eager"),  # type: ignore[call-overload,no-any-return]
+    "closure": lambda f: lambda x: f(x),
+    "closures in closures": lambda f: torch.no_grad()(lambda x: (lambda y: f(y))(x)),
+    "partial": lambda f: functools.partial(lambda g, x: g(x), f),
+    "wraps": lambda f: functools.wraps(f)(lambda *given: f(*given)),
+    "default": lambda f: lambda x, g=f: g(x),
+    "keyword default": lambda f: lambda x, *, g=f: g(x),
+    "dict": lambda f: (lambda kept: lambda x: kept["f"](x))({"f": f}),
+    "list of tuples": lambda f: (lambda kept: lambda x: kept[0][0](x))([(f,)]),
+    "object": Held,
+    "slots": HeldInSlots,
+    "object in a closure": lambda f: (lambda held: lambda x: held(x))(Held(f)),
+    "method type": lambda f: types.MethodType(lambda self, x: f(x), f.__self__),  # type: ignore[attr-defined]
+    "weak reference": through_weak_reference,
+    "recursive": recursive,
+    "parameters": by_parameters,
+    "views": by_views,
+}
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)).eval()
+
+
+def require_independent(original: nn.Sequential) -> None:
+    """Hold that a copy gives the same outputs, and answers to its own weights and no others."""
+    inputs = torch.randn(4, 6, generator=torch.Generator().manual_seed(1))
+    outputs = network()(inputs)  # of one whose forward nothing replaced
+    copied = copy_network(original)
+    assert torch.allclose(copied(inputs), outputs, atol=1e-6)
+    with torch.no_grad():
+        for layer in (original[0], original[2]):
+            layer.weight.mul_(2)
+        assert torch.allclose(copied(inputs), outputs, atol=1e-6)
+        for name in ("0", "2"):
+            copied.get_submodule(name).weight.zero_()  # type: ignore[operator, union-attr]
+    expected = original[2].bias.expand(4, 3)
+    assert torch.equal(copied(inputs), expected)
+
+
+@pytest.mark.parametrize("words", WRAPPERS)
+@pytest.mark.parametrize("whole", [False, True], ids=["layer", "network"])
+def test_a_replaced_forward_computes_with_the_copy(words: str, whole: bool) -> None:
+    original = network()
+    for module in (original,) if whole else (original[0], original[2]):
+        module.forward = WRAPPERS[words](module.forward)
+    require_independent(original)
+
+
+def test_a_copy_of_a_copy_computes_with_itself() -> None:
+    original = network()
+    original.forward = torch.no_grad()(original.forward)
+    require_independent(independent_copy(original).eval())  # type: ignore[arg-type]
+
+
+def test_a_hook_that_knows_modules_knows_those_of_the_copy() -> None:
+    original = network()
+    calls = dict.fromkeys(original, 0)
+
+    def count(module: nn.Module, args: Any, output: Any) -> None:
+        calls[module] += 1
+
+    for module in original:
+        module.register_forward_hook(count)
+    copy_network(original)(torch.zeros(1, 6))
+    assert list(calls.values()) == [0, 0, 0]
+    require_independent(original)
+
+
+def test_functions_that_lead_nowhere_stay_what_they_are() -> None:
+    original = network()
+    kept: list[Any] = []
+    hook = lambda module, args: kept.append(args)  # noqa: E731
+    original.register_forward_pre_hook(hook)
+    copied = copy_network(original)
+    assert next(iter(copied._forward_pre_hooks.values())) is hook
+    copied(torch.zeros(1, 6))
+    assert len(kept) == 1
+
+
+def refusal(original: nn.Module) -> str:
+    with pytest.raises(NetworkError) as caught:
+        copy_network(original)
+    assert len(str(caught.value)) <= 500
+    return str(caught.value)
+
+
+def test_a_function_that_is_never_copied_is_refused_by_its_layer() -> None:
+    original = network()
+    original[2].forward = functools.lru_cache(original[2].forward)
+    assert "layer '2'" in refusal(original)
+    assert "_lru_cache_wrapper, which is never copied" in refusal(original)
+
+
+def test_a_value_that_cannot_be_copied_is_refused_by_its_layer() -> None:
+    original = network()
+    bound = weakref.WeakMethod(original[0].forward)
+    original[0].forward = lambda x: bound()(x)  # type: ignore[misc]
+    assert "layer '0'" in refusal(original)
+    assert "WeakMethod, which cannot be copied" in refusal(original)
+
+
+LAYER: list[nn.Module] = []
+
+
+def forward_of_global(x: Tensor) -> Any:
+    return LAYER[0].weight @ x  # type: ignore[operator]
+
+
+def test_a_forward_that_uses_a_global_is_refused_by_its_layer() -> None:
+    original = network()
+    LAYER[:] = [original[0]]
+    try:
+        original[0].forward = forward_of_global
+        assert "layer '0'" in refusal(original)
+        assert "forward_of_global uses the global 'LAYER'" in refusal(original)
+        original[0].forward = lambda x: forward_of_global(x)
+        assert "uses the global 'forward_of_global'" in refusal(original)
+    finally:
+        LAYER.clear()
+
+
+def test_a_class_whose_code_holds_a_module_is_refused() -> None:
+    body = network()
+
+    class Closing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = body
+
+        def forward(self, x: Tensor) -> Any:
+            return self._run(x)
+
+        def _run(self, x: Tensor) -> Any:
+            return body(x)
+
+    assert "Closing._run of its class" in refusal(Closing())
+
+
+def test_a_class_that_only_shares_a_name_with_a_global_is_copied() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.LAYER = network()
+
+        def forward(self, x: Tensor) -> Any:
+            return self.LAYER(x)
+
+    original = Named()
+    LAYER[:] = [original.LAYER]
+    try:
+        copy_network(original)
+    finally:
+        LAYER.clear()
+
+
+class Locked(nn.Module):
+    """Holds what cannot be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = network()
+        self.lock = threading.Lock()
+
+
+class Uncopied(nn.Module):
+    """Says itself that it cannot be copied, or gives itself away as its copy."""
+
+    def __init__(self, fails: bool) -> None:
+        super().__init__()
+        self.fails = fails
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        if self.fails:
+            raise RuntimeError("not copied")
+        return self
+
+
+def test_what_cannot_be_copied_is_named() -> None:
+    words = refusal(nn.Sequential(nn.Linear(2, 2), Locked()))
+    assert words.startswith("layer '1': its attribute 'lock' cannot be copied (TypeError")
+    words = refusal(nn.Sequential(nn.Linear(2, 2), Uncopied(fails=True)))
+    assert words.startswith("layer '1' cannot be copied (RuntimeError: not copied)")
+    assert "layer '0': copying the network does not copy" in refusal(
+        nn.Sequential(Uncopied(fails=False))
+    )
+
+
+class Remembering(nn.Module):
+    """Keeps the features of its last pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = network()
+        self.seen: list[dict[str, Tensor]] = []
+
+    def forward(self, x: Tensor) -> Any:
+        self.last = self.body(x)
+        self.seen.append({"features": self.last})
+        return self.last
+
+
+def test_features_that_were_kept_come_without_their_graph() -> None:
+    original = Remembering()
+    original(torch.ones(2, 6))
+    copied = copy_network(original)
+    assert isinstance(copied, Remembering)
+    assert torch.equal(copied.last, original.last)
+    assert copied.last.is_leaf
+    assert copied.seen[0]["features"] is copied.last
+    assert not original.last.is_leaf
 
 
 def test_only_unset_parameters_may_differ() -> None:

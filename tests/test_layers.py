@@ -283,7 +283,7 @@ def test_a_quantized_network_is_refused() -> None:
 
 
 def test_weights_without_data_are_refused() -> None:
-    with pytest.raises(NetworkError, match=r"layer 'last': its weight has no data \(meta device\)"):
+    with pytest.raises(NetworkError, match=r"'last.weight' has no data \(meta device\)"):
         find_layers(fresh(Mlp).to("meta"), torch.zeros(2, FEATURES))
 
 

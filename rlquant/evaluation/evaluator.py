@@ -10,12 +10,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from rlquant.config import BucketSize, LayerChoice, QuantizationConfig
+from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
 from rlquant.evaluation.incremental import IncrementalNetwork
 from rlquant.evaluation.looks import LooksAt
 from rlquant.evaluation.measure import judge, measure_float
 from rlquant.evaluation.weight_bank import WeightBank
-from rlquant.layers import LayerFacts, copy_network
+from rlquant.layers import LayerFacts
 from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation

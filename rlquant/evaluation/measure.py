@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, Samples, take_samples
 from rlquant.errors import DataError
 from rlquant.evaluation.looks import Ended, Look, LooksAt
-from rlquant.layers import copy_network
 from rlquant.score import Classification, Measurement, Objective, PerSample
 
 ALL_SAMPLES = 2**62

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from rlquant.copying.network_copy import independent_copy
 from rlquant.cost.file_layout import needed_tensors
 from rlquant.errors import NetworkError
 from rlquant.network.modules import (
@@ -99,7 +99,7 @@ def freeze(quantized: nn.Module) -> nn.Module:
         NetworkError: `quantized` is not a network that `rlquant.quantize` returned.
     """
     quantized_layers(quantized)
-    frozen = copy.deepcopy(quantized)
+    frozen = independent_copy(quantized)
     mark_quantized(frozen, False)
     for module in list(frozen.modules()):
         if quantized_weight(module) is not None:
@@ -111,7 +111,7 @@ def freeze(quantized: nn.Module) -> nn.Module:
 def _give_own_class(module: nn.Module) -> None:
     """Part a copied module from its original's class, which carries the `weight` property.
 
-    `copy.deepcopy` shares that class, and removing a parametrization deletes the property from it.
+    A copy shares that class, and removing a parametrization deletes the property from it.
     """
     shared = type(module)
     module.__class__ = type(shared.__name__, shared.__bases__, dict(vars(shared)))

@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
-from rlquant.layers import LayerFacts, copy_network, first_input
+from rlquant.layers import LayerFacts, first_input
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
 from rlquant.errors import QuantizationError
-from rlquant.layers import LayerFacts, copy_network, first_input
+from rlquant.layers import LayerFacts, first_input
 from rlquant.quantizers.activation import RangeMethod, activation_range
 
 Ranges = dict[str, tuple[float, float]]

@@ -62,7 +62,13 @@ def is_marked_quantized(network: nn.Module) -> bool:
 
 
 def install_weight(module: nn.Module, choice: LayerChoice, tensor: QuantizedTensor) -> None:
-    """Make `module.weight` the dequantized `tensor`."""
+    """Make `module.weight` the dequantized `tensor`.
+
+    The float parameter takes its values too, for whatever else of the network holds that.
+    """
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    tensor.dequantize_into(weight.detach())
     parametrize.register_parametrization(
         module, "weight", QuantizedWeight(choice, tensor), unsafe=True
     )

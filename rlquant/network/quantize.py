@@ -8,21 +8,16 @@ from functools import cache
 from torch import Tensor, nn
 
 from rlquant.config import BucketSize, LayerChoice, QuantizationConfig
+from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, take_samples
 from rlquant.errors import ChoiceError, DataError, unknown_name
-from rlquant.layers import (
-    LayerFacts,
-    channel_axis_of,
-    copy_network,
-    find_layers,
-    layer_kind,
-    require_quantizable,
-)
+from rlquant.layers import LayerFacts, channel_axis_of, find_layers, layer_kind, require_quantizable
 from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.input_ranges import measure_input_ranges
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
 from rlquant.network.second_moments import output_moments
 from rlquant.network.weights import Moments, quantize_weight
+from rlquant.plain_network import require_network
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor, activation_grid
 from rlquant.quantizers.activation import RangeMethod, require_range_method
 from rlquant.quantizers.buckets import require_bucket_size
@@ -119,7 +114,7 @@ def quantize(
         UnknownNameError: `config` names a layer that is not there.
         NetworkError, DataError, QuantizationError: see `find_layers`, `take_samples`.
     """
-    require_known_layers(config, network)
+    require_known_layers(config, require_network(network))
     require_bucket_size(bucket_size)
     require_range_method(activation_range)
     quantized = [c.layer for c in config if c.method != "keep"]

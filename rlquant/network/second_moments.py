@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
-from rlquant.layers import LayerFacts, copy_network, first_input
+from rlquant.layers import LayerFacts, first_input
 
 CHUNK = 64
 """Samples unfolded at a time: what a convolution sees takes many times the memory of its input."""

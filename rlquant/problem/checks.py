@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from rlquant.config import BY_OUTPUTS, Fidelity
+from rlquant.copying.network_copy import copy_network
 from rlquant.cost.budget import Budget
 from rlquant.data import Samples
 from rlquant.errors import ChoiceError, DataError, NetworkError, RlquantError, SettingsError
-from rlquant.layers import LayerFacts, copy_network
+from rlquant.layers import LayerFacts
 from rlquant.network.second_moments import WIDEST, is_measured
 from rlquant.score import Measurement, Objective
 from rlquant.space import SearchSpace, default_space
@@ -41,23 +41,6 @@ def require_space(space: Any, fidelity: Fidelity = "calibrated") -> SearchSpace:
     if not isinstance(space, SearchSpace):
         raise SettingsError(f"space={space!r} is no SearchSpace; make one, e.g. SearchSpace()")
     return space
-
-
-def require_network(network: Any) -> nn.Module:
-    """Return a network that can be copied and run; `NetworkError` for anything else."""
-    if isinstance(network, torch.jit.ScriptModule):
-        raise NetworkError(
-            "network is a ScriptModule, whose layers cannot be exchanged; give the module that it "
-            "was made from"
-        )
-    if not isinstance(network, nn.Module):
-        raise NetworkError(f"network is {network!r}; give a trained torch.nn.Module")
-    for name, tensor in network.state_dict(keep_vars=True).items():
-        if is_lazy(tensor):
-            raise NetworkError(f"{name!r} is lazy and has no shape yet; run the network once first")
-        if isinstance(tensor, Tensor) and tensor.is_meta:
-            raise NetworkError(f"{name!r} has no data (meta device); load the weights first")
-    return network
 
 
 def resolve_device(device: Any, network: nn.Module) -> torch.device:

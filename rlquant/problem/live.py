@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from rlquant.config import FIDELITIES, Fidelity, LayerChoice, QuantizationConfig
+from rlquant.copying.network_copy import copy_network
 from rlquant.cost.budget import Budget, NetworkCosts, total
 from rlquant.cost.feasible import FeasibleSet
 from rlquant.data import Data, require_different, take_samples
@@ -24,13 +25,13 @@ from rlquant.evaluation.racing import Racing, require_racing
 from rlquant.evaluation.store import EvaluationStore, as_store
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation.workers import measure_with_workers
-from rlquant.layers import copy_network, count_macs, find_layers
+from rlquant.layers import count_macs, find_layers
+from rlquant.plain_network import require_network
 from rlquant.problem.checks import (
     require_activations,
     require_budget,
     require_finite_float,
     require_moments,
-    require_network,
     require_runs,
     require_space,
     resolve_device,

@@ -8,12 +8,14 @@ import torch
 from torch import nn
 
 from rlquant.config import BucketSize, QuantizationConfig
+from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, Samples, is_pair, iterate, take_batch, take_samples
 from rlquant.errors import LARGEST_SEED, DataError, SettingsError, whole_number
 from rlquant.evaluation.measure import ALL_SAMPLES, run_batches
-from rlquant.layers import copy_network, require_quantizable
+from rlquant.layers import require_quantizable
 from rlquant.network.quantize import layers_of, require_known_layers
-from rlquant.problem.checks import outputs_of, require_network, resolve_device
+from rlquant.plain_network import require_network
+from rlquant.problem.checks import outputs_of, resolve_device
 from rlquant.problem.training_plan import require_teacher
 from rlquant.quantizers.activation import RangeMethod, require_range_method
 from rlquant.quantizers.buckets import require_bucket_size

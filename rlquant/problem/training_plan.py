@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from rlquant.config import Fidelity
+from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, Samples, take_samples
 from rlquant.errors import SettingsError
-from rlquant.layers import copy_network
-from rlquant.problem.checks import require_network
+from rlquant.plain_network import require_network
 from rlquant.score import Objective
 from rlquant.training.losses import require_logits
 from rlquant.training.settings import TRAINED, TUNED, TrainSettings

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, Samples, is_pair, iterate, take_batch
 from rlquant.errors import DataError
-from rlquant.layers import copy_network
 from rlquant.training.augmentation import CropAndFlip
 from rlquant.training.memory_layout import laid_out, lay_out, training_layout
 from rlquant.training.settings import TrainSettings

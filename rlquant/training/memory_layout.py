@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rlquant.layers import copy_network
+from rlquant.copying.network_copy import copy_network
 
 PLANAR = (nn.Conv2d, nn.ConvTranspose2d)
 """Modules that are 1.6 times as fast on a CPU with channels last."""

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from rlquant.config import LayerChoice, QuantizationConfig
+from rlquant.copying.network_copy import copy_network
 from rlquant.errors import QuantizationError
-from rlquant.layers import copy_network
 from rlquant.network.input_ranges import Ranges
 from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from rlquant.config import BucketSize, LayerChoice, QuantizationConfig
+from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, Samples
-from rlquant.layers import LayerFacts, copy_network
+from rlquant.layers import LayerFacts
 from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.quantize import quantizes_activations

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
 from rlquant.errors import SettingsError
-from rlquant.layers import copy_network
 from rlquant.score import Objective
 from rlquant.training.loop import own_randomness, with_gradients
 from rlquant.training.settings import PLACE

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rlquant.config import LayerChoice, QuantizationConfig
+from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
 from rlquant.errors import QuantizationError
-from rlquant.layers import copy_network, find_layers
+from rlquant.layers import find_layers
 from rlquant.network.calibrate import (
     Calibrator,
     FloatReference,

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from rlquant import Classification, Problem, QuantizationProblem
+from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
 from rlquant.errors import SettingsError
 from rlquant.evaluation.weight_bank import WeightBank
-from rlquant.layers import copy_network
 from rlquant.network.second_moments import output_moments
 from rlquant.space import for_layer
 from rlquant_agents.search.searcher import Searcher

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from rlquant import Budget, QuantizationConfig, QuantizationProblem, Racing, tasks
+from rlquant.copying.network_copy import copy_network
 from rlquant.evaluation.measure import run_batches
-from rlquant.layers import copy_network
 from rlquant.network.calibrate import calibrate
 from rlquant.network.weights import quantize_weight
 from rlquant_experiments.benchmarks.clocked import ClockedSearch, evaluator_of

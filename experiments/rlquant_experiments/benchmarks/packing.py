@@ -16,8 +16,8 @@ from torch import nn
 
 import rlquant
 from rlquant import LayerChoice, QuantizationConfig
+from rlquant.copying.network_copy import copy_network
 from rlquant.export.rlq.bit_packing import pack_codes, pack_ternary, unpack_codes, unpack_ternary
-from rlquant.layers import copy_network
 from rlquant_experiments.benchmarks.figure import Figure, seconds
 
 WIDTHS = range(2, 9)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from rlquant.copying.network_copy import independent_copy
 from rlquant.data import Data, take_samples
 from rlquant.errors import DataError, NetworkError, SettingsError
 from rlquant.export.onnx.runtime import open_session, require_exporter, run_session
@@ -199,7 +199,7 @@ def _on_cpu(quantized: nn.Module) -> nn.Module:
     devices = {tensor.device.type for tensor in quantized.state_dict(keep_vars=True).values()}
     if devices <= {"cpu"} and not any(module.training for module in quantized.modules()):
         return quantized
-    return copy.deepcopy(quantized).cpu().eval()
+    return independent_copy(quantized).cpu().eval()
 
 
 def _two_samples(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -11,7 +11,6 @@ tensors into it as they are. So it is shown numbers instead, and the names are p
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import logging
 import warnings
@@ -23,6 +22,7 @@ import onnx_ir as ir
 import torch
 from torch import Tensor, nn
 
+from rlquant.copying.network_copy import independent_copy
 from rlquant.errors import NetworkError
 from rlquant.export.quantized_layers import QuantizedLayer
 from rlquant.network.modules import INPUT_QUANTIZER
@@ -117,7 +117,7 @@ def trace(
     Raises:
         NetworkError: PyTorch cannot export the network; the message says why.
     """
-    standing = copy.deepcopy(quantized).eval()
+    standing = independent_copy(quantized).eval()
     names: dict[int, str] = {}
     for name, layer in layers.items():
         names.setdefault(id(layer.weight), name)  # a shared module has several names

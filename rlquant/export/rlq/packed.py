@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from rlquant.config import BucketSize, QuantizationConfig
+from rlquant.copying.network_copy import copy_network
 from rlquant.cost.file_layout import CODED_VERSION, FILE_VERSION, MAGIC, PROLOGUE, stored_tensors
 from rlquant.errors import FileFormatError, NetworkError
 from rlquant.export.quantized_layers import QuantizedLayer, float_tensors, quantized_layers
@@ -36,8 +37,9 @@ from rlquant.export.rlq.layer_body import (
     shorter_codes,
 )
 from rlquant.files import reading, write_file
-from rlquant.layers import copy_network, layer_kind
+from rlquant.layers import layer_kind
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
+from rlquant.plain_network import require_network
 from rlquant.quantizers.tensor import strides_of
 
 PER_CHANNEL, WHOLE_TENSOR = -1, 0
@@ -131,7 +133,7 @@ def pack(quantized: nn.Module, *, entropy_coding: bool = False) -> bytes:
 
 def unpack(data: bytes, network: nn.Module) -> nn.Module:
     """Return the quantized network that `pack` packed; see `load`."""
-    if any(parametrize.is_parametrized(module) for module in network.modules()):
+    if any(map(parametrize.is_parametrized, require_network(network).modules())):
         raise NetworkError(
             f"this {type(network).__name__} is parametrized or quantized; give a plain float one"
         )
@@ -154,7 +156,6 @@ def unpack(data: bytes, network: nn.Module) -> nn.Module:
         else:
             tensor, inputs = decode_layer(piece, entry.kind, entry.shape, bucket_size)
             module, weight = loaded.get_submodule(entry.layer), targets[entry.name]
-            tensor.dequantize_into(weight)
             tensor = replace(tensor, strides=strides_of(weight))
             install_weight(module, entry.kind.choice, tensor)
             if inputs is not None:

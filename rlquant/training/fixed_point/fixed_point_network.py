@@ -6,7 +6,6 @@ Hooks and not modules: a network keeps its class, its names and its state dict, 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rlquant.copying.network_copy import independent_copy
 from rlquant.errors import NetworkError
 from rlquant.layers import layer_kind, require_quantizable
 from rlquant.quantizers.ste import convert_both_ways, straight_through
@@ -91,7 +91,7 @@ class TrainedOutput:
 
 def training_copy(network: nn.Module) -> nn.Module:
     """Return a copy in float64 and training mode, every parameter trained, without conversions."""
-    copied = copy.deepcopy(network).to(torch.float64).train().requires_grad_(True)
+    copied = independent_copy(network).to(torch.float64).train().requires_grad_(True)
     for module in copied.modules():
         for hooks in (module._forward_hooks, module._forward_pre_hooks):
             for key in [k for k, h in hooks.items() if isinstance(h, (StoredInputs, StoredOutput))]:

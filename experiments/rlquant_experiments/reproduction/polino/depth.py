@@ -10,7 +10,8 @@ from time import perf_counter
 import torch
 from torch import Tensor, nn
 
-from rlquant.layers import copy_network, count_macs
+from rlquant.copying.network_copy import copy_network
+from rlquant.layers import count_macs
 from rlquant_experiments.reproduction.polino.networks import quantized_layers
 from rlquant_experiments.reproduction.runs import Measured, Progress
 

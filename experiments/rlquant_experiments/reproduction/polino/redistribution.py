@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
 from rlquant.errors import SettingsError
-from rlquant.layers import copy_network
 from rlquant.quantizers.codebook import MOST_POINTS
 
 FEWEST_POINTS = 2

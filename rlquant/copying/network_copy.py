@@ -1,0 +1,102 @@
+"""Independent copies of networks."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rlquant.copying.rebinding import place_of, rebind
+from rlquant.copying.references import held
+from rlquant.errors import NetworkError
+
+
+def copy_network(network: nn.Module, *, unset: Iterable[nn.Parameter] = ()) -> nn.Module:
+    """Return an independent copy in eval mode that asks for no gradients.
+
+    Args:
+        network: left as it is.
+        unset: parameters that will be written anyway: in the copy they hold anything.
+
+    Raises:
+        NetworkError: see `independent_copy`.
+    """
+    written = list(unset)
+    blank = {id(p): nn.Parameter(torch.empty_like(p), p.requires_grad) for p in written}
+    return independent_copy(network, blank).eval().requires_grad_(False)
+
+
+def independent_copy(network: nn.Module, replaced: dict[int, Any] | None = None) -> nn.Module:
+    """Return a deep copy that computes with nothing of the original, functions in it included.
+
+    Tensors that it kept of a pass with gradients come without their graph.
+
+    Args:
+        network: left as it is.
+        replaced: by id, what takes the place of a part in the copy.
+
+    Raises:
+        NetworkError: something in it cannot be copied, or still computes with the original.
+    """
+    given = replaced or {}
+    memo = dict(given)
+    try:
+        copied = copy.deepcopy(network, memo)
+    except RuntimeError:  # a tensor with a graph is one of the reasons
+        memo = given | {id(t): t.detach().clone() for t in _with_graphs(network)}
+        copied = _copied(network, memo)
+    except Exception as error:  # copying runs the user's code, which may raise anything
+        raise _cannot_copy(network, error) from error
+    rebind(network, copied, memo)
+    return copied
+
+
+def _copied(network: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    try:
+        return copy.deepcopy(network, memo)
+    except Exception as error:  # as above
+        raise _cannot_copy(network, error) from error
+
+
+def _with_graphs(network: nn.Module) -> Iterator[Tensor]:
+    """Yield the tensors that a network holds and that are results of operations with gradients."""
+    seen: set[int] = set()
+    todo: list[Any] = [network]
+    while todo:
+        value = todo.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Tensor) and not value.is_leaf:
+            yield value
+        todo.extend(held(value))
+
+
+def _cannot_copy(network: nn.Module, error: Exception) -> NetworkError:
+    reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    return NetworkError(
+        f"{_uncopyable(network)} cannot be copied ({reason[:200]}), and rlquant works on copies "
+        f"alone; take it off the network, or give the module a __deepcopy__ of its own"
+    )
+
+
+def _uncopyable(network: nn.Module) -> str:
+    """Return what copying a network fails at: an attribute of the innermost module that fails."""
+    for name, module in reversed(list(network.named_modules())):
+        if _fails(module):
+            place = place_of(name)
+            own = (key for key, value in vars(module).items() if _fails(value))
+            attribute = next((key for key in own if not key.startswith("_")), None)
+            return place if attribute is None else f"{place}: its attribute {attribute!r}"
+    return place_of("")
+
+
+def _fails(value: Any) -> bool:
+    try:
+        copy.deepcopy(value)
+    except Exception:  # whatever it is, it is why the network is refused
+        return True
+    return False

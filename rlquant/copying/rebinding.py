@@ -1,0 +1,234 @@
+"""Functions that a deep copy shares with its original, bound anew to the copy.
+
+`copy.deepcopy` takes functions as they are. A closure that a module carries, as its `forward` or
+as a hook, therefore goes on computing with the modules and weights of the original.
+"""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from types import BuiltinFunctionType, CellType, FunctionType, MethodType
+from typing import Any
+from weakref import ReferenceType
+
+import torch
+from torch import Tensor, nn
+
+from rlquant.copying.references import (
+    attributes,
+    compiled_from,
+    contents,
+    forward_functions,
+    held,
+    is_of_torch,
+    used_globals,
+)
+from rlquant.errors import NetworkError
+
+
+class CannotRebind(Exception):
+    """A value that belongs to the original and that nothing can be put in the place of."""
+
+
+class Rebinding:
+    """Puts what belongs to a copied network in the place of what belongs to its original.
+
+    Args:
+        pairs: each module and tensor of the original with what stands for it in the copy.
+        owned: ids of values that belong to the copy alone, and may be written to.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[Any, Any]], owned: Iterable[int]) -> None:
+        self._counterparts = {id(one): other for one, other in pairs}
+        self._storages = {_storage(one): (one, other) for one, other in pairs}
+        self._owned = set(owned)
+        self._clean: set[int] = set()
+        self._made: dict[int, Any] = {}
+        self._alive: list[Any] = []  # so that ids stay unique
+
+    def module(self, module: nn.Module) -> None:
+        """Bind everything anew that a module of the copy carries; `CannotRebind` where it fails."""
+        own = vars(module)
+        for name, value in list(own.items()):
+            if name not in ("_parameters", "_buffers", "_modules"):
+                own[name] = self.value(value)
+
+    def value(self, value: Any) -> Any:
+        """Return what takes a value's place in the copy: itself where it leads to the copy alone.
+
+        Raises:
+            CannotRebind: it leads to the original in a way that cannot be followed.
+        """
+        if not self.leads_out(value):
+            return value
+        if id(value) in self._counterparts:
+            return self._counterparts[id(value)]
+        if id(value) not in self._made:
+            self._alive.append(value)
+            self._made[id(value)] = self._rebuilt(value)
+        return self._made[id(value)]
+
+    def leads_out(self, value: Any) -> bool:
+        """Return whether a value leads to a module or tensor of the original."""
+        seen: set[int] = set()
+        todo = [value]
+        while todo:
+            current = todo.pop()
+            if id(current) in self._counterparts or self._is_view(current):
+                return True
+            if id(current) not in seen and id(current) not in self._clean:
+                seen.add(id(current))
+                todo.extend(held(current))
+        self._clean |= seen
+        return False
+
+    def _is_view(self, value: Any) -> bool:
+        """Return whether a value is a tensor in the memory of one of the original's."""
+        return isinstance(value, Tensor) and _storage(value) in self._storages
+
+    def _rebuilt(self, value: Any) -> Any:
+        match value:
+            case Tensor():
+                one, other = self._storages[_storage(value)]
+                offset = value.storage_offset() - one.storage_offset() + other.storage_offset()
+                return other.detach().as_strided(value.size(), value.stride(), offset)
+            case FunctionType():
+                return self._function(value)
+            case MethodType():
+                return MethodType(self.value(value.__func__), self.value(value.__self__))
+            case BuiltinFunctionType():
+                return getattr(self.value(value.__self__), value.__name__)
+            case partial():
+                named = {name: self.value(given) for name, given in value.keywords.items()}
+                return type(value)(self.value(value.func), *map(self.value, value.args), **named)
+            case ReferenceType() if type(value) is ReferenceType:
+                return weakref.ref(self.value(value()))
+            case tuple() | frozenset():
+                items = [self.value(item) for item in value]
+                return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+        return self._filled(value)
+
+    def _function(self, function: FunctionType) -> Any:
+        compiled = compiled_from(function)
+        if compiled is not None:
+            return self.value(compiled)  # what was compiled belongs to the original
+        for name, found in used_globals(function).items():
+            if self.leads_out(found):
+                raise CannotRebind(f"{function.__qualname__} uses the global {name!r}")
+        cells = [CellType() for _ in function.__closure__ or ()]
+        made = FunctionType(
+            function.__code__, function.__globals__, function.__name__, None, tuple(cells)
+        )
+        self._made[id(function)] = made  # before its contents, which may hold it
+        for cell, found in zip(cells, contents(function), strict=True):
+            cell.cell_contents = self.value(found)
+        made.__defaults__ = self.value(function.__defaults__)
+        made.__kwdefaults__ = self.value(function.__kwdefaults__)
+        made.__dict__.update({name: self.value(v) for name, v in vars(function).items()})
+        made.__module__, made.__qualname__ = function.__module__, function.__qualname__
+        made.__doc__, made.__annotations__ = function.__doc__, function.__annotations__
+        return made
+
+    def _filled(self, value: Any) -> Any:
+        """Bind what a container or object holds anew, in a shallow copy unless it is the copy's."""
+        own = value if id(value) in self._owned else _shallow(value)
+        self._made[id(value)] = self._made[id(own)] = own
+        match own:
+            case dict():
+                items = [(self.value(k), self.value(v)) for k, v in own.items()]
+                own.clear()
+                own.update(items)
+            case list():
+                own[:] = [self.value(item) for item in own]
+            case set() | deque():
+                members = [self.value(item) for item in own]
+                own.clear()
+                own.update(members) if isinstance(own, set) else own.extend(members)
+        for name, found in attributes(own).items():
+            new = self.value(found)
+            if new is not found:
+                object.__setattr__(own, name, new)
+        return own
+
+
+def _shallow(value: Any) -> Any:
+    try:
+        own = copy.copy(value)
+    except Exception as error:  # copying runs the value's own code, which may raise anything
+        raise CannotRebind(f"a {type(value).__name__}, which cannot be copied, holds it") from error
+    if own is value:
+        raise CannotRebind(f"a {type(value).__name__}, which is never copied, holds it")
+    return own
+
+
+def rebind(original: nn.Module, copied: nn.Module, memo: Mapping[int, Any]) -> None:
+    """Bind what a deep copy shares with its original to the copy.
+
+    Args:
+        original: the network that was copied; left as it is.
+        copied: its deep copy.
+        memo: what `copy.deepcopy` left in its memo.
+
+    Raises:
+        NetworkError: a module computes with the original in a way that cannot be followed.
+    """
+    modules = dict(copied.named_modules(remove_duplicate=False))
+    owned = {id(value) for value in memo.values()} | {id(module) for module in modules.values()}
+    rebinding = Rebinding(list(_pairs(original, modules)), owned)
+    classes: set[type[nn.Module]] = set()
+    for name, module in modules.items():
+        try:
+            rebinding.module(module)
+            if type(module) not in classes and not is_of_torch(type(module)):
+                classes.add(type(module))
+                _require_closed(type(module), rebinding)
+        except CannotRebind as reason:
+            raise NetworkError(
+                f"{place_of(name)}: it computes with modules or weights of this network in a way "
+                f"that a copy cannot take over ({str(reason)[:200]}), so that quantizing the copy "
+                f"has no effect; let forward and hooks reach them through the module itself"
+            ) from reason
+
+
+def place_of(name: str) -> str:
+    """Return a module's place in a message; its path is empty where it is the network."""
+    return f"layer {name!r}" if name else "the network itself"
+
+
+def _pairs(original: nn.Module, modules: Mapping[str, nn.Module]) -> Iterator[tuple[Any, Any]]:
+    for name, module in original.named_modules(remove_duplicate=False):
+        copied = modules.get(name)
+        if copied is None or copied is module:
+            raise NetworkError(
+                f"{place_of(name)}: copying the network does not copy this module; let its "
+                f"__deepcopy__ return a copy"
+            )
+        yield module, copied
+        others = dict(_own_tensors(copied))
+        yield from ((tensor, others[key]) for key, tensor in _own_tensors(module) if key in others)
+
+
+def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield a module's own parameters and buffers, each under every name that it has."""
+    yield from module.named_parameters(recurse=False, remove_duplicate=False)
+    yield from module.named_buffers(recurse=False, remove_duplicate=False)
+
+
+def _storage(value: Any) -> int | None:
+    """Return what tells the memory of a dense tensor apart, None for anything else."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_meta:
+        return None
+    return int(value.untyped_storage()._cdata)
+
+
+def _require_closed(cls: type[nn.Module], rebinding: Rebinding) -> None:
+    """Raise `CannotRebind` where a class's own code uses modules of the original."""
+    for function in forward_functions(cls):
+        if rebinding.leads_out(function):
+            raise CannotRebind(
+                f"{function.__qualname__} of its class holds them in a closure or a global"
+            )
