@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
-from rlquant.errors import ChoiceError
+from rlquant.documents import parse_json, read_as
+from rlquant.errors import ChoiceError, ConfigFormatError, FileFormatError
 
 Method = Literal["keep", "post_training", "ternary", "distilled"]
 Rounding = Literal["nearest", "stochastic", "error_feedback", "learned"]
@@ -175,18 +176,27 @@ class QuantizationConfig:
         """Read what `to_json` wrote.
 
         Raises:
-            ChoiceError: not JSON, another version, or fields that no layer choice has.
+            ConfigFormatError: not JSON, another version, or fields that no layer choice has.
         """
         try:
-            document: Any = json.loads(text)
-        except ValueError as error:
-            raise ChoiceError(f"configuration is not JSON: {error}") from error
-        version = document.get("version") if isinstance(document, dict) else None
+            return cls.from_document(parse_json(text))
+        except FileFormatError as error:
+            raise ConfigFormatError(f"no configuration: {error}") from error
+
+    @classmethod
+    def from_document(cls, document: Any) -> QuantizationConfig:
+        """Read what the JSON of `to_json` holds; `FileFormatError` for anything else."""
+        version = read_as(dict[str, Any], document).get("version")
         if version != CONFIG_VERSION:
-            raise ChoiceError(
-                f"configuration has version {version!r}, this rlquant reads {CONFIG_VERSION}"
+            raise FileFormatError(
+                f"it has version {version!r}, this rlquant reads {CONFIG_VERSION}"
             )
-        try:
-            return cls(tuple(LayerChoice(**layer) for layer in document["layers"]))
-        except (TypeError, KeyError) as error:
-            raise ChoiceError(f"configuration has wrong fields: {error}") from error
+        return cls(read_as(_Document, document).layers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A configuration as it is written."""
+
+    version: int
+    layers: tuple[LayerChoice, ...]

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rlquant.config import Fidelity
+from rlquant.documents import Count, parse_json, read_as, read_fields
 from rlquant.errors import DataError, FileFormatError, SettingsError, unknown_name
 
 
@@ -58,12 +59,12 @@ class Score:
 
     loss: float
     accuracy: float
-    size_bytes: int
+    size_bytes: Count
     average_bits: float
     size_ratio: float
-    bops: int
+    bops: Count
     latency: float | None = None
-    samples: int = 0
+    samples: Count = 0
     fidelity: Fidelity = "calibrated"
     partial: bool = False
     standard_error: float | None = None
@@ -80,16 +81,21 @@ class Score:
     def from_json(cls, text: str) -> Score:
         """Read what `to_json` wrote; `FileFormatError` for anything else."""
         try:
-            document: dict[str, Any] = json.loads(text)
-            if document["loss"] is None:
-                document["loss"] = math.inf
-            if document["accuracy"] is None:
-                document["accuracy"] = math.nan
-            if document.get("partial") and document["standard_error"] is None:
-                document["standard_error"] = math.inf
-            return cls(**document)
-        except (ValueError, TypeError, KeyError) as error:
-            raise FileFormatError(f"not a score: {text[:80]!r} ({error})") from error
+            return cls.from_document(parse_json(text))
+        except FileFormatError as error:
+            raise FileFormatError(f"not a score: {error}") from error
+
+    @classmethod
+    def from_document(cls, document: Any) -> Score:
+        """Read what the JSON of `to_json` holds; `FileFormatError` for anything else."""
+        values = read_as(dict[str, Any], document)
+        partial = bool(values.get("partial"))
+        absent = {"loss": math.inf, "accuracy": math.nan}
+        absent |= {"standard_error": math.inf} if partial else {}
+        for field, value in absent.items():
+            if field in values and values[field] is None:
+                values = {**values, field: value}
+        return read_fields(cls, values)
 
 
 @runtime_checkable

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import numpy as np
 import torch
 from hypothesis import strategies as st
@@ -61,3 +64,35 @@ def damage(draw: st.DrawFn, data: bytes) -> bytes:
             case _:
                 del altered[place:]
     return bytes(altered)
+
+
+HOSTILE: tuple[Any, ...] = (
+    *(None, True, 0, -1, 0.5, 2**31, 10**18, 10**290, -(10**290), 1e308, -1e308, 1e-320),
+    *("", "text", "nan", "1", "a" * 10_000, "\0", "<b>&\"'", "\u202e", "../../x"),
+    *([], {}, [[]], [{}], {"a": 1}, [1] * 1000, [None]),
+)
+"""Values in JSON that a program may not have thought of."""
+
+
+@st.composite
+def altered(draw: st.DrawFn, document: Any) -> Any:
+    """The same document with one value of it replaced, left out, or repeated."""
+    found = copy.deepcopy(document)
+    value, owner, place = found, None, None
+    while isinstance(value, (dict, list)) and value and (owner is None or draw(st.integers(0, 3))):
+        owner, place = value, draw(st.sampled_from(list(_places(value))))
+        value = owner[place]
+    if owner is None:
+        return draw(st.sampled_from(HOSTILE))
+    match draw(st.sampled_from(("replace", "leave out", "repeat"))):
+        case "replace":
+            owner[place] = draw(st.sampled_from(HOSTILE))
+        case "leave out":
+            del owner[place]
+        case _:
+            owner[place] = [value, value]
+    return found
+
+
+def _places(value: Any) -> Any:
+    return value if isinstance(value, dict) else range(len(value))

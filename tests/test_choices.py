@@ -19,7 +19,7 @@ from rlquant.config import (
     LayerChoice,
     QuantizationConfig,
 )
-from rlquant.errors import ChoiceError
+from rlquant.errors import ChoiceError, ConfigFormatError, FileFormatError
 
 
 @st.composite
@@ -170,22 +170,27 @@ def test_json_gives_the_configuration_back(config: QuantizationConfig, indent: i
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "configuration is not JSON"),
-        ("{", "configuration is not JSON"),
-        ("[]", "configuration has version None, this rlquant reads 1"),
-        ("{}", "configuration has version None, this rlquant reads 1"),
-        ('{"version": 2, "layers": []}', "configuration has version 2, this rlquant reads 1"),
-        ('{"version": 1}', "configuration has wrong fields: 'layers'"),
-        ('{"version": 1, "layers": 7}', "configuration has wrong fields"),
-        ('{"version": 1, "layers": [7]}', "configuration has wrong fields"),
-        ('{"version": 1, "layers": [{"bits": 4}]}', "wrong fields: .*'layer'"),
-        ('{"version": 1, "layers": [{"layer": "a", "bits": 4, "x": 1}]}', "wrong fields: .*'x'"),
+        ("", "no configuration: it is not JSON"),
+        ("{", "no configuration: it is not JSON"),
+        ("[]", r"it is \[\], use an object"),
+        ("{}", "version None, this rlquant reads 1"),
+        ('{"version": 2, "layers": []}', "version 2, this rlquant reads 1"),
+        ('{"version": 1}', "layers is missing"),
+        ('{"version": 1, "layers": 7}', "layers is 7, use a list"),
+        ('{"version": 1, "layers": [7]}', r"layers\[0\] is 7, use an object"),
+        ('{"version": 1, "layers": [{"bits": 4}]}', r"layers\[0\].layer is missing"),
+        (
+            '{"version": 1, "layers": [{"layer": "a", "bits": 4, "x": 1}]}',
+            r"\[0\].x is unknown",
+        ),
         ('{"version": 1, "layers": [{"layer": "a", "bits": 40}]}', "layer 'a': bits=40"),
     ],
 )
 def test_a_text_that_is_no_configuration_is_refused(text: str, words: str) -> None:
-    with pytest.raises(ChoiceError, match=words):
+    with pytest.raises(ConfigFormatError, match=words) as caught:
         QuantizationConfig.from_json(text)
+    assert isinstance(caught.value, ChoiceError)
+    assert isinstance(caught.value, FileFormatError)
 
 
 def test_the_file_carries_its_version() -> None:

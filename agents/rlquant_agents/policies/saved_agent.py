@@ -179,10 +179,10 @@ def read_moments(
     """
     parameters = dict(model.policy.named_parameters())
     updated = {name.rpartition("|")[0] for name in found} & parameters.keys()
+    step = torch.zeros((), dtype=torch.float32)
     expected = {
-        f"{name}|{moment}": parameters[name] if moment != "step" else torch.tensor(0.0)
-        for name in parameters
-        if name in updated
+        f"{name}|{moment}": step if moment == "step" else parameters[name]
+        for name in updated
         for moment in MOMENTS
     }
     require_like(found, expected)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import nn
 from rlquant import LayerChoice, QuantizationConfig, QuantizationProblem
 from rlquant.cost.file_layout import PROLOGUE, contents_bytes, stored_tensors
 from rlquant.cost.size import ACTIVATION_BYTES, LAYER_RECORD_BYTES, LayerStorage, code_bytes
-from rlquant.errors import FileFormatError
+from rlquant.documents import Count
 from rlquant.layers import layer_kind
 
 NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
@@ -29,11 +29,11 @@ class LayerParts:
         floats: the weight itself, where it was kept.
     """
 
-    codes: int = 0
-    numbers: int = 0
-    inputs: int = 0
-    record: int = 0
-    floats: int = 0
+    codes: Count = 0
+    numbers: Count = 0
+    inputs: Count = 0
+    record: Count = 0
+    floats: Count = 0
 
     @classmethod
     def of(cls, storage: LayerStorage, choice: LayerChoice) -> LayerParts:
@@ -64,8 +64,8 @@ class FileParts:
     """
 
     layers: tuple[LayerParts, ...]
-    floats: Mapping[str, int]
-    header: int
+    floats: Mapping[str, Count]
+    header: Count
 
     @classmethod
     def of(cls, problem: QuantizationProblem, config: QuantizationConfig) -> FileParts:
@@ -103,29 +103,6 @@ class FileParts:
         """Return the parts as they stand in a file."""
         layers = [asdict(parts) for parts in self.layers]
         return {"layers": layers, "floats": dict(self.floats), "header": self.header}
-
-    @classmethod
-    def from_document(cls, document: Any) -> FileParts | None:
-        """Undo `document`, None for None.
-
-        Raises:
-            FileFormatError: a size that is none.
-            KeyError, TypeError, ValueError: damaged otherwise.
-        """
-        if document is None:
-            return None
-        layers = tuple(LayerParts(**parts) for parts in document["layers"])
-        parts = cls(layers, dict(document["floats"]), document["header"])
-        require_counts([parts.header, *parts.floats.values()])
-        require_counts([n for layer in layers for n in asdict(layer).values()])
-        return parts
-
-
-def require_counts(numbers: Sequence[Any]) -> None:
-    """Raise `FileFormatError` unless all are whole numbers of at least 0."""
-    for number in numbers:
-        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-            raise FileFormatError(f"{number!r} is no whole number of at least 0")
 
 
 def _kind(network: nn.Module, tensor: str) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlquant.documents import named_rows, number, shown
+from rlquant.documents.csv_rows import MOST_BYTES
 from rlquant.errors import FileFormatError
-from rlquant.files import reading
-from rlquant_agents.reporting.run_text import MOVE_AWAY, read_text
+from rlquant_agents.reporting.run_text import damaged, read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +51,31 @@ def read_evaluations(path: Path, column: str, scale: float = 1.0) -> tuple[Measu
         FileFormatError: it is missing or no text, or the line that is wrong.
         StorageError: it cannot be read.
     """
-    rows = csv.DictReader(read_text(path).splitlines())
-    with reading(path):
-        return tuple(_row(row, column, scale, number) for number, row in enumerate(rows, start=2))
+    text = read_text(path, MOST_BYTES)
+    with damaged(path):
+        rows = named_rows(text, [*COLUMNS, column])
+        return tuple(_row(row, column, scale, line) for line, row in rows)
+
+
+COLUMNS = ("key", "loss", "value", "feasible", "final")
+"""Columns that are read whatever a search's budget limits."""
 
 
 def _row(row: Mapping[str, str], column: str, scale: float, line: int) -> Measured:
     try:
         return Measured(
             key=row["key"],
-            loss=float(row["loss"]),
-            value=float(row["value"]),
-            cost=float(row[column]) / scale,
+            loss=number(row["loss"], "loss"),
+            value=number(row["value"], "value"),
+            cost=number(row[column], column, 0, sys.float_info.max) / scale,
             feasible=_truth(row["feasible"]),
             final=_truth(row["final"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise FileFormatError(f"line {line} is damaged ({error!r}); {MOVE_AWAY}") from error
+    except FileFormatError as error:
+        raise FileFormatError(f"line {line}: {error}") from error
 
 
 def _truth(text: str) -> bool:
-    return {"True": True, "False": False}[text]
+    if text not in ("True", "False"):
+        raise FileFormatError(f"{shown(text)} is neither True nor False")
+    return text == "True"

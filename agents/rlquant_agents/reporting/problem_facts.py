@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 from rlquant import (
     FeasibleSet,
@@ -17,10 +17,11 @@ from rlquant import (
     Score,
     TabularProblem,
 )
+from rlquant.documents import Count, read_as, read_fields
 from rlquant.errors import FileFormatError
 from rlquant.space import for_layer
 from rlquant.tabular.table_costs import NO_LIMIT
-from rlquant_agents.reporting.file_parts import FileParts, require_counts
+from rlquant_agents.reporting.file_parts import FileParts
 from rlquant_agents.search.result import SearchResult
 
 FACTS_VERSION = 1
@@ -35,13 +36,18 @@ class Costs:
         units: by layer and option.
     """
 
-    fixed: int
-    units: tuple[tuple[int, ...], ...]
+    fixed: Count
+    units: tuple[tuple[Count, ...], ...]
 
     @classmethod
     def of(cls, feasible: FeasibleSet) -> Costs:
         """Read them off the feasible set of a budget."""
         return cls(int(feasible.cost.fixed), tuple(map(tuple, feasible.costs.tolist())))
+
+    def require_shape(self, layers: int, options: int) -> None:
+        """Raise `FileFormatError` unless they are of so many layers and options."""
+        if len(self.units) != layers or any(len(row) != options for row in self.units):
+            raise FileFormatError(f"its costs are not of {layers} layers and {options} options")
 
     def total(self, chosen: Sequence[int]) -> int:
         """Return the units of a vector of option indices."""
@@ -157,28 +163,27 @@ class ProblemFacts:
         """Undo `to_json`, once it is parsed.
 
         Raises:
-            FileFormatError: another version, or numbers that are no costs.
-            KeyError, TypeError, ValueError: damaged otherwise.
+            FileFormatError: another version, or damaged.
         """
         version = document.get("version")
         if version != FACTS_VERSION:
             raise FileFormatError(f"it is of version {version!r}, not {FACTS_VERSION}")
-        rows = document["layers"]
-        layers = tuple(LayerFacts(**(row | {"shape": tuple(row["shape"])})) for row in rows)
-        options = tuple(LayerChoice(**option) for option in document["options"])
-        size, shape = document["size"], (len(layers), len(options))
-        return cls(
-            layers,
-            options,
-            cost=_costs(document["cost"], shape),
-            limit=int(document["limit"]),
-            unit=float(document["unit"]),
-            size=None if size is None else _costs(size, shape),
-            uniform=_uniform(document["uniform"]),
-            parts=FileParts.from_document(document["parts"]),
-            name=str(document["name"]),
-            network=document["network"],
-        )
+        values = {name: value for name, value in document.items() if name != "version"}
+        if values.get("uniform") is not None:
+            uniform = read_as(_Uniform, values["uniform"], "uniform")
+            values["uniform"] = uniform["config"], uniform["score"]
+        facts = read_fields(cls, values)
+        for costs in (facts.cost, facts.size):
+            if costs is not None:
+                costs.require_shape(len(facts.layers), len(facts.options))
+        return facts
+
+
+class _Uniform(TypedDict):
+    """The reference as it stands in the file."""
+
+    config: dict[str, Any]
+    score: dict[str, Any]
 
 
 SHOWN = ("name", "kind", "shape", "parameters", "macs")
@@ -195,18 +200,3 @@ def _sizes(problem: Problem, result: SearchResult) -> Costs | None:
     costs = Costs.of(feasible)
     chosen = feasible.indices(result.best).tolist()
     return costs if costs.total(chosen) == result.score.size_bytes else None
-
-
-def _costs(document: Any, shape: tuple[int, int]) -> Costs:
-    costs = Costs(document["fixed"], tuple(map(tuple, document["units"])))
-    require_counts([costs.fixed, *(n for row in costs.units for n in row)])
-    if (len(costs.units), *{len(row) for row in costs.units}) != shape:
-        raise FileFormatError(f"its costs are not of {shape[0]} layers and {shape[1]} options")
-    return costs
-
-
-def _uniform(document: Any) -> tuple[QuantizationConfig, Score] | None:
-    if document is None:
-        return None
-    config = QuantizationConfig.from_json(json.dumps(document["config"]))
-    return config, Score.from_json(json.dumps(document["score"]))

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 
 from rlquant import QuantizationConfig, Score
-from rlquant.errors import FileFormatError, RlquantError
+from rlquant.cost.budget import Quantity
+from rlquant.documents import Count, Range, read_as, require_regular
+from rlquant.errors import FileFormatError
 from rlquant_agents.reporting.measured import Measured, read_evaluations
 from rlquant_agents.reporting.problem_facts import ProblemFacts
-from rlquant_agents.reporting.quantities import UNITS
-from rlquant_agents.reporting.run_text import AGAIN, MOVE_AWAY, read_object, read_text
+from rlquant_agents.reporting.run_text import AGAIN, damaged, read_object
 from rlquant_agents.search.curves import Curve, running_best
 from rlquant_agents.search.run_settings import SETTINGS_VERSION, Document
 
@@ -24,18 +22,39 @@ SETTINGS, EVALUATIONS, RESULT = "settings.json", "evaluations.csv", "result.json
 CONFIG, SCORE, MODEL = "config.json", "score.json", "model.rlq"
 FACTS, REPORT = "layers.json", "report.html"
 
-NEEDED: dict[str, type] = {
-    "problem": str,
-    "budget": dict,
-    "space": dict,
-    "fidelity": str,
-    "searcher": str,
-    "searcher_settings": dict,
-    "seed": int,
-    "evaluations": int,
-    "versions": dict,
-}
-"""What a report tells of the settings, and what it must be."""
+
+class Limit(TypedDict):
+    """A budget as it stands in settings.json."""
+
+    quantity: Quantity
+    limit: Annotated[float, Range(0)]
+
+
+class Settings(TypedDict):
+    """What a report tells of a settings.json, which holds more."""
+
+    problem: str
+    budget: Limit
+    space: dict[str, Any]
+    fidelity: str
+    searcher: str
+    searcher_settings: dict[str, Any]
+    seed: int
+    evaluations: int
+    versions: dict[str, Any]
+
+
+class Result(TypedDict):
+    """What a report tells of a result.json, which holds more."""
+
+    score: Score
+    float_score: Score
+    evaluations: Count
+    seconds: Annotated[float, Range(0)]
+    stopped: str
+    meaning: str
+    notes: list[str]
+    model_bytes: Count | None
 
 
 @dataclass(frozen=True)
@@ -62,15 +81,16 @@ class Outcome:
 
     @classmethod
     def from_document(cls, document: Document) -> Outcome:
-        """Read a result.json; `KeyError`, `TypeError` or `ValueError` where it is damaged."""
+        """Read a result.json; `FileFormatError` where it is damaged."""
+        result = read_as(Result, document)
         return cls(
-            score=Score.from_json(json.dumps(document["score"])),
-            float_score=Score.from_json(json.dumps(document["float_score"])),
-            evaluations=int(document["evaluations"]),
-            seconds=float(document["seconds"]),
-            stopped=str(document["meaning"] or document["stopped"]),
-            notes=tuple(map(str, document["notes"])),
-            model_bytes=document["model_bytes"],
+            score=result["score"],
+            float_score=result["float_score"],
+            evaluations=result["evaluations"],
+            seconds=result["seconds"],
+            stopped=result["meaning"] or result["stopped"],
+            notes=tuple(result["notes"]),
+            model_bytes=result["model_bytes"],
         )
 
 
@@ -145,21 +165,11 @@ def read_run(folder: str | Path) -> RunFiles:
             f"{path / EVALUATIONS} has {len(evaluations)} evaluations and {RESULT} tells of "
             f"{outcome.evaluations}: the search goes on or was killed; {AGAIN}"
         )
-    text = read_text(path / CONFIG)
-    with _damaged(path / CONFIG):
-        config = QuantizationConfig.from_json(text)
+    document = read_object(path / CONFIG)
+    with damaged(path / CONFIG):
+        config = QuantizationConfig.from_document(document)
     _require_model(path, outcome)
     return RunFiles(path, settings, outcome, config, evaluations, _facts(path, config))
-
-
-@contextmanager
-def _damaged(path: Path) -> Iterator[None]:
-    """Say of every error in a file's content where it is and what to do."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        words = str(error) if isinstance(error, RlquantError) else repr(error)
-        raise FileFormatError(f"{path}: it is damaged ({words}); {MOVE_AWAY}") from error
 
 
 def _settings(path: Path) -> Document:
@@ -174,17 +184,8 @@ def _settings(path: Path) -> Document:
             f"{path / SETTINGS} is of version {version!r}, this rlquant reads {SETTINGS_VERSION}; "
             f"make the report with the rlquant that searched"
         )
-    wrong = [name for name, kind in NEEDED.items() if not isinstance(settings.get(name), kind)]
-    budget = {} if "budget" in wrong else settings["budget"]
-    if str(budget.get("quantity")) not in UNITS or not isinstance(
-        budget.get("limit"), (int, float)
-    ):
-        wrong.append("budget")
-    if wrong:
-        raise FileFormatError(
-            f"{path / SETTINGS}: it is damaged (in {', '.join(dict.fromkeys(wrong))}); {MOVE_AWAY}"
-        )
-    return settings
+    with damaged(path / SETTINGS):
+        return dict(read_as(Settings, settings))
 
 
 def _cost_column(settings: Document, score: Score) -> tuple[str, float]:
@@ -201,7 +202,7 @@ def _outcome(path: Path) -> Outcome:
             f"{path} has no {RESULT}: the search there goes on or was killed; {AGAIN}"
         )
     document = read_object(path / RESULT)
-    with _damaged(path / RESULT):
+    with damaged(path / RESULT):
         return Outcome.from_document(document)
 
 
@@ -211,7 +212,7 @@ def _facts(path: Path, config: QuantizationConfig) -> ProblemFacts:
             f"{path} has no {FACTS}: an rlquant that made no reports searched there; {AGAIN}"
         )
     document = read_object(path / FACTS)
-    with _damaged(path / FACTS):
+    with damaged(path / FACTS):
         facts = ProblemFacts.from_document(document)
         facts.chosen(config)
     return facts
@@ -220,7 +221,8 @@ def _facts(path: Path, config: QuantizationConfig) -> ProblemFacts:
 def _require_model(path: Path, outcome: Outcome) -> None:
     """Raise where the packed file is not the one that the search wrote."""
     model = path / MODEL
-    size = model.stat().st_size if model.is_file() else 0
+    with damaged(model):
+        size = require_regular(model) or 0
     if outcome.model_bytes is not None and size != outcome.model_bytes:
         raise FileFormatError(
             f"{model} has {size} bytes and {RESULT} says {outcome.model_bytes}; {AGAIN}"

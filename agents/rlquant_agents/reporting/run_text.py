@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rlquant import documents
+from rlquant.documents import MOST_TEXT_BYTES, parse_json, read_as
 from rlquant.errors import FileFormatError
 from rlquant.files import reading
 
@@ -15,8 +18,8 @@ MOVE_AWAY = f"move it away and {AGAIN}"
 """What mends a folder with a damaged file."""
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a file.
+def read_text(path: Path, most: int = MOST_TEXT_BYTES) -> str:
+    """Return the text of a file of at most so many bytes.
 
     Raises:
         FileFormatError: it is missing, or no text.
@@ -24,11 +27,11 @@ def read_text(path: Path) -> str:
     """
     with reading(path):
         try:
-            return path.read_text(encoding="utf-8")
+            return documents.read_text(path, most)
         except FileNotFoundError as error:
             raise FileFormatError(f"it is missing; {AGAIN}") from error
-        except UnicodeDecodeError as error:
-            raise FileFormatError(f"it is no text ({error}); {MOVE_AWAY}") from error
+        except FileFormatError as error:
+            raise FileFormatError(f"{error}; {MOVE_AWAY}") from error
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -39,11 +42,15 @@ def read_object(path: Path) -> dict[str, Any]:
         StorageError: it cannot be read.
     """
     text = read_text(path)
+    with damaged(path):
+        return read_as(dict[str, Any], parse_json(text))
+
+
+@contextmanager
+def damaged(path: Path) -> Iterator[None]:
+    """Say of every fault in a file's content where it is and what to do."""
     with reading(path):
         try:
-            document = json.loads(text)
-        except ValueError as error:
+            yield
+        except FileFormatError as error:
             raise FileFormatError(f"it is damaged ({error}); {MOVE_AWAY}") from error
-        if not isinstance(document, dict):
-            raise FileFormatError(f"it is damaged (no object); {MOVE_AWAY}")
-    return document

@@ -11,8 +11,10 @@ from itertools import takewhile
 from pathlib import Path
 
 from rlquant import Problem
+from rlquant.documents import csv_rows, read_text
+from rlquant.documents.csv_rows import MOST_BYTES
 from rlquant.errors import FileFormatError
-from rlquant.files import about, write_file
+from rlquant.files import about, reading, write_file
 from rlquant_agents.search.result import Evaluation
 
 COLUMNS = (
@@ -65,14 +67,14 @@ class EvaluationTable:
         return len(self._earlier)
 
     def rows(self) -> int:
-        """Return how many whole rows stand in the file; `FileFormatError` if it is no text."""
+        """Return how many whole rows stand in the file; `FileFormatError` if it is no table."""
         return len(self._read())
 
     def open(self, *, keep: bool) -> None:
         """Write the header, and the whole rows of an earlier process where they are kept.
 
         Raises:
-            FileFormatError: the file is no text.
+            FileFormatError: the file is no table.
             StorageError: it cannot be written.
         """
         self._earlier = self._read() if keep else []
@@ -113,13 +115,14 @@ class EvaluationTable:
 
     def _read(self) -> list[Row]:
         """Read the rows of an earlier process; what a kill or a crash tore off is left out."""
-        try:
-            text = self.path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return []
-        except UnicodeDecodeError as error:
-            raise FileFormatError(f"{self.path}: no table ({error}); move it away") from error
-        rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
+        with reading(self.path):
+            if not self.path.exists():
+                return []
+            try:
+                text = read_text(self.path, MOST_BYTES)
+                rows = [row for _, row in csv_rows(text[: text.rfind("\n") + 1])]
+            except FileFormatError as error:
+                raise FileFormatError(f"no table ({error}); move it away") from error
         if not rows or rows[0] != self._columns:
             return []
         return list(takewhile(self._is_whole, rows[1:]))

@@ -6,11 +6,13 @@ import json
 import logging
 import time
 from pathlib import Path
+from typing import Annotated
 
 import rlquant
 from rlquant import Problem, QuantizationConfig, Score
+from rlquant.documents import Count, Range, read_as
 from rlquant.errors import NetworkError, SettingsError
-from rlquant.files import make_folder, write_file
+from rlquant.files import make_folder, reading, write_file
 from rlquant_agents.reporting.problem_facts import ProblemFacts
 from rlquant_agents.reporting.report import write_report
 from rlquant_agents.reporting.run_files import (
@@ -21,6 +23,7 @@ from rlquant_agents.reporting.run_files import (
     RESULT,
     SCORE,
     SETTINGS,
+    Result,
 )
 from rlquant_agents.runs.counting_store import CountingStore
 from rlquant_agents.runs.evaluation_table import EvaluationTable
@@ -191,7 +194,14 @@ def widest_uniform(problem: Problem) -> QuantizationConfig | None:
     return feasible.config([max(fitting)[1]] * len(feasible)) if fitting else None
 
 
-def finished_result(folder: Path, settings: Document) -> Document | None:
+class Finished(Result):
+    """What a comparison reads of a result.json."""
+
+    episodes: Count
+    seconds_beside_evaluations: Annotated[float, Range(0)]
+
+
+def finished_result(folder: Path, settings: Document) -> Finished | None:
     """Return the result of a run that ended in `folder` with exactly these settings, if one did.
 
     Raises:
@@ -203,5 +213,8 @@ def finished_result(folder: Path, settings: Document) -> Document | None:
         return None
     require_same(settings, earlier, folder)
     result = read_settings(folder / RESULT)
-    ended = result is not None and result.get("stopped") != "interrupted"
-    return result if ended and earlier.get("evaluations") == settings["evaluations"] else None
+    if result is None or result.get("stopped") == "interrupted":
+        return None
+    with reading(folder / RESULT):
+        finished = read_as(Finished, result)
+    return finished if earlier.get("evaluations") == settings["evaluations"] else None

@@ -15,7 +15,9 @@ import numpy as np
 import torch
 
 from rlquant import Budget, Problem
+from rlquant.documents import read_as, read_json
 from rlquant.errors import FileFormatError, SettingsError
+from rlquant.files import reading
 from rlquant_agents.search.searcher import Searches, name_of
 
 SETTINGS_VERSION = 1
@@ -82,7 +84,8 @@ def describe_run(
         },
         **(extra or {}),
     }
-    plain: Document = json.loads(json.dumps(document, default=_named))  # as it will be read back
+    # as it will be read back; JSON has no word for what is not finite
+    plain: Document = json.loads(json.dumps(document, default=_named), parse_constant=str)
     return plain
 
 
@@ -104,16 +107,17 @@ def _settings_of(searcher: Any) -> dict[str, Any]:
 
 
 def read_settings(path: Path) -> Document | None:
-    """Read a settings file, None where there is none; `FileFormatError` if it is damaged."""
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise FileFormatError(f"{path}: no settings of a run ({error}); move it away") from error
-    if not isinstance(document, dict):
-        raise FileFormatError(f"{path}: no settings of a run; move it away")
-    return document
+    """Read a settings file, None where there is none.
+
+    Raises:
+        FileFormatError: it is damaged.
+        StorageError: it cannot be read.
+    """
+    with reading(path):
+        try:
+            return read_as(Document, read_json(path)) if path.exists() else None
+        except FileFormatError as error:
+            raise FileFormatError(f"no settings of a run ({error}); move it away") from error
 
 
 def require_same(

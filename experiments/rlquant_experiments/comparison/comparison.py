@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
 from rlquant import Budget, Score
+from rlquant.documents import named_rows, number, read_text
+from rlquant.documents.csv_rows import MOST_BYTES
+from rlquant.files import reading
 from rlquant.score import Measurement
 from rlquant_agents.search.curves import Curve, running_best
 from rlquant_experiments.comparison.held_out import HeldOut
@@ -55,12 +57,22 @@ Runs = Mapping[str, Sequence[Run]]
 
 
 def read_best_losses(table: Path) -> Curve:
-    """Return the best loss after each evaluation out of an `evaluations.csv`."""
-    with open(table, newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    return running_best(
-        (r["feasible"] == r["final"] == "True", float(r["loss"]), float(r["value"])) for r in rows
-    )
+    """Return the best loss after each evaluation out of an `evaluations.csv`.
+
+    Raises:
+        FileFormatError: the line that is damaged.
+        StorageError: the file cannot be read.
+    """
+    with reading(table):
+        rows = named_rows(read_text(table, MOST_BYTES), ("feasible", "final", "loss", "value"))
+        return running_best(
+            (
+                row["feasible"] == row["final"] == "True",
+                number(row["loss"], "loss"),
+                number(row["value"], "value"),
+            )
+            for _, row in rows
+        )
 
 
 def mean_loss(runs: Sequence[Run]) -> float:

@@ -8,13 +8,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from rlquant import Score, TabularProblem
+from rlquant.documents import Count, read_as
 from rlquant.errors import FileFormatError
-from rlquant.files import write_file
+from rlquant.files import reading, write_file
 from rlquant_agents.search.curves import Curve, best_losses
 from rlquant_agents.search.result import Evaluation
 from rlquant_agents.search.run_settings import describe_run, read_settings, require_same
@@ -119,16 +120,15 @@ class TableJob:
         document = read_settings(self.path)
         if document is None:
             return None
-        here = self._settings()
-        try:
-            require_same(here, document["settings"], self.path)
-            if document["settings"]["evaluations"] != self.evaluations:
-                return None
-            return _from_document(document["run"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise FileFormatError(
-                f"{self.path}: no run of a table ({error!r}); move it away"
-            ) from error
+        with reading(self.path):
+            try:
+                kept = read_as(_Kept, document)
+            except FileFormatError as error:
+                raise FileFormatError(f"no run of a table ({error}); move it away") from error
+        require_same(self._settings(), kept.settings, self.path)
+        if kept.settings.get("evaluations") != self.evaluations:
+            return None
+        return kept.run.found()
 
     def _settings(self) -> dict[str, Any]:
         return describe_run(self.problem, self.variant.make(), self.evaluations, self.seed)
@@ -147,12 +147,28 @@ def _as_document(run: TableRun) -> dict[str, Any]:
     }
 
 
-def _from_document(document: dict[str, Any]) -> TableRun:
-    return TableRun(
-        **{
-            **document,
-            "score": Score.from_json(json.dumps(document["score"])),
-            "curve": np.array([float(loss) for loss in document["curve"]]),
-            "notes": tuple(document["notes"]),
-        }
-    )
+@dataclass(frozen=True, slots=True)
+class _KeptRun:
+    """A run as it stands in its file: losses that are not finite are texts."""
+
+    searcher: str
+    seed: int
+    score: Score
+    curve: tuple[float | Literal["nan", "inf"], ...]
+    episodes: Count
+    seconds: float
+    stopped: str
+    notes: tuple[str, ...]
+
+    def found(self) -> TableRun:
+        """Return the run."""
+        fields = {name: getattr(self, name) for name in _KeptRun.__dataclass_fields__}
+        return TableRun(**fields | {"curve": np.array([float(loss) for loss in self.curve])})
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The file of a run."""
+
+    settings: dict[str, Any]
+    run: _KeptRun

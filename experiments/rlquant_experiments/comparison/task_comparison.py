@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 
-from rlquant import QuantizationConfig, QuantizationProblem, Score, measure
-from rlquant.files import make_folder, write_file
+from rlquant import QuantizationConfig, QuantizationProblem, measure
+from rlquant.documents import read_json
+from rlquant.files import make_folder, reading, write_file
 from rlquant.tasks import Task
 from rlquant_agents.api import search_problem
 from rlquant_agents.reporting.run_files import CONFIG, EVALUATIONS
-from rlquant_agents.runs.run_folder import finished_result
+from rlquant_agents.runs.run_folder import Finished, finished_result
 from rlquant_agents.search.run_settings import describe_run
 from rlquant_experiments.comparison.compare_settings import CompareSettings
 from rlquant_experiments.comparison.comparison import (
@@ -46,7 +45,7 @@ class Job:
     evaluations: int
     folder: Path
 
-    def result(self) -> dict[str, Any] | None:
+    def result(self) -> Finished | None:
         """Return what the run wrote, if it is finished."""
         searcher = self.variant.make()
         document = describe_run(self.problem, searcher, self.evaluations, self.seed)
@@ -130,13 +129,14 @@ def collect(jobs: Sequence[Job], task: Task, cost: float) -> Runs:
     for job in jobs:
         result = job.result()
         assert result is not None
-        config = QuantizationConfig.from_json((job.folder / CONFIG).read_text("utf-8"))
+        with reading(job.folder / CONFIG):
+            config = QuantizationConfig.from_document(read_json(job.folder / CONFIG))
         curve = read_best_losses(job.folder / EVALUATIONS)
         test, images = measure_images(job.problem.build(config), task.test)
         one = Run(
             searcher=job.variant.label,
             seed=job.seed,
-            score=Score.from_json(json.dumps(result["score"])),
+            score=result["score"],
             test=test,
             curve=curve,
             episodes=result["episodes"],

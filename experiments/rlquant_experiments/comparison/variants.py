@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rlquant.documents import read_as, read_json
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.files import reading
 from rlquant_agents.search.searcher import Searcher, make_searcher
@@ -73,26 +73,24 @@ def read_variants(path: Path) -> tuple[Variant, ...]:
     """
     with reading(path):
         try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise FileFormatError(f"no JSON ({error})") from error
-        if not isinstance(document, dict):
-            raise FileFormatError('no variants; write {"label": {"searcher": "name"}}')
-        return tuple(_variant(label, entry) for label, entry in document.items())
-
-
-def _variant(label: str, entry: Any) -> Variant:
-    """Return one entry of the file; `FileFormatError` where it is none."""
-    known = isinstance(entry, dict) and entry.keys() <= {"searcher", "settings"}
-    if not known or not isinstance(entry.get("searcher"), str):
-        raise FileFormatError(
-            f'variant {label!r} is {json.dumps(entry)}; write {{"searcher": "name", "settings": '
-            f'{{"setting": value}}}}'
+            entries = read_as(dict[str, _Entry], read_json(path))
+        except FileFormatError as error:
+            raise FileFormatError(f"no variants ({error}); write {_FORM}") from error
+        return tuple(
+            Variant(label, entry.searcher, {k: _plain(v) for k, v in entry.settings.items()})
+            for label, entry in entries.items()
         )
-    settings = entry.get("settings", {})
-    if not isinstance(settings, dict):
-        raise FileFormatError(f"variant {label!r}: settings={settings!r} is no object")
-    return Variant(label, entry["searcher"], {k: _plain(v) for k, v in settings.items()})
+
+
+_FORM = '{"label": {"searcher": "name", "settings": {"setting": value}}}'
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A variant as it stands in the file."""
+
+    searcher: str
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def _plain(value: Any) -> Any:

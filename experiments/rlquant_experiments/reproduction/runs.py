@@ -9,12 +9,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import numpy as np
 
+from rlquant.documents import Range, read_as, read_json
 from rlquant.errors import DataError, FileFormatError, SettingsError
-from rlquant.files import write_file
+from rlquant.files import reading, write_file
 from rlquant_experiments.reproduction.statistics import Values
 
 Measured = Mapping[str, float | Sequence[float]]
@@ -118,17 +119,25 @@ class Run:
         path = folder / job.file_name
         if not path.exists():
             return None
-        try:
-            document = json.loads(path.read_text("utf-8"))
-            figures = {name: _from_json(value) for name, value in document["figures"].items()}
-            if document["format"] != FORMAT:
-                raise ValueError(f"format {document['format']!r}, this version writes {FORMAT}")
-            times = (float(document[name]) for name in ("seconds", "processor_seconds"))
-            return cls(job.experiment, job.variant, job.seed, figures, *times)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FileFormatError(
-                f"{path}: not a finished run ({error!r}); delete it, and the run is done again"
-            ) from error
+        with reading(path):
+            try:
+                kept = read_as(_Kept, read_json(path))
+            except FileFormatError as error:
+                raise FileFormatError(
+                    f"not a finished run ({error}); delete it, and the run is done again"
+                ) from error
+        figures = {name: _from_json(value) for name, value in kept["figures"].items()}
+        times = kept["seconds"], kept["processor_seconds"]
+        return cls(job.experiment, job.variant, job.seed, figures, *times)
+
+
+class _Kept(TypedDict):
+    """What is read of the file of a run."""
+
+    format: Annotated[int, Range(FORMAT, FORMAT)]
+    figures: dict[str, list[float | None] | float | None]
+    seconds: float
+    processor_seconds: float
 
 
 class Results:

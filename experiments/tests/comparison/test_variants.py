@@ -48,15 +48,15 @@ def test_a_label_is_part_of_a_file_name(label: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("no JSON", r"variants\.json: no JSON"),
-        ("[1]", r"variants\.json: no variants; write"),
-        ('{"a": "tpe"}', "variant 'a' is \"tpe\"; write"),
-        ('{"a": {}}', "variant 'a' is {}; write"),
-        ('{"a": {"searcher": 3}}', "variant 'a' is"),
-        ('{"a": {"searcher": "tpe", "setting": {}}}', "variant 'a' is"),
+        ("no JSON", r"variants\.json: no variants \(it is not JSON"),
+        ("[1]", r"no variants \(it is \[1\], use an object\); write"),
+        ('{"a": "tpe"}', r"\(a is 'tpe', use an object\); write"),
+        ('{"a": {}}', "a.searcher is missing"),
+        ('{"a": {"searcher": 3}}', "a.searcher is 3, use text"),
+        ('{"a": {"searcher": "tpe", "setting": {}}}', "a.setting is unknown"),
         (
             '{"a": {"searcher": "tpe", "settings": [3]}}',
-            r"variant 'a': settings=\[3\] is no object",
+            r"a.settings is \[3\], use an object",
         ),
     ],
 )

@@ -12,6 +12,7 @@ import rlquant
 from problems import problem
 from reported_runs import MIXED, live_problem
 from rlquant import Budget, SearchSpace
+from rlquant.documents import read_as
 from rlquant.errors import FileFormatError
 from rlquant_agents.reporting.file_parts import FileParts
 from small_networks import NETWORKS, trained
@@ -58,11 +59,10 @@ def test_tensors_are_told_apart_by_what_they_are() -> None:
 def test_they_are_read_back_as_they_were() -> None:
     asked = live_problem()
     parts = FileParts.of(asked, asked.feasible.config([3] * len(asked.layers)))
-    assert FileParts.from_document(json.loads(json.dumps(parts.document()))) == parts
-    assert FileParts.from_document(None) is None
+    assert read_as(FileParts, json.loads(json.dumps(parts.document()))) == parts
 
 
 @pytest.mark.parametrize("header", [-1, 1.5, "7", True])
 def test_a_size_that_is_none_is_refused(header: object) -> None:
-    with pytest.raises(FileFormatError, match="no whole number of at least 0"):
-        FileParts.from_document({"layers": [], "floats": {}, "header": header})
+    with pytest.raises(FileFormatError, match=r"header is .*, use a"):
+        read_as(FileParts, {"layers": [], "floats": {}, "header": header})

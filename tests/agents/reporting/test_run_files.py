@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from reported_runs import changed, live_problem, run_of, searched
 from rlquant import Budget, RlquantError
 from rlquant.errors import FileFormatError
-from rlquant_agents.reporting.run_files import NEEDED, read_run
+from rlquant_agents.reporting.report import make_report
+from rlquant_agents.reporting.run_files import Settings, read_run
 from rlquant_agents.search.curves import best_losses
+from strategies import altered, damage
 from toy_problem import ToyProblem
 
 AGAIN = "give the same search again"
+FILES = ("settings.json", "result.json", "layers.json", "config.json", "evaluations.csv")
 
 
 def test_a_folder_says_what_the_search_said(tmp_path: Path) -> None:
@@ -121,17 +128,17 @@ def test_a_file_that_is_no_text(folder: Path) -> None:
     assert "evaluations.csv: it is no text" in refused(folder)
 
 
-@pytest.mark.parametrize("field", sorted(NEEDED))
+@pytest.mark.parametrize("field", sorted(Settings.__annotations__))
 def test_settings_without_a_field(folder: Path, field: str) -> None:
     changed(folder / "settings.json", lambda settings: settings.update({field: None}))
     said = refused(folder)
-    assert f"settings.json: it is damaged (in {field})" in said
+    assert f"settings.json: it is damaged ({field} is None, use" in said
 
 
 @pytest.mark.parametrize("budget", [{}, {"quantity": "joy", "limit": 3}, {"quantity": "bops"}])
 def test_settings_with_a_strange_budget(folder: Path, budget: dict[str, Any]) -> None:
     changed(folder / "settings.json", lambda settings: settings.update(budget=budget))
-    assert "damaged (in budget)" in refused(folder)
+    assert "damaged (budget." in refused(folder)
 
 
 def test_settings_of_another_version(folder: Path) -> None:
@@ -180,7 +187,10 @@ def test_a_damaged_row(folder: Path, column: str, cell: str | None) -> None:
     else:
         lines[2][place] = cell
     table.write_text("\n".join(map(",".join, lines)) + "\n")
-    assert f"evaluations.csv: line {2 if cell is None else 3} is damaged" in refused(folder)
+    assert (
+        f"evaluations.csv: it is damaged ({'no column key' if cell is None else 'line 3: '}"
+        in refused(folder)
+    )
 
 
 def test_a_search_that_goes_on(folder: Path) -> None:
@@ -198,11 +208,28 @@ def test_a_network_that_was_replaced(folder: Path) -> None:
 def test_a_folder_in_place_of_a_file(folder: Path) -> None:
     (folder / "config.json").unlink()
     (folder / "config.json").mkdir()
-    with pytest.raises(RlquantError, match=r"config\.json: cannot be read"):
-        read_run(folder)
+    assert "config.json: it is a folder, where a file should be" in refused(folder)
 
 
 def test_the_facts_are_one_small_file(folder: Path) -> None:
     text = (folder / "layers.json").read_text()
     assert json.loads(text)["version"] == 1
     assert len(text) < 10_000
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), name=st.sampled_from(FILES))
+def test_any_damage_is_refused_or_gives_a_report(
+    data: st.DataObject, name: str, original: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = shutil.copytree(original, tmp_path_factory.mktemp("damaged") / "run")
+    whole = (folder / name).read_bytes()
+    if name.endswith(".json") and data.draw(st.booleans()):
+        text = json.dumps(data.draw(altered(json.loads(whole))))
+        (folder / name).write_text(text)
+    else:
+        (folder / name).write_bytes(data.draw(damage(whole)))
+    begun = time.process_time()
+    with contextlib.suppress(RlquantError):
+        make_report(folder)
+    assert time.process_time() - begun < 2

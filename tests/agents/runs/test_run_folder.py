@@ -6,7 +6,8 @@ import csv
 import errno
 import json
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,26 @@ def test_a_row_with_damaged_seconds_ends_what_is_kept(tmp_path: Path) -> None:
     assert "soon" not in table.read_text()
 
 
+@pytest.mark.parametrize("name", ["settings.json", "evaluations.csv"])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes() + b"x" * 200_000 + b"\n"), r"\("),
+        (lambda path: path.write_bytes(b"\xff" + path.read_bytes()), "no text in UTF-8"),
+        (lambda path: (path.unlink(), path.mkdir()), "it is a folder"),
+        (lambda path: (path.unlink(), os.mkfifo(path)), "it is a pipe"),
+        (lambda path: os.truncate(path, 2**40), "at most"),
+    ],
+)
+def test_a_run_does_not_go_on_from_what_is_no_file_of_a_run(
+    tmp_path: Path, name: str, spoil: Callable[[Path], object], message: str
+) -> None:
+    killed(tmp_path, 3)
+    spoil(tmp_path / name)
+    with pytest.raises(FileFormatError, match=rf"{name}: .*{message}.*move it away"):
+        run(tmp_path)
+
+
 def test_rows_of_a_searcher_that_now_asks_differently_are_replaced(tmp_path: Path) -> None:
     killed(tmp_path, 9)
     table = tmp_path / "evaluations.csv"
@@ -258,6 +279,10 @@ def test_finished_result_knows_a_finished_run(tmp_path: Path) -> None:
     assert finished_result(tmp_path, {**settings, "evaluations": 20}) is None
     with pytest.raises(SettingsError, match="seed was 3 and is 4 now"):
         finished_result(tmp_path, {**settings, "seed": 4})
+    document = json.loads((tmp_path / "result.json").read_text())
+    (tmp_path / "result.json").write_text(json.dumps(document | {"episodes": "many"}))
+    with pytest.raises(FileFormatError, match=r"result.json: episodes is 'many', use a whole"):
+        finished_result(tmp_path, settings)
 
 
 # --- other runs, damaged and unwritable folders

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rlquant import Budget, Problem, TabularProblem
+from rlquant.documents import read_as, read_json, shown
 from rlquant.errors import FileFormatError, SettingsError
-from rlquant.files import write_file
+from rlquant.files import reading, write_file
 from rlquant.score import log_loss
 from rlquant.tabular.tabular_problem import Scored
 from rlquant_agents.search.searcher import Searcher, make_searcher
@@ -147,7 +149,7 @@ class FrontJob:
             "seed": self.task.seed,
             "budgets": [self.task.lowest, self.task.highest],
         }
-        if self.path.is_file():
+        if self.path.exists():
             return self._read(described)
         try:
             front = WAYS[self.way](self.task, callback)
@@ -158,15 +160,14 @@ class FrontJob:
         return found
 
     def _read(self, described: Mapping[str, object]) -> float:
-        try:
-            document = json.loads(self.path.read_text())
-            found = float(document.pop("hypervolume"))
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise FileFormatError(
-                f"{self.path}: no search for a front ({error!r}); move it away"
-            ) from error
-        if document != described:
-            raise FileFormatError(
-                f"{self.path}: keeps another search for a front, {document}; give another --out"
-            )
+        with reading(self.path):
+            try:
+                document = read_as(dict[str, Any], read_json(self.path))
+                found = read_as(float, document.pop("hypervolume", None), "hypervolume")
+            except FileFormatError as error:
+                raise FileFormatError(f"no search for a front ({error}); move it away") from error
+            if document != described:
+                raise FileFormatError(
+                    f"keeps another search for a front, {shown(document)}; give another --out"
+                )
         return found
