@@ -68,7 +68,7 @@ def test_a_hopeless_configuration_ends_early() -> None:
     assert partial.size_bytes == made.unmeasured(bits(1, 1, 1)).size_bytes  # costs are exact
 
 
-LOSER, RIVAL, WEAK = bits(1, 1, 1), bits(8, 8, 8), bits(1, 2, 1)
+LOSER, RIVAL, WEAK = bits(1, 1, 1), bits(8, 8, 8), bits(1, 1, 2)
 
 BEFORE: dict[str, Callable[[QuantizationProblem], object]] = {
     "nothing": lambda made: None,
@@ -77,6 +77,7 @@ BEFORE: dict[str, Callable[[QuantizationProblem], object]] = {
     "both whole": lambda made: made.evaluate_many([LOSER, RIVAL]),
     "the same race": lambda made: made.evaluate(LOSER, rival=RIVAL),
     "a longer race": lambda made: made.evaluate(LOSER, rival=WEAK),
+    "a race to its end": lambda made: made.evaluate(LOSER, rival=bits(1, 2, 1)),
     "the rival's own race": lambda made: made.evaluate(RIVAL, rival=LOSER),
 }
 
