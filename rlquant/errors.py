@@ -75,6 +75,10 @@ class StorageError(RlquantError, OSError):
     """A folder or file that cannot be written or read."""
 
 
+class FolderInUseError(StorageError):
+    """A folder or file that another run writes at this moment, or may be writing."""
+
+
 class WorkerError(RlquantError, RuntimeError):
     """A process that evaluates for this one and that ended by itself, or failed without words."""
 

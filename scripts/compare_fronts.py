@@ -18,6 +18,7 @@ from tqdm import tqdm
 from rlquant import Budget, TabularProblem, load_table, table_names
 from rlquant.errors import SettingsError, whole_number
 from rlquant.files import make_folder, write_file
+from rlquant.folder_lock import held
 from rlquant_agents.cli.command_line import command_of, run_command
 from rlquant_agents.cli.task_settings import TaskSettings
 from rlquant_experiments.comparison.job_processes import side_by_side
@@ -89,10 +90,15 @@ class FrontSettings(TaskSettings):
 
 
 def run(settings: FrontSettings, command: Sequence[str]) -> int:
-    """Search what has not been searched yet, then write and show the comparison."""
+    """Check the settings, then compare."""
     settings.check()
     settings.set_threads()
-    make_folder(settings.out)
+    with held(settings.out):
+        return compare_fronts(settings, command)
+
+
+def compare_fronts(settings: FrontSettings, command: Sequence[str]) -> int:
+    """Search what has not been searched yet, then write and show the comparison."""
     jobs = settings.jobs()
     volumes = _run_all(jobs, settings.workers if settings.names() else 1)
     text, figure = front_report(jobs, volumes, command, settings.threads)

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from rlquant import Budget, GroupedProblem, SearchSpace
 from rlquant.errors import SettingsError
+from rlquant.folder_lock import held_file
 from rlquant.tabular.enumeration import Enumeration
 from rlquant.tabular.make_table import make_table
 from rlquant.tabular.table_file import write_table
@@ -63,10 +64,16 @@ class EnumerateSettings(TaskSettings):
 
 
 def run(settings: EnumerateSettings, command: Sequence[str]) -> int:
-    """Measure what is missing, write the table and say what is in it."""
+    """Check what can be checked before anything is loaded, then enumerate."""
     if settings.quantity != "average_bits":
         raise SettingsError("--quantity plays no part here: a table answers under every budget")
     settings.space()  # mistakes in options show before anything is loaded
+    with held_file(settings.path):
+        return enumerate_into(settings, command)
+
+
+def enumerate_into(settings: EnumerateSettings, command: Sequence[str]) -> int:
+    """Measure what is missing, write the table and say what is in it."""
     problem = settings.problem(settings.load(), NO_LIMIT)
     names = [facts.name for facts in problem.layers]
     grouped = GroupedProblem(problem, settings.layers or names)

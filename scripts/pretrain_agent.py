@@ -19,6 +19,7 @@ import torch
 
 from rlquant import load_table, table_names
 from rlquant.files import make_folder, write_file
+from rlquant.folder_lock import HeldFolder, held
 from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
 from rlquant_experiments.pretraining.first_answers import (
     BUDGETS,
@@ -69,6 +70,12 @@ class PretrainAgentSettings:
 
 
 def run(settings: PretrainAgentSettings, command: Sequence[str]) -> int:
+    """Teach in a folder that nobody else writes."""
+    with held(settings.folder) as folder:
+        return teach(folder, settings, command)
+
+
+def teach(folder: HeldFolder, settings: PretrainAgentSettings, command: Sequence[str]) -> int:
     """Make the tables, train, write weights and report."""
     torch.set_num_threads(settings.threads)
     training = PretrainSettings(
@@ -85,7 +92,7 @@ def run(settings: PretrainAgentSettings, command: Sequence[str]) -> int:
     )
     found = pretrain(
         tables,
-        settings.folder,
+        folder,
         settings=training,
         seed=settings.seed,
         command=shlex.join(command),

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from rlquant import tasks
 from rlquant.data import take_samples
 from rlquant.files import make_folder, write_file
+from rlquant.folder_lock import held_file
 from rlquant.profiling.profile import LatencyProfile, profile_latency
 from rlquant_agents.cli.command_line import command_of, run_command
 from rlquant_agents.cli.latency_report import latency_markdown, verdict
@@ -71,8 +72,20 @@ def run(settings: LatencySettings, command: Sequence[str]) -> int:
     name = f"latency-{settings.task.replace('/', '-')}-batch{settings.batch}.csv"
     table = settings.out or Path("runs") / name
     report = settings.report or table.with_suffix(".md")
-    for folder in {table.parent, report.parent}:
-        make_folder(folder)
+    make_folder(report.parent)
+    with held_file(table):
+        profile = measured(settings)
+        write(profile, settings, command, table, report)
+    print(verdict(profile))
+    print(
+        f"{profile.checks} networks predicted with a mean error of "
+        f"{100 * profile.mean_error:.1f} %; the table is {table}, the report {report}"
+    )
+    return 0
+
+
+def measured(settings: LatencySettings) -> LatencyProfile:
+    """Measure the layers of the task's network."""
     task = tasks.load(settings.task)
     samples = take_samples(
         task.validation,
@@ -80,7 +93,7 @@ def run(settings: LatencySettings, command: Sequence[str]) -> int:
         name="validation",
         device=next(task.network.parameters()).device,
     )
-    profile = profile_latency(
+    return profile_latency(
         task.network,
         task.train,
         samples.inputs,
@@ -90,13 +103,6 @@ def run(settings: LatencySettings, command: Sequence[str]) -> int:
         seed=settings.seed,
         told=Bars(settings.progress),
     )
-    write(profile, settings, command, table, report)
-    print(verdict(profile))
-    print(
-        f"{profile.checks} networks predicted with a mean error of "
-        f"{100 * profile.mean_error:.1f} %; the table is {table}, the report {report}"
-    )
-    return 0
 
 
 def write(

@@ -18,13 +18,14 @@ import torch
 from rich.console import Console
 
 import rlquant
-from rlquant import QuantizationProblem
+from rlquant import Budget, QuantizationProblem
 from rlquant.errors import SettingsError
 from rlquant.export.onnx.runtime import require_exporter
-from rlquant.files import make_folder, write_file
+from rlquant.files import write_file
+from rlquant.folder_lock import HeldFolder, held
 from rlquant.tasks import Task
 from rlquant_agents import Searcher, SearchResult, make_searcher, search_problem
-from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
+from rlquant_agents.cli.command_line import INTERRUPTED, command_of, near, run_command
 from rlquant_agents.cli.final_training import FinalNetwork, final_networks, trained_name
 from rlquant_agents.cli.search_summary import (
     Row,
@@ -114,31 +115,43 @@ class SearchSettings(TaskSettings):
 
 
 def run(settings: SearchSettings, command: Sequence[str]) -> int:
-    """Search, run the baselines, then write and show what was found."""
+    """Check what can be checked before anything is loaded, then search."""
     searcher = chosen_searcher(settings)
     baselines = [
         make_searcher(name, reward=settings.reward)
         for name in settings.baselines
         if name != searcher.name
     ]
-    evaluations, seed = whole_evaluations(settings.evaluations), whole_seed(settings.seed)
-    budget, out = settings.budget_of(settings.limits()[1]), settings.folder(searcher.name)
+    whole_evaluations(settings.evaluations)
+    whole_seed(settings.seed)
+    budget = settings.budget_of(settings.limits()[1])
     settings.space()  # a mistake in the options shows before anything is loaded
     if settings.target != "packed":
         require_exporter()
-    make_folder(out)
-    task = settings.load()
+    with held(settings.folder(searcher.name)) as folder:
+        return search_into(folder, settings, [searcher, *baselines], budget, command)
+
+
+def search_into(
+    folder: HeldFolder,
+    settings: SearchSettings,
+    searchers: Sequence[Searcher],
+    budget: Budget,
+    command: Sequence[str],
+) -> int:
+    """Run the searcher and its baselines, then write and show what was found."""
+    task, searcher, out = settings.load(), searchers[0], folder.path
     problem = settings.problem(task, budget, settings.store or out.parent / "evaluations.sqlite")
     print(introduction(problem, settings))
 
     results = []
-    for each in (searcher, *baselines):
+    for each in searchers:
         result = search_problem(
             problem,
             searcher=each,
-            evaluations=evaluations,
-            seed=seed,
-            out=out if each is searcher else out / "baselines" / each.name,
+            evaluations=settings.evaluations,
+            seed=settings.seed,
+            out=folder if each is searcher else out / "baselines" / each.name,
             progress=settings.progress,
             remember={"task": settings.task, "command": list(command)},
             refine=task.train if settings.refine else None,
@@ -159,7 +172,7 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
     if settings.report is not None:
         title = f"{settings.task}, {problem.budget}, {settings.fidelity}"
         write_file(settings.report, report(rows, results, command, title))
-    print(conclusion(results, out))
+    print(conclusion(results, near(out)))
     if settings.target != "packed" and results[0].network is not None:
         print(delivered(settings, problem, task, results[0].network, out))
     return INTERRUPTED if interrupted else 0

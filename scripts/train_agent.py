@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rlquant.files import write_file
+from rlquant.folder_lock import HeldFolder, held
 from rlquant_agents.cli.command_line import INTERRUPTED, run_command
 from rlquant_agents.cli.task_settings import TaskSettings
 from rlquant_agents.policies.agent_training import TrainedAgent, train_agent
@@ -62,23 +63,29 @@ class AgentSettings:
 
 def run(settings: AgentSettings) -> int:
     """Train, then show and write what the agent answers."""
+    with held(settings.out) as folder:
+        agent = trained(settings, folder)
+        report(agent, Console())
+    return INTERRUPTED if agent.interrupted else 0
+
+
+def trained(settings: AgentSettings, folder: HeldFolder) -> TrainedAgent:
+    """Train, or go on."""
     problems = {}
     for name in settings.tasks:
         task = settings.of_task(name)
         budget = task.budget_of(settings.budgets[0])
         problems[name] = task.problem(task.load(), budget, settings.store)
-    agent = train_agent(
+    return train_agent(
         problems,
         [TaskSettings().budget_of(limit) for limit in settings.budgets],
-        folder=settings.out,
+        folder=folder,
         episodes=settings.episodes,
         seed=settings.seed,
         settings=MaskedPPO(learning_rate=settings.learning_rate, entropy=settings.entropy),
         checkpoint_every=settings.checkpoint_every,
         progress=settings.progress,
     )
-    report(agent, Console())
-    return INTERRUPTED if agent.interrupted else 0
 
 
 def report(agent: TrainedAgent, console: Console) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,14 +26,16 @@ from rlquant import (
 from rlquant.config import Fidelity
 from rlquant.data import Data
 from rlquant.errors import SettingsError
-from rlquant.files import make_folder
+from rlquant.evaluation.store import as_store
+from rlquant.folder_lock import HeldFolder, held
+from rlquant.paths import PathLike
 from rlquant.problem.refine import require_refinable
 from rlquant.quantizers.activation import RangeMethod
 from rlquant_agents.runs.counting_store import CountingStore
 from rlquant_agents.runs.run_folder import RunFolder
 from rlquant_agents.search.callbacks import Callbacks, ProgressBar, TensorBoardLog
 from rlquant_agents.search.checks import require_problem, whole_evaluations, whole_seed
-from rlquant_agents.search.interrupts import Uninterrupted, interrupts_held
+from rlquant_agents.search.interrupts import Uninterrupted, interrupts_held, signals_interrupt
 from rlquant_agents.search.result import SearchResult
 from rlquant_agents.search.run_settings import describe_run, require_named
 from rlquant_agents.search.searcher import Searcher, Searches, name_of, resolve_searcher
@@ -52,9 +54,9 @@ def search(
     searcher: str | Searches = "auto",
     evaluations: int = 200,
     seed: int = 0,
-    out: str | Path | None = None,
+    out: PathLike | None = None,
     space: SearchSpace | None = None,
-    store: str | Path | EvaluationStore | None = None,
+    store: PathLike | EvaluationStore | None = None,
     progress: bool = False,
     reward: str | Reward | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -116,37 +118,36 @@ def search(
             settings or folder.
     """
     plan = _Plan.of(searcher, reward, settings, evaluations, seed, callback, out)
-    if out is not None:
-        make_folder(Path(out))
-    problem = QuantizationProblem(
-        network,
-        train_data,
-        validation_data,
-        budget=budget,
-        space=space,
-        fidelity=fidelity,
-        seed=quantizer_seed,
-        objective=objective,
-        validation_samples=validation_samples,
-        calibration_samples=calibration_samples,
-        batch_size=batch_size,
-        activation_range=activation_range,
-        training=training,
-        teacher=teacher,
-        device=device,
-        racing=racing,
-    )
-    return search_problem(
-        problem,
-        searcher=plan.searcher,
-        evaluations=plan.evaluations,
-        seed=plan.seed,
-        out=out,
-        store=store,
-        progress=progress,
-        callback=callback,
-        refine=train_data if refine else None,
-    )
+    with signals_interrupt(), _held(out) as folder:
+        problem = QuantizationProblem(
+            network,
+            train_data,
+            validation_data,
+            budget=budget,
+            space=space,
+            fidelity=fidelity,
+            seed=quantizer_seed,
+            objective=objective,
+            validation_samples=validation_samples,
+            calibration_samples=calibration_samples,
+            batch_size=batch_size,
+            activation_range=activation_range,
+            training=training,
+            teacher=teacher,
+            device=device,
+            racing=racing,
+        )
+        return search_problem(
+            problem,
+            searcher=plan.searcher,
+            evaluations=plan.evaluations,
+            seed=plan.seed,
+            out=folder,
+            store=store,
+            progress=progress,
+            callback=callback,
+            refine=train_data if refine else None,
+        )
 
 
 def search_problem(
@@ -155,8 +156,8 @@ def search_problem(
     searcher: str | Searches = "auto",
     evaluations: int = 200,
     seed: int = 0,
-    out: str | Path | None = None,
-    store: str | Path | EvaluationStore | None = None,
+    out: PathLike | None = None,
+    store: PathLike | EvaluationStore | None = None,
     progress: bool = False,
     reward: str | Reward | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -190,15 +191,40 @@ def search_problem(
     plan = _Plan.of(searcher, reward, settings, evaluations, seed, callback, out)
     if refine is not None:
         require_refinable(problem)  # before hours of search
-    problem = _with_store(require_problem(problem), out, store)
+    require_problem(problem)
     if isinstance(plan.searcher, Searcher):
         plan.searcher.check(problem)  # what it cannot search must leave no folder behind
+    with signals_interrupt(), _held(out) as folder:
+        problem = _with_store(problem, folder, store)
+        run = None
+        if folder is not None:
+            document = describe_run(problem, plan.searcher, plan.evaluations, plan.seed, remember)
+            run = RunFolder(folder, problem, document)
+        result = _searched(problem, plan, run, progress, callback)
+        if refine is None or result.stopped == "interrupted":
+            return result
+        assert isinstance(problem, QuantizationProblem)
+        result = _refined(result, problem, refine, progress)
+        _finish(result, run)
+        return result
+
+
+def _held(out: Any) -> AbstractContextManager[HeldFolder | None]:
+    """Hold the folder of a search that has one."""
+    return nullcontext() if out is None else held(out)
+
+
+def _searched(
+    problem: Problem,
+    plan: _Plan,
+    run: RunFolder | None,
+    progress: bool,
+    callback: Callback | None,
+) -> SearchResult:
+    """Search with everything that watches, and build the network of the best configuration."""
     watchers: list[Callback] = []
-    folder = None
-    if out is not None:
-        document = describe_run(problem, plan.searcher, plan.evaluations, plan.seed, remember)
-        folder = RunFolder(out, problem, document)
-        watchers += [folder, TensorBoardLog(out)]
+    if run is not None:
+        watchers += [run, TensorBoardLog(run.path)]
     if progress:
         watchers.append(ProgressBar(name_of(plan.searcher)))
     if callback is not None:
@@ -209,19 +235,18 @@ def search_problem(
         raise SettingsError(
             f"searcher {name_of(plan.searcher)!r} returned {result!r}, not a SearchResult"
         )
-    with interrupts_held():
+    with interrupts_held(unless=result.stopped == "interrupted"):
         if isinstance(problem, QuantizationProblem):
             result = dataclasses.replace(result, network=problem.build(result.best))
-        if folder is not None:
-            folder.finish(result)
-    if refine is None or result.stopped == "interrupted":
-        return result
-    assert isinstance(problem, QuantizationProblem)
-    result = _refined(result, problem, refine, progress)
-    if folder is not None:
-        with interrupts_held():
-            folder.finish(result)
+        _finish(result, run)
     return result
+
+
+def _finish(result: SearchResult, run: RunFolder | None) -> None:
+    """Write all that is known at the end; whoever interrupts for the second time does not wait."""
+    if run is not None:
+        with interrupts_held(unless=result.stopped == "interrupted"):
+            run.finish(result)
 
 
 def _refined(
@@ -253,7 +278,7 @@ class _Plan:
         evaluations: int,
         seed: int,
         callback: Callback | None,
-        out: str | Path | None,
+        out: PathLike | None,
     ) -> _Plan:
         chosen = resolve_searcher(searcher, reward, settings)
         require_callback(callback)
@@ -263,16 +288,18 @@ class _Plan:
 
 
 def _with_store(
-    problem: Problem, out: str | Path | None, store: str | Path | EvaluationStore | None
+    problem: Problem, out: HeldFolder | None, store: PathLike | EvaluationStore | None
 ) -> Problem:
     """Return the problem with the store that the arguments name, opened."""
     if not isinstance(problem, QuantizationProblem):
         if store is not None:
             raise SettingsError(f"a {type(problem).__name__} measures nothing: leave out store")
         return problem
-    chosen = store or problem.store or (None if out is None else Path(out) / STORE)
+    chosen = problem.store if store is None else as_store(store)
     if chosen is None:
-        return problem
-    counting = CountingStore(chosen.path if isinstance(chosen, EvaluationStore) else chosen)
+        if out is None:
+            return problem
+        chosen = EvaluationStore(out.path / STORE)
+    counting = CountingStore(chosen.path)
     counting.count()  # a file that cannot be used says so before the search
     return problem.with_store(counting)

@@ -9,14 +9,14 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rlquant.config import QuantizationConfig
-from rlquant.errors import FileFormatError, SettingsError, StorageError
+from rlquant.errors import FileFormatError, StorageError
 from rlquant.evaluation.looks import Look
+from rlquant.paths import PathLike, path_of
 from rlquant.score import Measurement
 
 APPLICATION_ID = 0x726C7161  # "rlqa" in SQLite's header: tells our files from others
@@ -58,8 +58,8 @@ class EvaluationStore:
     processes and threads may use one file at the same time.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: PathLike) -> None:
+        self.path = path_of("store", path)
         # By process and thread: a connection is shared with no fork and no other thread.
         self._opened: dict[tuple[int, int], sqlite3.Connection] = {}
 
@@ -248,14 +248,12 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
             return
 
 
-def as_store(store: str | Path | EvaluationStore) -> EvaluationStore:
+def as_store(store: PathLike | EvaluationStore) -> EvaluationStore:
     """Return a store, opening the file of that name where a path is given.
 
     Raises:
-        SettingsError: neither a store nor a path.
+        SettingsError: neither a store nor a path; see `path_of`.
     """
     if isinstance(store, EvaluationStore):
         return store
-    if not isinstance(store, (str, Path)):
-        raise SettingsError(f"store={store!r}, give a path or an EvaluationStore")
     return EvaluationStore(store)

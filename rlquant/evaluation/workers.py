@@ -27,6 +27,8 @@ CHUNKS_EACH = 4
 """A worker gets about so many chunks: few, so that neighbours stay together, but balanced."""
 TRIES = 2
 """A configuration that ended so many processes is given up, and with it the whole evaluation."""
+DEAF_TO = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGINT)}
+"""What a process that evaluates does not hear; it is killed, and goes with the one it is for."""
 PATIENCE = 5.0
 """Seconds in which a process that was told to end must have ended; then it is killed."""
 
@@ -194,23 +196,23 @@ class _Crew:
     def _stop(self) -> None:
         """End at once whatever still runs."""
         for worker in self._workers:
-            worker.process.terminate()
+            worker.process.kill()  # at this moment it heeds nothing else
         for worker in self._workers + self._leaving:
             worker.end()
 
 
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
-    """Make processes that are started in the block deaf to Ctrl-C.
+    """Make processes that are started in the block deaf to Ctrl-C and to a closed terminal.
 
-    It reaches all processes of a terminal. One is to answer, by ending the others; here it waits
-    for the end of the block.
+    These reach all processes of a terminal, and a request to end often all of a job. One is to
+    answer, by ending the others; here they wait for the end of the block.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     resource_tracker.ensure_running()  # started later, it would take the mask away
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF_TO)
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import tyro
 
 from rlquant import RlquantError
+from rlquant_agents.search.interrupts import signals_interrupt
 
 Settings = TypeVar("Settings")
 
@@ -36,13 +37,20 @@ def run_command(
     for package in ("rlquant", "rlquant_envs", "rlquant_agents"):
         logging.getLogger(package).setLevel(logging.INFO)
     try:
-        return command(chosen)
+        with signals_interrupt():
+            return command(chosen)
     except RlquantError as error:
         sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
         return FAILED
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
+
+
+def near(path: Path) -> Path:
+    """Return a path as a person would type it here: relative where it lies in this folder."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def command_of(script: str, argv: Sequence[str] | None) -> list[str]:

@@ -15,6 +15,8 @@ from tqdm import tqdm
 
 from rlquant import Budget, Problem, QuantizationConfig, Reward, Score
 from rlquant.errors import SettingsError, whole_number
+from rlquant.folder_lock import held
+from rlquant.paths import PathLike
 from rlquant_agents.policies.saved_agent import (
     AGENT_FILE,
     AgentRecord,
@@ -26,6 +28,7 @@ from rlquant_agents.policies.saved_agent import (
     save_agent,
 )
 from rlquant_agents.search.checks import whole_seed
+from rlquant_agents.search.interrupts import signals_interrupt
 from rlquant_agents.searchers.ppo.searcher import MaskedPPO, isolated_randomness
 from rlquant_envs import LayerwiseQuantization
 
@@ -56,7 +59,7 @@ def train_agent(
     problems: Mapping[str, Problem],
     budgets: Sequence[Budget],
     *,
-    folder: str | Path,
+    folder: PathLike,
     episodes: int,
     seed: int = 0,
     settings: MaskedPPO | None = None,
@@ -79,13 +82,39 @@ def train_agent(
         SettingsError: no problem, no budget, fewer than one episode, or problems that differ in
             what they ask.
         FileFormatError: `folder` holds an agent for other decisions, or a damaged one.
+        FolderInUseError: another run writes there.
+        StorageError: it cannot be written.
     """
     _require(problems, budgets, episodes)
     seed = whole_seed(seed)
-    settings = settings or MaskedPPO()
+    with signals_interrupt(), held(folder, "folder") as target:
+        return _train(
+            problems,
+            budgets,
+            target.path,
+            episodes=episodes,
+            seed=seed,
+            settings=settings or MaskedPPO(),
+            checkpoint_every=checkpoint_every,
+            progress=progress,
+        )
+
+
+def _train(
+    problems: Mapping[str, Problem],
+    budgets: Sequence[Budget],
+    target: Path,
+    *,
+    episodes: int,
+    seed: int,
+    settings: MaskedPPO,
+    checkpoint_every: int,
+    progress: bool,
+) -> TrainedAgent:
+    """Train in a folder that is held."""
     space = next(iter(problems.values())).space
     trained_on = [f"{name} at {budget}" for name in problems for budget in budgets]
-    target, before = Path(folder), 0
+    before = 0
     with isolated_randomness():
         model = settings.make_model(
             _environments(problems, budgets, settings),

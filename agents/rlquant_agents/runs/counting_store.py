@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from rlquant import EvaluationStore, QuantizationConfig
 from rlquant.evaluation.looks import Look
+from rlquant.paths import PathLike
 from rlquant.score import Measurement
 
 
@@ -18,7 +18,7 @@ class CountingStore(EvaluationStore):
         seconds: time they took.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: PathLike) -> None:
         super().__init__(path)
         self.computed = 0
         self.seconds = 0.0

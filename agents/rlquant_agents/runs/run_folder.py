@@ -12,7 +12,8 @@ import rlquant
 from rlquant import Problem, QuantizationConfig, Score
 from rlquant.documents import Count, Range, read_as
 from rlquant.errors import NetworkError, SettingsError
-from rlquant.files import make_folder, reading, write_file
+from rlquant.files import reading, write_file
+from rlquant.paths import PathLike
 from rlquant_agents.reporting.problem_facts import ProblemFacts
 from rlquant_agents.reporting.report import write_report
 from rlquant_agents.reporting.run_files import (
@@ -41,7 +42,7 @@ class RunFolder(Callback):
     answers what was recorded, and rows that stand here already are left alone.
 
     Args:
-        out: the folder; made where it is missing.
+        out: the folder, which is there and held for the whole run.
         problem: what is searched.
         settings: all settings of the search; see `describe_run`.
 
@@ -52,12 +53,11 @@ class RunFolder(Callback):
         StorageError: the folder cannot be written.
     """
 
-    def __init__(self, out: str | Path, problem: Problem, settings: Document) -> None:
+    def __init__(self, out: PathLike, problem: Problem, settings: Document) -> None:
         self.path = Path(out)
         self._problem = problem
         self._settings = settings
         self._table = EvaluationTable(self.path / EVALUATIONS, problem)
-        make_folder(self.path)
         earlier = read_settings(self.path / SETTINGS)
         if earlier is not None:
             require_same(settings, earlier, self.path)

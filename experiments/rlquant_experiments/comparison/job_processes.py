@@ -20,6 +20,8 @@ from rlquant.errors import WorkerError
 from rlquant_agents.search.result import Evaluation
 from rlquant_agents.search.session import Callback, Session
 
+DEAF_TO = {signal.SIGINT, getattr(signal, "SIGHUP", signal.SIGINT)}
+
 Made = TypeVar("Made")
 Made_co = TypeVar("Made_co", covariant=True)
 
@@ -68,11 +70,11 @@ def side_by_side(
 
 @contextmanager
 def _deaf_children() -> Iterator[None]:
-    """Let processes that are started in the block not hear Ctrl-C before they can ignore it."""
+    """Let processes that are started in the block hear nothing before they can ignore it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF_TO)
     try:
         yield
     finally:
@@ -105,7 +107,8 @@ class _Stopping(Callback):
 
 def _begin(jobs: Sequence[Job[Any]], stop: Event, threads: int) -> None:
     global _given
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches all of a terminal; one is to answer
+    for number in DEAF_TO:  # they reach all of a terminal; one process is to answer
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     _given = jobs, _Stopping(stop)

@@ -11,6 +11,7 @@ import rlquant
 from rlquant import Budget, TabularProblem, load_table
 from rlquant.errors import BudgetError, SettingsError
 from rlquant.files import make_folder, write_file
+from rlquant.folder_lock import held
 from rlquant_experiments.comparison.compare_settings import CompareSettings
 from rlquant_experiments.comparison.comparison_report import made_by
 from rlquant_experiments.comparison.regret import RegretScale
@@ -58,20 +59,22 @@ def compare_on_tables(settings: CompareSettings, command: Sequence[str]) -> str 
         for variant in compared:
             variant.make().check(stratum.problem)
     jobs = {stratum: _jobs(stratum, compared, settings) for stratum in strata}
-    for stratum in strata:
-        make_folder(_folder(stratum.problem, settings))
-    found = run_jobs([job for of in jobs.values() for job in of], settings.workers)
-    if found is None:
-        return None
-    runs = iter(found)
-    done = [
-        Stratum(stratum.problem, stratum.scale, _by_label(of, runs)) for stratum, of in jobs.items()
-    ]
     if left_out:
         reasons.append(f"{without_network(left_out)}.")
-    if settings.table is None:
-        return write_judgement(settings, done, command, reasons)
-    return write_report(settings, done, facts(settings, done, command, reasons))
+    with held(settings.folder):
+        for stratum in strata:
+            make_folder(_folder(stratum.problem, settings))
+        found = run_jobs([job for of in jobs.values() for job in of], settings.workers)
+        if found is None:
+            return None
+        runs = iter(found)
+        done = [
+            Stratum(stratum.problem, stratum.scale, _by_label(of, runs))
+            for stratum, of in jobs.items()
+        ]
+        if settings.table is None:
+            return write_judgement(settings, done, command, reasons)
+        return write_report(settings, done, facts(settings, done, command, reasons))
 
 
 def _strata(

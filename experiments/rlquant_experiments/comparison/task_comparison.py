@@ -10,9 +10,10 @@ from statistics import median
 
 import numpy as np
 
-from rlquant import QuantizationConfig, QuantizationProblem, measure
+from rlquant import Budget, QuantizationConfig, QuantizationProblem, measure
 from rlquant.documents import read_json
 from rlquant.files import make_folder, reading, write_file
+from rlquant.folder_lock import held
 from rlquant.tasks import Task
 from rlquant_agents.api import search_problem
 from rlquant_agents.reporting.run_files import CONFIG, EVALUATIONS
@@ -69,7 +70,17 @@ def compare_on_task(settings: CompareSettings, command: Sequence[str]) -> str | 
     variants, budgets = settings.compared(), settings.limits()
     settings.chosen([variant.label for variant in variants])
     settings.space()  # mistakes in names and options show before anything is loaded
-    make_folder(settings.folder)
+    with held(settings.folder):
+        return _compare(settings, variants, budgets, command)
+
+
+def _compare(
+    settings: CompareSettings,
+    variants: Sequence[Variant],
+    budgets: Sequence[Budget],
+    command: Sequence[str],
+) -> str | None:
+    """Do the runs in a folder that is held, and report on them."""
     task = settings.load()
     store = settings.store or settings.folder.parent / "evaluations.sqlite"
     problem = settings.problem(task, budgets[0], store)

@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from rlquant import Budget, GroupedProblem, QuantizationProblem, Table, find_layers
 from rlquant.errors import FileFormatError, SettingsError
+from rlquant.folder_lock import held
+from rlquant.paths import PathLike
 from rlquant.tabular.enumeration import Enumeration
 from rlquant.tabular.make_table import make_table
 from rlquant.tabular.table_file import read_table, write_table
@@ -28,7 +30,7 @@ NO_LIMIT = Budget.average_bits(64.0)
 
 
 def practice_tables(
-    practices: Sequence[Practice], folder: str | Path, *, progress: bool = False
+    practices: Sequence[Practice], folder: PathLike, *, progress: bool = False
 ) -> tuple[Table, ...]:
     """Return the tables of those networks that learnt; what is not in the folder yet is made.
 
@@ -40,17 +42,18 @@ def practice_tables(
     Raises:
         SettingsError: none of the networks learnt.
         FileFormatError: a table in the folder is damaged, or of another network of that name.
-        StorageError: the folder cannot be written.
+        StorageError: the folder cannot be written, or another run holds it.
     """
     found = []
-    for number, practice in enumerate(practices, 1):
-        title = f"{practice.title} ({number} of {len(practices)})"
-        table = practice_table(practice, Path(folder), title if progress else None)
-        if table.float_score.accuracy >= LEAST_ACCURACY:
-            found.append(table)
-        else:
-            accuracy = table.float_score.accuracy
-            logger.info("%s is left out: accuracy %.3f", practice.title, accuracy)
+    with held(folder, "folder") as kept:
+        for number, practice in enumerate(practices, 1):
+            title = f"{practice.title} ({number} of {len(practices)})"
+            table = practice_table(practice, kept.path, title if progress else None)
+            if table.float_score.accuracy >= LEAST_ACCURACY:
+                found.append(table)
+            else:
+                accuracy = table.float_score.accuracy
+                logger.info("%s is left out: accuracy %.3f", practice.title, accuracy)
     if not found:
         raise SettingsError(f"none of {len(practices)} practice networks learnt; draw more of them")
     return tuple(found)

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from rlquant import Table
 from rlquant.errors import SettingsError, require_finite, whole_number
-from rlquant.files import make_folder
+from rlquant.folder_lock import held
+from rlquant.paths import PathLike
 from rlquant_agents.search.checks import whole_seed
 from rlquant_agents.search.closing import closed_after
 from rlquant_agents.search.interrupts import interrupts_held
@@ -126,7 +127,7 @@ class Pretrained:
 
 def pretrain(
     tables: Sequence[Table],
-    folder: str | Path,
+    folder: PathLike,
     *,
     settings: PretrainSettings | None = None,
     seed: int = 0,
@@ -151,14 +152,12 @@ def pretrain(
     Raises:
         SettingsError: no tables, or a seed that is none.
         FileFormatError: `folder` holds a damaged checkpoint, or one of another training.
-        StorageError: `folder` cannot be written.
+        StorageError: `folder` cannot be written, or another run holds it.
     """
     if not tables:
         raise SettingsError("pretrain: give at least one table")
-    target = Path(folder)
-    make_folder(target)
-    with isolated_randomness():
-        training = _Training(tables, target, settings or PretrainSettings(), whole_seed(seed))
+    with held(folder, "folder") as target, isolated_randomness():
+        training = _Training(tables, target.path, settings or PretrainSettings(), whole_seed(seed))
         with closed_after(training.close):
             interrupted = training.run(progress)
         return training.finish(command, interrupted)

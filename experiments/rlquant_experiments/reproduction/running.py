@@ -9,7 +9,7 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 from rlquant.errors import SettingsError
-from rlquant.files import make_folder
+from rlquant.folder_lock import held
 from rlquant_experiments.reproduction.runs import Job, Progress, Results, Run
 
 logger = logging.getLogger(__name__)
@@ -26,14 +26,19 @@ def run_jobs(jobs: Sequence[Job], folder: Path, *, progress: bool = True) -> Res
     Raises:
         SettingsError: two jobs are the same run.
         FileFormatError: a file of a finished run is damaged.
-        StorageError: the folder cannot be written.
+        StorageError: the folder cannot be written, or another run holds it.
     """
-    from tqdm import tqdm
-
     twice = [name for name, count in Counter(job.name for job in jobs).items() if count > 1]
     if twice:
         raise SettingsError(f"asked for twice: {'; '.join(twice)}; ask for each run once")
-    make_folder(folder)
+    with held(folder):
+        return _results(jobs, folder, progress)
+
+
+def _results(jobs: Sequence[Job], folder: Path, progress: bool) -> Results:
+    """Do what is missing in a folder that is held."""
+    from tqdm import tqdm
+
     found = {job.name: Run.read(folder, job) for job in jobs}
     waiting = [job for job in jobs if found[job.name] is None]
     if len(waiting) < len(jobs):

@@ -16,7 +16,13 @@ import pytest
 
 import rlquant
 from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem, Score, SearchSpace
-from rlquant.errors import FileFormatError, NetworkError, SettingsError, StorageError
+from rlquant.errors import (
+    FileFormatError,
+    FolderInUseError,
+    NetworkError,
+    SettingsError,
+    StorageError,
+)
 from rlquant.files import make_folder, write_file
 from rlquant_agents import Callback, RunFolder, SearchResult, make_searcher, search_problem
 from rlquant_agents.runs.evaluation_table import COLUMNS
@@ -33,7 +39,7 @@ def rows_of(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def run(out: Path, problem: Any = None, **arguments: Any) -> SearchResult:
+def run(out: Path | str, problem: Any = None, **arguments: Any) -> SearchResult:
     settings: dict[str, Any] = {"searcher": "random", "evaluations": 12, "seed": 3}
     return search_problem(problem or ToyProblem(3), out=out, **{**settings, **arguments})
 
@@ -389,3 +395,48 @@ def small_problem(bits: Sequence[int] = (2, 4, 8)) -> QuantizationProblem:
         space=SearchSpace(bits=tuple(bits)),
         calibration_samples=32,
     )
+
+
+# --- one run at a time
+
+
+def test_a_search_within_a_search_in_one_folder_is_refused_and_leaves_it_alone(
+    tmp_path: Path,
+) -> None:
+    refused: list[str] = []
+
+    class Again(Callback):
+        def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+            if evaluation.number == 5:
+                with pytest.raises(FolderInUseError, match="another run writes here") as caught:
+                    run(tmp_path)
+                refused.append(str(caught.value))
+
+    result = run(tmp_path, callback=Again())
+    assert len(refused) == 1
+    assert [row["number"] for row in rows_of(tmp_path)] == [str(n) for n in range(1, 13)]
+    assert [e.config for e in run(tmp_path).history] == [e.config for e in result.history]
+
+
+def test_what_cannot_be_a_folder_or_a_store_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="out=3: give a path"):
+        run(3)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match="out='': an empty path"):
+        run("")  # type: ignore[arg-type]
+    for store in (3, "", "a\0b"):
+        with pytest.raises(SettingsError, match=r"store=.*path"):
+            run(tmp_path / "out", small_problem(), store=store)
+
+
+def test_a_search_stays_in_its_folder_wherever_the_process_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Leave(Callback):
+        def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+            monkeypatch.chdir(tmp_path / "elsewhere")
+
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    run("runs/x", callback=Leave())  # type: ignore[arg-type]
+    assert len(rows_of(tmp_path / "runs" / "x")) == 12
+    assert list((tmp_path / "elsewhere").iterdir()) == []

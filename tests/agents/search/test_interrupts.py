@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import csv
+import json
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from rlquant.folder_lock import held
 from rlquant_agents import (
     Callback,
     Evaluation,
@@ -18,7 +25,8 @@ from rlquant_agents import (
     make_searcher,
     search_problem,
 )
-from rlquant_agents.search.interrupts import Uninterrupted, interrupts_held
+from rlquant_agents.search import interrupts
+from rlquant_agents.search.interrupts import Uninterrupted, interrupts_held, signals_interrupt
 from toy_problem import ToyProblem
 
 
@@ -83,6 +91,150 @@ def test_other_threads_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.default_int_handler]
+
+
+def test_whoever_presses_again_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "ONE_REQUEST", 0.0)
+    done = []
+
+    def work() -> None:
+        with interrupts_held():
+            press_ctrl_c()
+            done.append(1)
+            press_ctrl_c()
+            done.append(2)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == [1]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_after_an_interruption_nothing_is_held() -> None:
+    with pytest.raises(KeyboardInterrupt), interrupts_held(unless=True):
+        press_ctrl_c()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_end_is_ctrl_c_in_the_block_alone(number: signal.Signals) -> None:
+    with pytest.raises(KeyboardInterrupt, match=number.name), signals_interrupt():
+        signal.raise_signal(number)
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_to_end_is_held_as_ctrl_c_is(number: signal.Signals) -> None:
+    done = []
+
+    def work() -> None:
+        with interrupts_held():
+            signal.raise_signal(number)
+            done.append(1)
+
+    with pytest.raises(KeyboardInterrupt), signals_interrupt():
+        work()
+    assert done == [1]
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_two_requests_at_once_are_one() -> None:
+    with signals_interrupt():
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda number, frame: None])
+def test_what_is_ignored_or_handled_by_the_program_stays_so(handler: Any) -> None:
+    previous = signal.signal(signal.SIGHUP, handler)
+    try:
+        with signals_interrupt():
+            signal.raise_signal(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is handler
+        assert signal.getsignal(signal.SIGHUP) is handler
+    finally:
+        signal.signal(signal.SIGHUP, previous)
+
+
+def test_other_threads_leave_requests_to_end_alone() -> None:
+    seen = []
+
+    def work() -> None:
+        with signals_interrupt():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [signal.SIG_DFL]
+
+
+SEARCHING = """
+import sys, time
+from rlquant_agents import Callback, search_problem
+sys.path.insert(0, sys.argv[2])
+from toy_problem import ToyProblem
+
+class Slow(Callback):
+    def on_evaluation(self, session, evaluation):
+        print(evaluation.number, flush=True)
+
+    def on_end(self, session, result):
+        print("end", flush=True)
+        time.sleep(float(sys.argv[3]))
+
+class SlowProblem(ToyProblem):
+    def evaluate(self, config):
+        time.sleep(0.05)
+        return super().evaluate(config)
+
+result = search_problem(
+    SlowProblem(6), searcher="random", evaluations=2000, out=sys.argv[1], callback=Slow()
+)
+print(result.stopped)
+"""
+
+
+@contextmanager
+def searching(folder: Path, end: float = 0.0) -> Iterator[subprocess.Popen[str]]:
+    """A process that searches, at its third evaluation; the end takes it `end` seconds."""
+    tests = str(Path(__file__).parents[2])
+    command = [sys.executable, "-c", SEARCHING, str(folder), tests, str(end)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line == "3\n":
+                break
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_search_that_is_asked_to_end_writes_its_result(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with searching(tmp_path) as process:
+        process.send_signal(number)
+        process.send_signal(number)  # as timeout(1) and closing terminals do
+        said, _ = process.communicate()
+    assert process.returncode == 0
+    assert said.endswith("interrupted\n")
+    assert json.loads((tmp_path / "result.json").read_text())["stopped"] == "interrupted"
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_the_second_request_to_end_ends_at_once(tmp_path: Path) -> None:
+    with searching(tmp_path, end=60.0) as process:
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line == "end\n":
+                break
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == -signal.SIGTERM
+    with held(tmp_path):
+        pass
 
 
 def test_the_evaluation_in_which_ctrl_c_came_is_written_whole(tmp_path: Path) -> None:
