@@ -1,5 +1,7 @@
 """Searchers over quantization problems, and the one call that runs them."""
 
+# Loaded before the function of that name is bound: a folder that is loaded later takes the name.
+import rlquant_agents.searchers  # noqa: F401
 from rlquant_agents.api import search, search_problem
 from rlquant_agents.reporting import write_report
 from rlquant_agents.runs.run_folder import RunFolder

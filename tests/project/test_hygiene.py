@@ -129,6 +129,22 @@ def test_import_is_light_and_silent(package: str, tmp_path: Path) -> None:
     assert set(HEAVY) & set(report.read_text().splitlines()) == set()
 
 
+def test_modules_that_are_loaded_later_take_no_public_name(tmp_path: Path) -> None:
+    # A folder has the name of a function in rlquant_agents: whichever is bound last is seen.
+    code = (
+        "import pkgutil, rlquant, rlquant_envs, rlquant_agents\n"
+        "from importlib import import_module\n"
+        "for package in (rlquant, rlquant_envs, rlquant_agents):\n"
+        "    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}\n"
+        "    for name in modules & set(package.__all__):\n"
+        "        before = getattr(package, name)\n"
+        "        import_module(f'{package.__name__}.{name}')\n"
+        "        assert getattr(package, name) is before, name\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+
+
 def test_no_file_names_a_host() -> None:
     faults = {
         path.relative_to(ROOT).as_posix(): found

@@ -31,8 +31,8 @@ ROOMS = {
         *("export", "problem", "tabular", "probing", "profiling", "tasks", "__init__"),
     ),
     "rlquant_agents": (
-        *("search", "reporting", "runs", "api", "__init__", "cli", "surrogate"),
-        *("searchers", "policies"),
+        *("search", "reporting", "runs", "api", "cli", "surrogate", "searchers", "policies"),
+        "__init__",
     ),
     "rlquant_experiments": ("comparison", "benchmarks", "pretraining", "reproduction", "__init__"),
 }
