@@ -103,7 +103,8 @@ def take_samples(
             (inputs, targets) pair or do not fit each other, too few samples, inputs that are NaN.
     """
     count = _whole(count, name)
-    if not any_order and isinstance(getattr(data, "sampler", None), RandomSampler):
+    sampler = getattr(data, "sampler", None)
+    if not any_order and isinstance(sampler, RandomSampler) and sampler.generator is not None:
         logger.warning(
             "%s is shuffled: every run takes other samples from it, so that no search can be "
             "resumed and no evaluation found again; give a loader with shuffle=False",

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rlquant.ambient import isolated
 from rlquant.copying.network_copy import copy_network
 from rlquant.errors import NetworkError, unknown_name
 from rlquant.plain_network import remedy_of, require_network, require_plain
@@ -93,6 +94,7 @@ def channel_axis_of(module: nn.Module) -> int:
     return 1 if (layer_kind(module) or "").startswith("conv_transpose") else 0
 
 
+@isolated(seed=0)
 def find_layers(
     network: nn.Module, example_input: Tensor | Sequence[Tensor], *, keep: Iterable[str] = ()
 ) -> tuple[LayerFacts, ...]:

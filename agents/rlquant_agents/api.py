@@ -23,6 +23,7 @@ from rlquant import (
     SearchSpace,
     TrainSettings,
 )
+from rlquant.ambient import isolated
 from rlquant.config import Fidelity
 from rlquant.data import Data
 from rlquant.errors import SettingsError
@@ -45,6 +46,7 @@ from rlquant_agents.search.training_progress import TrainingProgressBar
 STORE = "evaluations.sqlite"
 
 
+@isolated(seed=0)
 def search(
     network: nn.Module,
     train_data: Data,
@@ -150,6 +152,7 @@ def search(
         )
 
 
+@isolated(seed=0)
 def search_problem(
     problem: Problem,
     *,

@@ -11,6 +11,7 @@ import torch
 from gymnasium.spaces import Box, Discrete, MultiBinary
 
 from rlquant import RlquantError, tasks
+from rlquant.ambient import isolated
 from rlquant.config import Points
 from rlquant.errors import SettingsError
 from rlquant.network.layer_problem import layer_problem
@@ -41,6 +42,7 @@ class PointAssignment(gymnasium.Env[Observation, Any]):
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own interface
 
+    @isolated()
     def __init__(
         self,
         problem: LayerProblem | None = None,
@@ -90,10 +92,12 @@ class PointAssignment(gymnasium.Env[Observation, Any]):
         self._improvement = 0.0
 
     @property
+    @isolated()
     def quantized(self) -> QuantizedTensor:
         """The layer as it is decided so far, at nearest rounding where it is not."""
         return self.problem.assigned(self._up)
 
+    @isolated()
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
@@ -102,6 +106,7 @@ class PointAssignment(gymnasium.Env[Observation, Any]):
         self._up, self._decided, self._improvement = self.problem.nearest, 0, 0.0
         return self._observe(), {}
 
+    @isolated()
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decide all groups or the next one; `info` of the last step has the layer's codes."""
         if self._decided is None or self._decided == self.problem.count:

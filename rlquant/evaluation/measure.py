@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rlquant.ambient import isolated
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, Samples, take_samples
 from rlquant.errors import DataError
@@ -84,6 +85,7 @@ def measure_float(
     return run_batches(network, batches, objective)
 
 
+@isolated(seed=0)
 def measure(
     network: nn.Module, data: Data, *, objective: Objective | None = None, batch_size: int = 250
 ) -> Measurement:

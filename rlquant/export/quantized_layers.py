@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from rlquant.ambient import isolated
 from rlquant.copying.network_copy import independent_copy
 from rlquant.cost.file_layout import needed_tensors
 from rlquant.errors import NetworkError
@@ -89,6 +90,7 @@ def float_tensors(network: nn.Module, layers: Mapping[str, QuantizedLayer]) -> d
     )
 
 
+@isolated()
 def freeze(quantized: nn.Module) -> nn.Module:
     """Return a plain copy: dequantized weights as ordinary parameters, the same outputs.
 

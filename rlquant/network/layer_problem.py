@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from rlquant.ambient import isolated
 from rlquant.config import LayerChoice, Points
 from rlquant.data import Data, take_samples
 from rlquant.errors import ChoiceError, unknown_name
@@ -13,6 +14,7 @@ from rlquant.network.weights import quantize_weight
 from rlquant.rounding.layer_problem import LayerProblem
 
 
+@isolated(seed=0)
 def layer_problem(
     network: nn.Module,
     calibration: Data,

@@ -7,6 +7,7 @@ from functools import cache
 
 from torch import Tensor, nn
 
+from rlquant.ambient import isolated
 from rlquant.config import BucketSize, LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, take_samples
@@ -83,6 +84,7 @@ def build_quantized(
     return quantized.eval()  # what was installed came in training mode
 
 
+@isolated(seed=0)
 def quantize(
     network: nn.Module,
     config: QuantizationConfig,

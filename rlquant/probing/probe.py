@@ -10,6 +10,7 @@ from typing import Protocol, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
+from rlquant.ambient import isolated
 from rlquant.cost.budget import Budget
 from rlquant.cost.feasible import Indices
 from rlquant.errors import LARGEST_SEED, SettingsError, whole_number
@@ -149,6 +150,7 @@ class Probe:
         return "\n".join(map(str, self.shares))
 
 
+@isolated()
 def probe(
     problem: Problem,
     samples: int = 60,

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from rlquant.ambient import isolated, isolated_steps
 from rlquant.config import FIDELITIES, Fidelity, LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.budget import Budget, NetworkCosts, total
@@ -85,6 +86,7 @@ class QuantizationProblem:
         BudgetError: a budget below the smallest reachable value (which it names).
     """
 
+    @isolated(seed=0)
     def __init__(
         self,
         network: nn.Module,
@@ -184,6 +186,7 @@ class QuantizationProblem:
 
     # --- scores
 
+    @isolated()
     def evaluate(
         self,
         config: QuantizationConfig,
@@ -211,6 +214,7 @@ class QuantizationProblem:
         canonical = self.canonical(config)
         return self._score(canonical, Measurement(math.inf, math.nan, 0))
 
+    @isolated()
     def evaluate_many(self, configs: Iterable[QuantizationConfig], workers: int = 1) -> list[Score]:
         """Score several configurations, measured in the order in which they share most.
 
@@ -252,7 +256,7 @@ class QuantizationProblem:
         For walks over more configurations than a memory or a store should hold. Neighbours share
         what they agree in, so give them in an order such as that of `itertools.product`.
         """
-        return self._measurements.scan(map(self.canonical, configs))
+        return isolated_steps(self._measurements.scan(map(self.canonical, configs)))
 
     def canonical(self, config: QuantizationConfig) -> QuantizationConfig:
         """Return the canonical form in execution order; layers not named are kept in float32."""
@@ -265,10 +269,12 @@ class QuantizationProblem:
             tuple(named.get(n, kept[n]).canonical(self.fidelity) for n in names)
         )
 
+    @isolated(seed=0)
     def build(self, config: QuantizationConfig) -> nn.Module:
         """Return the calibrated quantized network with exactly the outputs that were scored."""
         return self.evaluator.build(self.canonical(config))
 
+    @isolated()
     def with_budget(self, budget: Budget) -> QuantizationProblem:
         """Return the same problem under another budget; evaluator and measurements are shared."""
         other = copy.copy(self)
@@ -276,6 +282,7 @@ class QuantizationProblem:
         other.feasible = other._feasible(budget)
         return other
 
+    @isolated(seed=0)
     def at_fidelity(self, fidelity: Fidelity) -> QuantizationProblem:
         """Return the same problem at a lower fidelity, with the default settings of that one.
 
@@ -302,6 +309,7 @@ class QuantizationProblem:
         )
         return other
 
+    @isolated()
     def with_store(self, store: str | Path | EvaluationStore | None) -> QuantizationProblem:
         """Return the same problem with its evaluations kept in `store`."""
         other = self.with_budget(self.budget)
@@ -311,6 +319,7 @@ class QuantizationProblem:
         return other
 
     @property
+    @isolated(seed=0)
     def evaluator(self) -> Evaluator | TrainingEvaluator:
         """The evaluator, made on first use in each process."""
         return self._measurements.evaluator

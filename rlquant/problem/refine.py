@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from rlquant.ambient import isolated
 from rlquant.config import BY_OUTPUTS, LayerChoice, QuantizationConfig
 from rlquant.data import Data, Samples, take_samples
 from rlquant.errors import SettingsError
@@ -44,6 +45,7 @@ BATCH = 128
 Weights = dict[str, QuantizedTensor]
 
 
+@isolated(seed=0)
 def refine(
     problem: QuantizationProblem,
     config: QuantizationConfig,

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from rlquant.ambient import isolated, seeded
 from rlquant.config import BucketSize, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, Samples, is_pair, iterate, take_batch, take_samples
@@ -21,7 +22,6 @@ from rlquant.quantizers.activation import RangeMethod, require_range_method
 from rlquant.quantizers.buckets import require_bucket_size
 from rlquant.score import Measurement, Objective, ObjectiveFunction, as_objective
 from rlquant.training.fixed_point.fixed_point import train_fixed_point
-from rlquant.training.loop import own_randomness
 from rlquant.training.settings import TrainOutcome, TrainSettings
 from rlquant.training.trainer import Trainer
 from rlquant.training.training_data import as_many, require_trainable
@@ -31,6 +31,7 @@ BATCH = 250
 """Samples of a validation batch; larger ones are slower on a CPU."""
 
 
+@isolated(seed=0)
 def train(
     network: nn.Module,
     config: QuantizationConfig,
@@ -98,7 +99,7 @@ def train(
         )
     network = copy_network(network).to(place)
     data = take_batch(train_data, "train_data", place) if is_pair(train_data) else train_data
-    with own_randomness(seed, place):  # a loader may shuffle
+    with seeded(seed):  # a loader may shuffle
         first = _first_batch(data, place)
         count = calibration_samples if chosen.arithmetic is None else ALL_SAMPLES
         samples = _samples(data, count, place)

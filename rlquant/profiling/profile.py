@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor, nn
 
+from rlquant.ambient import isolated
 from rlquant.config import FLOAT_BITS
 from rlquant.data import Data
 from rlquant.errors import whole_number
@@ -132,6 +133,7 @@ class LatencyProfile:
         return stream.getvalue()
 
 
+@isolated(seed=0)
 def profile_latency(
     network: nn.Module,
     data: Data,

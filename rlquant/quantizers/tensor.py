@@ -59,9 +59,11 @@ class QuantizedTensor:
 
     def dequantize(self) -> Tensor:
         """Return the values, float32, in the shape and memory layout of the original weight."""
-        result = torch.empty(self.codes.shape, device=self.codes.device)
-        if self.strides is not None:
-            result = torch.empty_strided(result.shape, self.strides, device=result.device)
+        shape, device = self.codes.shape, self.codes.device
+        if self.strides is None:
+            result = torch.empty(shape, dtype=torch.float32, device=device)
+        else:
+            result = torch.empty_strided(shape, self.strides, dtype=torch.float32, device=device)
         self.dequantize_into(result)
         return result
 
@@ -69,7 +71,10 @@ class QuantizedTensor:
         """Write the values over a weight of the same shape, whatever its type, layout or device."""
         like_codes = weight.device == self.codes.device and weight.is_contiguous()
         direct = like_codes and weight.dtype == torch.float32
-        values = weight if direct else torch.empty(self.codes.shape, device=self.codes.device)
+        if direct:
+            values = weight
+        else:
+            values = torch.empty(self.codes.shape, dtype=torch.float32, device=self.codes.device)
         self._write_points(values)
         layout = (self.codes.shape, self.bucket_size, self.channel_axis)
         if self.scale is not None:

@@ -33,7 +33,8 @@ class Grid:
         parts = []
         for numbers, default in ((quantized.scale, 1.0), (quantized.offset, 0.0)):
             if numbers is None:
-                parts.append(torch.full(shape, default, device=quantized.codes.device))
+                device = quantized.codes.device
+                parts.append(torch.full(shape, default, dtype=torch.float32, device=device))
             else:
                 parts.append(spread(numbers.float(), *layout).expand(shape))
         return cls(quantized.codebook, *parts)

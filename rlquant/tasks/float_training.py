@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -12,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from rlquant.ambient import seeded
 from rlquant.errors import SettingsError, require_finite
 from rlquant.tasks.task import Samples
 from rlquant.training.augmentation import CropAndFlip
@@ -80,7 +79,7 @@ def train_float(network: nn.Module, train: Samples, settings: FloatTrainSettings
     )
     generator = torch.Generator().manual_seed(settings.seed)
     start = perf_counter()
-    with _dropout_seeded(settings.seed, inputs.device):
+    with seeded(settings.seed):  # dropout draws from the global generators
         for epoch in range(1, settings.epochs + 1):
             order = torch.randperm(len(targets), generator=generator)[: steps * batch]
             loss = torch.zeros((), device=targets.device)
@@ -92,14 +91,6 @@ def train_float(network: nn.Module, train: Samples, settings: FloatTrainSettings
                 schedule.step()
             _log_epoch(epoch, settings.epochs, float(loss) / steps, perf_counter() - start)
     network.eval()
-
-
-@contextmanager
-def _dropout_seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the global random state, which dropout draws from, and put it back at the end."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
 
 
 def _step(

@@ -14,6 +14,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from rlquant.ambient import seeded
 from rlquant.errors import unknown_name
 from rlquant.tasks.paper_networks import (
     STUDENT1,
@@ -41,8 +42,7 @@ def build(name: str, input_shape: InputShape, classes: int, *, seed: int = 0) ->
     """
     if name not in NETWORKS:
         raise unknown_name("network", name, NETWORKS)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return NETWORKS[name](input_shape, classes)
 
 

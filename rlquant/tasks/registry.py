@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from rlquant.ambient import isolated
 from rlquant.errors import UnknownNameError, unknown_name
 from rlquant.tasks.cifar import CIFAR10, CIFAR100
 from rlquant.tasks.digits import load_digits
@@ -60,6 +61,7 @@ def default_settings(data_name: str, network_name: str) -> FloatTrainSettings:
     return replace(settings, learning_rate=min(settings.learning_rate, largest))
 
 
+@isolated()
 def load_data(name: str, *, cache: str | Path | None = None) -> Splits:
     """Load the data set `name`, on the CPU.
 
@@ -72,6 +74,7 @@ def load_data(name: str, *, cache: str | Path | None = None) -> Splits:
     return DATA_SETS[name].load(cache_folder(cache))
 
 
+@isolated(seed=0)
 def load(
     name: str,
     *,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rlquant.errors import DataError, QuantizationError, SettingsError
+from rlquant.ambient import seeded
+from rlquant.errors import DataError, QuantizationError
 from rlquant.training.batches import Batch, Batches
 from rlquant.training.losses import Loss
 from rlquant.training.mixed_network import MixedNetwork
@@ -124,7 +124,7 @@ def train_mixed(
     progress = Progress(steps_of(run.settings, batches))
     good = Snapshot(run.mixed.state())
     start, diverged, stopped = time.perf_counter(), False, False
-    with own_randomness(seed, run.mixed.device), with_gradients():
+    with seeded(seed):
         try:
             for batch in take(batches, progress.steps):
                 take_step(run, batch, progress, good)
@@ -218,25 +218,3 @@ class Snapshot:
         """Put the tensors back as they were."""
         for kept, tensor in zip(self._kept, self._tensors, strict=True):
             tensor.copy_(kept)
-
-
-@contextmanager
-def with_gradients() -> Iterator[None]:
-    """Within the context gradients are taken, also where the caller switched them off.
-
-    Raises:
-        SettingsError: in inference mode, where they cannot be.
-    """
-    if torch.is_inference_mode_enabled():
-        raise SettingsError("nothing can be trained inside torch.inference_mode(); leave it first")
-    with torch.enable_grad():
-        yield
-
-
-@contextmanager
-def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Within the context, dropout and the like draw from `seed` alone; nothing is left changed."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield

@@ -18,7 +18,7 @@ from rlquant.errors import SettingsError, require_not_negative, whole_number
 from rlquant.quantizers import QuantizedTensor
 from rlquant.rounding.policy import draw, score_gradient
 from rlquant.training.batches import Batch, Batches, Teacher
-from rlquant.training.loop import take, with_gradients
+from rlquant.training.loop import take
 from rlquant.training.losses import TrainingLoss
 from rlquant.training.sampled_weight import SampledWeight
 from rlquant.training.watching import WATCH_EVERY, Watcher
@@ -104,24 +104,23 @@ def learn_across_layers(
     layers = sampled_weights(float_network, start, moments, settings)
     _normalise_by_batch(network)
     optimizer = _optimizer(layers.values(), settings)
-    with with_gradients():
-        for step, batch in enumerate(take(batches, settings.steps)):
-            answers = None if teacher is None else teacher(batch)
-            drawn = _draw(network, layers, batch, answers, loss, settings, generator)
-            _set_gradients(layers, drawn, settings.estimator)
-            for group in optimizer.param_groups:
-                group["lr"] = group["base"] * (1 - step / settings.steps)
-            optimizer.step()
-            for layer in layers.values():
-                layer.keep_order()
-            taken = step + 1
-            if watch is not None and (taken % WATCH_EVERY == 0 or taken == settings.steps):
-                figures = {
-                    "loss": float(drawn.losses.mean()),
-                    "steps_left": float(settings.steps - taken),
-                }
-                if watch(taken, figures):
-                    break
+    for step, batch in enumerate(take(batches, settings.steps)):
+        answers = None if teacher is None else teacher(batch)
+        drawn = _draw(network, layers, batch, answers, loss, settings, generator)
+        _set_gradients(layers, drawn, settings.estimator)
+        for group in optimizer.param_groups:
+            group["lr"] = group["base"] * (1 - step / settings.steps)
+        optimizer.step()
+        for layer in layers.values():
+            layer.keep_order()
+        taken = step + 1
+        if watch is not None and (taken % WATCH_EVERY == 0 or taken == settings.steps):
+            figures = {
+                "loss": float(drawn.losses.mean()),
+                "steps_left": float(settings.steps - taken),
+            }
+            if watch(taken, figures):
+                break
     return {name: layer.assigned() for name, layer in layers.items()}
 
 

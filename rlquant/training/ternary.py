@@ -47,7 +47,7 @@ class TernaryWeight(TrainableWeight):
         super().__init__(form)
         self._threshold, self._sparsity = threshold, sparsity
         start = ternary_scales(weight, threshold=self.threshold(weight))
-        self.scales = nn.Parameter(torch.tensor(start, device=weight.device))
+        self.scales = nn.Parameter(torch.tensor(start, dtype=torch.float32, device=weight.device))
         self._unit = sum(start) / 2
         smallest = max(SMALLEST_SHARE * min(start), torch.finfo(form.scale_dtype).tiny)
         self._smallest = min(smallest, min(start))

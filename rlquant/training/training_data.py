@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from rlquant.ambient import seeded
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
 from rlquant.errors import SettingsError
 from rlquant.score import Objective
-from rlquant.training.loop import own_randomness, with_gradients
 from rlquant.training.settings import PLACE
 
 
@@ -39,7 +39,7 @@ def require_trainable(
             f"of one, of which BatchNorm takes no statistics; use at least 2 of each"
         )
     few = samples.first(2)
-    with own_randomness(0, samples.targets.device), with_gradients():
+    with seeded(0):
         outputs = copy_network(network).train().requires_grad_()(*few.inputs)
         objective.check(as_many(outputs, len(samples)), samples.targets)
         loss = objective(outputs, few.targets)[0]

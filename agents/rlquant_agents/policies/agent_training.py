@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 from tqdm import tqdm
 
 from rlquant import Budget, Problem, QuantizationConfig, Reward, Score
+from rlquant.ambient import isolated, seeded
 from rlquant.errors import SettingsError, whole_number
 from rlquant.folder_lock import held
 from rlquant.paths import PathLike
@@ -29,7 +30,7 @@ from rlquant_agents.policies.saved_agent import (
 )
 from rlquant_agents.search.checks import whole_seed
 from rlquant_agents.search.interrupts import signals_interrupt
-from rlquant_agents.searchers.ppo.searcher import MaskedPPO, isolated_randomness
+from rlquant_agents.searchers.ppo.searcher import MaskedPPO
 from rlquant_envs import LayerwiseQuantization
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class TrainedAgent:
     answers: tuple[Answer, ...] = field(default=())
 
 
+@isolated(seed=0)
 def train_agent(
     problems: Mapping[str, Problem],
     budgets: Sequence[Budget],
@@ -115,7 +117,7 @@ def _train(
     space = next(iter(problems.values())).space
     trained_on = [f"{name} at {budget}" for name in problems for budget in budgets]
     before = 0
-    with isolated_randomness():
+    with seeded(seed):
         model = settings.make_model(
             _environments(problems, budgets, settings),
             max(len(problem.layers) for problem in problems.values()),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from rlquant import Problem, Reward
+from rlquant.ambient import isolated
 from rlquant.errors import SettingsError, unknown_name, whole_number
 from rlquant.score import resolve_reward
 from rlquant_agents.search.checks import require_settings, whole_seed
@@ -59,6 +60,7 @@ class Searcher(ABC):
     def check(self, problem: Problem) -> None:  # noqa: B027 - most searchers search everything
         """Raise where this searcher cannot search `problem`; called before anything is written."""
 
+    @isolated(seed=0)
     def search(
         self, problem: Problem, evaluations: int, seed: int, callback: Callback | None = None
     ) -> SearchResult:

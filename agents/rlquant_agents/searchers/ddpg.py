@@ -13,11 +13,11 @@ from stable_baselines3.common.utils import polyak_update, set_random_seed
 from stable_baselines3.td3.policies import TD3Policy
 from torch.nn import functional
 
+from rlquant.ambient import seeded
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.cost_ranks import Numbers
 from rlquant_agents.searchers.layer_walk import LayerWalk, Policy
-from rlquant_agents.searchers.ppo.searcher import isolated_randomness
 from rlquant_envs.observation import FEATURES, Observation
 
 
@@ -71,7 +71,7 @@ class DDPG(Searcher):
 
     def explore(self, session: Session, seed: int) -> None:
         """Let the agent act and learn until the evaluations are spent."""
-        with isolated_randomness():
+        with seeded(seed):
             set_random_seed(seed)
             generator = np.random.default_rng(seed)
             walk, agent = LayerWalk(session), Agent(self, len(session.layers))

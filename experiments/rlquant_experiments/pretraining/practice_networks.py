@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-import torch
 from torch import nn
 
 from rlquant import SearchSpace
+from rlquant.ambient import seeded
 from rlquant.config import Method, Points
 from rlquant.errors import LARGEST_SEED, whole_number
 from rlquant.tasks.float_training import FloatTrainSettings
@@ -56,8 +56,7 @@ class Practice:
 
     def network(self, shape: InputShape, classes: int) -> nn.Module:
         """Build it with fresh weights; the global random state is left as it was."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        with seeded(self.seed):
             return KINDS[self.kind](shape, classes, np.random.default_rng(self.seed))
 
     def training(self, network: nn.Module) -> FloatTrainSettings:

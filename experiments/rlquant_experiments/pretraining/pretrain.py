@@ -14,6 +14,7 @@ from stable_baselines3.common.logger import configure
 from tqdm import tqdm
 
 from rlquant import Table
+from rlquant.ambient import isolated
 from rlquant.errors import SettingsError, require_finite, whole_number
 from rlquant.folder_lock import held
 from rlquant.paths import PathLike
@@ -22,7 +23,6 @@ from rlquant_agents.search.closing import closed_after
 from rlquant_agents.search.interrupts import interrupts_held
 from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, make_agent
 from rlquant_agents.searchers.dyna_ppo.pretrained import save_pretrained
-from rlquant_agents.searchers.ppo.searcher import isolated_randomness
 from rlquant_experiments.pretraining.checkpoint import Checkpoint, read_checkpoint, weights_of
 from rlquant_experiments.pretraining.guided import play, teach
 from rlquant_experiments.pretraining.practice_episodes import PracticeTable, SideBySide
@@ -156,8 +156,9 @@ def pretrain(
     """
     if not tables:
         raise SettingsError("pretrain: give at least one table")
-    with held(folder, "folder") as target, isolated_randomness():
-        training = _Training(tables, target.path, settings or PretrainSettings(), whole_seed(seed))
+    seed = whole_seed(seed)
+    with held(folder, "folder") as target, isolated(seed):
+        training = _Training(tables, target.path, settings or PretrainSettings(), seed)
         with closed_after(training.close):
             interrupted = training.run(progress)
         return training.finish(command, interrupted)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from rlquant.ambient import seeded
 from rlquant.tabular.random_table import random_table
 from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, answers, make_agent
-from rlquant_agents.searchers.ppo.searcher import isolated_randomness
 from rlquant_experiments.pretraining.guided import Lessons, play, teach
 from rlquant_experiments.pretraining.practice_episodes import (
     MEASURED_WEIGHT,
@@ -32,7 +32,7 @@ def agent(practices: list[PracticeTable]):  # type: ignore[no-untyped-def]
 
 
 def lessons_of(practices: list[PracticeTable], count: int = 8) -> Lessons:
-    with isolated_randomness():
+    with seeded(0):
         policy = agent([PracticeTable(random_table(2, 3), 1, PADDED, 0)]).policy
         return play(policy, practices, count)
 
@@ -83,7 +83,7 @@ def test_a_policy_learns_what_the_tables_say(practices: list[PracticeTable]) -> 
     """Two tables it may well know by heart: it comes nearer to their optima than the knapsack."""
 
     def gain(rounds: int) -> float:
-        with isolated_randomness():
+        with seeded(0):
             model = agent(practices)
             torch.manual_seed(0)
             for _ in range(rounds):
@@ -100,7 +100,7 @@ def test_a_policy_learns_what_the_tables_say(practices: list[PracticeTable]) -> 
 
 
 def test_teaching_says_what_is_lost(practices: list[PracticeTable]) -> None:
-    with isolated_randomness():
+    with seeded(0):
         model = agent(practices)
         lessons = play(model.policy, practices, 16)
         lost = [teach(model.policy, lessons, passes=2, entropy=0.0) for _ in range(20)]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from rlquant.ambient import isolated
 from rlquant.copying.network_copy import independent_copy
 from rlquant.data import Data, take_samples
 from rlquant.errors import DataError, NetworkError, SettingsError
@@ -50,6 +51,7 @@ class OnnxExport:
     error: float | None
 
 
+@isolated(seed=0)
 def export_onnx(
     quantized: nn.Module,
     example_input: Tensor | Sequence[Tensor],
@@ -122,6 +124,7 @@ def export_onnx(
     return OnnxExport(Path(path), len(content), opset, described, between, error)
 
 
+@isolated(seed=0)
 def float_onnx(network: nn.Module, example_input: Tensor | Sequence[Tensor]) -> bytes:
     """Return a float network as the contents of an ONNX file, to compare with.
 

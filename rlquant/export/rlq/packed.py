@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
+from rlquant.ambient import isolated
 from rlquant.config import BucketSize, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.file_layout import CODED_VERSION, FILE_VERSION, MAGIC, PROLOGUE, stored_tensors
@@ -47,6 +48,7 @@ PER_CHANNEL, WHOLE_TENSOR = -1, 0
 CHECKSUM_BYTES = 16
 
 
+@isolated()
 def save(quantized: nn.Module, path: str | Path, *, entropy_coding: bool = False) -> int:
     """Write a quantized network to a packed file, whole or not at all.
 
@@ -70,6 +72,7 @@ def save(quantized: nn.Module, path: str | Path, *, entropy_coding: bool = False
     return len(data)
 
 
+@isolated()
 def load(path: str | Path, network: nn.Module) -> nn.Module:
     """Read a packed file into a copy of `network`: the outputs are the saved network's exactly.
 
@@ -93,6 +96,7 @@ def load(path: str | Path, network: nn.Module) -> nn.Module:
         return unpack(_read(path), network)
 
 
+@isolated()
 def read_config(path: str | Path) -> QuantizationConfig:
     """Read which choice each layer of a packed file was quantized by; no network is needed.
 
@@ -106,6 +110,7 @@ def read_config(path: str | Path) -> QuantizationConfig:
         return QuantizationConfig(tuple(record.choice for record in records))
 
 
+@isolated()
 def pack(quantized: nn.Module, *, entropy_coding: bool = False) -> bytes:
     """Return the packed file of a quantized network as bytes; see `save`."""
     layers = quantized_layers(quantized)
@@ -131,6 +136,7 @@ def pack(quantized: nn.Module, *, entropy_coding: bool = False) -> bytes:
     return b"".join((head, _checksum(head, contents, body), contents, body))
 
 
+@isolated()
 def unpack(data: bytes, network: nn.Module) -> nn.Module:
     """Return the quantized network that `pack` packed; see `load`."""
     if any(map(parametrize.is_parametrized, require_network(network).modules())):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from rlquant.ambient import seeded
 from rlquant.data import Samples
 from rlquant.errors import DataError, SettingsError
 from rlquant.score import Classification
@@ -19,7 +20,7 @@ from rlquant.training.fixed_point.fixed_point_network import (
     training_copy,
 )
 from rlquant.training.fixed_point.fixed_point_sgd import FixedPointSGD
-from rlquant.training.loop import Progress, own_randomness, steps_of, take, with_gradients
+from rlquant.training.loop import Progress, steps_of, take
 from rlquant.training.memory_layout import training_layout
 from rlquant.training.schedule import rate_at
 from rlquant.training.settings import TrainOutcome, TrainSettings
@@ -85,7 +86,7 @@ def train_fixed_point(
     example = tuple(tensor[:2].double() for tensor in train.inputs)
     layout = training_layout(trained, example)
     batches = SampleBatches(train, settings, seed, layout)
-    with own_randomness(seed, train.targets.device), with_gradients():
+    with seeded(seed):
         run = _Run(trained, batches, settings, seed, watch)
         return trained, run.train()
 

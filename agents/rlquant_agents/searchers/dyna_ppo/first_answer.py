@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rlquant import Problem, QuantizationConfig
+from rlquant.ambient import seeded
 from rlquant.errors import SettingsError
 from rlquant_agents.searchers.dyna_ppo.agent import answers_of
 from rlquant_agents.searchers.dyna_ppo.option_features import OptionFeatures
 from rlquant_agents.searchers.dyna_ppo.pretrained import WEIGHTS, pretrained_policy
-from rlquant_agents.searchers.ppo.searcher import isolated_randomness
 
 
 def first_answer(
@@ -38,7 +38,7 @@ def first_answer(
     if effects is not None:
         features.set_effects(_checked(effects, (features.layers, features.options)))
     limits = np.array([float(problem.feasible.limit)])
-    with isolated_randomness():
+    with seeded(0):
         (row,) = answers_of(pretrained_policy(features, path), features, limits, greedy=True)
     return problem.feasible.config(row)
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlquant import Problem
+from rlquant.ambient import seeded
 from rlquant.cost.feasible import Indices
 from rlquant.errors import SettingsError
 from rlquant_agents.search.closing import closed_after
@@ -19,7 +20,7 @@ from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, answers, make_a
 from rlquant_agents.searchers.dyna_ppo.option_features import OptionFeatures
 from rlquant_agents.searchers.dyna_ppo.pretrained import load_pretrained
 from rlquant_agents.searchers.dyna_ppo.rollouts import ImaginedEpisodes
-from rlquant_agents.searchers.ppo.searcher import isolated_randomness, make_logger
+from rlquant_agents.searchers.ppo.searcher import make_logger
 from rlquant_agents.searchers.sensitivity import measure_effects
 from rlquant_agents.surrogate.acquisition import Hope, Improvement, Worth, most_promising
 from rlquant_agents.surrogate.known import Known
@@ -120,7 +121,7 @@ class DynaPPO(Searcher):
 
     def explore(self, session: Session, seed: int) -> None:
         """Measure, learn, practise, and again, until the evaluations are spent."""
-        with isolated_randomness():
+        with seeded(seed):
             logger = make_logger(session)
             with closed_after(logger.close):
                 exploration = _Exploration(self, session, seed)

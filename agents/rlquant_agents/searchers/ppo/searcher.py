@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import random
 from abc import abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger, configure
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
+from rlquant.ambient import seeded
 from rlquant_agents.search.closing import closed_after
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import EPISODES_PER_EVALUATION, Session
@@ -66,7 +63,7 @@ class PPOSearch(Searcher):
     def explore(self, session: Session, seed: int) -> None:
         """Let the agent learn until the evaluations are spent."""
         steps = EPISODES_PER_EVALUATION * session.evaluations * len(session.layers)
-        with isolated_randomness():
+        with seeded(seed):
             model = self.make_model(self.make_environments(session), len(session.layers), seed)
             logger = make_logger(session)
             model.set_logger(logger)
@@ -158,15 +155,3 @@ def make_logger(session: Session) -> Logger:
     """Return a logger that writes PPO's own losses beside the search's, or nowhere."""
     folder = session.log_folder
     return Logger(None, []) if folder is None else configure(str(folder), ["tensorboard"])
-
-
-@contextmanager
-def isolated_randomness() -> Iterator[None]:
-    """Leave the process's global generators as they were; Stable-Baselines3 seeds them."""
-    states = random.getstate(), np.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])

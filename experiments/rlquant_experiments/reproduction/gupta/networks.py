@@ -9,6 +9,7 @@ from math import prod
 import torch
 from torch import nn
 
+from rlquant.ambient import seeded
 from rlquant.tasks.networks import build
 from rlquant.tasks.task import InputShape
 
@@ -81,6 +82,5 @@ def gaussian(make: NetworkBuilder, deviation: float = 0.01) -> NetworkBuilder:
 
 
 def _seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return make()

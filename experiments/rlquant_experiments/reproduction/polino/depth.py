@@ -10,6 +10,7 @@ from time import perf_counter
 import torch
 from torch import Tensor, nn
 
+from rlquant.ambient import seeded
 from rlquant.copying.network_copy import copy_network
 from rlquant.layers import count_macs
 from rlquant_experiments.reproduction.polino.networks import quantized_layers
@@ -65,8 +66,7 @@ def measure_depth(depth: Depth, seed: int, device: str, progress: Progress) -> M
         against the deepest network "times as fast with L layers", the median over rounds of the
         ratio within a round, and "times fewer operations with L layers".
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         networks = {count: depth.network(count).to(device) for count in depth.layers}
         inputs = torch.randn(depth.batch_size, depth.channels, depth.pixels, depth.pixels)
     inputs = inputs.to(device, memory_format=torch.channels_last)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
-import torch
 from torch import nn
 
+from rlquant.ambient import seeded
 from rlquant.errors import SettingsError
 from rlquant.layers import layer_kind
 from rlquant.tasks.networks import build
@@ -84,6 +84,5 @@ def quantized_layers(network: nn.Module) -> tuple[str, ...]:
 
 
 def _seeded(make: Callable[[], nn.Module], seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return make()

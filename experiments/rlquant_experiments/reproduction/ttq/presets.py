@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
+from rlquant.ambient import seeded
 from rlquant.errors import SettingsError
 from rlquant.tasks.float_training import FloatTrainSettings
 from rlquant.tasks.networks import resnet
@@ -77,8 +77,7 @@ class TtqPreset:
 
     def build(self, blocks: int, shape: InputShape, classes: int, seed: int) -> nn.Module:
         """Return a network with fresh weights; they depend on the seed alone."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             return resnet(shape, classes, widths=self.widths, blocks=blocks)
 
 

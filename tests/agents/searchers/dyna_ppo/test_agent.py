@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from rlquant.ambient import seeded
 from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, answers, make_agent, practise
 from rlquant_agents.searchers.dyna_ppo.option_features import STATE_FEATURES, OptionFeatures
 from rlquant_agents.searchers.dyna_ppo.rollouts import ImaginedEpisodes
-from rlquant_agents.searchers.ppo.searcher import isolated_randomness
 from toy_problem import MIXED, ToyProblem
 
 STATE_NAMES = list(STATE_FEATURES)
@@ -33,7 +33,7 @@ def test_a_new_policy_is_the_knapsack() -> None:
     episodes = episodes_of(problem)
     features = episodes.features
     features.set_effects(np.sort(np.random.default_rng(0).random((4, 4)), axis=1)[:, ::-1].copy())
-    with isolated_randomness():
+    with seeded(0):
         model = make_agent(episodes, 4, 0, PPOSettings())
     limits = np.array([float(problem.feasible.limit)])
     assert (
@@ -47,7 +47,7 @@ def test_practice_changes_what_is_taken_and_the_seed_decides_all() -> None:
 
     def taken(rollouts: int, seed: int) -> np.ndarray:
         episodes = episodes_of(problem)
-        with isolated_randomness():
+        with seeded(0):
             model = make_agent(episodes, 3, seed, PPOSettings(learning_rate=1e-2))
             for _ in range(rollouts):
                 practise(model)
@@ -62,7 +62,7 @@ def test_practice_changes_what_is_taken_and_the_seed_decides_all() -> None:
 def test_drawn_answers_keep_every_limit() -> None:
     problem = ToyProblem(4, 40.0, MIXED)
     episodes = episodes_of(problem)
-    with isolated_randomness():
+    with seeded(0):
         model = make_agent(episodes, 4, 0, PPOSettings())
         feasible = problem.feasible
         limits = np.linspace(feasible.smallest, feasible.largest, 50).round()
@@ -72,7 +72,7 @@ def test_drawn_answers_keep_every_limit() -> None:
 
 
 def test_parameters_do_not_depend_on_the_numbers_of_options_and_layers() -> None:
-    with isolated_randomness():
+    with seeded(0):
         one = make_agent(episodes_of(ToyProblem(2, 4.0)), 2, 0, PPOSettings())
         other = make_agent(episodes_of(ToyProblem(5, 9.0, MIXED)), 5, 0, PPOSettings())
     shapes = {name: value.shape for name, value in one.policy.state_dict().items()}
@@ -86,7 +86,7 @@ def test_padding_changes_nothing_of_what_is_taken() -> None:
     found = []
     for padded in (None, 40):
         episodes = episodes_of(problem, padded=padded)
-        with isolated_randomness():
+        with seeded(0):
             model = make_agent(episodes, 3, 0, PPOSettings())
             with torch.no_grad():
                 model.policy.mlp_extractor.score.weight.copy_(
@@ -99,7 +99,7 @@ def test_padding_changes_nothing_of_what_is_taken() -> None:
 @pytest.mark.parametrize("layers", [1, 3])
 def test_a_rollout_is_one_episode_in_each_environment(layers: int) -> None:
     episodes = episodes_of(ToyProblem(layers, 4.0), count=8)
-    with isolated_randomness():
+    with seeded(0):
         practise(make_agent(episodes, layers, 0, PPOSettings()))
     assert len(episodes.finished) == 1
 
@@ -107,7 +107,7 @@ def test_a_rollout_is_one_episode_in_each_environment(layers: int) -> None:
 @pytest.mark.parametrize(("count", "layers"), [(1, 1), (1, 3), (1, 5), (3, 3)])
 def test_however_few_steps_there_are_the_policy_stays_finite(count: int, layers: int) -> None:
     episodes = episodes_of(ToyProblem(layers, 4.0), count=count)
-    with isolated_randomness():
+    with seeded(0):
         model = make_agent(episodes, layers, 0, PPOSettings(minibatches=4))
         for _ in range(3):
             practise(model)
@@ -117,7 +117,7 @@ def test_however_few_steps_there_are_the_policy_stays_finite(count: int, layers:
 def test_set_env_begins_new_episodes_so_that_no_observation_is_of_earlier_effects() -> None:
     problem = ToyProblem(3, 4.0)
     episodes = episodes_of(problem, count=4)
-    with isolated_randomness():
+    with seeded(0):
         model = make_agent(episodes, 3, 0, PPOSettings())
         practise(model)
         episodes.features.set_effects(np.random.default_rng(0).random((3, 4)))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import random
 from functools import cache
 
 import numpy as np
 import pytest
-import torch
 
 from rlquant import SearchSpace
 from rlquant_agents.search.result import SearchResult
 from rlquant_agents.search.searcher import make_searcher
 from rlquant_agents.search.session import Session
-from rlquant_agents.searchers.ppo.searcher import MaskedPPO, isolated_randomness
+from rlquant_agents.searchers.ppo.searcher import MaskedPPO
 from rlquant_envs import LayerwiseQuantization
 from toy_problem import MIXED, ToyProblem
 
@@ -81,25 +79,3 @@ def test_when_it_only_repeats_itself_it_says_so() -> None:
     result = MaskedPPO(entropy=0.0, learning_rate=0.05).search(problem, 19, seed=0)
     assert len(result.history) < 19
     assert (result.stopped, result.episodes) == ("episodes", 20 * 19)
-
-
-def test_isolated_randomness_restores_every_generator_also_after_an_error() -> None:
-    def seed_all(seed: int) -> None:
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
-
-    def draw() -> tuple[float, ...]:
-        return random.random(), float(np.random.rand()), float(torch.rand(()))
-
-    def fail() -> None:
-        with isolated_randomness():
-            seed_all(2)
-            raise ZeroDivisionError
-
-    seed_all(1)
-    expected = draw()
-    seed_all(1)
-    with pytest.raises(ZeroDivisionError):
-        fail()
-    assert draw() == expected
