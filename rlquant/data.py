@@ -104,6 +104,7 @@ def take_samples(
     """
     count = _whole(count, name)
     sampler = getattr(data, "sampler", None)
+    # One without a generator of its own draws from the global one, which callers seed (ambient.py).
     if not any_order and isinstance(sampler, RandomSampler) and sampler.generator is not None:
         logger.warning(
             "%s is shuffled: every run takes other samples from it, so that no search can be "

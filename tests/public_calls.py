@@ -30,6 +30,7 @@ from rlquant.training.network_policy import NetworkPolicySettings
 from rlquant.training.settings import FixedPoint, TrainSettings
 from rlquant_agents.policies.agent_training import train_agent
 from rlquant_agents.policies.saved_agent import from_agent
+from rlquant_agents.search.searcher import searchers
 from rlquant_agents.searchers.ppo.searcher import MaskedPPO
 from rlquant_envs import (
     LayerwiseQuantization,
@@ -521,7 +522,7 @@ PUBLIC_CALLS: Mapping[str, Call] = {
     "load a task": _load_task,
     **{
         f"search with {name}": search_with(name)
-        for name in rlquant_agents.searchers()
+        for name in searchers()
         if name not in ("auto", "successive-halving")  # another's, and one that needs training
     },
 }

@@ -206,9 +206,11 @@ def test_a_loader_that_shuffles_is_warned_of(caplog: pytest.LogCaptureFixture) -
     take(DataLoader(data, batch_size=5))
     assert caplog.messages == []
     with caplog.at_level(logging.WARNING):
-        take(DataLoader(data, batch_size=5, shuffle=True))
+        draw = torch.Generator()
+        take(DataLoader(data, batch_size=5, shuffle=True, generator=draw))
+        take(DataLoader(data, batch_size=5, shuffle=True))  # shuffled as the library seeds it
         place = torch.device("cpu")
-        loader = DataLoader(data, batch_size=5, shuffle=True)
+        loader = DataLoader(data, batch_size=5, shuffle=True, generator=draw)
         take_samples(loader, 7, name="train_data", device=place, any_order=True)
     (message,) = caplog.messages
     assert "train_data is shuffled: every run takes other samples from it" in message
