@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +51,7 @@ def make_folder(path: Path) -> None:
     """
     with about(path):
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / _part_name()
+        probe = path / part_name()
         try:
             probe.write_bytes(b"rlquant")
         finally:
@@ -58,7 +59,7 @@ def make_folder(path: Path) -> None:
         for part in list(path.iterdir()):
             if _is_left_behind(part):
                 with contextlib.suppress(OSError):  # another user's
-                    part.unlink()
+                    shutil.rmtree(part) if part.is_dir() else part.unlink()
 
 
 def write_file(path: Path, content: str | bytes) -> None:
@@ -70,18 +71,23 @@ def write_file(path: Path, content: str | bytes) -> None:
     written with backslashes.
     """
     data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
-    temporary = path.parent / _part_name()
+    temporary = path.parent / part_name()
     with about(path):
         try:
-            with open(temporary, "xb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
+            write_synced(temporary, data)
             os.replace(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write a new file, and wait until the disk has it."""
+    with open(path, "xb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def sync_folder(path: Path) -> None:
@@ -99,7 +105,8 @@ def sync_folder(path: Path) -> None:
             raise
 
 
-def _part_name() -> str:
+def part_name() -> str:
+    """Return a name for what is being written, which says by what process."""
     own = ProcessIdentity.own()
     return f".{own.pid}-{own.started or 0}-{_place(own)}-{secrets.token_hex(4)}.part"
 

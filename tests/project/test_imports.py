@@ -25,7 +25,8 @@ PACKAGES = {
 # The rooms of a package: a room imports only itself and those before it.
 ROOMS = {
     "rlquant": (
-        *("errors", "ambient", "paths", "process_identity", "files", "documents", "folder_lock"),
+        *("errors", "ambient", "paths", "process_identity", "files", "file_group", "documents"),
+        "folder_lock",
         *("config", "quantizers", "copying", "plain_network", "layers", "space"),
         *("cost", "data", "rounding", "score", "network", "training", "evaluation"),
         *("export", "problem", "tabular", "probing", "profiling", "tasks", "__init__"),

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.logger import configure
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 from tqdm import tqdm
@@ -19,10 +18,10 @@ from rlquant.errors import SettingsError, whole_number
 from rlquant.folder_lock import held
 from rlquant.paths import PathLike
 from rlquant_agents.policies.saved_agent import (
-    AGENT_FILE,
     AgentRecord,
     answer_greedily,
     heads_of,
+    holds_agent,
     load_weights,
     read_record,
     require_heads,
@@ -30,6 +29,7 @@ from rlquant_agents.policies.saved_agent import (
 )
 from rlquant_agents.search.checks import whole_seed
 from rlquant_agents.search.interrupts import signals_interrupt
+from rlquant_agents.searchers.ppo.event_logger import event_logger
 from rlquant_agents.searchers.ppo.searcher import MaskedPPO
 from rlquant_envs import LayerwiseQuantization
 
@@ -116,34 +116,34 @@ def _train(
     """Train in a folder that is held."""
     space = next(iter(problems.values())).space
     trained_on = [f"{name} at {budget}" for name in problems for budget in budgets]
-    before = 0
+    episodes_before = steps_before = 0
     with seeded(seed):
         model = settings.make_model(
             _environments(problems, budgets, settings),
             max(len(problem.layers) for problem in problems.values()),
             seed,
         )
-        if (target / AGENT_FILE).exists():
+        if holds_agent(target):
             record = read_record(target)
             require_heads(record, space, target)
             load_weights(model, target)
-            before = record.episodes
-            logger.info("going on from %d episodes in %s", before, target)
-        keeper = _Checkpoints(
-            lambda done: save_agent(
-                model, AgentRecord.of(space, settings.hidden, before + done, trained_on), target
-            ),
-            episodes - before,
-            checkpoint_every,
-            progress,
-        )
-        interrupted = _learn(model, keeper, target, seed + before)
+            episodes_before, steps_before = record.episodes, record.steps
+            logger.info("going on from %d episodes in %s", episodes_before, target)
+
+        def save(done: int) -> None:
+            episodes, steps = episodes_before + done, model.num_timesteps
+            record = AgentRecord.of(space, settings.hidden, episodes, trained_on, steps)
+            save_agent(model, record, target)
+
+        model.num_timesteps = steps_before
+        keeper = _Checkpoints(save, episodes - episodes_before, checkpoint_every, progress)
+        interrupted = _learn(model, keeper, target, seed + episodes_before)
         answers = tuple(
             _answer(model, name, problem.with_budget(budget), settings.reward)
             for name, problem in problems.items()
             for budget in budgets
         )
-    return TrainedAgent(target, before + keeper.done, interrupted, answers)
+    return TrainedAgent(target, episodes_before + keeper.done, interrupted, answers)
 
 
 def _require(problems: Mapping[str, Problem], budgets: Sequence[Budget], episodes: int) -> None:
@@ -178,17 +178,15 @@ def _learn(model: OnPolicyAlgorithm, keeper: _Checkpoints, folder: Path, seed: i
     if keeper.wanted <= 0:
         return False
     model.set_random_seed(seed)  # a resumed run draws anew instead of repeating its beginning
-    log = configure(str(folder), ["tensorboard"])
-    model.set_logger(log)
+    model.set_logger(event_logger(folder, "agent", model.num_timesteps))
     try:
-        model.learn(total_timesteps=10**12, callback=keeper)
+        model.learn(total_timesteps=10**12, callback=keeper, reset_num_timesteps=False)
         return False
     except KeyboardInterrupt:
         return True
     finally:
         keeper.save()
         keeper.close()
-        log.close()
 
 
 def _answer(model: OnPolicyAlgorithm, name: str, problem: Problem, reward: str | Reward) -> Answer:

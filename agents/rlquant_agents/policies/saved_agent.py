@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -19,12 +21,16 @@ from rlquant import Problem, SearchSpace
 from rlquant.documents import Count, Range, read_as, read_json, require_regular
 from rlquant.documents.tensor_file import bytes_of, read_tensors, require_like, require_sound
 from rlquant.errors import FileFormatError
-from rlquant.files import make_folder, reading, write_file
+from rlquant.file_group import current, write_together
+from rlquant.files import make_folder, reading
+from rlquant.paths import PathLike, path_of
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.ppo.searcher import MaskedPPO
 from rlquant_envs import FEATURES, LayerwiseQuantization
 
-AGENT_VERSION = 1
+AGENT_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+"""The first one has neither `steps` nor `digests`, and its files were not replaced together."""
 POLICY_FILE = "policy.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 AGENT_FILE = "agent.json"
@@ -40,6 +46,8 @@ class AgentRecord:
         hidden: width of its hidden layers.
         episodes: episodes it has learnt from.
         trained_on: tasks and budgets, for people.
+        steps: decisions it has learnt from, which are TensorBoard's steps.
+        digests: hashes of the files with its weights, which say that they belong together.
         version: of the folder's format.
     """
 
@@ -48,12 +56,16 @@ class AgentRecord:
     hidden: Annotated[int, Range(1)]
     episodes: Count
     trained_on: list[str]
+    steps: Count = 0
+    digests: dict[str, str] = field(default_factory=dict)
     version: int = AGENT_VERSION
 
     @classmethod
-    def of(cls, space: SearchSpace, hidden: int, episodes: int, trained_on: list[str]) -> Self:
+    def of(
+        cls, space: SearchSpace, hidden: int, episodes: int, trained_on: list[str], steps: int = 0
+    ) -> Self:
         """Describe an agent for `space`."""
-        return cls(heads_of(space), list(FEATURES), hidden, episodes, trained_on)
+        return cls(heads_of(space), list(FEATURES), hidden, episodes, trained_on, steps)
 
 
 def heads_of(space: SearchSpace) -> dict[str, list[Any]]:
@@ -61,22 +73,31 @@ def heads_of(space: SearchSpace) -> dict[str, list[Any]]:
     return {head.name: list(head.options) for head in space.heads}
 
 
-def save_agent(model: OnPolicyAlgorithm, record: AgentRecord, folder: str | Path) -> None:
-    """Write an agent; each file is replaced at once, `agent.json` last.
+def save_agent(model: OnPolicyAlgorithm, record: AgentRecord, folder: PathLike) -> None:
+    """Write an agent into a folder, in place of the one that is there: wholly or not at all.
 
     Raises:
+        SettingsError: no path.
         StorageError: the folder cannot be written.
     """
-    target = Path(folder)
+    target = path_of("folder", folder)
     make_folder(target)
-    write_file(target / POLICY_FILE, save(_policy_state(model)))
-    write_file(target / OPTIMIZER_FILE, save(_optimizer_state(model)))
-    document = {name: getattr(record, name) for name in _fields()}
-    write_file(target / AGENT_FILE, json.dumps(document, indent=2))
+    weights = {
+        POLICY_FILE: save(_policy_state(model)),
+        OPTIMIZER_FILE: save(_optimizer_state(model)),
+    }
+    digests = {name: _digest(content) for name, content in weights.items()}
+    document = json.dumps(asdict(replace(record, digests=digests)), indent=2)
+    write_together(target, {**weights, AGENT_FILE: document.encode()})
 
 
-def _fields() -> list[str]:
-    return list(AgentRecord.__dataclass_fields__)
+def holds_agent(folder: Path) -> bool:
+    """Return whether there is an agent in a folder, if perhaps a damaged one."""
+    return current(folder, AGENT_FILE).exists()
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _policy_state(model: OnPolicyAlgorithm) -> dict[str, Tensor]:
@@ -94,27 +115,28 @@ def _optimizer_state(model: OnPolicyAlgorithm) -> dict[str, Tensor]:
     }
 
 
-def read_record(folder: str | Path) -> AgentRecord:
+def read_record(folder: PathLike) -> AgentRecord:
     """Read and check what kind of agent a folder holds.
 
     Raises:
         FileFormatError: no agent, a damaged one, or one of another version or feature set.
         StorageError: a file cannot be read.
     """
-    path = Path(folder) / AGENT_FILE
+    source = path_of("folder", folder)
+    path = current(source, AGENT_FILE)
     with reading(path):
         if require_regular(path) is None:
             raise FileFormatError(f"{folder} holds no agent, this file is missing")
         document = read_as(dict[str, Any], read_json(path))
         version = document.get("version")
-        if version != AGENT_VERSION:
+        if version not in READABLE_VERSIONS:
             raise FileFormatError(f"agent version {version}, this rlquant reads {AGENT_VERSION}")
         record = read_as(AgentRecord, document)
         if record.features != list(FEATURES):
             raise FileFormatError(
                 "the agent was trained on other observation features; train it again"
             )
-        _require_width(record.hidden, Path(folder) / POLICY_FILE)
+        _require_width(record.hidden, current(source, POLICY_FILE))
     return record
 
 
@@ -136,19 +158,32 @@ def require_heads(record: AgentRecord, space: SearchSpace, folder: str | Path) -
         )
 
 
-def load_weights(model: OnPolicyAlgorithm, folder: str | Path) -> None:
+def load_weights(model: OnPolicyAlgorithm, folder: PathLike) -> None:
     """Load policy and optimizer into a new model of the same shape.
 
     Raises:
-        FileFormatError: a file is missing, damaged, or of another shape.
+        FileFormatError: a file is missing, damaged, of another shape, or of another agent.
         StorageError: a file cannot be read.
     """
-    policy, optimizer = Path(folder) / POLICY_FILE, Path(folder) / OPTIMIZER_FILE
+    source = path_of("folder", folder)
+    digests = read_record(source).digests
+    policy, optimizer = current(source, POLICY_FILE), current(source, OPTIMIZER_FILE)
     weights = _read_weights(policy, model.policy.state_dict())
     with reading(optimizer):
         moments = read_moments(model, _read_file(optimizer, 2 * bytes_of(weights)))
+    for path in (policy, optimizer):
+        _require_digest(path, digests)
     model.policy.load_state_dict(weights)
     model.policy.optimizer.state.update(moments)
+
+
+def _require_digest(path: Path, digests: Mapping[str, str]) -> None:
+    with reading(path):
+        if path.name in digests and _digest(path.read_bytes()) != digests[path.name]:
+            raise FileFormatError(
+                f"it is not of the agent that {AGENT_FILE} beside it describes, or was changed "
+                f"since; train the agent again, or wait where one is being trained there"
+            )
 
 
 def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -236,7 +271,7 @@ def answer_greedily(model: OnPolicyAlgorithm, env: LayerwiseQuantization) -> dic
     return info
 
 
-def from_agent(folder: str | Path) -> AgentSearch:
-    """Return the searcher that begins with the agent in `folder`."""
-    record = read_record(folder)
-    return replace(AgentSearch(agent=str(folder)), hidden=record.hidden)
+def from_agent(folder: PathLike) -> AgentSearch:
+    """Return the searcher that begins with the agent in `folder`; see `read_record` for errors."""
+    source = path_of("folder", folder)
+    return AgentSearch(agent=os.fsdecode(folder), hidden=read_record(source).hidden)

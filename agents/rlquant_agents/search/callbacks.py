@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
-from rlquant.files import about
+from rlquant.files import make_folder
+from rlquant.paths import PathLike, path_of
+from rlquant_agents.search.event_log import EventLog
 from rlquant_agents.search.result import Evaluation, SearchResult
 from rlquant_agents.search.session import Callback, Session
 
@@ -75,23 +76,24 @@ class ProgressBar(Callback):
 class TensorBoardLog(Callback):
     """Writes `search/...` scalars, the step being the number of evaluations.
 
+    A search that goes on in the folder goes on with its curves: what was written stays.
+
     Raises:
-        StorageError: the events cannot be written; TensorBoard tells of it late, maybe on closing.
+        StorageError: the events cannot be written.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.log_folder = self._folder = Path(folder)
-        self._writer: Any = None
+    def __init__(self, folder: PathLike) -> None:
+        self.log_folder = self._folder = path_of("folder", folder)
+        self._log: EventLog | None = None
 
     def on_start(self, session: Session) -> None:
         """Open the event file."""
-        from torch.utils.tensorboard import SummaryWriter  # imports slowly
-
-        with about(self._folder):
-            self._writer = SummaryWriter(str(self._folder))
+        make_folder(self._folder)
+        self._log = EventLog(self._folder, "search")
 
     def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
         """Write the evaluation and the best so far."""
+        assert self._log is not None
         score, best = evaluation.score, session.best
         scalars = {
             "search/accuracy": score.accuracy,
@@ -104,12 +106,6 @@ class TensorBoardLog(Callback):
         if best is not None:
             scalars["search/best_accuracy"] = best.score.accuracy
             scalars["search/best_loss"] = best.score.loss
-        with about(self._folder):
-            for tag, value in scalars.items():
-                self._writer.add_scalar(tag, value, evaluation.number)
-
-    def close(self) -> None:
-        """Close the event file."""
-        if self._writer is not None:
-            with about(self._folder):
-                self._writer.close()
+        if self._log.differs(evaluation.number, "search/loss", score.loss):
+            self._log.cut(evaluation.number)
+        self._log.add(evaluation.number, scalars)

@@ -3,39 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rlquant.files import about
+from rlquant.files import make_folder
+from rlquant.paths import PathLike, path_of
+from rlquant_agents.search.event_log import EventLog
 
 
 class TensorBoardTrainingLog:
     """A watcher of a training run that writes every figure as `train/<name>`, by steps taken.
 
-    Use it as a context manager, or close it: TensorBoard writes late.
+    A folder shows one run: the figures of an earlier one there are replaced.
+
+    Args:
+        folder: made where it is missing.
 
     Raises:
-        StorageError: the events cannot be written; it may show on closing only.
+        StorageError: the events cannot be written.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # imports slowly
-
-        self._folder = Path(folder)
-        with about(self._folder):
-            self._writer = SummaryWriter(str(self._folder))
+    def __init__(self, folder: PathLike) -> None:
+        target = path_of("folder", folder)
+        make_folder(target)
+        self._log = EventLog(target, "train")
+        self._log.cut(0)
 
     def __call__(self, step: int, figures: Mapping[str, float]) -> None:
         """Write the figures; the run goes on."""
-        with about(self._folder):
-            for name, value in figures.items():
-                self._writer.add_scalar(f"train/{name}", value, step)
+        self._log.add(step, {f"train/{name}": value for name, value in figures.items()})
 
     def close(self) -> None:
-        """Close the event file."""
-        with about(self._folder):
-            self._writer.close()
+        """Nothing is open between two steps."""
 
     def __enter__(self) -> Self:
         return self

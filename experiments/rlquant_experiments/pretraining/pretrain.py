@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from sb3_contrib import MaskablePPO
-from stable_baselines3.common.logger import configure
 from tqdm import tqdm
 
 from rlquant import Table
@@ -23,6 +22,7 @@ from rlquant_agents.search.closing import closed_after
 from rlquant_agents.search.interrupts import interrupts_held
 from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, make_agent
 from rlquant_agents.searchers.dyna_ppo.pretrained import save_pretrained
+from rlquant_agents.searchers.ppo.event_logger import event_logger
 from rlquant_experiments.pretraining.checkpoint import Checkpoint, read_checkpoint, weights_of
 from rlquant_experiments.pretraining.guided import play, teach
 from rlquant_experiments.pretraining.practice_episodes import PracticeTable, SideBySide
@@ -186,9 +186,9 @@ class _Training:
         }
         episodes = SideBySide([practice.episodes for practice in self._practices])
         self._model: MaskablePPO = make_agent(episodes, STEPS, seed, settings.ppo)
-        self._log = configure(str(folder), ["tensorboard"])
-        self._model.set_logger(self._log)
         self._state = self._first_state()
+        self._log = event_logger(folder, "pretrain", self._state.rounds)
+        self._model.set_logger(self._log)
 
     def _first_state(self) -> Checkpoint:
         path = self._folder / CHECKPOINT_FILE

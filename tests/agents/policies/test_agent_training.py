@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlquant import Budget
-from rlquant.errors import SettingsError
+from rlquant.errors import FolderInUseError, SettingsError
 from rlquant.space import SearchSpace
 from rlquant_agents.policies.agent_training import train_agent
 from rlquant_agents.policies.saved_agent import read_record
+from rlquant_agents.search.event_log import EventLog
 from rlquant_agents.searchers.ppo.searcher import MaskedPPO
 from toy_problem import ToyProblem
 
@@ -90,3 +92,44 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:
     other = ToyProblem(space=SearchSpace(bits=(2, 4)))
     with pytest.raises(SettingsError, match="same decisions everywhere"):
         train_agent({**toy, "other": other}, BUDGETS, folder=tmp_path, episodes=5)
+
+
+def test_two_trainings_in_one_folder_exclude_each_other(tmp_path: Path) -> None:
+    refused: list[str] = []
+
+    class Meddling(ToyProblem):
+        def evaluate(self, config):  # type: ignore[no-untyped-def]
+            if len(self.evaluated) == 3:
+                with pytest.raises(FolderInUseError, match="another run writes here") as caught:
+                    train_agent(
+                        {"toy": ToyProblem()},
+                        BUDGETS,
+                        folder=tmp_path,
+                        episodes=4,
+                        settings=SMALL,
+                    )
+                refused.append(str(caught.value))
+            return super().evaluate(config)
+
+    train_agent({"toy": Meddling()}, BUDGETS, folder=tmp_path, episodes=8, settings=SMALL)
+    assert refused
+
+
+def test_a_training_that_goes_on_shows_each_step_once(tmp_path: Path) -> None:
+    def steps() -> list[int]:
+        events = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0}).Reload()
+        return [event.step for event in events.Scalars("search/loss")]
+
+    def train(episodes: int) -> None:
+        problems = {"toy": ToyProblem()}
+        train_agent(problems, BUDGETS, folder=tmp_path, episodes=episodes, settings=SMALL)
+
+    train(24)
+    first = steps()
+    # a process that was killed after its last checkpoint had logged more
+    EventLog(tmp_path, "agent").add(first[-1] + 1000, {"search/loss": 1.0})
+    train(48)
+    assert steps() == sorted(set(steps()))
+    assert steps()[: len(first)] == first
+    assert len(steps()) > len(first)
+    assert first[-1] + 1000 not in steps()

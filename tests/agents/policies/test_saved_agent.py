@@ -53,6 +53,54 @@ def test_a_search_starts_with_the_agents_greedy_answer(agent: Path) -> None:
     assert first.history[0].feasible
 
 
+def loaded(folder: Path) -> None:
+    """Take the agent of a folder as a search does."""
+    from_agent(folder).search(ToyProblem(), 2, seed=0)
+
+
+@pytest.mark.parametrize("name", [POLICY_FILE, OPTIMIZER_FILE, AGENT_FILE])
+def test_files_of_two_agents_are_no_agent(agent: Path, tmp_path: Path, name: str) -> None:
+    for folder, seed in ((tmp_path / "mixed", 1), (tmp_path / "other", 2)):
+        train_agent(
+            {"toy": ToyProblem()},
+            [ToyProblem().budget],
+            folder=folder,
+            episodes=8,
+            seed=seed,
+            settings=SMALL,
+        )
+    (tmp_path / "mixed" / name).write_bytes((tmp_path / "other" / name).read_bytes())
+    with pytest.raises(FileFormatError, match=r"is not of the agent that agent\.json beside it"):
+        loaded(tmp_path / "mixed")
+    loaded(tmp_path / "other")
+
+
+def test_agents_of_the_first_version_are_read(agent: Path, tmp_path: Path) -> None:
+    for name in (POLICY_FILE, OPTIMIZER_FILE):
+        (tmp_path / name).write_bytes((agent / name).read_bytes())
+    document = json.loads((agent / AGENT_FILE).read_text())
+    del document["steps"], document["digests"]
+    (tmp_path / AGENT_FILE).write_text(json.dumps({**document, "version": 1}))
+    loaded(tmp_path)
+
+
+def test_a_committed_checkpoint_is_the_agent_before_its_files_are_in_their_places(
+    agent: Path, tmp_path: Path
+) -> None:
+    committed = tmp_path / ".committed"
+    committed.mkdir()
+    for name in (POLICY_FILE, OPTIMIZER_FILE, AGENT_FILE):
+        (committed / name).write_bytes((agent / name).read_bytes())
+        (tmp_path / name).write_bytes(b"of an older agent")
+    loaded(tmp_path)
+    trained = train_agent(
+        {"toy": ToyProblem()}, [ToyProblem().budget], folder=tmp_path, episodes=12, settings=SMALL
+    )
+    assert trained.episodes >= 12
+    assert not committed.exists()
+    assert (tmp_path / AGENT_FILE).read_bytes() != b"of an older agent"
+
+
 def test_the_folder_holds_no_pickle(agent: Path) -> None:
     names = {p.name for p in agent.iterdir() if not p.name.startswith("events")}
     assert names == {"agent.json", "policy.safetensors", "optimizer.safetensors"}

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
-from stable_baselines3.common.logger import Logger, configure
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
 
@@ -17,6 +17,7 @@ from rlquant.ambient import seeded
 from rlquant_agents.search.closing import closed_after
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import EPISODES_PER_EVALUATION, Session
+from rlquant_agents.searchers.ppo.event_logger import event_logger
 from rlquant_agents.searchers.ppo.imitation import Demonstrations
 from rlquant_envs import LayerwiseQuantization
 
@@ -154,4 +155,4 @@ class PlainPPO(PPOSearch):
 def make_logger(session: Session) -> Logger:
     """Return a logger that writes PPO's own losses beside the search's, or nowhere."""
     folder = session.log_folder
-    return Logger(None, []) if folder is None else configure(str(folder), ["tensorboard"])
+    return Logger(None, []) if folder is None else event_logger(folder, "agent")
