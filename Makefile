@@ -17,7 +17,7 @@ INSTALL     := $(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) 
 PYTEST      := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help search test test-slow test-experiments check constraints
+.PHONY: help search test test-slow test-experiments fuzz check constraints
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -33,6 +33,9 @@ test-experiments: $(DEV)  ## run the tests of experiments/, which only make page
 
 test-slow: $(DEV)  ## run the tests marked slow
 	$(PYTEST) -m slow tests experiments/tests $(ARGS)
+
+fuzz: $(DEV)  ## try for 10 minutes to break what is promised (ARGS="--minutes 2 --seed 5"; --help shows more)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz.py $(ARGS)
 
 check: $(DEV)  ## run ruff and mypy
 	$(BIN)/ruff check .

@@ -35,7 +35,9 @@ ROOMS = {
         *("search", "reporting", "runs", "api", "cli", "surrogate", "searchers", "policies"),
         "__init__",
     ),
-    "rlquant_experiments": ("comparison", "benchmarks", "pretraining", "reproduction", "__init__"),
+    "rlquant_experiments": (
+        *("comparison", "benchmarks", "pretraining", "reproduction", "faults", "__init__"),
+    ),
 }
 
 SEARCH_ROOMS = {"space", "evaluation", "problem", "tabular", "probing"}
