@@ -16,6 +16,7 @@ from rlquant.errors import NetworkError, unknown_name
 from rlquant.plain_network import remedy_of, require_network, require_plain
 from rlquant.quantizers.buckets import to_rows
 from rlquant.quantizers.integer_grid import quantize_integer
+from rlquant.responsiveness import require_responsive, require_responsive_alone
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +109,7 @@ def find_layers(
     Raises:
         NetworkError: no quantizable layer; a network that is compiled, parametrized or quantized
             already, or cannot be copied; a layer that shares its weight with another module or
-            has a meta, integer or non-finite weight.
+            has a meta, integer or non-finite weight, or does not answer to it.
         UnknownNameError: `keep` names a layer that is not there.
     """
     candidates = {
@@ -130,6 +131,7 @@ def find_layers(
             f"no quantizable layer: {type(network).__name__} runs no "
             f"{', '.join(cls.__name__ for cls in KINDS)} outside keep={sorted(kept)}"
         )
+    require_responsive(network, as_arguments(example_input), list(trace.macs))
     return tuple(_facts(name, searched[name], trace) for name in trace.macs)
 
 
@@ -172,6 +174,36 @@ def _require_plain_weight(name: str, module: nn.Module) -> None:
         )
     if not torch.isfinite(weight).all():
         raise NetworkError(f"layer {name!r}: its weight has NaN or infinite values")
+
+
+def require_answering(network: nn.Module, names: Iterable[str]) -> None:
+    """Raise `NetworkError` where a layer with code of its own does not answer to its weight.
+
+    For networks of whose inputs nothing is known; `find_layers` looks at all layers in a pass.
+    """
+    modules = {name: network.get_submodule(name) for name in names}
+    require_responsive_alone(
+        network, {name: (_example(m),) for name, m in modules.items() if _has_own_code(m)}
+    )
+
+
+def _has_own_code(module: nn.Module) -> bool:
+    """Return whether a layer runs anything else than the `forward` of its kind."""
+    changed = "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks
+    return type(module) not in KINDS or bool(changed)
+
+
+def _example(module: nn.Module) -> Tensor:
+    """Return two samples as a layer of this kind usually takes them."""
+    weight = module.weight
+    assert isinstance(weight, Tensor)
+    if isinstance(module, nn.Embedding):
+        return torch.arange(min(2, len(weight)), device=weight.device)
+    if isinstance(module, nn.Linear):
+        return weight.new_ones(2, weight.shape[1])
+    assert isinstance(module, nn.modules.conv._ConvNd)
+    reach = [d * (k - 1) + 1 for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+    return weight.new_ones(2, module.in_channels, *reach)
 
 
 def _require_untied(network: nn.Module, searched: Mapping[str, nn.Module]) -> None:

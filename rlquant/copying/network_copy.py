@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rlquant.copying.rebinding import place_of, rebind
-from rlquant.copying.references import held
+from rlquant.copying.references import tensors_in
 from rlquant.errors import NetworkError
 
 
@@ -46,7 +46,7 @@ def independent_copy(network: nn.Module, replaced: dict[int, Any] | None = None)
     try:
         copied = copy.deepcopy(network, memo)
     except RuntimeError:  # a tensor with a graph is one of the reasons
-        memo = given | {id(t): t.detach().clone() for t in _with_graphs(network)}
+        memo = given | {id(t): t.detach().clone() for t in tensors_in(network) if not t.is_leaf}
         copied = _copied(network, memo)
     except Exception as error:  # copying runs the user's code, which may raise anything
         raise _cannot_copy(network, error) from error
@@ -59,20 +59,6 @@ def _copied(network: nn.Module, memo: dict[int, Any]) -> nn.Module:
         return copy.deepcopy(network, memo)
     except Exception as error:  # as above
         raise _cannot_copy(network, error) from error
-
-
-def _with_graphs(network: nn.Module) -> Iterator[Tensor]:
-    """Yield the tensors that a network holds and that are results of operations with gradients."""
-    seen: set[int] = set()
-    todo: list[Any] = [network]
-    while todo:
-        value = todo.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, Tensor) and not value.is_leaf:
-            yield value
-        todo.extend(held(value))
 
 
 def _cannot_copy(network: nn.Module, error: Exception) -> NetworkError:

@@ -25,6 +25,7 @@ from rlquant.copying.references import (
     forward_functions,
     held,
     is_of_torch,
+    tensors_in,
     used_globals,
 )
 from rlquant.errors import NetworkError
@@ -44,7 +45,12 @@ class Rebinding:
 
     def __init__(self, pairs: Sequence[tuple[Any, Any]], owned: Iterable[int]) -> None:
         self._counterparts = {id(one): other for one, other in pairs}
-        self._storages = {_storage(one): (one, other) for one, other in pairs}
+        tensors = [(one, other) for one, other in pairs if isinstance(one, Tensor)]
+        tensors.sort(key=lambda pair: isinstance(pair[0], nn.Parameter))  # a parameter comes last
+        self._storages: dict[int | None, tuple[Tensor, Tensor]] = {
+            storage_of(one): (one, other) for one, other in tensors
+        }
+        self._storages.pop(None, None)
         self._owned = set(owned)
         self._clean: set[int] = set()
         self._made: dict[int, Any] = {}
@@ -86,16 +92,32 @@ class Rebinding:
         self._clean |= seen
         return False
 
+    def views(self, tensors: Iterable[Tensor], memo: Mapping[int, Any]) -> None:
+        """Let copies of tensors that are views of the original's be views of the copy's.
+
+        A deep copy gives each parameter memory of its own, and so parts it from its views.
+        """
+        for tensor in tensors:
+            copied = memo.get(id(tensor))
+            if self._is_view(tensor) and isinstance(copied, Tensor):
+                copied.data = self._view(tensor)
+
+    def _view(self, tensor: Tensor) -> Tensor:
+        one, other = self._storages[storage_of(tensor)]
+        offset = tensor.storage_offset() - one.storage_offset() + other.storage_offset()
+        return other.detach().as_strided(tensor.size(), tensor.stride(), offset)
+
     def _is_view(self, value: Any) -> bool:
         """Return whether a value is a tensor in the memory of one of the original's."""
-        return isinstance(value, Tensor) and _storage(value) in self._storages
+        if not isinstance(value, Tensor):
+            return False
+        storage = storage_of(value)
+        return storage in self._storages and self._storages[storage][0].dtype == value.dtype
 
     def _rebuilt(self, value: Any) -> Any:
         match value:
             case Tensor():
-                one, other = self._storages[_storage(value)]
-                offset = value.storage_offset() - one.storage_offset() + other.storage_offset()
-                return other.detach().as_strided(value.size(), value.stride(), offset)
+                return self._view(value)
             case FunctionType():
                 return self._function(value)
             case MethodType():
@@ -179,6 +201,7 @@ def rebind(original: nn.Module, copied: nn.Module, memo: Mapping[int, Any]) -> N
     modules = dict(copied.named_modules(remove_duplicate=False))
     owned = {id(value) for value in memo.values()} | {id(module) for module in modules.values()}
     rebinding = Rebinding(list(_pairs(original, modules)), owned)
+    rebinding.views(_loose_tensors(original), memo)
     classes: set[type[nn.Module]] = set()
     for name, module in modules.items():
         try:
@@ -192,6 +215,11 @@ def rebind(original: nn.Module, copied: nn.Module, memo: Mapping[int, Any]) -> N
                 f"that a copy cannot take over ({str(reason)[:200]}), so that quantizing the copy "
                 f"has no effect; let forward and hooks reach them through the module itself"
             ) from reason
+
+
+def _loose_tensors(network: nn.Module) -> Iterator[Tensor]:
+    """Yield the tensors that a network holds and that are no parameters."""
+    return (t for t in tensors_in(network) if not isinstance(t, nn.Parameter))
 
 
 def place_of(name: str) -> str:
@@ -218,11 +246,11 @@ def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
     yield from module.named_buffers(recurse=False, remove_duplicate=False)
 
 
-def _storage(value: Any) -> int | None:
-    """Return what tells the memory of a dense tensor apart, None for anything else."""
-    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_meta:
+def storage_of(tensor: Tensor) -> int | None:
+    """Return what tells the memory of a dense tensor apart, None for any other tensor."""
+    if tensor.layout != torch.strided or tensor.is_meta:
         return None
-    return int(value.untyped_storage()._cdata)
+    return int(tensor.untyped_storage()._cdata)
 
 
 def _require_closed(cls: type[nn.Module], rebinding: Rebinding) -> None:

@@ -117,6 +117,19 @@ def forward_functions(cls: type[nn.Module]) -> Iterator[FunctionType]:
         seen |= mentioned
 
 
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Yield every tensor that can be reached from a value, once."""
+    seen: set[int] = set()
+    todo = [value]
+    while todo:
+        current = todo.pop()
+        if id(current) not in seen:
+            seen.add(id(current))
+            if isinstance(current, Tensor):
+                yield current
+            todo.extend(held(current))
+
+
 def is_of_torch(named: Any) -> bool:
     """Return whether PyTorch defines a function or class."""
     return f"{named.__module__}.".startswith("torch.")

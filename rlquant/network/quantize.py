@@ -12,7 +12,14 @@ from rlquant.config import BucketSize, LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, take_samples
 from rlquant.errors import ChoiceError, DataError, unknown_name
-from rlquant.layers import LayerFacts, channel_axis_of, find_layers, layer_kind, require_quantizable
+from rlquant.layers import (
+    LayerFacts,
+    channel_axis_of,
+    find_layers,
+    layer_kind,
+    require_answering,
+    require_quantizable,
+)
 from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.input_ranges import measure_input_ranges
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
@@ -140,6 +147,7 @@ def quantize(
         )
 
     if calibration is None or not config.choices:
+        require_answering(network, quantized)
         return build_quantized(network, config, weights, {})
     device = next(network.parameters()).device
     samples = take_samples(

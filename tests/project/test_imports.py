@@ -27,7 +27,8 @@ ROOMS = {
     "rlquant": (
         *("errors", "ambient", "paths", "process_identity", "files", "file_group", "documents"),
         "folder_lock",
-        *("config", "quantizers", "copying", "plain_network", "layers", "space"),
+        *("config", "quantizers", "copying", "plain_network"),
+        *("responsiveness", "layers", "space"),
         *("cost", "data", "rounding", "score", "network", "training", "evaluation"),
         *("export", "problem", "tabular", "probing", "profiling", "tasks", "__init__"),
     ),

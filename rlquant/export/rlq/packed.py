@@ -38,7 +38,7 @@ from rlquant.export.rlq.layer_body import (
     shorter_codes,
 )
 from rlquant.files import reading, write_file
-from rlquant.layers import layer_kind
+from rlquant.layers import layer_kind, require_answering
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
 from rlquant.plain_network import require_network
 from rlquant.quantizers.tensor import strides_of
@@ -151,6 +151,7 @@ def unpack(data: bytes, network: nn.Module) -> nn.Module:
     sizes = [body_bytes(entry, bucket_size) for entry in entries]
     if sum(sizes) != len(body):
         raise FileFormatError(f"its tensors take {sum(sizes)} bytes, but it has {len(body)}")
+    require_answering(network, [e.layer for e in entries if isinstance(e.kind, LayerRecord)])
     loaded = copy_network(network, unset=_written(network, entries))
     mark_quantized(loaded)
     targets = stored_tensors(loaded)

@@ -1,0 +1,256 @@
+"""Whether layers answer to their weights: what does not cannot be quantized, and is refused.
+
+A layer may compute with something else than its weight, such as a copy of it that it keeps. Then
+any number of bits would score as float does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+from torch.utils._pytree import tree_leaves, tree_map
+
+from rlquant.ambient import seeded
+from rlquant.copying.network_copy import copy_network
+from rlquant.errors import NetworkError
+
+Run = Callable[[], Any]
+
+TOLERANCE = 1e-4
+"""How far outputs of one function may differ on accelerators, relative to the largest."""
+
+
+def require_responsive(
+    network: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str]
+) -> None:
+    """Raise `NetworkError` unless layers answer to their weights, however those are exchanged.
+
+    Each layer is run with other weights on the inputs that it has in one pass of the network; then
+    the whole network with weights exchanged in the two ways that evaluations and quantized
+    networks do it, which must give the same outputs. A layer that is never called passes.
+
+    Args:
+        network: left as it is.
+        inputs: arguments of a forward pass, of a few samples.
+        names: paths of the layers, which have a floating-point parameter `weight`.
+    """
+    clone = copy_network(network)
+    watched = _Watched(clone, names)
+    watched.run(inputs)
+    for name, silent in watched.silent.items():
+        if silent is not None:
+            raise _unresponsive(name, silent)
+    both = [_with_halves(clone, inputs, names, exchange) for exchange in EXCHANGES]
+    if not same_outputs(*both):  # one with a memory may still do, if each way has a fresh copy
+        _require_alike(network, inputs, names)
+
+
+def require_responsive_alone(
+    network: nn.Module, examples: Mapping[str, tuple[Tensor, ...]]
+) -> None:
+    """Raise `NetworkError` where a layer that is run alone does not answer to its weight.
+
+    For networks of whose inputs nothing is known. Layers that do not run on their example pass.
+
+    Args:
+        network: left as it is.
+        examples: by path of a layer, what it is run on.
+    """
+    clone = copy_network(network) if examples else network
+    for name, example in examples.items():
+        layer = clone.get_submodule(name)
+        try:
+            with torch.no_grad():
+                silent = _silence(layer, lambda run=layer, x=example: run(*_copied(x)))  # type: ignore[misc]
+        except Exception:
+            continue
+        if silent is not None:
+            raise _unresponsive(name, silent)
+
+
+def _unresponsive(name: str, silent: str) -> NetworkError:
+    return NetworkError(
+        f"layer {name!r}: it gives the same outputs with other weights ({silent}), so that "
+        f"quantizing it has no effect; let its forward compute with its attribute weight, not "
+        f"with a copy or view of it, or name the layer in keep"
+    )
+
+
+class _Watched:
+    """A copy of a network whose layers are tried out when a pass calls them."""
+
+    def __init__(self, network: nn.Module, names: Sequence[str]) -> None:
+        self.silent: dict[str, str | None] = {}
+        self._network, self._busy = network, False
+        for name in names:
+            network.get_submodule(name).register_forward_hook(self._hook(name), with_kwargs=True)
+
+    @torch.no_grad()
+    def run(self, inputs: tuple[Tensor, ...]) -> None:
+        """Run the network; afterwards `silent` says of each layer called how it did not answer."""
+        with seeded(0):
+            self._network(*_copied(inputs))
+
+    def _hook(self, name: str) -> Any:
+        def hook(module: nn.Module, args: Any, keywords: Any, output: Any) -> None:
+            if self._busy or self.silent.get(name, "not called yet") is None:
+                return  # inside another layer that is tried out, or known to answer
+            self._busy = True
+            try:
+                self.silent[name] = _silence(
+                    module, lambda: module(*_copied(args), **_copied(keywords))
+                )
+            except Exception as error:  # the layer's own code, which may raise anything
+                reason = (str(error).splitlines() or [""])[0][:150]
+                self.silent[name] = f"run again, it fails: {type(error).__name__}: {reason}"
+            finally:
+                self._busy = False
+
+        return hook
+
+
+def _silence(module: nn.Module, run: Run) -> str | None:
+    """Say in which way of exchanging its weight a layer gives the outputs that it gave before."""
+    before = _drawn_alike(run)
+    tensors = (leaf for leaf in tree_leaves(before) if isinstance(leaf, Tensor))
+    if not any(torch.isfinite(tensor).any() for tensor in tensors):
+        return None  # nothing to be judged by, as where no token reaches an expert
+    for exchange in EXCHANGES:
+        if not any(_changes(module, run, before, exchange, v) for v in _other_weights(module)):
+            return f"exchanged as {EXCHANGES[exchange]}"
+    return None
+
+
+def _changes(module: nn.Module, run: Run, before: Any, exchange: Exchange, values: Tensor) -> bool:
+    with exchange(module, values):
+        try:
+            after = _drawn_alike(run)
+        except Exception:  # a layer that cannot run with these weights does notice them
+            if exchange is parametrized:
+                raise
+            return True
+    return not same_outputs(before, after)
+
+
+def _other_weights(module: nn.Module) -> Iterator[Tensor]:
+    """Yield weights that change the outputs: random ones, and NaN for inputs that are all zero."""
+    weight = _weight(module)
+    with seeded(0):
+        noise = torch.empty_like(weight).normal_()
+    yield noise
+    yield torch.full_like(weight, torch.nan)
+
+
+def _require_alike(network: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str]) -> None:
+    """Raise `NetworkError` unless fresh copies give the same outputs in both ways."""
+
+    def differ(layers: Sequence[str]) -> bool:
+        both = (_with_halves(copy_network(network), inputs, layers, way) for way in EXCHANGES)
+        return not same_outputs(*both)
+
+    if differ(names):
+        shown = ", ".join(repr(name) for name in names if differ([name]))
+        raise NetworkError(
+            f"layers {shown[:150]}: the network gives other outputs when their weights are "
+            f"parametrized than when they are exchanged as data; let it use the layers' modules "
+            f"and their attribute weight alone, no stored view of it and no test of a layer's class"
+        )
+
+
+@torch.no_grad()
+def _with_halves(
+    clone: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], exchange: Exchange
+) -> Any:
+    """Return the outputs of a network with half the weights in some layers."""
+    layers = dict.fromkeys(clone.get_submodule(name) for name in names)
+    with ExitStack() as exchanged:
+        for layer in layers:
+            exchanged.enter_context(exchange(layer, _weight(layer) / 2))
+        return _drawn_alike(lambda: clone(*_copied(inputs)))
+
+
+# --- two ways of exchanging weights
+
+
+@contextmanager
+def as_data(module: nn.Module, values: Tensor) -> Iterator[None]:
+    """Exchange a weight as evaluations do it."""
+    weight = _weight(module)
+    original = weight.data
+    weight.data = values
+    try:
+        yield
+    finally:
+        weight.data = original
+
+
+@contextmanager
+def parametrized(module: nn.Module, values: Tensor) -> Iterator[None]:
+    """Exchange a weight as quantized networks do it."""
+    weight = _weight(module)
+    original = weight.detach().clone()
+    weight.detach().copy_(values)
+    parametrize.register_parametrization(module, "weight", _Fixed(values), unsafe=True)
+    try:
+        yield
+    finally:
+        parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
+        weight.detach().copy_(original)
+
+
+Exchange = Callable[[nn.Module, Tensor], AbstractContextManager[None]]
+EXCHANGES: dict[Exchange, str] = {as_data: "data", parametrized: "a parametrization"}
+
+
+class _Fixed(nn.Module):
+    """A parametrization that gives the same values whatever the parameter holds."""
+
+    def __init__(self, values: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("values", values)
+
+    def forward(self, latent: Tensor) -> Any:
+        """Return the values."""
+        return self.values
+
+
+def _weight(layer: nn.Module) -> Tensor:
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    return weight
+
+
+# --- outputs
+
+
+def same_outputs(one: Any, other: Any) -> bool:
+    """Return whether two outputs are the same: on the CPU bit for bit, NaN equal to NaN."""
+    ours, theirs = tree_leaves(one), tree_leaves(other)
+    return len(ours) == len(theirs) and all(map(_same, ours, theirs))
+
+
+def _same(one: Any, other: Any) -> bool:
+    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
+        return isinstance(one, Tensor) == isinstance(other, Tensor)
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    if one.device.type == "cpu" or not one.is_floating_point() or not one.numel():
+        equal = one == other
+        return bool((equal | (one.isnan() & other.isnan())).all())
+    scale = float(one.abs().nan_to_num(0, 0, 0).max())
+    return torch.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True)
+
+
+def _drawn_alike(run: Run) -> Any:
+    with seeded(0):
+        return run()
+
+
+def _copied(values: Any) -> Any:
+    """Return arguments that may be written to."""
+    return tree_map(lambda value: value.clone() if isinstance(value, Tensor) else value, values)
