@@ -5,18 +5,24 @@ from __future__ import annotations
 import hashlib
 import logging
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import RandomSampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+)
 
 from rlquant.errors import DataError
-from rlquant.layers import as_arguments
+from rlquant.layers import as_arguments, copies
 
 logger = logging.getLogger(__name__)
 
@@ -27,40 +33,102 @@ Data = tuple[Inputs, Tensor] | Iterable[tuple[Inputs, Tensor]]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Samples:
-    """Samples taken once and kept on the device.
+    """Samples taken once and kept on the device, which nobody else ever holds.
 
-    Attributes:
-        inputs: the network's arguments, each with the samples along axis 0.
-        targets: targets along axis 0.
+    Networks and objectives may write in place to what they are given, and are run on the same
+    samples again and again: `inputs` and `targets` are new copies each time they are asked for.
+    Against a forward pass that costs next to nothing.
     """
 
-    inputs: tuple[Tensor, ...]
-    targets: Tensor
+    _inputs: tuple[Tensor, ...]
+    _targets: Tensor
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The network's arguments, each with the samples along axis 0; a copy."""
+        return copies(self._inputs)
+
+    @property
+    def targets(self) -> Tensor:
+        """Targets along axis 0; a copy."""
+        return self._targets.detach().clone()
+
+    @property
+    def device(self) -> torch.device:
+        """Where they are kept."""
+        return self._targets.device
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of each input."""
+        return tuple(tuple(tensor.shape) for tensor in self._inputs)
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return len(self._targets)
 
     def first(self, count: int) -> Samples:
         """Return the first `count` samples (views)."""
-        return Samples(tuple(t[:count] for t in self.inputs), self.targets[:count])
+        return Samples(tuple(t[:count] for t in self._inputs), self._targets[:count])
+
+    def select(self, index: Tensor) -> Samples:
+        """Return the samples of these numbers, in this order."""
+        place = index.to(self.device)
+        return Samples(tuple(t[place] for t in self._inputs), self._targets[place])
 
     def batches(self, size: int) -> list[Samples]:
-        """Cut into consecutive batches of at most `size` samples (views)."""
-        inputs = zip(*(torch.split(t, size) for t in self.inputs), strict=True)
-        targets = torch.split(self.targets, size)
-        return [Samples(tuple(i), t) for i, t in zip(inputs, targets, strict=True)]
+        """Cut into consecutive batches of `size` samples (views); the last one may be smaller.
+
+        A last batch of one joins the one before, as `squeeze()` and statistics over a batch do
+        something else on one sample than on several.
+        """
+        ends = [*range(size, len(self), size), len(self)]
+        if size > 1 and len(ends) > 1 and ends[-1] - ends[-2] == 1:
+            del ends[-2]
+        return [self._between(*cut) for cut in zip([0, *ends], ends, strict=False)]
+
+    def _between(self, start: int, end: int) -> Samples:
+        return Samples(tuple(t[start:end] for t in self._inputs), self._targets[start:end])
+
+    def infinite(self) -> list[int]:
+        """Return the numbers of the samples with an infinite input, counted from 0."""
+        found = torch.zeros(len(self), dtype=torch.bool, device=self.device)
+        for tensor in self._inputs:
+            found |= torch.isinf(tensor).reshape(len(self), -1).any(dim=1)
+        return found.nonzero().flatten().tolist()
+
+    def require_no_nan(self, name: str) -> None:
+        """Raise `DataError` for inputs that are NaN; infinite ones may be meant, as in a mask."""
+        if any(torch.isnan(tensor).any() for tensor in self._inputs):
+            raise DataError(
+                f"{name}: some of its inputs are NaN; mend those samples or leave them out"
+            )
 
     def fingerprint(self) -> str:
         """Return a hash of shapes, types and contents (hex)."""
-        return fingerprint_tensors([*self.inputs, self.targets])
+        return fingerprint_tensors([*self._inputs, self._targets])
 
     def rows(self) -> list[bytes]:
         """Return a hash of each sample, inputs and target together."""
-        columns = [_bytes(t).reshape(len(self), -1) for t in (*self.inputs, self.targets)]
+        columns = [_bytes(t).reshape(len(self), -1) for t in (*self._inputs, self._targets)]
         return [
             hashlib.blake2b(b"".join(c[i].tobytes() for c in columns), digest_size=16).digest()
             for i in range(len(self))
         ]
+
+    def to(self, device: torch.device) -> Samples:
+        """Return the samples on a device; itself where they are there."""
+        return Samples(tuple(t.to(device) for t in self._inputs), self._targets.to(device))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Samples]) -> Samples:
+        """Return the samples of all parts in memory of their own.
+
+        Raises:
+            RuntimeError, ValueError: parts that do not fit each other.
+        """
+        columns = zip(*(part._inputs for part in parts), strict=True)
+        inputs = tuple(torch.cat(column) for column in columns)
+        return cls(inputs, torch.cat([part._targets for part in parts]))
 
 
 def fingerprint_tensors(tensors: Iterable[Tensor]) -> str:
@@ -85,22 +153,24 @@ def take_samples(
     *,
     name: str,
     device: torch.device,
-    exactly: bool = False,
+    setting: str | None = None,
+    level: int = logging.WARNING,
     any_order: bool = False,
 ) -> Samples:
-    """Take the first `count` samples of `data`, in order.
+    """Take the first `count` samples of `data`, in order, or all where there are fewer.
 
     Args:
         data: see `Data`.
-        count: how many to take; where there are fewer, all are taken unless `exactly`.
+        count: at most so many are taken.
         name: what the data are called in errors ("validation_data").
         device: where the samples are kept.
-        exactly: fewer than `count` samples are an error.
+        setting: what asked for so many ("validation_samples"); fewer are then said in the log.
+        level: at which.
         any_order: whether it does not matter that a shuffled loader gives others each time.
 
     Raises:
-        DataError: no sample, an iterator that can be read only once, batches that are no
-            (inputs, targets) pair or do not fit each other, too few samples, inputs that are NaN.
+        DataError: no sample, data that can be read only once, batches that are no (inputs,
+            targets) pair or do not fit each other, inputs that are NaN.
     """
     count = _whole(count, name)
     sampler = getattr(data, "sampler", None)
@@ -121,18 +191,17 @@ def take_samples(
             break
     if taken == 0:
         raise DataError(f"{name} is empty: it gave no sample")
-    if exactly and taken < count:
-        raise DataError(
-            f"{name} has {taken} samples, {count} were asked for; give more data or ask for fewer"
-        )
     try:
-        inputs = tuple(
-            torch.cat(column).to(device) for column in zip(*(p.inputs for p in parts), strict=True)
-        )
-        samples = Samples(inputs, torch.cat([p.targets for p in parts]).to(device))
+        samples = Samples.joined(parts).to(device)
     except (RuntimeError, ValueError) as error:
         raise DataError(f"{name}: its batches do not fit each other: {error}") from error
-    _require_numbers(samples, name)
+    samples.require_no_nan(name)
+    if not repeats(data):
+        _read_again(data, name, taken)
+    if setting is not None and taken < count:
+        logger.log(
+            level, "%s has %d samples: all are used, %s=%d is the most", name, taken, setting, count
+        )
     return samples
 
 
@@ -146,10 +215,34 @@ def _whole(count: Any, name: str) -> int:
     return number
 
 
-def _require_numbers(samples: Samples, name: str) -> None:
-    """Raise `DataError` for NaN; infinite inputs may be meant, as in a mask."""
-    if any(torch.isnan(tensor).any() for tensor in samples.inputs):
-        raise DataError(f"{name}: some of its inputs are NaN; mend those samples or leave them out")
+def repeats(data: object) -> TypeGuard[Sized]:
+    """Return whether every pass over the data is known to give as many samples."""
+    if isinstance(data, (tuple, list)):
+        return True
+    if type(data) is not DataLoader or isinstance(data.dataset, IterableDataset):
+        return False
+    batches, sampler = data.batch_sampler, data.sampler
+    plain = batches is None or (type(batches) is BatchSampler and batches.sampler is sampler)
+    return plain and type(sampler) in (SequentialSampler, RandomSampler)
+
+
+def _read_again(data: Data, name: str, taken: int) -> None:
+    """Raise `DataError` unless a second pass gives as many samples as the first one gave."""
+    again = 0
+    for batch in iterate(data, name):
+        again += len(_as_samples(batch, name))
+        if again >= taken:
+            return
+    raise fewer_samples(data, name, again, taken)
+
+
+def fewer_samples(data: object, name: str, again: int, taken: int) -> DataError:
+    """Return the error for data of which a later pass gives fewer samples than an earlier one."""
+    return DataError(
+        f"{name}: one pass over this {type(data).__name__} gave {taken} samples, the next one "
+        f"{again}; it can be read only once: give what iterates its batches again and again, such "
+        f"as a list of batches, or a pair of tensors"
+    )
 
 
 def iterate(data: Data, name: str) -> Iterator[Any]:
@@ -158,8 +251,14 @@ def iterate(data: Data, name: str) -> Iterator[Any]:
     Raises:
         DataError: `data` is no pair and cannot be iterated, or only once.
     """
+    require_iterable(data, name)
+    return iter([data] if is_pair(data) else data)
+
+
+def require_iterable(data: Data, name: str) -> None:
+    """Raise `DataError` for data that are no pair and cannot be iterated, or only once."""
     if is_pair(data):
-        return iter([data])
+        return
     if isinstance(data, Iterator):
         raise DataError(
             f"{name} is an iterator ({type(data).__name__}) that can be read only once; give the "
@@ -170,7 +269,6 @@ def iterate(data: Data, name: str) -> Iterator[Any]:
             f"{name} is a {type(data).__name__}; give a pair (inputs, targets) of tensors or "
             f"something that iterates such batches"
         )
-    return iter(data)
 
 
 def is_pair(data: object) -> bool:
@@ -208,8 +306,20 @@ def take_batch(batch: Any, name: str, device: torch.device) -> Samples:
     samples = _as_samples(batch, name)
     if not len(samples):
         raise DataError(f"{name} is empty: it gave no sample")
-    _require_numbers(samples, name)
-    return Samples(tuple(t.to(device) for t in samples.inputs), samples.targets.to(device))
+    samples.require_no_nan(name)
+    return samples.to(device)
+
+
+def why_not_finite(samples: Samples) -> str:
+    """Return what an error says where numbers are not finite that come of these samples."""
+    found = samples.infinite()
+    if not found:
+        return "do the data have the scale that the network was trained on?"
+    shown = f"{', '.join(map(str, found[:10]))}{', ...' if len(found) > 10 else ''}"
+    return (
+        f"{len(found)} of the {len(samples)} samples have infinite inputs (number {shown}, from "
+        f"0); mend them or leave them out"
+    )
 
 
 def require_different(training: Samples, validation: Samples) -> None:

@@ -78,6 +78,11 @@ def as_arguments(inputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
     return (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
 
 
+def copies(tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
+    """Return tensors with memory of their own and the same strides, which may be written to."""
+    return tuple(tensor.detach().clone() for tensor in tensors)
+
+
 def first_input(args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
     """Return a module's first positional argument, or else its first tensor given by keyword."""
     if args:
@@ -261,7 +266,7 @@ class _Trace:
             elif isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.register_forward_pre_hook(note_input, with_kwargs=True)
         with torch.no_grad():
-            clone(*inputs)
+            clone(*copies(inputs))
         return trace
 
 

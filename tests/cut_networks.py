@@ -87,11 +87,30 @@ class Nested(nn.Module):
         return output
 
 
+class Overwriting(nn.Module):
+    """It writes to its inputs before each of its layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(FEATURES, FEATURES)
+        self.second = nn.Linear(FEATURES, FEATURES)
+        self.last = nn.Linear(FEATURES, CLASSES)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        inputs.mul_(0.5)
+        hidden = self.first(inputs)
+        inputs.add_(hidden)
+        hidden = self.second(torch.relu_(hidden)).add_(inputs)
+        output: Tensor = self.last(inputs.sub_(hidden))
+        return output
+
+
 CUTTABLE = {
     "in-place": (InPlaceNet, IMAGE),
     "shared-input": (SharedInput, (FEATURES,)),
     "preamble": (Preamble, (FEATURES,)),
     "nested": (Nested, (FEATURES,)),
+    "overwriting": (Overwriting, (FEATURES,)),
 }
 
 
@@ -147,12 +166,6 @@ class Borrowing(Plain):
         return output
 
 
-class Overwriting(Plain):
-    def forward(self, inputs: Tensor) -> Tensor:
-        output: Tensor = self.last(self.first(inputs.mul_(0.5)))
-        return output
-
-
 class Aliasing(Plain):
     def forward(self, inputs: Tensor) -> Tensor:
         hidden = self.first(inputs)
@@ -160,6 +173,19 @@ class Aliasing(Plain):
         output: Tensor = self.last(hidden)
         view.add_(1.0)
         return output + hidden.sum(dim=1, keepdim=True) + view.sum(dim=1, keepdim=True)
+
+
+class Bypassing(Plain):
+    def forward(self, inputs: Tensor) -> Tensor:
+        inputs.data.clamp_(max=9.0)
+        return super().forward(inputs)
+
+
+class Writing(Plain):
+    def forward(self, inputs: Tensor) -> Tensor:
+        parts = self.first(inputs).split(3, dim=1)
+        output: Tensor = self.last(torch.cat(parts, dim=1))
+        return output + parts[0].mul_(0.5)
 
 
 class Computing(Plain):
@@ -189,7 +215,8 @@ UNCUTTABLE = {
     Dropping: "something else when it is run again",
     Counting: "changes its own parameters or buffers",
     Borrowing: "uses first.weight outside",
-    Overwriting: "writes to its inputs",
+    Bypassing: "uses .data",
+    Writing: "a part of a collection",
     Aliasing: "also has a view of",
     TracedOtherwise: "something else than the whole",
     OutOfOrder: "runs the layers",

@@ -28,8 +28,8 @@ from small_networks import FEATURES, Pair, samples
 CPU = torch.device("cpu")
 
 
-def take(data: Any, count: int = 10, *, exactly: bool = False) -> Samples:
-    return take_samples(data, count, name="train_data", device=CPU, exactly=exactly)
+def take(data: Any, count: int = 10, **other: Any) -> Samples:
+    return take_samples(data, count, name="train_data", device=CPU, **other)
 
 
 def equal(a: Samples, b: Samples) -> bool:
@@ -84,7 +84,7 @@ def test_several_inputs_come_as_a_tuple() -> None:
     assert equal(take(batches, 8), take(((left, right), targets), 8))
 
 
-def test_only_as_many_batches_are_read_as_are_needed() -> None:
+def test_only_as_many_batches_are_read_as_are_needed_and_those_once_more() -> None:
     class Counting:
         read = 0
 
@@ -95,7 +95,7 @@ def test_only_as_many_batches_are_read_as_are_needed() -> None:
 
     data = Counting()
     take(data, 10)
-    assert data.read == 3
+    assert data.read == 3 + 3  # the second time to see that they can be read again
 
 
 def test_a_number_of_samples_may_come_from_numpy() -> None:
@@ -147,11 +147,18 @@ def test_an_empty_loader_is_refused() -> None:
         take(DataLoader(nothing, batch_size=4))
 
 
-def test_too_few_samples_are_refused_where_the_number_matters() -> None:
-    with pytest.raises(DataError, match=r"train_data has 6 samples, 10 were asked for; give more"):
-        take(samples(6), exactly=True)
+def test_fewer_samples_than_a_setting_asks_for_are_used_and_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
     assert len(take(samples(6))) == 6
-    assert len(take(samples(10), exactly=True)) == 10
+    assert len(take(samples(10), setting="calibration_samples")) == 10
+    assert caplog.messages == []
+    assert len(take(samples(6), setting="calibration_samples")) == 6
+    assert len(take(samples(6), setting="validation_samples", level=logging.INFO)) == 6
+    words = "train_data has 6 samples: all are used, {}_samples=10 is the most"
+    assert caplog.messages == [words.format("calibration"), words.format("validation")]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
 @pytest.mark.parametrize(
@@ -224,7 +231,8 @@ def test_batches_are_consecutive_and_lose_nothing(count: int, size: int) -> None
     taken = take(samples(count), count)
     batches = taken.batches(size)
     assert [len(b) for b in batches[:-1]] == [size] * (len(batches) - 1)
-    assert 0 < len(batches[-1]) <= size
+    assert 0 < len(batches[-1]) <= size + 1
+    assert len(batches) == 1 or size == 1 or len(batches[-1]) > 1
     joined = Samples(
         (torch.cat([b.inputs[0] for b in batches]),), torch.cat([b.targets for b in batches])
     )

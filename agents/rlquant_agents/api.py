@@ -37,7 +37,7 @@ from rlquant_agents.runs.run_folder import RunFolder
 from rlquant_agents.search.callbacks import Callbacks, ProgressBar, TensorBoardLog
 from rlquant_agents.search.checks import require_problem, whole_evaluations, whole_seed
 from rlquant_agents.search.interrupts import Uninterrupted, interrupts_held, signals_interrupt
-from rlquant_agents.search.result import SearchResult
+from rlquant_agents.search.result import SearchResult, require_finite_loss
 from rlquant_agents.search.run_settings import describe_run, require_named
 from rlquant_agents.search.searcher import Searcher, Searches, name_of, resolve_searcher
 from rlquant_agents.search.session import Callback, require_callback
@@ -101,7 +101,7 @@ def search(
         quantizer_seed: of the quantizers' random draws.
         objective: cross-entropy and accuracy by default.
         validation_samples: at most so many validation samples are used.
-        calibration_samples: exactly so many training samples are used.
+        calibration_samples: at most so many training samples are used.
         batch_size: samples of a validation batch.
         activation_range: "minmax" or "percentile" of each layer's inputs.
         training: how configurations are trained; by default what suits the fidelity.
@@ -238,6 +238,7 @@ def _searched(
         raise SettingsError(
             f"searcher {name_of(plan.searcher)!r} returned {result!r}, not a SearchResult"
         )
+    require_finite_loss(result, problem)
     with interrupts_held(unless=result.stopped == "interrupted"):
         if isinstance(problem, QuantizationProblem):
             result = dataclasses.replace(result, network=problem.build(result.best))

@@ -23,6 +23,7 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from rlquant.data import Samples
+from rlquant.layers import copies
 
 Values = tuple[Any, ...]
 """What crosses a cut, for one batch: mostly tensors, sometimes shapes."""
@@ -81,6 +82,8 @@ def cut(
     special = {*layers, *calibrated}
     graph = _traced(network, special, len(batches[0].inputs))
     for node in graph.nodes:
+        if node.op == "call_function" and node.target is getattr and node.args[1] == "data":
+            raise CannotCut("its forward uses .data, and what is written there is not always seen")
         if node.op == "get_attr" and node.target.rpartition(".")[0] in special:
             raise CannotCut(f"its forward uses {node.target} outside of the layer's own module")
         for name in node.kwargs:
@@ -89,10 +92,10 @@ def cut(
     pieces = _pieces(graph, layers)
     segments = [_build(network, piece, layers, ()) for piece in pieces]
     outputs = [_reference_outputs(network, batch) for batch in batches]
-    written = _written_inputs(segments, batches[0])
+    copied = _copied_places(segments, batches)
     segments = [
         _build(network, piece, layers, places) if places else segment
-        for piece, segment, places in zip(pieces, segments, written, strict=True)
+        for piece, segment, places in zip(pieces, segments, copied, strict=True)
     ]
     for batch, expected in zip(batches, outputs, strict=True):
         require_equal(expected, _run_through(segments, batch))
@@ -217,20 +220,13 @@ def _reference_outputs(network: nn.Module, batch: Samples) -> Any:
     """Return the network's outputs; `CannotCut` where it is random or changes itself."""
     state = [*network.parameters(), *network.buffers()]
     versions = [tensor._version for tensor in state]
-    inputs = _copies(batch)
     with torch.no_grad():
-        first = network(*inputs)
-        again = network(*_copies(batch))
+        first = network(*batch.inputs)
+        again = network(*batch.inputs)
     if versions != [tensor._version for tensor in state]:
         raise CannotCut("it changes its own parameters or buffers when it is run")
-    if any(tensor._version for tensor in inputs):
-        raise CannotCut("it writes to its inputs")
     require_equal(first, again, "it gives something else when it is run again")
     return first
-
-
-def _copies(batch: Samples) -> tuple[Tensor, ...]:
-    return tuple(tensor.clone() for tensor in batch.inputs)
 
 
 def require_equal(
@@ -257,27 +253,72 @@ def _run_through(segments: Sequence[Segment], batch: Samples) -> Any:
     return values
 
 
-def _written_inputs(segments: Sequence[Segment], batch: Samples) -> list[tuple[int, ...]]:
-    """Return which of its inputs each segment writes to, by their places."""
-    found = []
-    values: Any = _copies(batch)
+def _copied_places(
+    segments: Sequence[Segment], batches: Sequence[Samples]
+) -> list[tuple[int, ...]]:
+    """Return of which of its inputs each segment needs copies, by their places.
+
+    What crosses a cut is kept, so a segment must not write to it, and the last one must not hand
+    it out: an objective may write to outputs. The first one is given copies anyway.
+    """
+    found: list[set[int]] = [set() for _ in segments]
     with torch.no_grad():
-        for segment in segments:
-            before = [v._version if isinstance(v, Tensor) else 0 for v in values]
-            taken = values
-            values = segment.run(*taken)
-            after = [v._version if isinstance(v, Tensor) else 0 for v in taken]
-            places = tuple(i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b)
-            storages = {taken[i].untyped_storage().data_ptr() for i in places}
-            if len(storages) < len(places):
-                raise CannotCut("it writes in place to a tensor that it also has a view of")
-            found.append(places)
-    return found
+        for batch in batches:
+            values: Any = segments[0].run(*batch.inputs)
+            for number, segment in enumerate(segments[1:], start=1):
+                taken, before = values, [_Before.of(value) for value in values]
+                values = segment.run(*taken)
+                handed = tensors_of((values,)) if number == len(segments) - 1 else []
+                found[number] |= {
+                    place
+                    for place, old in enumerate(before)
+                    if old.was_written() or not _storages(handed).isdisjoint(old.storages)
+                }
+                _require_apart([before[place] for place in found[number]])
+    return [tuple(sorted(places)) for places in found]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Before:
+    """The tensors of a value that crosses a cut, as they are before a segment runs."""
+
+    value: Any
+    tensors: Sequence[Tensor]
+    versions: Sequence[int]
+    contents: Sequence[Tensor]
+
+    @classmethod
+    def of(cls, value: Any) -> _Before:
+        tensors = tensors_of((value,))
+        return cls(value, tensors, [t._version for t in tensors], copies(tensors))
+
+    @property
+    def storages(self) -> set[int]:
+        return _storages(self.tensors)
+
+    def was_written(self) -> bool:
+        """Return whether anything was written; versions do not see `.data` and NumPy."""
+        pairs = zip(self.tensors, self.contents, strict=True)
+        return [t._version for t in self.tensors] != self.versions or not all(
+            torch.equal(tensor, content) for tensor, content in pairs
+        )
+
+
+def _require_apart(copied: Sequence[_Before]) -> None:
+    """Raise `CannotCut` where copies of what crosses a cut would not be what the originals are."""
+    if not all(isinstance(each.value, Tensor) for each in copied):
+        raise CannotCut("it writes in place to, or returns, a part of a collection")
+    if len(_storages([each.value for each in copied])) < len(copied):
+        raise CannotCut("it writes in place to a tensor that it also has a view of")
+
+
+def _storages(tensors: Iterable[Tensor]) -> set[int]:
+    return {tensor.untyped_storage().data_ptr() for tensor in tensors}
 
 
 def _measured(segments: Sequence[Segment], batch: Samples) -> Iterable[Segment]:
     """Yield the segments with their times and with the storages that cross the cuts."""
-    numbers = {t.untyped_storage().data_ptr(): -1 for t in batch.inputs}  # those are there anyway
+    numbers: dict[int, int] = {}
     values: Any = batch.inputs
     alive = []  # so that no storage takes the place of another
     with torch.no_grad():
@@ -289,8 +330,7 @@ def _measured(segments: Sequence[Segment], batch: Samples) -> Iterable[Segment]:
             for tensor in tensors_of(values if isinstance(values, tuple) else (values,)):
                 storage = tensor.untyped_storage()
                 number = numbers.setdefault(storage.data_ptr(), len(numbers))
-                if number >= 0:
-                    held[number] = storage.nbytes() / len(batch)
+                held[number] = storage.nbytes() / len(batch)
             alive.append(values)
             yield replace(segment, seconds=seconds, held=held)
 

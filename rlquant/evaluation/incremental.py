@@ -78,12 +78,9 @@ class IncrementalNetwork:
         self.stages = _stages(network, segments, reference)
         # by stage: storages that are held at its end, and their bytes for all samples
         self._held = [{k: int(b * samples) for k, b in (s.held or {}).items()} for s in segments]
-        inputs = [t for part in (calibration, *batches) for t in part.inputs]
         limit = max_bytes or 0
         self._gaps = Gaps(limit)
-        self.trie = PrefixTrie(
-            int(limit * (1 - LEFT_FOR_GAPS)), [t.untyped_storage().data_ptr() for t in inputs]
-        )
+        self.trie = PrefixTrie(int(limit * (1 - LEFT_FOR_GAPS)))
 
     def run(
         self,
@@ -102,7 +99,7 @@ class IncrementalNetwork:
         length, state = self.trie.longest(decisions)
         first = next(i for i, s in enumerate(self.stages) if s.decisions > length)
         if state is None:
-            first, state = 0, self._beginning()
+            first = 0
         install(self.stages[first].later_layers)
         shared = None if following is None else _agreed(decisions, following)
         kept = self._worth_keeping(first, decisions, shared)
@@ -128,8 +125,10 @@ class IncrementalNetwork:
             self._gaps.close(self.trie.bytes)
 
     @torch.inference_mode()
-    def _calibrate(self, first: int, state: PrefixState, kept: Mapping[int, PrefixState]) -> None:
-        values = state.calibration
+    def _calibrate(
+        self, first: int, state: PrefixState | None, kept: Mapping[int, PrefixState]
+    ) -> None:
+        values = self._calibration.inputs if state is None else state.calibration
         for place in range(first, len(self.stages)):
             stage = self.stages[place]
             stage.calibrator.restore()
@@ -140,17 +139,14 @@ class IncrementalNetwork:
 
     @torch.inference_mode()
     def _outputs(
-        self, first: int, state: PrefixState, number: int, kept: Mapping[int, PrefixState]
+        self, first: int, state: PrefixState | None, number: int, kept: Mapping[int, PrefixState]
     ) -> Any:
-        values = state.batches[number]
+        values: Any = self._batches[number].inputs if state is None else state.batches[number]
         for place in range(first, len(self.stages)):
             values = self.stages[place].segment.run(*values)
             if place in kept:
                 kept[place].batches.append(values)
         return values
-
-    def _beginning(self) -> PrefixState:
-        return PrefixState(self._calibration.inputs, [batch.inputs for batch in self._batches])
 
     def _worth_keeping(
         self, first: int, decisions: Decisions, shared: int | None

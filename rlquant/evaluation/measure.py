@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from rlquant.ambient import isolated
 from rlquant.copying.network_copy import copy_network
@@ -45,16 +46,18 @@ def judge(
         Ended: `look` asked for an early end.
         DataError: an objective that is looked at gives no loss a sample.
     """
-    loss = torch.zeros((), dtype=torch.float64, device=batches[0].targets.device)
+    loss = torch.zeros((), dtype=torch.float64, device=batches[0].device)
     metric = torch.zeros_like(loss)
     count = 0
     with torch.inference_mode():
         for batch, given in zip(batches, outputs, strict=False):
+            # the objective may write to outputs that are then looked at
+            looked_at = None if look is None else tree_map_only(Tensor, torch.clone, given)
             batch_loss, batch_metric = objective(given, batch.targets)
             loss += batch_loss
             metric += batch_metric
             count += len(batch)
-            if look is not None and look(_look(given, batch.targets, batch_metric, objective)):
+            if look is not None and look(_look(looked_at, batch.targets, batch_metric, objective)):
                 raise Ended
     mean = float(loss) / count
     return Measurement(mean if math.isfinite(mean) else math.inf, float(metric) / count, count)

@@ -47,10 +47,9 @@ class PrefixTrie:
 
     Args:
         max_bytes: of all states together; a storage that several hold counts once.
-        ignored: addresses of storages that are there anyway.
     """
 
-    def __init__(self, max_bytes: int, ignored: Sequence[int] = ()) -> None:
+    def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.bytes = 0
         self._root = _Node(None, None)
@@ -60,7 +59,6 @@ class PrefixTrie:
         self._pinned: set[_Node] = set()
         self._in_use: _Node | None = None
         self._users: dict[int, int] = {}
-        self._ignored = frozenset(ignored)
         self._age = 0.0
 
     def longest(self, prefix: Sequence[Hashable]) -> tuple[int, PrefixState | None]:
@@ -123,7 +121,7 @@ class PrefixTrie:
         if node.state is not None:
             self._release(node)
         node.state, node.worth = state, worth
-        node.storages = {a: n for a, n in state.storages().items() if a not in self._ignored}
+        node.storages = state.storages()
         for address, nbytes in node.storages.items():
             users = self._users.get(address, 0)
             self._users[address] = users + 1

@@ -55,8 +55,7 @@ class Racing:
     def shuffled(self, samples: Samples) -> Samples:
         """Return the samples in the order in which they are raced."""
         draw = torch.Generator().manual_seed(self.seed)
-        order = torch.randperm(len(samples), generator=draw).to(samples.targets.device)
-        return Samples(tuple(t[order] for t in samples.inputs), samples.targets[order])
+        return samples.select(torch.randperm(len(samples), generator=draw))
 
     def quantile(self, looks: int) -> float:
         """Return how many standard errors a difference must be above 0, at one of `looks` looks."""

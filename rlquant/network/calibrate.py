@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Samples
+from rlquant.data import Samples, why_not_finite
+from rlquant.errors import DataError
 from rlquant.layers import LayerFacts, first_input
 
 
@@ -42,9 +43,14 @@ class FloatReference:
         layers: Sequence[LayerFacts],
         samples: Samples,
     ) -> FloatReference:
-        """Run the float network once over the calibration samples."""
+        """Run the float network once over the calibration samples.
+
+        Raises:
+            DataError: what calibration takes its statistics of is not finite.
+        """
         means: dict[str, Tensor] = {}
         calls: dict[str, int] = {}
+        finite: dict[str, Tensor] = {}
         clone = copy_network(network)
         for facts in layers:
             module = clone.get_submodule(facts.name)
@@ -52,9 +58,17 @@ class FloatReference:
                 module.register_forward_hook(_mean_recorder(means, facts.name))
         for name, module in clone.named_modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.register_forward_pre_hook(_call_counter(calls, name))
+                hook = _norm_watcher(calls, finite, name)
+                module.register_forward_pre_hook(hook, with_kwargs=True)
         with torch.no_grad():
             clone(*samples.inputs)
+        finite |= {name: torch.isfinite(mean).all() for name, mean in means.items()}
+        for name in (name for name, every in finite.items() if not every):
+            kind = "outputs" if name in means else "inputs"
+            raise DataError(
+                f"calibration: {kind} of {name!r} are not finite in the float network; "
+                f"{why_not_finite(samples)}"
+            )
         once = tuple(
             name
             for name, count in calls.items()
@@ -75,9 +89,10 @@ def _mean_recorder(means: dict[str, Tensor], name: str) -> Any:
     return hook
 
 
-def _call_counter(calls: dict[str, int], name: str) -> Any:
-    def hook(module: nn.Module, args: Any) -> None:
+def _norm_watcher(calls: dict[str, int], finite: dict[str, Tensor], name: str) -> Any:
+    def hook(module: nn.Module, args: Any, keywords: Any) -> None:
         calls[name] = calls.get(name, 0) + 1
+        finite[name] = torch.isfinite(first_input(args, keywords)).all()
 
     return hook
 

@@ -34,7 +34,7 @@ def layer_problem(
         bits: width of a code.
         points: where the points lie.
         group_size: weights that share an action.
-        calibration_samples: how many of the calibration data are used.
+        calibration_samples: at most so many of the calibration data are used.
 
     Raises:
         UnknownNameError: no quantizable layer of that name.
@@ -43,7 +43,11 @@ def layer_problem(
     """
     device = next(network.parameters()).device
     samples = take_samples(
-        calibration, calibration_samples, name="calibration", device=device, exactly=True
+        calibration,
+        calibration_samples,
+        name="calibration",
+        device=device,
+        setting="calibration_samples",
     )
     layers = find_layers(network, samples.first(2).inputs)
     names = [facts.name for facts in layers]

@@ -113,7 +113,7 @@ def quantize(
             roundings "error_feedback" and "learned".
         bucket_size: weights that share a scale: a number, "channel" or None (whole tensor).
         seed: decides random draws: of stochastic rounding, and of the policy of learned rounding.
-        calibration_samples: how many of the calibration data are used.
+        calibration_samples: at most so many of the calibration data are used.
         activation_range: "minmax" or "percentile" (99.9) of each layer's inputs.
 
     Returns:
@@ -151,7 +151,11 @@ def quantize(
         return build_quantized(network, config, weights, {})
     device = next(network.parameters()).device
     samples = take_samples(
-        calibration, calibration_samples, name="calibration", device=device, exactly=True
+        calibration,
+        calibration_samples,
+        name="calibration",
+        device=device,
+        setting="calibration_samples",
     )
     layers = layers_of(network, config, samples.first(2).inputs)
     reference = FloatReference.measure(network, layers, samples)

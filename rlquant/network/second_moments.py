@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Samples
+from rlquant.data import Samples, why_not_finite
+from rlquant.errors import DataError
 from rlquant.layers import LayerFacts, first_input
 
 CHUNK = 64
@@ -50,6 +51,9 @@ def measure_second_moments(
     Returns:
         By layer; linear layers and convolutions of one and two dimensions of up to `WIDEST`
         weights per output channel, the others are left out.
+
+    Raises:
+        DataError: a layer whose inputs are not finite.
     """
     sums: dict[str, tuple[Tensor, Tensor, int]] = {}
     clone = copy_network(network)
@@ -60,6 +64,12 @@ def measure_second_moments(
     with torch.no_grad():
         for batch in samples.batches(CHUNK):
             clone(*batch.inputs)
+    for name, (second, _, _) in sums.items():
+        if not torch.isfinite(second).all():
+            raise DataError(
+                f"calibration: inputs of layer {name!r} are not finite in the float network; "
+                f"{why_not_finite(samples)}"
+            )
     return {name: _moments(*found) for name, found in sums.items()}
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rlquant.config import BY_OUTPUTS, Fidelity
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.budget import Budget
-from rlquant.data import Samples
+from rlquant.data import Samples, why_not_finite
 from rlquant.errors import ChoiceError, DataError, NetworkError, RlquantError, SettingsError
 from rlquant.layers import LayerFacts
 from rlquant.network.second_moments import WIDEST, is_measured
@@ -87,23 +87,43 @@ def outputs_of(network: nn.Module, samples: Samples, name: str) -> Any:
     except RlquantError:
         raise
     except Exception as error:
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in samples.inputs)
+        shapes = ", ".join(map(str, samples.shapes))
         raise DataError(
             f"{name}: the network does not run on its first samples, inputs of shape {shapes}: "
             f"{type(error).__name__}: {error}"
         ) from error
 
 
+def require_finite_losses(
+    network: nn.Module, objective: Objective, samples: Samples, name: str
+) -> None:
+    """Raise `DataError` where samples with infinite inputs give the float network no finite loss.
+
+    In a mask infinite inputs may be meant, and do no harm.
+    """
+    infinite = samples.infinite()
+    if not infinite:
+        return
+    chosen = samples.select(torch.tensor(infinite))
+    with torch.no_grad():
+        outputs = outputs_of(copy_network(network), chosen, name)
+        loss = objective(outputs, chosen.targets)[0]
+    if not math.isfinite(float(loss)):
+        raise DataError(
+            f"{name}: the float network's loss is not finite; {why_not_finite(samples)}"
+        )
+
+
 def _is_scalar(value: Any) -> bool:
     return value.dim() == 0 if isinstance(value, Tensor) else isinstance(value, Real)
 
 
-def require_finite_float(measured: Measurement, objective: Objective) -> None:
+def require_finite_float(measured: Measurement, objective: Objective, samples: Samples) -> None:
     """Raise where the float network has no finite loss, or a metric that is NaN."""
     if not math.isfinite(measured.loss):
         raise NetworkError(
-            "the float network's loss on validation_data is not finite; is it trained, and do "
-            "the data have the scale it was trained on?"
+            f"the float network's loss on validation_data is not finite; is it trained? "
+            f"{why_not_finite(samples)}"
         )
     if math.isnan(measured.accuracy):
         raise SettingsError(

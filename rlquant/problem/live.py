@@ -27,11 +27,13 @@ from rlquant.evaluation.store import EvaluationStore, as_store
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation.workers import measure_with_workers
 from rlquant.layers import count_macs, find_layers
+from rlquant.network.calibrate import FloatReference
 from rlquant.plain_network import require_network
 from rlquant.problem.checks import (
     require_activations,
     require_budget,
     require_finite_float,
+    require_finite_losses,
     require_moments,
     require_runs,
     require_space,
@@ -65,7 +67,7 @@ class QuantizationProblem:
         objective: cross-entropy and accuracy by default; an `Objective`, or any function
             `(outputs, targets) -> (summed loss, summed metric)` of a batch.
         validation_samples: at most so many validation samples are used.
-        calibration_samples: exactly so many training samples are used.
+        calibration_samples: at most so many training samples are used.
         batch_size: samples of a validation batch.
         activation_range: "minmax" or "percentile" of each layer's inputs.
         training: how configurations are trained; by default what suits the fidelity.
@@ -126,10 +128,19 @@ class QuantizationProblem:
         self.network = copy_network(network).to(place)
         self.fidelity: Fidelity = fidelity
         self.calibration = take_samples(
-            train_data, calibration_samples, name="train_data", device=place, exactly=True
+            train_data,
+            calibration_samples,
+            name="train_data",
+            device=place,
+            setting="calibration_samples",
         )
         self.validation = take_samples(
-            validation_data, validation_samples, name="validation_data", device=place
+            validation_data,
+            validation_samples,
+            name="validation_data",
+            device=place,
+            setting="validation_samples",
+            level=logging.INFO,  # nothing is worse for it
         )
         require_different(self.calibration, self.validation)
         if self.racing is not None:  # so that each batch is a fair draw of all samples
@@ -141,6 +152,8 @@ class QuantizationProblem:
         self.layers = find_layers(self.network, example, keep=self.space.keep)
         require_activations(self.layers, self.space)
         require_moments(self.network, self.layers, self.space)
+        if self.calibration.infinite():  # as in a mask, or else nothing can be calibrated on them
+            FloatReference.measure(self.network, self.layers, self.calibration)
         kept_macs = count_macs(self.network, example, self.space.keep)
         self.costs = NetworkCosts.of(self.network, self.layers, self.space.bucket_size, kept_macs)
         self.feasible = self._feasible(self.budget)
@@ -156,6 +169,7 @@ class QuantizationProblem:
             objective=self.objective,
         )
         if self.plan is not None:
+            require_finite_losses(self.network, self.objective, self.plan.samples, "train_data")
             require_different(self.plan.samples, self.validation)
         measuring = Measuring(
             network=self.network,
@@ -175,7 +189,7 @@ class QuantizationProblem:
         measured = measure_float(
             self.network, self.validation.batches(self.batch_size), self.objective
         )
-        require_finite_float(measured, self.objective)
+        require_finite_float(measured, self.objective, self.validation)
         kept = self.canonical(QuantizationConfig(()))
         self.float_score = self._score(kept, measured, latency=False)
         self._measurements = Measurements(

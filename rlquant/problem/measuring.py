@@ -116,6 +116,6 @@ class Measuring:
             self.fidelity,
             self.batch_size,
             self.activation_range,
-            self.calibration.targets.device.type,
+            self.calibration.device.type,
             *(() if self.plan is None else (TRAINING_VERSION, self.plan.described())),
         )

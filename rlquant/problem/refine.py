@@ -84,7 +84,7 @@ def refine(
         weights = in_execution_order(problem, evaluator, canonical, best.weights)
         best = best.or_better(evaluator, canonical, weights, "in execution order")
     if learned:
-        place = problem.validation.targets.device
+        place = problem.validation.device
         samples = take_samples(train_data, SAMPLES, name="train_data", device=place)
         weights = across_layers(
             problem, evaluator, canonical, best.weights, learned, samples, settings, watch

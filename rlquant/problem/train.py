@@ -16,7 +16,7 @@ from rlquant.evaluation.measure import ALL_SAMPLES, run_batches
 from rlquant.layers import require_quantizable
 from rlquant.network.quantize import layers_of, require_known_layers
 from rlquant.plain_network import require_network
-from rlquant.problem.checks import outputs_of, resolve_device
+from rlquant.problem.checks import outputs_of, require_finite_losses, resolve_device
 from rlquant.problem.training_plan import require_teacher
 from rlquant.quantizers.activation import RangeMethod, require_range_method
 from rlquant.quantizers.buckets import require_bucket_size
@@ -106,6 +106,7 @@ def train(
     outputs_of(network, first.first(2), "train_data")
     size = chosen.batch_size if isinstance(data, Samples) else len(first)
     require_trainable(network, judge, first, size)
+    require_finite_losses(network, judge, first, "train_data")
     validation = _validation(validation_data, place)
     if validation is not None:
         outputs = outputs_of(network, validation.first(2), "validation_data")

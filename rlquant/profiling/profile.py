@@ -159,7 +159,7 @@ def profile_latency(
         batch: samples of one run.
         threads: of onnxruntime.
         rounds: how often each network is timed.
-        samples: of `data` to calibrate with.
+        samples: at most so many of `data` calibrate.
         seed: of the random mixes.
         told: of the progress.
 

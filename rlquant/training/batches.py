@@ -11,7 +11,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Data, Samples, is_pair, iterate, take_batch
+from rlquant.data import (
+    Data,
+    Samples,
+    fewer_samples,
+    is_pair,
+    iterate,
+    repeats,
+    require_iterable,
+    take_batch,
+)
 from rlquant.errors import DataError
 from rlquant.training.augmentation import CropAndFlip
 from rlquant.training.memory_layout import laid_out, lay_out, training_layout
@@ -19,17 +28,13 @@ from rlquant.training.settings import TrainSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Batch:
+class Batch(Samples):
     """Samples of one step, on the device.
 
     Attributes:
-        inputs: the network's arguments.
-        targets: one per sample.
         index: which samples they are, on the CPU, where their inputs are always the same.
     """
 
-    inputs: tuple[Tensor, ...]
-    targets: Tensor
     index: Tensor | None = None
 
 
@@ -73,12 +78,10 @@ class SampleBatches:
         """Return the batches of the next epoch."""
         order = torch.randperm(len(self._samples), generator=self._generator)
         for index in torch.split(order[: len(self) * self._size], self._size):
-            place = index.to(self._samples.targets.device)
-            inputs = tuple(t[place] for t in self._samples.inputs)
-            inputs = augmented(inputs, self._augmentation, self._generator)
+            chosen = self._samples.select(index)
+            inputs = augmented(chosen.inputs, self._augmentation, self._generator)
             fixed = None if self._augmentation is not None else index
-            images = laid_out(inputs, self._layout)
-            yield Batch(images, self._samples.targets[place], fixed)
+            yield Batch(laid_out(inputs, self._layout), chosen.targets, fixed)
 
 
 class IteratedBatches:
@@ -96,7 +99,8 @@ class IteratedBatches:
         layout: of images.
 
     Raises:
-        DataError: the loader gives no batch; what `check` raises.
+        DataError: the loader gives no batch, or in one pass fewer samples than in an earlier one;
+            what `check` raises.
     """
 
     def __init__(
@@ -112,27 +116,41 @@ class IteratedBatches:
         self._layout = layout
         self._augmentation = settings.augmentation
         self._generator = torch.Generator().manual_seed(seed)
-        try:
-            self._count = len(data) - _leaves_one(data)  # type: ignore[arg-type]
-        except TypeError:  # a loader over an IterableDataset has a length that it does not know
-            self._count = sum(1 for _ in self.epoch())
-        if self._count == 0:
-            raise DataError("train_data is empty: it gave no batch")
+        self._most = 0
+        self._count: int | None = None
+        require_iterable(data, "train_data")
+        if repeats(data):
+            self._count = _not_empty(len(data) - _leaves_one(data))
 
     def __len__(self) -> int:
+        if self._count is None:  # what says its length may still be read only once
+            self._count = _not_empty(sum(1 for _ in self._pass()))
         return self._count
 
     def epoch(self) -> Iterator[Batch]:
         """Return the batches of one pass over the loader."""
-        largest = 0
+        for batch in self._pass():
+            inputs = augmented(batch.inputs, self._augmentation, self._generator)
+            yield Batch(laid_out(inputs, self._layout), batch.targets)
+
+    def _pass(self) -> Iterator[Samples]:
+        largest = seen = 0
         for each in iterate(self._data, "train_data"):
             batch = take_batch(each, "train_data", self._device)
-            largest = max(largest, len(batch))
+            largest, seen = max(largest, len(batch)), seen + len(batch)
             if len(batch) == 1 < largest:
                 continue
             self._check(batch.targets)
-            inputs = augmented(batch.inputs, self._augmentation, self._generator)
-            yield Batch(laid_out(inputs, self._layout), batch.targets)
+            yield batch
+        if seen < self._most:
+            raise fewer_samples(self._data, "train_data", seen, self._most)
+        self._most = seen
+
+
+def _not_empty(batches: int) -> int:
+    if not batches:
+        raise DataError("train_data is empty: it gave no batch")
+    return batches
 
 
 def augmented(
@@ -144,7 +162,7 @@ def augmented(
     return augmentation(inputs[0], generator), *inputs[1:]
 
 
-def _leaves_one(loader: Any) -> bool:
+def _leaves_one(loader: object) -> bool:
     """Return whether a PyTorch loader's last batch is one sample, which is left out."""
     if not isinstance(loader, DataLoader) or loader.batch_size is None or loader.drop_last:
         return False
@@ -170,7 +188,7 @@ class Teacher:
         """Return the teacher's outputs for a batch."""
         if batch.index is None or not len(self._known):
             return self._ask(batch)
-        place = batch.index.to(batch.targets.device)
+        place = batch.index.to(batch.device)
         if not self._known[batch.index].all():
             answers = self._ask(batch)
             if self._answers is None:

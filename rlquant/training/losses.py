@@ -51,11 +51,13 @@ class TrainingLoss:
         self, outputs: Any, targets: Tensor, teacher: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Return the loss and, without gradient, the labels' mean loss alone."""
+        soft = None  # comes first: an objective may write to the outputs
+        if teacher is not None:
+            soft = distillation_loss(outputs, teacher, self.temperature)
         labels = self.objective(outputs, targets)[0] / len(targets)
-        if teacher is None:
+        if soft is None:
             return labels, labels.detach()
         share = self.distillation_weight
-        soft = distillation_loss(outputs, teacher, self.temperature)
         return share * soft + (1.0 - share) * labels, labels.detach()
 
 

@@ -73,7 +73,7 @@ class Trainer:
         self._seed, self._make_weight = seed, make_weight
         self._range_method: RangeMethod = activation_range
         self._axes = {facts.name: facts.channel_axis for facts in layers}
-        self._device = calibration.targets.device
+        self._device = calibration.device
         self._layout = training_layout(network, calibration.first(2).inputs)
         reference = FloatReference.measure(network, layers, calibration)
         # The biases were trained: they are not shifted to the float network's means any more.

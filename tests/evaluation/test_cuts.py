@@ -96,10 +96,10 @@ def test_what_is_held_at_a_cut_counts_each_storage_once() -> None:
     assert layers[0] == "stem"
 
 
-def test_inputs_that_cross_a_cut_are_held_anyway() -> None:
+def test_inputs_that_cross_a_cut_are_held_as_every_pass_has_its_own() -> None:
     network = copy_network(nn.Sequential(nn.Flatten(), nn.Linear(FEATURES, 3)))
     _, segments = pieces_of(network, Samples((torch.randn(24, 2, 3),), torch.zeros(24)))
-    assert segments[0].held == {}
+    assert segments[0].held == {0: 4 * FEATURES}
 
 
 def test_modules_that_are_calibrated_are_no_further_cut_into() -> None:

@@ -126,14 +126,6 @@ def test_a_storage_that_several_states_hold_counts_once() -> None:
     assert trie.count == 0
 
 
-def test_storages_that_are_there_anyway_do_not_count() -> None:
-    inputs = torch.zeros(10)
-    trie = PrefixTrie(100, [inputs.untyped_storage().data_ptr()])
-    trie.keep("a", PrefixState((inputs.view(5, 2),)), 1.0, pinned=False)
-    assert trie.bytes == 0
-    assert trie.count == 1
-
-
 def test_a_state_may_be_replaced() -> None:
     trie = PrefixTrie(100)
     keep(trie, "a", 40)

@@ -435,9 +435,31 @@ def test_a_layer_that_never_runs_is_refused() -> None:
         quantize(network, chosen, samples(SAMPLES), calibration_samples=SAMPLES)
 
 
-def test_too_little_calibration_data_is_refused() -> None:
-    with pytest.raises(DataError, match="calibration has 48 samples, 512 were asked for"):
-        quantize(fresh(Mlp), config(LayerChoice("first", 4)), samples(SAMPLES))
+def test_all_of_few_calibration_data_are_used_which_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    network, chosen, data = fresh(Mlp), config(LayerChoice("first", 4)), samples(SAMPLES)
+    few = quantize(network, chosen, data)
+    assert caplog.messages == [
+        "calibration has 48 samples: all are used, calibration_samples=512 is the most"
+    ]
+    exactly = quantize(network, chosen, data, calibration_samples=SAMPLES)
+    assert torch.equal(few(data[0]), exactly(data[0]))
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize("name", ["mlp", "conv", "shared"])
+def test_calibration_data_that_make_statistics_infinite_are_refused(name: str) -> None:
+    inputs, targets = samples_of(name, SAMPLES)
+    inputs[5].view(-1)[0] = float("inf")
+    network = fresh(NETWORKS[name].build)
+    (first, *_) = find_layers(network, inputs[:2])
+    words = r"calibration: .* are not finite in the float network; 1 of the 48 samples have inf"
+    with pytest.raises(DataError, match=words):
+        quantize(network, config(LayerChoice(first.name, 4)), (inputs, targets))
+    by_outputs = config(LayerChoice(first.name, 4, rounding="error_feedback"))
+    with pytest.raises(DataError, match=words):
+        quantize(network, by_outputs, (inputs, targets))
 
 
 def test_an_unknown_range_method_is_refused() -> None:

@@ -178,8 +178,14 @@ class TestLoaders:
 
     def test_what_runs_dry_is_said_to(self) -> None:
         batches = make_batches(OnlyOnce([samples(2), samples(3)]), settings(2), 0, CPU)
+        words = "one pass over this OnlyOnce gave 5 samples, the next one 0; it can be read only"
+        with pytest.raises(DataError, match=words):
+            list(take(batches, 5))
+        batches = make_batches(OnlyOnce([]), settings(2), 0, CPU)
         with pytest.raises(DataError, match=r"gave no batch; can it be read only once\?"):
             list(take(batches, 5))
+        with pytest.raises(DataError, match="train_data is empty: it gave no batch"):
+            len(batches)
 
 
 def test_so_many_steps_are_taken_over_as_many_epochs() -> None:

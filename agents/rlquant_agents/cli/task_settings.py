@@ -54,7 +54,7 @@ class TaskSettings:
         steps: of the training run of each configuration, instead of the fidelity's default.
         epochs: the same in passes over the training data.
         validation_samples: at most so many validation samples are used.
-        calibration_samples: so many training samples are used for calibration.
+        calibration_samples: at most so many training samples are used for calibration.
         racing: end an evaluation early, on some of the validation samples, when it is clear that it
             does not beat the best one so far.
         device: where to evaluate, e.g. cpu or cuda.

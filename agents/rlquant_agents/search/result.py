@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import nn
 
-from rlquant import QuantizationConfig, Score
+from rlquant import Problem, QuantizationConfig, Score
+from rlquant.errors import NetworkError
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,3 +96,20 @@ def pareto_front(
         if not front or evaluation.score.loss < front[-1][1].loss:
             front.append((evaluation.config, evaluation.score))
     return front
+
+
+def require_finite_loss(result: SearchResult, problem: Problem) -> None:
+    """Raise `NetworkError` where nothing that a search measured to its end has a finite loss."""
+    losses = [evaluation.score.loss for evaluation in result.history if evaluation.final]
+    if not losses or result.stopped == "interrupted" or any(map(math.isfinite, losses)):
+        return
+    cause = (
+        "look at the objective, and at numbers too large for the network's type; "
+        "problem.build(config) is such a network"
+        if problem.fidelity == "calibrated"
+        else "their training diverges: give training=TrainSettings(...) a smaller learning_rate"
+    )
+    raise NetworkError(
+        f"searcher {result.searcher!r}: the loss of each of the {len(losses)} configurations is "
+        f"not finite, the float network's is {problem.float_score.loss:.4g}; {cause}"
+    )

@@ -16,7 +16,7 @@ from rlquant.errors import SettingsError, unknown_name, whole_number
 from rlquant.score import resolve_reward
 from rlquant_agents.search.checks import require_settings, whole_seed
 from rlquant_agents.search.closing import closed_after
-from rlquant_agents.search.result import SearchResult, pareto_front
+from rlquant_agents.search.result import SearchResult, pareto_front, require_finite_loss
 from rlquant_agents.search.session import Callback, SearchEnded, Session
 
 
@@ -74,6 +74,7 @@ class Searcher(ABC):
 
         Raises:
             SettingsError: an argument of the wrong type or out of range.
+            NetworkError: no configuration that was measured has a finite loss.
         """
         seed = whole_seed(seed)
         session = Session(problem, evaluations, callback, self.reward)
@@ -83,6 +84,7 @@ class Searcher(ABC):
             watcher.on_start(session)
             stopped = self._explore_to_the_end(session, seed)
             result = self._result(session, seed, stopped)
+            require_finite_loss(result, problem)
             watcher.on_end(session, result)
         return result
 

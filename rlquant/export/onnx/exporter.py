@@ -19,6 +19,7 @@ from rlquant.export.onnx.runtime import open_session, require_exporter, run_sess
 from rlquant.export.quantized_layers import QuantizedLayer, quantized_layers
 from rlquant.export.targets import INT8, Target, refusals, target_named
 from rlquant.files import write_file
+from rlquant.layers import copies
 from rlquant.network.modules import QuantizedWeight
 from rlquant.quantizers import ActivationQuantizer
 
@@ -166,7 +167,7 @@ def _outputs(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
     """Return the tensors that a network gives, in order; `NetworkError` where it gives none."""
     try:
         with torch.no_grad():
-            given = network(*inputs)
+            given = network(*copies(inputs))
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         shapes = [(tuple(tensor.shape), str(tensor.dtype)) for tensor in inputs]
         reason = " ".join(str(error).split())

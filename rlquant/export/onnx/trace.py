@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from rlquant.copying.network_copy import independent_copy
 from rlquant.errors import NetworkError
 from rlquant.export.quantized_layers import QuantizedLayer
+from rlquant.layers import copies
 from rlquant.network.modules import INPUT_QUANTIZER
 
 DOMAIN = "rlquant"
@@ -131,7 +132,7 @@ def trace(
         with _quietly():
             program = torch.onnx.export(
                 numbered,
-                inputs,
+                copies(inputs),
                 dynamo=True,
                 dynamic_shapes=_open_axes(inputs) if dynamic_batch else None,
                 opset_version=OPSET,

@@ -83,7 +83,7 @@ def train_fixed_point(
         raise DataError("train is empty: give at least one sample")
     require_trainable(network)
     trained = training_copy(network)
-    example = tuple(tensor[:2].double() for tensor in train.inputs)
+    example = tuple(tensor.double() for tensor in train.first(2).inputs)
     layout = training_layout(trained, example)
     batches = SampleBatches(train, settings, seed, layout)
     with seeded(seed):
