@@ -120,10 +120,11 @@ class IteratedBatches:
         self._count: int | None = None
         require_iterable(data, "train_data")
         if repeats(data):
-            self._count = _not_empty(len(data) - _leaves_one(data))
+            count = _not_empty(len(data) - _leaves_one(data))
+            self._count = count if isinstance(data, DataLoader) else None
 
     def __len__(self) -> int:
-        if self._count is None:  # what says its length may still be read only once
+        if self._count is None:  # a length says nothing of batches that are left out
             self._count = _not_empty(sum(1 for _ in self._pass()))
         return self._count
 

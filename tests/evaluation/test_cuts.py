@@ -58,8 +58,9 @@ def test_a_piece_may_be_run_again_on_what_crossed_its_cut(name: str) -> None:
         before = [[t.clone() for t in tensors_of(values)] for values in crossing[:-1]]
         for first in range(len(segments)):
             for _ in range(2):
-                assert torch.equal(run(segments[first:], crossing[first]), expected)
-    for values, copies in zip(crossing[:-1], before, strict=True):
+                taken = crossing[first] if first else batch.inputs
+                assert torch.equal(run(segments[first:], taken), expected)
+    for values, copies in zip(crossing[1:-1], before[1:], strict=True):
         assert all(map(torch.equal, tensors_of(values), copies))
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import rlquant_agents
 from rlquant import QuantizationConfig, Score, SearchSpace
 from rlquant.errors import SettingsError, UnknownNameError
 from rlquant_agents.search import searcher
@@ -228,7 +229,7 @@ def test_a_searcher_of_ones_own_can_be_registered(monkeypatch: pytest.MonkeyPatc
     register_searcher("mine", "rlquant_agents.searchers.random_feasible:RandomFeasible")
     assert "mine" in searchers()
     assert make_searcher("mine", reward="loss").search(ToyProblem(2), 3, 0).history
-    with pytest.raises(SettingsError, match=r"'mine' is taken by rlquant_agents\.random"):
+    with pytest.raises(SettingsError, match=r"'mine' is taken by rlquant_agents\.searchers\.random"):
         register_searcher("mine", "rlquant_agents.searchers.uniform:Uniform")
     with pytest.raises(SettingsError, match="'tpe' is taken"):
         register_searcher("tpe", "rlquant_agents.searchers.uniform:Uniform")
@@ -281,3 +282,9 @@ def test_callbacks_are_closed_even_when_an_evaluation_fails() -> None:
     with pytest.raises(RuntimeError, match="out of memory"):
         make_searcher("random").search(ToyProblem(loss_of=fail), 5, 0, watching)
     assert watching.closed == 1
+
+
+def test_loading_a_searcher_leaves_the_packages_functions_in_place() -> None:
+    make_searcher("masked-ppo")
+    assert rlquant_agents.searchers is searchers
+    assert callable(rlquant_agents.search)
