@@ -229,7 +229,9 @@ def test_a_searcher_of_ones_own_can_be_registered(monkeypatch: pytest.MonkeyPatc
     register_searcher("mine", "rlquant_agents.searchers.random_feasible:RandomFeasible")
     assert "mine" in searchers()
     assert make_searcher("mine", reward="loss").search(ToyProblem(2), 3, 0).history
-    with pytest.raises(SettingsError, match=r"'mine' is taken by rlquant_agents\.searchers\.random"):
+    with pytest.raises(
+        SettingsError, match=r"'mine' is taken by rlquant_agents\.searchers\.random"
+    ):
         register_searcher("mine", "rlquant_agents.searchers.uniform:Uniform")
     with pytest.raises(SettingsError, match="'tpe' is taken"):
         register_searcher("tpe", "rlquant_agents.searchers.uniform:Uniform")
