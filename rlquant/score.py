@@ -268,10 +268,10 @@ def bind_reward(reward: str | Reward, reference: Score) -> Callable[[Score], flo
             f"reward='log_loss' takes the log of the loss over the float network's, which is "
             f"{reference.loss:g} and must be above 0; give reward='loss' or a function of your own"
         )
-    return lambda score: bounded(score, reference)
+    return _Bound(bounded, reference)
 
 
-def resolve_reward(reward: str | Reward) -> Reward:
+def resolve_reward(reward: str | Reward) -> _Bounded:
     """Return the reward function of that name, or the callable itself, kept finite.
 
     Raises:
@@ -291,12 +291,30 @@ def resolve_reward(reward: str | Reward) -> Reward:
             f"(score, float_score) -> float"
         )
 
-    def bounded(score: Score, reference: Score) -> float:
+    return _Bounded(function)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounded:
+    """A reward that is kept finite; a value rather than a closure, which no process could send."""
+
+    function: Reward
+
+    def __call__(self, score: Score, reference: Score) -> float:
         if not math.isfinite(score.loss):
             return WORST_REWARD
-        return max(WORST_REWARD, _number(function(score, reference), score))
+        return max(WORST_REWARD, _number(self.function(score, reference), score))
 
-    return bounded
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """A reward on the problem whose float network has this score."""
+
+    reward: _Bounded
+    reference: Score
+
+    def __call__(self, score: Score) -> float:
+        return self.reward(score, self.reference)
 
 
 def _number(value: Any, score: Score) -> float:

@@ -41,11 +41,22 @@ class BatchRules:
         self._sorted: Units = np.sort(self.costs, axis=1)
         self._may_spend = [float(feasible.limit - rest) for rest in feasible.rest.tolist()]
         self._observer = Observer(problem)
-        # what depends on the layer alone, made when a layer is first reached
+        self._remember_layers()
+
+    def _remember_layers(self) -> None:
+        """Keep what depends on the layer alone, made when a layer is first reached."""
         self.masks = cache(self._masks)
         self.repairs = cache(self._repairs)
         self.choices = cache(self._choices)
         self._rows = cache(self._observation_rows)
+
+    def __getstate__(self) -> dict[str, Any]:
+        remembered = {"masks", "repairs", "choices", "_rows"}
+        return {name: value for name, value in self.__dict__.items() if name not in remembered}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._remember_layers()
 
     def affordable(self, layer: int, spent: Units) -> Indices:
         """Return how many options of a layer fit, shape `(n,)`; it says which: the cheapest."""

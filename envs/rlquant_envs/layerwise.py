@@ -32,6 +32,7 @@ from rlquant.space import for_layer
 from rlquant_envs.action_table import Action, ActionTable
 from rlquant_envs.fitting import Fitting
 from rlquant_envs.observation import FEATURES, Observation, Observer
+from rlquant_envs.rendering import require_no_rendering
 
 DEFAULT_TASK = "digits/mlp"
 DEFAULT_BUDGET = Budget.average_bits(3.0)
@@ -88,10 +89,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
                 "LayerwiseQuantization: task, fidelity, seed, space and store make a problem; "
                 "leave them out where problem is given"
             )
-        if render_mode is not None:
-            raise SettingsError(
-                f"render_mode={render_mode!r}: there is nothing to render, use None"
-            )
+        require_no_rendering(render_mode)
         _require_problem(problem)
         self._table = ActionTable.of(problem.space, problem.fidelity)
         self._options: list[int] = self._table.options.tolist()

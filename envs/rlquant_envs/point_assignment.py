@@ -17,8 +17,10 @@ from rlquant.errors import SettingsError
 from rlquant.network.layer_problem import layer_problem
 from rlquant.quantizers import QuantizedTensor
 from rlquant.rounding.layer_problem import GROUP_FEATURES, LayerProblem
+from rlquant_envs.rendering import require_no_rendering
 
 Observation = npt.NDArray[np.float32]
+
 DEFAULT_TASK = "digits/mlp"
 
 
@@ -56,10 +58,7 @@ class PointAssignment(gymnasium.Env[Observation, Any]):
         calibration_samples: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        if render_mode is not None:
-            raise SettingsError(
-                f"render_mode={render_mode!r}: there is nothing to render; use None"
-            )
+        require_no_rendering(render_mode)
         given = {
             "bits": bits,
             "points": points,

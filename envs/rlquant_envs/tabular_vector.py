@@ -19,6 +19,7 @@ from rlquant_envs.batch_rewards import BatchReward
 from rlquant_envs.batch_rules import BatchRules, Mask
 from rlquant_envs.layerwise import budgets_of, require_budget
 from rlquant_envs.observation import FEATURES, Observation
+from rlquant_envs.rendering import require_no_rendering
 from rlquant_envs.tabular import tabular_problem
 
 Step = tuple[Observation, npt.NDArray[np.float64], Mask, Mask, dict[str, Any]]
@@ -59,10 +60,7 @@ class TabularVectorQuantization(VectorEnv[Observation, Action, npt.NDArray[Any]]
         render_mode: str | None = None,
     ) -> None:
         self.num_envs = whole_number("num_envs", num_envs, 1)
-        if render_mode is not None:
-            raise SettingsError(
-                f"render_mode={render_mode!r}: there is nothing to render, use None"
-            )
+        require_no_rendering(render_mode)
         if len(budgets_of(budget)) > 1:
             raise SettingsError(
                 "TabularVectorQuantization: give one budget for all; several need one vector each"
