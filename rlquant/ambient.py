@@ -146,11 +146,23 @@ def _autocast(kind: str) -> _Setting:
     return _Setting(read, partial(torch.set_autocast_enabled, kind), False)
 
 
+def _autocast_nesting() -> int:
+    torch.autocast_increment_nesting()
+    return torch.autocast_decrement_nesting()
+
+
+def _set_autocast_nesting(depth: int) -> None:
+    while _autocast_nesting() < depth:
+        torch.autocast_increment_nesting()
+    while _autocast_nesting() > depth:
+        torch.autocast_decrement_nesting()
+
+
 _OF_THE_THREAD = (
     *map(_autocast, ("cpu", "cuda", "xpu", "mps")),
-    # A network may open autocast itself. Inside another one, PyTorch would keep the weights that
-    # it cast, and give an evaluation those of the configuration before.
-    _Setting(torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled, False),
+    # A network may open autocast itself. Inside of another one PyTorch keeps the weights that were
+    # cast until that one ends: each training step would see those of the first.
+    _Setting(_autocast_nesting, _set_autocast_nesting, 0),
 )
 
 

@@ -290,11 +290,16 @@ def _as_samples(batch: Any, name: str) -> Samples:
             f"{name}: a batch is a {type(batch).__name__}, it must be a pair (inputs, targets) of "
             f"tensors; several inputs go into a tuple"
         )
-    inputs, targets = as_arguments(batch[0]), batch[1]
+    inputs, targets = tuple(map(_trainable, as_arguments(batch[0]))), _trainable(batch[1])
     sizes = {len(t) if t.dim() else 0 for t in (*inputs, targets)}
     if len(sizes) != 1 or not inputs:
         raise DataError(f"{name}: inputs and targets of a batch differ in length: {sorted(sizes)}")
     return Samples(inputs, targets)
+
+
+def _trainable(tensor: Tensor) -> Tensor:
+    """Return a tensor that autograd takes: those made in inference mode are refused by it."""
+    return tensor.clone() if tensor.is_inference() else tensor
 
 
 def take_batch(batch: Any, name: str, device: torch.device) -> Samples:

@@ -177,7 +177,7 @@ def _require_plain_weight(name: str, module: nn.Module) -> None:
             f"layer {name!r}: its weight of shape {tuple(weight.shape)} has no element; "
             f"name the layer in keep"
         )
-    if not torch.isfinite(weight).all():
+    if not torch.isfinite(weight.detach()).all():
         raise NetworkError(f"layer {name!r}: its weight has NaN or infinite values")
 
 

@@ -23,6 +23,7 @@ from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.measure import run_batches
 from rlquant.export.quantized_layers import freeze
 from rlquant.network.calibrate import calibrate
+from rlquant.network.gradients import require_gradients
 from rlquant.network.quantize import build_quantized, quantizes_activations
 from rlquant.network.second_moments import output_moments
 from rlquant.network.weights import layer_generator, quantize_weight
@@ -72,14 +73,18 @@ def refine(
 
     Raises:
         SettingsError: a problem whose configurations are trained: their weights are not frozen.
+        NetworkError: learned rounding of a network whose outputs have no gradients.
         DataError: see `take_samples`.
     """
     evaluator = require_refinable(problem)
-    canonical, score = problem.canonical(config), problem.evaluate(config)
-    weights = {c.layer: evaluator.bank.tensor(c) for c in canonical if c.method != "keep"}
-    best = _Refined(weights, network_with(evaluator, canonical, weights), score)
+    canonical = problem.canonical(config)
     by_outputs = [c for c in canonical if c.rounding in BY_OUTPUTS]
     learned = [c.layer for c in by_outputs if c.rounding == "learned"]
+    if learned:
+        _require_gradients(problem, learned)
+    score = problem.evaluate(canonical)
+    weights = {c.layer: evaluator.bank.tensor(c) for c in canonical if c.method != "keep"}
+    best = _Refined(weights, network_with(evaluator, canonical, weights), score)
     if by_outputs:
         weights = in_execution_order(problem, evaluator, canonical, best.weights)
         best = best.or_better(evaluator, canonical, weights, "in execution order")
@@ -98,14 +103,23 @@ def require_refinable(problem: Any) -> Evaluator:
 
     Raises:
         SettingsError: no live network, or its weights are trained before they are measured.
+        NetworkError: learned rounding is offered, and the network's outputs have no gradients.
     """
     evaluator = getattr(problem, "evaluator", None)
-    if not isinstance(evaluator, Evaluator):
+    if not isinstance(evaluator, Evaluator) or not isinstance(problem, QuantizationProblem):
         raise SettingsError(
             f"refine: a {type(problem).__name__} at fidelity={problem.fidelity!r} has no weights "
             f"to assign anew; use a QuantizationProblem at fidelity='calibrated'"
         )
+    if "learned" in problem.space.rounding:
+        _require_gradients(problem, [facts.name for facts in problem.layers])
     return evaluator
+
+
+def _require_gradients(problem: QuantizationProblem, learned: list[str]) -> None:
+    few = problem.calibration.first(2)
+    wanted_by = "refine: rounding='learned'"
+    require_gradients(problem.network, learned, few, problem.objective, wanted_by)
 
 
 def in_execution_order(

@@ -10,6 +10,7 @@ from rlquant.ambient import seeded
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
 from rlquant.errors import SettingsError
+from rlquant.network.gradients import loss_with_gradients
 from rlquant.score import Objective
 from rlquant.training.settings import PLACE
 
@@ -28,6 +29,7 @@ def require_trainable(
     Raises:
         DataError: labels out of range, or outputs and targets that do not belong together, as
             where a network has other outputs in training mode.
+        NetworkError: outputs without gradients.
         SettingsError: batches of one sample, of which BatchNorm can take no statistics; an
             objective whose loss has no gradient.
     """
@@ -42,12 +44,7 @@ def require_trainable(
     with seeded(0):
         outputs = copy_network(network).train().requires_grad_()(*few.inputs)
         objective.check(as_many(outputs, len(samples)), samples.targets)
-        loss = objective(outputs, few.targets)[0]
-    if not isinstance(loss, Tensor) or not loss.requires_grad:
-        raise SettingsError(
-            f"objective {objective.name!r} gives a loss of {loss!r}, which has no gradient; to "
-            f"train, compute it from the outputs with torch alone, without detach() or item()"
-        )
+        loss_with_gradients(objective, outputs, few.targets, "training")
 
 
 def as_many(outputs: Any, count: int) -> Any:

@@ -16,6 +16,7 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
 from rlquant.errors import SettingsError
 from rlquant.evaluation.weight_bank import WeightBank
+from rlquant.network.gradients import require_gradients
 from rlquant.network.second_moments import output_moments
 from rlquant.space import for_layer
 from rlquant_agents.search.searcher import Searcher
@@ -53,13 +54,21 @@ class KnapsackFisher(Searcher):
         self.require_whole(1, "samples")
 
     def check(self, problem: Problem) -> None:
-        """Raise `SettingsError` for a problem without a network."""
+        """Raise where there are no gradients to take.
+
+        Raises:
+            SettingsError: a problem without a network.
+            NetworkError, SettingsError: see `require_gradients`.
+        """
         if not isinstance(problem, QuantizationProblem):
             raise SettingsError(
                 f"searcher {self.name!r} needs the gradients of a network, and a "
                 f"{type(problem).__name__} has none; give a QuantizationProblem, or search with "
                 f"'knapsack-weight-error'"
             )
+        names = [facts.name for facts in problem.layers]
+        few = problem.calibration.first(2)
+        require_gradients(problem.network, names, few, problem.objective, f"searcher {self.name!r}")
 
     def explore(self, session: Session, seed: int) -> None:
         """Ask for the knapsack's solution."""

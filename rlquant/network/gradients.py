@@ -1,0 +1,71 @@
+"""Whether a network passes gradients on: some switch them off in their own forward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from rlquant.copying.network_copy import copy_network
+from rlquant.data import Samples
+from rlquant.errors import NetworkError, SettingsError
+from rlquant.score import Objective
+
+
+def require_gradients(
+    network: nn.Module,
+    layers: Sequence[str],
+    samples: Samples,
+    objective: Objective,
+    wanted_by: str,
+) -> None:
+    """Require that the loss has a gradient by the weight of each layer.
+
+    Args:
+        network: a copy is run in eval mode, and backwards.
+        layers: paths of modules with a float weight.
+        samples: a few, to run it on.
+        objective: judges the outputs.
+        wanted_by: what needs the gradients, for the error.
+
+    Raises:
+        NetworkError: a layer that the outputs have no gradient by.
+        SettingsError: an objective whose loss has no gradient.
+    """
+    clone = copy_network(network)
+    weights: list[Any] = [clone.get_submodule(name).weight for name in layers]
+    for weight in weights:
+        weight.requires_grad_()
+    loss = loss_with_gradients(objective, clone(*samples.inputs), samples.targets, wanted_by)
+    found = torch.autograd.grad(loss, weights, allow_unused=True)
+    without = [n for n, gradient in zip(layers, found, strict=True) if gradient is None]
+    if without:
+        shown = ", ".join(map(repr, without[:3])) + (", ..." if len(without) > 3 else "")
+        raise _without_gradients(f"{wanted_by} needs gradients by the weight of {shown}")
+
+
+def loss_with_gradients(
+    objective: Objective, outputs: Any, targets: Tensor, wanted_by: str
+) -> Tensor:
+    """Return the loss of outputs, from which gradients can be taken; see `require_gradients`."""
+    if not any(isinstance(t, Tensor) and t.requires_grad for t in tree_leaves(outputs)):
+        raise _without_gradients(f"{wanted_by} needs gradients")
+    loss = objective(outputs, targets)[0]
+    if not isinstance(loss, Tensor) or not loss.requires_grad:
+        raise SettingsError(
+            f"objective {objective.name!r} gives a loss of {loss!r}, which has no gradient; "
+            f"{wanted_by} needs one: compute it from the outputs with torch alone, without "
+            f"detach() or item()"
+        )
+    return loss
+
+
+def _without_gradients(need: str) -> NetworkError:
+    return NetworkError(
+        f"{need}, but the network's outputs have none: its forward runs under torch.no_grad() or "
+        f"torch.inference_mode(), or detaches what they give. Take that out of forward and put it "
+        f"around the calls; where no gradients are needed, rlquant records none"
+    )
