@@ -5,22 +5,38 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from enum import Enum
 from functools import partial
-from types import CodeType, FunctionType, MethodType, SimpleNamespace
+from inspect import getattr_static
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    MethodType,
+    ModuleType,
+    SimpleNamespace,
+)
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from rlquant.cost.file_layout import NOT_NEEDED
 from rlquant.data import fingerprint_tensors
+from rlquant.errors import SettingsError
+from rlquant.problem.code_facts import instructions, interface, library, referred
 from rlquant.score import FunctionObjective, Objective
 
 _OF_EVERY_MODULE = vars(nn.Module()).keys() - {"training"}
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
+_OPERATORS = (torch._ops.OpOverload, torch._ops.OpOverloadPacket)
+_BOOKKEEPING = {
+    *("__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__"),
+    *("__firstlineno__", "__static_attributes__", "__dataclass_fields__", "__annotate_func__"),
+    *("__annotations_cache__", "__classdictcell__"),
+}
 
 
 def fingerprint(*parts: Any) -> str:
@@ -28,42 +44,98 @@ def fingerprint(*parts: Any) -> str:
     return hashlib.blake2b(repr(describe(parts)).encode(), digest_size=16).hexdigest()
 
 
-def describe_objective(objective: Objective) -> Any:
-    """Return name, class and attributes of an objective."""
-    judge = objective.function if isinstance(objective, FunctionObjective) else objective
-    return objective.name, describe(judge), describe(getattr(judge, "__dict__", {}))
-
-
 def describe(value: Any) -> Any:
     """Return what stands for a value: plain tuples with the same `repr` in every process.
 
     Networks count with classes, attributes and tensors; tensors, arrays, collections and
-    dataclasses with their contents; functions with their name, or with their code where the name
-    says nothing (lambdas and local functions); anything else with its class alone.
+    dataclasses with their contents; the user's own functions and classes with their code and with
+    what they refer to, his other objects with their attributes; what comes from an installed
+    library with its name alone.
     """
     return _Description().of(value)
 
 
-class _Description:
-    """Describes values, each module that a network has registered by its name in there."""
+def describe_objective(objective: Objective) -> Any:
+    """Return name, code and attributes of an objective; its version for code where it states one.
 
-    def __init__(self) -> None:
+    A version is an attribute `version`, a word or a whole number.
+    """
+    judge = _judge(objective)
+    version = _version(judge)
+    return objective.name, version, _Description(by_code=version is None).of(judge)
+
+
+def require_told_apart(objective: Objective) -> None:
+    """Raise `SettingsError` where nothing tells an objective from another one of its name."""
+    judge = _judge(objective)
+    if _version(judge) is not None:
+        return
+    description = _Description()
+    description.of(judge)
+    hidden = description.hidden or ([] if _is_python(judge) else ["it"])
+    if hidden:
+        raise SettingsError(
+            f"objective {objective.name!r}: {hidden[0]} has no Python code that could be compared, "
+            f"so a store would give its scores to others of that name; give an objective with an "
+            f"attribute `version` (a word or a number), to be changed whenever the objective is, "
+            f"or use neither store nor out"
+        )
+
+
+def _judge(objective: Objective) -> Any:
+    return objective.function if isinstance(objective, FunctionObjective) else objective
+
+
+def _version(judge: Any) -> str | int | None:
+    version = getattr(judge, "version", None)
+    return version if isinstance(version, (str, int)) else None
+
+
+def _is_python(judge: Any) -> bool:
+    """Return whether what judges is written in Python."""
+    while isinstance(judge, partial) or hasattr(judge, "__wrapped__"):
+        judge = judge.func if isinstance(judge, partial) else judge.__wrapped__
+    plain = isinstance(judge, (FunctionType, MethodType, nn.Module))
+    return plain or isinstance(getattr_static(type(judge), "__call__", None), FunctionType)
+
+
+class _Description:
+    """Describes values, each module that a network has registered by its name in there.
+
+    Args:
+        by_code: whether the user's functions and classes count with their code, else by name.
+
+    Attributes:
+        hidden: the names of callables whose code cannot be seen.
+    """
+
+    def __init__(self, *, by_code: bool = True) -> None:
+        self.hidden: list[str] = []
+        self._by_code = by_code
         self._open: set[int] = set()
         self._registered: dict[int, str] = {}
+        self._told: dict[int, tuple[int, Any]] = {}
 
     def of(self, value: Any) -> Any:
         """Describe a value; one that contains itself ends where it comes again."""
-        if isinstance(value, Enum):
-            return _class(value), value.name
-        if isinstance(value, _PLAIN):
-            return value
+        match value:
+            case Enum():
+                return self._class(type(value)), value.name, self.of(value.value)
+            case _ if isinstance(value, _PLAIN):
+                return value
+            case type():
+                return self._class(value)
+            case FunctionType():
+                return self._once(value, self._function)
+            case ModuleType():
+                return self._once(value, self._module)
         if id(value) in self._registered:
             return "module", self._registered[id(value)]
         if id(value) in self._open:
             return "itself"
         self._open.add(id(value))
         try:
-            return _class(value), self._contents(value)
+            return self._class(type(value)), self._contents(value)
         finally:
             self._open.remove(id(value))
 
@@ -74,7 +146,7 @@ class _Description:
             case Tensor():
                 return _tensor(value)
             case np.ndarray() | np.generic():
-                return str(value.dtype), self.of(value.tolist())
+                return self._array(np.asarray(value))
             case Mapping():
                 return sorted((repr(self.of(k)), self.of(v)) for k, v in value.items())
             case Sequence():
@@ -85,15 +157,46 @@ class _Description:
                 return self.of(value.func), self.of(value.args), self.of(value.keywords)
             case MethodType():
                 return self.of(value.__func__), self.of(value.__self__)
-            case FunctionType():
-                return self._function(value)
             case CodeType():
-                return value.co_code, value.co_names, self.of(value.co_consts)
+                return self._code(value)
             case SimpleNamespace() | argparse.Namespace():
                 return self.of(vars(value))
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            case property():
+                return self.of(value.fget)
+            case classmethod() | staticmethod():
+                return self.of(value.__func__)
+        if dataclasses.is_dataclass(value):
             return [(f.name, self.of(getattr(value, f.name))) for f in dataclasses.fields(value)]
-        return _name(value) if hasattr(value, "__qualname__") else None
+        if library(type(value).__module__) is None:
+            return self.of(_attributes(value))
+        return self._foreign(value)
+
+    def _foreign(self, value: Any) -> Any:
+        """Describe an object of a library that is none of the usual ones."""
+        if hasattr(value, "__array__"):  # such as a table of pandas
+            return self._array(np.asarray(value))
+        if isinstance(value, (*_OPERATORS, np.ufunc)):
+            return str(value)
+        if hasattr(value, "__wrapped__"):  # by functools.cache, for instance
+            return self.of(value.__wrapped__)
+        if not callable(value) and not hasattr(value, "__qualname__"):
+            return None
+        if isinstance(value, BuiltinFunctionType):
+            return self._builtin(value)
+        if getattr(value, "__dict__", None):
+            return self.of(vars(value))
+        name = _name(value) if hasattr(value, "__qualname__") else _name(type(value))
+        if library(getattr(value, "__objclass__", type(value)).__module__) != "builtins":
+            self.hidden.append(name)
+        return name
+
+    def _builtin(self, function: BuiltinFunctionType) -> Any:
+        """Describe a function in C; a library's is known by its name, with what it is bound to."""
+        owner = function.__self__
+        module = function.__module__ or type(owner).__module__
+        if library(module) is None or module.startswith("ctypes"):
+            self.hidden.append(_name(function))
+        return _name(function), None if isinstance(owner, (ModuleType, type)) else self.of(owner)
 
     def _network(self, network: nn.Module) -> Any:
         modules = list(network.named_modules())
@@ -102,21 +205,80 @@ class _Description:
         tensors = {**dict(network.named_parameters()), **buffers}
         return (
             str(network),
-            [(name, _class(module), self._attributes(module)) for name, module in modules],
+            [(name, self._class(type(m)), self._attributes(m)) for name, m in modules],
             [(name, _tensor(tensor)) for name, tensor in sorted(tensors.items())],
         )
 
     def _attributes(self, module: nn.Module) -> Any:
         own = {k: v for k, v in vars(module).items() if k not in _OF_EVERY_MODULE}
         hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
-        return self.of(own), [self.of(hook) for hook in hooks]
+        traced = isinstance(module, (fx.GraphModule, torch.jit.ScriptModule))
+        written = str(module.code) if traced else None  # by torch, for each network anew
+        return self.of(own), [self.of(hook) for hook in hooks], written
+
+    # --- code
+
+    def _once(self, value: Any, tell: Callable[[Any], Any]) -> Any:
+        """Describe what many may refer to where it comes first, later by its number."""
+        if id(value) in self._told:
+            return "again", self._told[id(value)][0]
+        self._told[id(value)] = len(self._told), value
+        return tell(value)
 
     def _function(self, function: FunctionType) -> Any:
-        name = _name(function)
-        if "<" not in name:
+        inner = [_content(cell) for cell in function.__closure__ or ()]
+        bound = function.__defaults__, function.__kwdefaults__, inner, vars(function)
+        described = _name(function), self.of(bound)
+        if not self._by_code or library(function.__module__) is not None:
+            return described
+        return *described, self._code(function.__code__), self.of(referred(function))
+
+    def _code(self, code: CodeType) -> Any:
+        steps = [(operation, self.of(about)) for operation, about in instructions(code)]
+        return interface(code), steps
+
+    def _class(self, kind: type) -> Any:
+        installed = library(kind.__module__)
+        if installed is not None or not self._by_code:
+            return f"{_name(kind)} ({installed})"
+        return self._once(kind, self._own_class)
+
+    def _own_class(self, kind: type) -> Any:
+        parts = {k: v for k, v in vars(kind).items() if k not in _BOOKKEEPING}
+        bases = [self._class(base) for base in kind.__bases__]
+        return _name(kind), bases, [(name, self.of(parts[name])) for name in sorted(parts)]
+
+    def _module(self, module: ModuleType) -> Any:
+        """Describe a module; one of the user's with what is defined in it."""
+        name = "__main__" if module.__name__ == "__mp_main__" else module.__name__
+        if library(name) is not None or not self._by_code:
             return name
-        cells = [cell.cell_contents for cell in function.__closure__ or ()]
-        return name, self.of(function.__code__), self.of(function.__defaults__), self.of(cells)
+        parts = {k: v for k, v in vars(module).items() if not k.startswith("__")}
+        own = [k for k, v in parts.items() if isinstance(v, _PLAIN) or _module_of(v) == name]
+        return name, [(k, self.of(parts[k])) for k in sorted(own)]
+
+    def _array(self, array: np.ndarray[Any, Any]) -> Any:
+        if array.dtype.hasobject:
+            return str(array.dtype), self.of(array.tolist())
+        digest = hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16)
+        return str(array.dtype), array.shape, digest.hexdigest()
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # of a name that has no value yet
+        return "empty"
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """Return the attributes of an object, those in slots as well."""
+    found = dict(getattr(value, "__dict__", {}))
+    for kind in type(value).__mro__:
+        slots = vars(kind).get("__slots__", ())
+        names = (slots,) if isinstance(slots, str) else slots
+        found |= {n: getattr(value, n) for n in names if hasattr(value, n)}
+    return {k: v for k, v in found.items() if k not in _BOOKKEEPING}
 
 
 def _tensor(tensor: Tensor) -> str:
@@ -124,11 +286,11 @@ def _tensor(tensor: Tensor) -> str:
     return str(tensor.shape) if tensor.is_meta else fingerprint_tensors([dense])
 
 
-def _class(value: Any) -> str:
-    return _name(type(value))
+def _module_of(value: Any) -> str:
+    module = str(getattr(value, "__module__", ""))
+    return "__main__" if module == "__mp_main__" else module
 
 
 def _name(named: Any) -> str:
     """Return module and name; what a script defines has the same one in a process it spawns."""
-    module = str(getattr(named, "__module__", ""))
-    return f"{'__main__' if module == '__mp_main__' else module}.{named.__qualname__}"
+    return f"{_module_of(named)}.{named.__qualname__}"

@@ -16,6 +16,7 @@ from rlquant.evaluation.order import sharing_order
 from rlquant.evaluation.racing import Losses, Race
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.evaluation.trained import TrainingEvaluator, Watched
+from rlquant.problem.fingerprint import require_told_apart
 from rlquant.problem.measuring import Measuring
 from rlquant.score import Measurement
 from rlquant.training.watching import Watcher
@@ -31,11 +32,16 @@ class Measurements:
         measuring: what makes the evaluator.
         fingerprint: of what a measurement depends on, the store's key.
         store: keeps measurements beyond this process, where there is one.
+
+    Raises:
+        SettingsError: a store, but nothing tells the objective from others of its name.
     """
 
     def __init__(
         self, measuring: Measuring, fingerprint: str, store: EvaluationStore | None
     ) -> None:
+        if store is not None:
+            require_told_apart(measuring.objective)
         self.measuring, self.fingerprint, self.store = measuring, fingerprint, store
         self._known: dict[QuantizationConfig, Measurement] = {}
         self._seen = LooksMemory()

@@ -1,0 +1,409 @@
+"""The user's own code in fingerprints: what it does counts, not where it stands."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import operator
+import os
+import subprocess
+import sys
+import textwrap
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from problems import problem
+from rlquant.errors import SettingsError
+from rlquant.problem.fingerprint import describe_objective, fingerprint, require_told_apart
+from rlquant.score import Classification, as_objective
+from rlquant_agents import search_problem
+
+Load = Callable[..., Any]
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Return a function that makes a module of source text and hashes what judges in it."""
+
+    def loaded(source: str, name: str = "mine", file: str = "mine.py") -> str:
+        module = types.ModuleType(name)
+        monkeypatch.setitem(sys.modules, name, module)
+        exec(compile(textwrap.dedent(source), file, "exec", dont_inherit=True), module.__dict__)
+        judge = getattr(module, "judge", None)
+        return "" if judge is None else hashed(judge)
+
+    return loaded
+
+
+def hashed(judge: Any) -> str:
+    return fingerprint(describe_objective(as_objective(judge)))
+
+
+FUNCTION = """
+import torch
+K, WEIGHTS, ROWS = 2.0, torch.ones(3), [1, 2]
+def helper(x):
+    return x * K
+def judge(outputs, targets, *, power=2):
+    inner = lambda x: x + 1
+    return helper((outputs - targets).pow(power)).sum() * WEIGHTS.sum(), inner(len(ROWS))
+"""
+
+CLASS = """
+class Base:
+    weight = 1.0
+    def part(self, outputs):
+        return outputs.sum() * self.weight
+class Mine(Base):
+    name = "mine"
+    __slots__ = ("k",)
+    def __init__(self, k, more):
+        self.k, self.more = k, more
+    def __call__(self, outputs, targets):
+        return self.part(outputs) * self.k, self.extra + self.fixed(1)
+    @property
+    def extra(self):
+        return 10
+    @staticmethod
+    def fixed(x):
+        return x + 20
+    def check(self, outputs, targets):
+        pass
+judge = Mine(3, more=4)
+"""
+
+WRAPPED = """
+import functools
+import numpy as np
+def decorated(function):
+    @functools.wraps(function)
+    def wrapper(*arguments):
+        return function(*arguments)
+    return wrapper
+@decorated
+def one(x):
+    return x + 1
+@functools.lru_cache
+def two(k):
+    return k * 2
+each = np.vectorize(lambda x: x - 3)
+TABLE = np.arange(4)
+def judge(outputs, targets):
+    if "a" in {"a", "b"}:
+        return one(outputs.sum()) * two(5), each(TABLE)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "old", "new"),
+    [
+        (FUNCTION, ".pow(power)", ".abs()"),
+        (FUNCTION, "helper((outputs - targets).pow(power)).sum()", "(0 * outputs).sum()"),
+        (FUNCTION, "power=2", "power=3"),
+        (FUNCTION, "K, WEIGHTS, ROWS = 2.0", "K, WEIGHTS, ROWS = 3.0"),
+        (FUNCTION, "torch.ones(3)", "torch.zeros(3)"),
+        (FUNCTION, "[1, 2]", "[1, 2, 3]"),
+        (FUNCTION, "x * K", "x + K"),
+        (FUNCTION, "x + 1", "x - 1"),
+        (CLASS, "weight = 1.0", "weight = 2.0"),
+        (CLASS, "outputs.sum() *", "outputs.mean() *"),
+        (CLASS, "return 10", "return 11"),
+        (CLASS, "x + 20", "x + 21"),
+        (CLASS, "Mine(3", "Mine(4"),
+        (CLASS, "more=4", "more=5"),
+        (WRAPPED, "x + 1", "x + 2"),
+        (WRAPPED, "k * 2", "k * 3"),
+        (WRAPPED, "x - 3", "x - 4"),
+        (WRAPPED, "np.arange(4)", "np.arange(5)"),
+        (WRAPPED, '{"a", "b"}', '{"a", "c"}'),
+    ],
+)
+def test_what_changes_scores_changes_the_fingerprint(
+    load: Load, source: str, old: str, new: str
+) -> None:
+    assert old in source
+    assert load(source) != load(source.replace(old, new))
+    assert load(source) == load(source)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("import torch", "# what this is for\n\n\nimport torch"),
+        ("import torch", "from __future__ import annotations\nimport torch"),
+        ("    return x * K", "    # as before\n    return x * K  # always"),
+        ("    return x * K", '    """Return what it returns."""\n    return x * K'),
+        ("def helper", "UNUSED = 7\ndef unused(x): return x\ndef helper"),
+    ],
+)
+def test_what_changes_no_score_does_not(load: Load, old: str, new: str) -> None:
+    assert load(FUNCTION) == load(FUNCTION.replace(old, new), file="elsewhere.py")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import helpers\ndef judge(o, t): return helpers.loss(o), t",
+        "from helpers import loss\ndef judge(o, t): return loss(o), t",
+        "import helpers\ndef judge(o, t):\n    h = helpers\n    return h.loss(o), t",
+        "def judge(o, t):\n    import helpers\n    return helpers.loss(o), t",
+        "def judge(o, t):\n    from helpers import loss\n    return loss(o), t",
+        "import helpers\ndef judge(o, t): return helpers.Kind.factor * o, t",
+        "import helpers\nclass A(helpers.Kind):\n  def __call__(s, o, t): return o, t\njudge = A()",
+        "from helpers import loss\nfrom functools import partial\njudge = partial(loss, k=1)",
+    ],
+)
+def test_the_users_other_modules_are_followed(load: Load, source: str) -> None:
+    helpers = "def loss(o, t=None, k=0): return o * {0}\nclass Kind:\n    factor = {0}\n"
+
+    def found(factor: int) -> str:
+        load(helpers.format(factor), name="helpers")
+        return str(load(source))
+
+    assert found(1) == found(1) != found(2)
+
+
+def test_of_a_namespace_only_what_is_used_counts(load: Load) -> None:
+    source = "from types import SimpleNamespace\nargs = SimpleNamespace(k={}, out={!r})\n"
+    source += "def judge(o, t): return o * args.k, t"
+    assert load(source.format(1, "a")) == load(source.format(1, "b")) != load(source.format(2, "a"))
+
+
+def test_what_a_function_assigns_is_its_state_and_does_not_count(load: Load) -> None:
+    source = "calls = {}\ndef judge(o, t):\n    global calls\n    calls += 1\n    return o, t"
+    assert load(source.format(0)) == load(source.format(5))
+
+
+def test_functions_that_call_each_other_have_an_end(load: Load) -> None:
+    source = "def judge(o, t, n=3): return other(o, t) if n else {}\n"
+    source += "def other(o, t): return judge(o, t, 0)"
+    assert load(source.format("o")) == load(source.format("o")) != load(source.format("t"))
+
+
+def test_closures_of_one_function_are_told_apart_by_their_order() -> None:
+    def times(k: float) -> Any:
+        return lambda x: x * k
+
+    one, two = times(1), times(2)
+    assert fingerprint([one, two, one]) != fingerprint([one, two, two])
+    again, other = times(1), times(2)
+    assert fingerprint([one, two, one]) == fingerprint([again, other, again])
+
+
+STATED = """
+def judge(outputs, targets):
+    return outputs.sum() * {code}, 0
+judge.version = {version!r}
+"""
+
+
+@pytest.mark.parametrize("version", [1, "two"])
+def test_a_version_stands_for_the_code(load: Load, version: Any) -> None:
+    known = load(STATED.format(code=1, version=version))
+    assert known == load(STATED.format(code=2, version=version))
+    assert known != load(STATED.format(code=1, version=7))
+
+
+def test_beside_a_version_attributes_count(load: Load) -> None:
+    stated = CLASS.replace('name = "mine"', 'name = "mine"\n    version = 1')
+    assert load(stated) == load(stated.replace("return 10", "return 11"))
+    assert load(stated) != load(stated.replace("more=4", "more=5"))
+
+
+SPAWNED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import mine
+from rlquant.problem.fingerprint import describe_objective, fingerprint
+from rlquant.score import as_objective
+print(fingerprint(describe_objective(as_objective(mine.judge))))
+"""
+
+
+@pytest.mark.parametrize("source", [FUNCTION, CLASS, WRAPPED])
+def test_other_processes_have_the_same_fingerprint(load: Load, source: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("# a comment\n" + source, encoding="utf-8")
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", SPAWNED, str(tmp_path)],
+        env=os.environ | {"PYTHONHASHSEED": "11"},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.stdout.strip() == load(source), ran.stderr
+
+
+# --- what has no code
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        torch.relu,
+        len,
+        np.exp,
+        functools.partial(torch.add, alpha=2),
+        operator.itemgetter(1),
+        ctypes.CFUNCTYPE(None)(),
+    ],
+    ids=str,
+)
+def test_what_has_no_code_is_refused_with_a_store(judge: Any) -> None:
+    with pytest.raises(SettingsError, match="has no Python code that could be compared") as caught:
+        require_told_apart(as_objective(judge))
+    assert "an attribute `version`" in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+def test_what_is_built_into_a_library_may_be_used() -> None:
+    def judge(outputs: Any, targets: Any) -> Any:
+        return torch.relu(outputs).sum() + np.exp(1.0) + torch.ops.aten.add(1, 2), sum(targets)
+
+    for other in (judge, functools.partial(judge), nn.MSELoss(), Classification()):
+        require_told_apart(as_objective(other))
+
+
+get_first = operator.itemgetter(0)
+
+
+def takes_first(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    return get_first([outputs.sum()]), targets.sum()
+
+
+def test_where_a_store_comes_in_the_objective_is_looked_at(tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+    made = problem(objective=takes_first)  # which is fine without one
+    words = "objective 'takes_first': operator.itemgetter has no Python code"
+    with pytest.raises(SettingsError, match=words):
+        problem(objective=takes_first, store=store)
+    with pytest.raises(SettingsError, match=words):
+        made.with_store(store)
+    with pytest.raises(SettingsError, match=words):
+        search_problem(made, searcher="random", evaluations=2, out=tmp_path / "out")
+    stated: Any = functools.partial(takes_first)
+    stated.version = 1
+    assert problem(objective=stated, store=store).store is not None
+
+
+def zero(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    return 0 * outputs.sum(), targets.sum()
+
+
+def test_two_functions_of_one_name_do_not_share_scores(tmp_path: Path) -> None:
+    def other(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return outputs.sum() - outputs.sum(), targets.sum()
+
+    other.__qualname__, other.__module__ = zero.__qualname__, zero.__module__
+    one, two = (problem(objective=judge) for judge in (zero, other))
+    assert one.float_score.loss == two.float_score.loss == 0
+    assert one.fingerprint != two.fingerprint
+
+
+# --- networks
+
+
+NETWORK = """
+import torch
+from torch import nn
+SLOPE = 0.1
+def activation(x):
+    return torch.where(x > 0, x, SLOPE * x)
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+    def forward(self, x):
+        return self.more(activation(self.layer(x)))
+    def more(self, x):
+        return 2 * x
+torch.manual_seed(0)
+net = Net()
+"""
+
+
+def of_network(source: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    module = types.ModuleType("nets")
+    monkeypatch.setitem(sys.modules, "nets", module)
+    exec(source, module.__dict__)
+    return fingerprint(module.net)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("SLOPE = 0.1", "SLOPE = 0.2"),
+        ("x > 0", "x > 1"),
+        ("return 2 * x", "return 3 * x"),
+        ("self.layer(x)", "-self.layer(x)"),
+        ("net = Net()", "net = Net()\nnet.forward = lambda x: net.layer(x)"),
+        ("net = Net()", "net = Net()\nnet.forward = torch.no_grad()(net.more)"),
+        ("net = Net()", "net = Net()\nnet.layer.forward = activation"),
+    ],
+)
+def test_the_code_of_networks_counts(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    with torch.random.fork_rng():
+        plain = of_network(NETWORK, monkeypatch)
+        assert plain == of_network(NETWORK, monkeypatch)
+        changed = NETWORK.replace(old, new)
+        assert plain != of_network(changed, monkeypatch) == of_network(changed, monkeypatch)
+
+
+def test_functions_of_one_name_on_a_network_are_told_apart() -> None:
+    def net(factor: int) -> nn.Module:
+        source = f"def forward(x): return {factor} * x"
+        place: dict[str, Any] = {"__name__": "mine"}
+        exec(source, place)
+        made = nn.Identity()
+        made.forward = place["forward"]
+        return made
+
+    assert fingerprint(net(1)) == fingerprint(net(1)) != fingerprint(net(2))
+
+
+def test_what_torch_writes_for_a_traced_network_counts() -> None:
+    class Twice(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 2
+
+    class Thrice(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * 3
+
+    prints = [fingerprint(torch.fx.symbolic_trace(kind())) for kind in (Twice, Thrice, Twice)]
+    assert prints[0] == prints[2] != prints[1]
+
+
+def test_objects_of_the_users_classes_count_with_their_attributes() -> None:
+    class Helper:
+        __slots__ = ("k",)
+
+        def __init__(self, k: int) -> None:
+            self.k = k
+
+    class Plain:
+        def __init__(self, k: int) -> None:
+            self.k = k
+
+    for kind in (Helper, Plain):
+        assert fingerprint(kind(1)) == fingerprint(kind(1)) != fingerprint(kind(2))
+
+
+def test_arrays_and_what_becomes_one_count_with_their_contents() -> None:
+    class Table:
+        __module__ = "torch.mine"  # as if it were of a library
+
+        def __init__(self, *numbers: float) -> None:
+            self.numbers = numbers
+
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+            return np.array(self.numbers)
+
+    assert fingerprint(Table(1, 2)) == fingerprint(Table(1, 2)) != fingerprint(Table(1, 3))
+    different = [np.zeros((2, 3)), np.zeros((3, 2)), np.array(["a"]), np.array(["a"], object)]
+    assert len({fingerprint(array) for array in different}) == 4
