@@ -72,12 +72,12 @@ def referred(function: FunctionType) -> dict[str, Any]:
         steps = instructions(code)
         for place, (operation, name) in enumerate(steps):
             if operation in ("LOAD_GLOBAL", "LOAD_NAME") and name in function.__globals__:
-                attributes = _attributes(steps, place)
-                found.update(_resolved(name, function.__globals__[name], attributes))
-            elif operation == "IMPORT_NAME" and name in sys.modules:
-                attributes = [[a] for op, a in steps if op == "IMPORT_FROM"] or [[]]
-                for path in attributes:
-                    found.update(_resolved(name, sys.modules[name], path))
+                used = _attributes(steps, place)
+                found.update(_resolved(name, function.__globals__[name], used))
+            elif operation == "IMPORT_NAME" and name in sys.modules and library(name) is None:
+                parts = [[part] for other, part in steps if other == "IMPORT_FROM"]
+                for used in parts or [[]]:
+                    found.update(_resolved(name, sys.modules[name], used))
     own = {n for c in _with_nested(function.__code__) for o, n in instructions(c) if "STORE_G" in o}
     return {k: v for k, v in found.items() if k not in own and not _is_special(k)}
 

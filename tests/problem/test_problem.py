@@ -376,9 +376,10 @@ def test_another_process_has_the_same_fingerprint_and_score(tmp_path: Path) -> N
     score = made.evaluate(config)
     sent = tmp_path / "problem.pickle"
     sent.write_bytes(pickle.dumps(made))
+    folders = f"{ROOT / 'tests'}{os.pathsep}{Path(__file__).parent}"
     ran = subprocess.run(
         [sys.executable, "-c", CHILD, config.to_json(), str(sent)],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "tests"), "PYTHONHASHSEED": "7"},
+        env=os.environ | {"PYTHONPATH": folders, "PYTHONHASHSEED": "7"},
         capture_output=True,
         text=True,
     )

@@ -18,6 +18,7 @@ from rlquant import Budget, Problem
 from rlquant.documents import read_as, read_json
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.files import reading
+from rlquant.problem.fingerprint import fingerprint
 from rlquant_agents.search.searcher import Searches, name_of
 
 SETTINGS_VERSION = 1
@@ -30,6 +31,7 @@ DECISIVE = (
     "searcher",
     "searcher_settings",
     "reward",
+    "reward_code",
     "seed",
 )
 """The settings that a folder must share with the run that goes on in it."""
@@ -75,6 +77,7 @@ def describe_run(
         "searcher": name_of(searcher),
         "searcher_settings": fields,
         "reward": reward,
+        "reward_code": fingerprint(reward) if callable(reward) else None,
         "seed": seed,
         "evaluations": evaluations,
         "versions": {

@@ -56,6 +56,20 @@ def test_a_reward_without_a_name_is_refused() -> None:
         describe_run(ToyProblem(2), Odd(reward=lambda score, reference: 0.0), 10, 0)
 
 
+def test_rewards_of_one_name_are_told_apart_by_their_code(tmp_path: Path) -> None:
+    def other(score: Score, reference: Score) -> float:
+        return -2 * score.loss
+
+    other.__qualname__ = "my_reward"
+    one, two, again = (
+        describe_run(ToyProblem(2), Odd(reward=reward), 10, 0)
+        for reward in (my_reward, other, my_reward)
+    )
+    require_same(one, again, tmp_path)
+    with pytest.raises(SettingsError, match="reward_code was"):
+        require_same(one, two, tmp_path)
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     document = describe_run(ToyProblem(2), Odd(thing=np.float32(0.5)), 10, 0)
     assert document["searcher_settings"]["thing"] == 0.5
