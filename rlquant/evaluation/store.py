@@ -14,14 +14,18 @@ from typing import Any
 import numpy as np
 
 from rlquant.config import QuantizationConfig
+from rlquant.documents import require_regular, shown
+from rlquant.documents.database import failure, limit_steps, open_database, require_schema
 from rlquant.errors import FileFormatError, StorageError
 from rlquant.evaluation.looks import Look
+from rlquant.files import reading
 from rlquant.paths import PathLike, path_of
 from rlquant.score import Measurement
 
 APPLICATION_ID = 0x726C7161  # "rlqa" in SQLite's header: tells our files from others
 STORE_VERSION = 2
 HEADER_BYTES = 100
+KIND = "evaluation store"
 BUSY_SECONDS = 60.0
 
 _SCHEMA = (
@@ -70,11 +74,20 @@ class EvaluationStore:
         self.__dict__.update(state)
 
     def get(self, problem: str, config: QuantizationConfig) -> Measurement | None:
-        """Return what was recorded for a canonical configuration, if anything was."""
+        """Return what was recorded for a canonical configuration, if anything was.
+
+        Raises:
+            FileFormatError: what is recorded is no measurement.
+        """
         query = (
             "SELECT loss, accuracy, samples FROM evaluations WHERE problem = ? AND config_key = ?"
         )
         for loss, accuracy, samples in self._run((query, (problem, config.key))):
+            if not (_is_number(loss) and _is_number(accuracy) and type(samples) is int):
+                raise FileFormatError(
+                    f"{self.path}: damaged, it has an evaluation with loss={shown(loss)}, "
+                    f"accuracy={shown(accuracy)}, samples={shown(samples)}; move it away"
+                )
             return Measurement(
                 math.inf if loss is None else loss,
                 math.nan if accuracy is None else accuracy,
@@ -148,7 +161,8 @@ class EvaluationStore:
     def count(self, problem: str | None = None) -> int:
         """Return how many whole evaluations are recorded, of one problem or of all."""
         where, arguments = ("", ()) if problem is None else (" WHERE problem = ?", (problem,))
-        return int(self._run(("SELECT COUNT(*) FROM evaluations" + where, arguments))[0][0])
+        # COUNT(*) would be one step of SQLite's, however long it takes
+        return int(self._run(("SELECT COUNT(samples) FROM evaluations" + where, arguments))[0][0])
 
     def close(self) -> None:
         """Close the file in this process; the next use opens it again."""
@@ -163,18 +177,13 @@ class EvaluationStore:
         try:
             with self._connection() as connection:
                 for statement, arguments in statements:
+                    limit_steps(connection)
                     rows = connection.execute(statement, arguments).fetchall()
             return rows
-        except sqlite3.OperationalError as error:
-            raise StorageError(
-                f"{self.path}: cannot be used ({error}); is the disk full or the folder read-only?"
-            ) from error
         except sqlite3.ProgrammingError:
             raise  # a fault in the program, not in the file
-        except sqlite3.DatabaseError as error:
-            raise FileFormatError(
-                f"{self.path}: damaged or no evaluation store ({error}); move it away"
-            ) from error
+        except sqlite3.Error as error:
+            raise failure(self.path, KIND, error) from error
 
     def _connection(self) -> sqlite3.Connection:
         user = (os.getpid(), threading.get_ident())
@@ -188,11 +197,7 @@ class EvaluationStore:
         except OSError as error:
             raise StorageError(f"{self.path.parent}: cannot be made ({error})") from error
         self._require_header()
-        connection = sqlite3.connect(
-            self.path,
-            timeout=BUSY_SECONDS,
-            check_same_thread=False,  # `close` closes those of all threads
-        )
+        connection = open_database(self.path, BUSY_SECONDS)
         try:
             self._prepare(connection)
         except BaseException:
@@ -202,27 +207,31 @@ class EvaluationStore:
 
     def _require_header(self) -> None:
         """Refuse a file too short for any database: SQLite would write over some of them."""
-        size = self.path.stat().st_size if self.path.is_file() else 0
-        if 0 < size < HEADER_BYTES:
-            raise FileFormatError(
-                f"{self.path}: damaged or no evaluation store (only {size} bytes); move it away"
-            )
+        with reading(self.path):
+            size = require_regular(self.path) or 0
+            if 0 < size < HEADER_BYTES:
+                raise FileFormatError(f"damaged or no {KIND} (only {size} bytes); move it away")
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         # Tables first: another process that is making the file writes them last.
-        tables = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]
+        tables = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if tables and application != APPLICATION_ID:
+        if application != APPLICATION_ID and (tables or application):
             raise FileFormatError(f"{self.path}: a database of another program; move it away")
         if tables and version != STORE_VERSION:
             raise FileFormatError(
                 f"{self.path}: written by store version {version}, this one reads {STORE_VERSION}; "
                 f"move it away, what it holds is measured anew"
             )
+        with reading(self.path):
+            complete = require_schema(connection, _SCHEMA)
         _switch_to_wal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
+        if complete:
+            return
         with connection:
+            connection.execute("BEGIN IMMEDIATE")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {STORE_VERSION}")
             for table in _SCHEMA:
@@ -231,6 +240,11 @@ class EvaluationStore:
     def __del__(self) -> None:
         with contextlib.suppress(Exception):
             self.close()
+
+
+def _is_number(value: Any) -> bool:
+    """Return whether a cell is what `put` writes into a column of numbers."""
+    return value is None or (type(value) is float and math.isfinite(value))
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:

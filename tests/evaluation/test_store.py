@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import pickle
@@ -9,18 +10,23 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import rlquant.documents.database
 import rlquant.evaluation.store
 from rlquant.config import LayerChoice, QuantizationConfig
-from rlquant.errors import FileFormatError, StorageError
+from rlquant.errors import FileFormatError, RlquantError, StorageError
 from rlquant.evaluation.looks import Look
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.score import Measurement
+from strategies import damage
 
 MEASURED = Measurement(0.25, 0.75, 200)
 
@@ -118,14 +124,14 @@ def test_no_looks_are_told_from_none_recorded(tmp_path: Path) -> None:
 
 def test_more_looks_take_the_place_of_fewer_until_the_evaluation_is_whole(tmp_path: Path) -> None:
     store = EvaluationStore(tmp_path / "store.db")
-    for measured, given, kept in (
+    for measured, sizes, kept in (
         (None, (2,), 1),
         (None, (2, 2, 2), 3),
         (None, (2, 2), 3),
         (MEASURED, (2, 2, 2, 2), 4),
         (None, (2, 2, 2, 2, 2), 4),
     ):
-        store.put("p", config(3), measured, 0.1, looks(*given))
+        store.put("p", config(3), measured, 0.1, looks(*sizes))
         found = seen(store, 2, 2, 2, 2, 2)
         assert found is not None
         assert len(found) == kept
@@ -256,8 +262,132 @@ def test_a_folder_that_cannot_be_made_is_said_to_be(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_opened_is_said_to_be(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"cannot be used \(unable to open database file\)"):
-        EvaluationStore(tmp_path).count()  # a folder
+    with pytest.raises(StorageError, match=r"a: cannot be read: File name too long"):
+        EvaluationStore(tmp_path / ("a" * 300)).count()
+    unable = r"cannot be used \(unable to open database file\); is its folder there"
+    (tmp_path / "store.db").symlink_to(tmp_path / "none" / "store.db")
+    with pytest.raises(StorageError, match=unable):
+        EvaluationStore(tmp_path / "store.db").count()
+
+
+@pytest.mark.parametrize("beside", ["", "-wal", "-journal", "-shm"])
+@pytest.mark.parametrize(("make", "kind"), [(Path.mkdir, "a folder"), (os.mkfifo, "a pipe")])
+def test_what_is_no_file_is_not_opened(
+    tmp_path: Path, beside: str, make: Callable[[Path], None], kind: str
+) -> None:
+    make(tmp_path / f"store.db{beside}")
+    with pytest.raises(FileFormatError, match=rf"store.db{beside}: it is {kind}"):
+        EvaluationStore(tmp_path / "store.db").count()
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+
+
+@pytest.mark.parametrize(
+    ("statements", "name"),
+    [
+        (
+            [
+                "CREATE TRIGGER slow BEFORE INSERT ON evaluations BEGIN "
+                "SELECT 1 WHERE (SELECT COUNT(*) FROM evaluations a, evaluations b) > 0; END"
+            ],
+            "slow",
+        ),
+        (
+            ["CREATE TRIGGER undo AFTER INSERT ON evaluations BEGIN DELETE FROM evaluations; END"],
+            "undo",
+        ),
+        (["DROP TABLE evaluations", f"CREATE VIEW evaluations AS {ENDLESS}"], "evaluations"),
+        (["CREATE INDEX more ON evaluations (loss + abs(accuracy))"], "more"),
+        (["CREATE TABLE more (x)"], "more"),
+        (["ALTER TABLE evaluations ADD COLUMN more GENERATED ALWAYS AS (loss)"], "evaluations"),
+        (["ALTER TABLE evaluations RENAME COLUMN loss TO lost"], "evaluations"),
+    ],
+)
+def test_a_store_with_anything_else_in_it_is_refused(
+    tmp_path: Path, statements: list[str], name: str
+) -> None:
+    path = written(tmp_path / "store.db")
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("BEGIN")
+        for statement in statements:
+            connection.execute(statement)
+    connection.close()
+    begun = time.process_time()
+    with pytest.raises(FileFormatError, match="move it away"):
+        EvaluationStore(path).put("p", config(4), MEASURED, 0.1)
+    assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    ("change", "shows"),
+    [
+        ("loss = 'low'", "loss='low'"),
+        ("loss = x'00'", r"loss=b'\\x00'"),
+        ("loss = 9e999", "loss=inf"),
+        ("loss = CAST(x'ff' AS TEXT)", "loss='\ufffd'"),
+        ("accuracy = 'high'", "accuracy='high'"),
+        ("samples = 0.5", "samples=0.5"),
+        ("samples = 'many'", "samples='many'"),
+        ("loss = printf('%.*c', 1000000, 'x')", "loss='x"),
+    ],
+)
+def test_a_cell_of_another_type_is_not_handed_on(tmp_path: Path, change: str, shows: str) -> None:
+    path = spoiled(written(tmp_path / "store.db"), f"UPDATE evaluations SET {change}")
+    with pytest.raises(FileFormatError, match=f"damaged, it has an evaluation with .*{shows}") as e:
+        EvaluationStore(path).get("p", config(3))
+    assert len(str(e.value)) <= 500
+
+
+def test_endless_tables_are_not_all_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rlquant.documents.database, "STEPS_TO_OPEN", 1000)
+    path = written(tmp_path / "store.db")
+    assert EvaluationStore(path).count() == 1
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("BEGIN")
+        for number in range(200):
+            connection.execute(f"CREATE TABLE t{number} (x)")
+    connection.close()
+    with pytest.raises(FileFormatError, match=r"\(interrupted\); move it away"):
+        EvaluationStore(path).count()
+
+
+def test_a_cell_that_is_too_large_takes_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rlquant.documents.database, "MOST_CELL_BYTES", 10_000)
+    change = "UPDATE evaluations SET loss = zeroblob(20000)"
+    path = spoiled(written(tmp_path / "store.db"), change)
+    with pytest.raises(FileFormatError, match="string or blob too big"):
+        EvaluationStore(path).get("p", config(3))
+
+
+def test_a_statement_that_does_not_end_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EvaluationStore(written(tmp_path / "store.db"))
+    assert store.count() == 1
+    with pytest.raises(FileFormatError, match=r"\(interrupted\); move it away"):
+        store._run((f"SELECT COUNT(i) FROM ({ENDLESS})", ()))
+    assert store.count() == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_damage_is_refused_or_leaves_a_measurement(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = written(tmp_path_factory.mktemp("damaged") / "store.db")
+    path.write_bytes(data.draw(damage(path.read_bytes())))
+    store = EvaluationStore(path)
+    with contextlib.suppress(RlquantError):
+        found = store.get("p", config(3))
+        assert found is None or type(found.loss) is float
+        store.put("p", config(4), MEASURED, 0.1)
+        assert store.count() >= 0
+    store.close()
 
 
 def test_a_full_disk_is_said_to_be(tmp_path: Path) -> None:

@@ -1,0 +1,124 @@
+"""SQLite files from outside: nothing in them is run, their tables are exactly the expected ones."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from rlquant.documents.files import require_regular
+from rlquant.errors import FileFormatError, RlquantError, StorageError
+from rlquant.files import reading
+
+MOST_CELL_BYTES = 2**27
+MOST_STEPS = 50_000_000
+"""Steps of SQLite's virtual machine that one statement may take, some seconds of work."""
+STEPS_TO_OPEN = 50_000
+"""Every table that is defined takes a few of them, so that a file cannot define endless ones."""
+
+BESIDE = ("-journal", "-wal", "-shm")
+"""Files that SQLite reads beside a database."""
+
+_ADVICE = {
+    sqlite3.SQLITE_BUSY: "another process keeps it locked; wait for that to end, or end it",
+    sqlite3.SQLITE_LOCKED: "another process keeps it locked; wait for that to end, or end it",
+    sqlite3.SQLITE_FULL: "free some space, or give another place",
+    sqlite3.SQLITE_READONLY: "it or its folder is read-only; give another place",
+    sqlite3.SQLITE_CANTOPEN: "is its folder there, and may it be written? else give another place",
+}
+
+
+def open_database(path: Path, timeout: float) -> sqlite3.Connection:
+    """Open an SQLite file, or a new one where nothing is, for statements of ours alone.
+
+    Args:
+        path: the file.
+        timeout: seconds to wait for one that another process has locked.
+
+    Raises:
+        FileFormatError: something else than a file is there, or beside it under a name that
+            SQLite reads.
+        StorageError: a name that the system does not take.
+        sqlite3.Error: it cannot be opened; see `failure`.
+    """
+    for name in (path, *(path.with_name(path.name + beside) for beside in BESIDE)):
+        with reading(name):
+            require_regular(name)
+    connection = sqlite3.connect(path, timeout=timeout, check_same_thread=False)
+    try:
+        limit_steps(connection, STEPS_TO_OPEN)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST_CELL_BYTES)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        connection.text_factory = _text
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def limit_steps(connection: sqlite3.Connection, most: int = MOST_STEPS) -> None:
+    """Have whatever comes next interrupted after so many steps of SQLite's virtual machine."""
+    connection.set_progress_handler(_stop, most)
+
+
+def require_schema(connection: sqlite3.Connection, statements: Sequence[str]) -> bool:
+    """Return whether a database has all tables that `statements` create.
+
+    Raises:
+        FileFormatError: it has others, triggers, views or indexes, which could do anything.
+    """
+    expected = _schema_of(tuple(statements))
+    found = _read_schema(connection, len(expected) + 1)
+    if not found <= expected:
+        name = min(str(entry[1]) for entry in found - expected)
+        raise FileFormatError(f"its {name[:80]!r} is not what rlquant makes; move it away")
+    return found == expected
+
+
+def failure(path: Path, kind: str, error: sqlite3.Error) -> RlquantError:
+    """Return what an error of SQLite's means for a file: it is damaged, or not to be had now.
+
+    Args:
+        path: the file.
+        kind: what it should be, in words.
+        error: what SQLite raised.
+    """
+    code = (getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_CORRUPT) & 0xFF
+    if code in _ADVICE or code in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM):
+        advice = _ADVICE.get(code, "is the disk in order, and may the file be used?")
+        return StorageError(f"{path}: cannot be used ({error}); {advice}")
+    return FileFormatError(f"{path}: damaged or no {kind} ({error}); move it away")
+
+
+def _stop() -> int:
+    return 1
+
+
+def _text(encoded: bytes) -> str:
+    return encoded.decode(errors="replace")
+
+
+Schema = frozenset[tuple[str | None, ...]]
+
+
+@cache
+def _schema_of(statements: tuple[str, ...]) -> Schema:
+    connection = sqlite3.connect(":memory:")
+    for statement in statements:
+        connection.execute(statement)
+    found = _read_schema(connection, 1000)
+    connection.close()
+    return found
+
+
+def _read_schema(connection: sqlite3.Connection, most: int) -> Schema:
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT ?"
+    rows = connection.execute(query, (most,)).fetchall()
+    return frozenset(tuple(_one_line(value) for value in row) for row in rows)
+
+
+def _one_line(value: object) -> str | None:
+    return None if value is None else " ".join(str(value).split())
