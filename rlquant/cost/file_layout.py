@@ -60,6 +60,9 @@ DTYPES: tuple[torch.dtype, ...] = (
 QUANTIZED = 255
 """The type number of a quantized weight: a `LayerRecord` follows its entry."""
 
+MOST_TENSORS, MOST_AXES = 2**16, 64
+"""What a file may hold: contents of a few megabytes could name millions of empty tensors."""
+
 NOT_NEEDED = "num_batches_tracked"
 """BatchNorm's counter of training steps: no output depends on it, so it is not stored."""
 
@@ -87,8 +90,14 @@ def needed_tensors(state: Mapping[str, Any]) -> dict[str, Tensor]:
         if tensor.is_meta or tensor.layout != torch.strided:
             kind = "meta" if tensor.is_meta else str(tensor.layout)
             raise NetworkError(f"{name!r} is a {kind} tensor; a packed file needs dense data")
+        if tensor.dim() > MOST_AXES:
+            raise NetworkError(
+                f"{name!r} has {tensor.dim()} axes, a packed file at most {MOST_AXES}"
+            )
         seen.add(id(tensor))
         found[name] = tensor.detach()
+    if len(found) > MOST_TENSORS:
+        raise NetworkError(f"{len(found):,} tensors, a packed file holds at most {MOST_TENSORS:,}")
     return dict(sorted(found.items()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import time
 import tracemalloc
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,8 +25,9 @@ from rlquant.cost.file_layout import (
     QUANTIZED,
     encode_entry,
     encode_varint,
+    needed_tensors,
 )
-from rlquant.errors import FileFormatError, StorageError
+from rlquant.errors import FileFormatError, NetworkError, StorageError
 from rlquant.export.rlq.contents import ContentsReader, Entry, LayerRecord, write_contents
 from rlquant.export.rlq.packed import read_config, unpack
 from small_networks import NETWORKS, fresh, samples_of
@@ -104,6 +106,58 @@ def test_a_large_foreign_file_is_not_read(tmp_path: Path, mlp: nn.Module) -> Non
         rlquant.load(path, mlp)
 
 
+def test_a_file_larger_than_any_of_the_network_takes_no_memory(
+    tmp_path: Path, mlp: nn.Module
+) -> None:
+    path = tmp_path / "x.rlq"
+    path.write_bytes(PROLOGUE.pack(MAGIC, 1, 0, 2**40 - PROLOGUE.size, b""))
+    os.truncate(path, 2**40)  # sparse
+    words = r"it has 1,099,511,627,776 bytes, a file of this network at most 67,108,864; load it in"
+    with pytest.raises(FileFormatError, match=words):
+        rlquant.load(path, mlp)
+    path.write_bytes(PROLOGUE.pack(MAGIC, 1, 2**31, 2**30, b""))
+    os.truncate(path, 2**31 + 2**30 + PROLOGUE.size)
+    for read in (read_config, lambda p: rlquant.load(p, mlp)):
+        with pytest.raises(FileFormatError, match="its names and shapes take 2,147,483,648 bytes"):
+            read(path)
+
+
+def entry(name: bytes, shape: list[int]) -> bytes:
+    numbers = b"".join(map(encode_varint, (len(shape), *shape)))
+    return b"\0" + encode_varint(len(name)) + name + b"\0" + numbers
+
+
+@pytest.mark.parametrize(
+    ("count", "entries", "message"),
+    [
+        (2_000_000, [], "it has 2,000,000 tensors, at most 65,536"),
+        (1, [entry(b"bias", [1] * 1_000_000)], "'bias' has 1,000,000 axes, use at most 64"),
+        (2**16, [entry(b"%07d" % k, [0]) for k in range(2**16)], None),
+    ],
+    ids=["tensors", "axes", "as many as there may be"],
+)
+def test_contents_of_a_few_megabytes_take_no_time(
+    count: int, entries: list[bytes], message: str | None, seal: Seal, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.rlq"
+    path.write_bytes(seal(CONTENTS_HEAD.pack(0, count) + b"".join(entries), b""))
+    begun = time.process_time()
+    if message is None:
+        assert len(read_config(path)) == 0
+    else:
+        with pytest.raises(FileFormatError, match=message):
+            read_config(path)
+    assert time.process_time() - begun < 2
+
+
+def test_what_could_not_be_read_again_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(NetworkError, match="'a' has 65 axes, a packed file at most 64"):
+        needed_tensors({"a": torch.zeros([1] * 65)})
+    monkeypatch.setattr("rlquant.cost.file_layout.MOST_TENSORS", 1)
+    with pytest.raises(NetworkError, match="2 tensors, a packed file holds at most 1"):
+        needed_tensors({"a": torch.zeros(1), "b": torch.zeros(1)})
+
+
 def test_places_that_cannot_be_read_or_written(
     tmp_path: Path,
     mlp: nn.Module,
@@ -111,8 +165,14 @@ def test_places_that_cannot_be_read_or_written(
 ) -> None:
     with pytest.raises(StorageError, match=r"missing\.rlq: cannot be read"):
         rlquant.load(tmp_path / "missing.rlq", mlp)
-    with pytest.raises(StorageError, match="cannot be read"):
-        read_config(tmp_path)
+    for read in (read_config, lambda p: rlquant.load(p, mlp)):
+        with pytest.raises(FileFormatError, match="it is a folder, where a file should be"):
+            read(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    for read in (read_config, lambda p: rlquant.load(p, mlp)):
+        with pytest.raises(FileFormatError, match="it is a pipe"):
+            read(tmp_path / "pipe")
+    (tmp_path / "pipe").unlink()
     with pytest.raises(StorageError, match="cannot be written"):
         rlquant.save(quantized_mlp, tmp_path / "no folder" / "x.rlq")
     with pytest.raises(StorageError, match="cannot be written"):
@@ -248,7 +308,7 @@ BIAS = encode_entry("", "first.bias", 0, (8,))
     [
         (b"", "contents end in the middle"),
         (head(1), "contents end in the middle"),
-        (head(2**32 - 1) + BIAS, "contents end in the middle"),
+        (head(2**32 - 1) + BIAS, "it has 4,294,967,295 tensors, at most 65,536"),
         (head(1) + BIAS[:-1], "contents end in the middle"),
         (head(1) + BIAS + b"\0", "contents go on after the last tensor"),
         (head(1) + b"\x05\x01a\0\0", "shares more than there is"),
@@ -258,7 +318,7 @@ BIAS = encode_entry("", "first.bias", 0, (8,))
         (head(1) + encode_entry("", "first.bias", 99, (8,)), "'first.bias' is of unknown type 99"),
         (head(1) + encode_entry("", "first.bias", QUANTIZED, (8,)), "only a weight can be"),
         (head(1) + b"\xff" * 50, "a number in its contents is too large"),
-        (head(1) + b"\0\x01a\0" + encode_varint(2**60), "contents end in the middle"),
+        (head(1) + b"\0\x01a\0" + encode_varint(2**60), "976 axes, use at most 64"),
     ],
 )
 def test_wrong_contents(contents: bytes, message: str, tmp_path: Path, seal: Seal) -> None:

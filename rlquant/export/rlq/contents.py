@@ -9,7 +9,15 @@ from dataclasses import dataclass
 import torch
 
 from rlquant.config import METHODS, POINTS, ROUNDINGS, LayerChoice
-from rlquant.cost.file_layout import CONTENTS_HEAD, DTYPES, QUANTIZED, encode_entry, encode_varint
+from rlquant.cost.file_layout import (
+    CONTENTS_HEAD,
+    DTYPES,
+    MOST_AXES,
+    MOST_TENSORS,
+    QUANTIZED,
+    encode_entry,
+    encode_varint,
+)
 from rlquant.cost.size import LAYER_RECORD_BYTES
 from rlquant.errors import ChoiceError, FileFormatError
 from rlquant.export.rlq.byte_reader import ByteReader
@@ -123,6 +131,10 @@ class ContentsReader:
     def __init__(self, data: bytes) -> None:
         self._bytes = ByteReader(data, "its contents")
         self.bucket_size, self.count = CONTENTS_HEAD.unpack(self._bytes.take(CONTENTS_HEAD.size))
+        if self.count > MOST_TENSORS:
+            raise FileFormatError(
+                f"it has {self.count:,} tensors, at most {MOST_TENSORS:,} are read"
+            )
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries one by one, so that a reader can stop at the first wrong one."""
@@ -146,7 +158,12 @@ class ContentsReader:
         except UnicodeDecodeError as error:
             raise FileFormatError(f"the name {encoded[:80]!r} is not UTF-8") from error
         number = self._bytes.take(1)[0]
-        shape = torch.Size([self._bytes.varint() for _ in range(self._bytes.varint())])
+        axes = self._bytes.varint()
+        if axes > MOST_AXES:
+            raise FileFormatError(
+                f"tensor {name[:80]!r} has {axes:,} axes, use at most {MOST_AXES}"
+            )
+        shape = torch.Size([self._bytes.varint() for _ in range(axes)])
         if number != QUANTIZED:
             if number >= len(DTYPES):
                 raise FileFormatError(f"tensor {name!r} is of unknown type {number}")

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from itertools import accumulate
+from functools import partial
+from itertools import accumulate, chain
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -23,6 +26,7 @@ from rlquant.ambient import isolated
 from rlquant.config import BucketSize, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.file_layout import CODED_VERSION, FILE_VERSION, MAGIC, PROLOGUE, stored_tensors
+from rlquant.documents import require_regular
 from rlquant.errors import FileFormatError, NetworkError
 from rlquant.export.quantized_layers import QuantizedLayer, float_tensors, quantized_layers
 from rlquant.export.rlq.bit_packing import Bytes
@@ -46,6 +50,12 @@ from rlquant.quantizers.tensor import strides_of
 PER_CHANNEL, WHOLE_TENSOR = -1, 0
 """Bucket sizes in the file that are no number of weights."""
 CHECKSUM_BYTES = 16
+BLOCK_BYTES = 2**20
+MOST_CONTENTS_BYTES = 2**25
+MOST_TENSOR_BYTES = 2**11
+"""What a quantized tensor has beside its weights at the most: a codebook and a grid of inputs."""
+ALWAYS_READ_BYTES = 2**26
+"""Of files that are not larger, the names say best why they are not the network's."""
 
 
 @isolated()
@@ -92,8 +102,9 @@ def load(path: str | Path, network: nn.Module) -> nn.Module:
         NetworkError: `network` is no plain float network.
         SettingsError: the file is entropy-coded, and constriction is not installed.
     """
+    require_network(network)
     with reading(path):
-        return unpack(_read(path), network)
+        return unpack(_read(path, _most_bytes(network)), network)
 
 
 @isolated()
@@ -104,7 +115,7 @@ def read_config(path: str | Path) -> QuantizationConfig:
     Raises `FileFormatError` and `StorageError` as `load` does.
     """
     with reading(path):
-        version, contents, _ = _split(_read(path))
+        version, contents = _read_contents(path)
         records = _records(ContentsReader(contents).entries())
         _require_version(version, records)
         return QuantizationConfig(tuple(record.choice for record in records))
@@ -133,7 +144,7 @@ def pack(quantized: nn.Module, *, entropy_coding: bool = False) -> bytes:
     version = _version(_records(entries))
     prologue = PROLOGUE.pack(MAGIC, version, len(contents), len(body), b"")
     head = prologue[:-CHECKSUM_BYTES]
-    return b"".join((head, _checksum(head, contents, body), contents, body))
+    return b"".join((head, _checksum((head, contents, body)), contents, body))
 
 
 @isolated()
@@ -251,7 +262,7 @@ def _bucket_size(code: int, entries: list[Entry]) -> BucketSize:
     return code
 
 
-def _checksum(*parts: bytes | memoryview) -> bytes:
+def _checksum(parts: Iterable[bytes | memoryview]) -> bytes:
     digest = hashlib.blake2b(digest_size=CHECKSUM_BYTES)
     for part in parts:
         digest.update(part)
@@ -274,23 +285,64 @@ def _claims(prologue: bytes, size: int) -> tuple[int, int]:
     claimed = PROLOGUE.size + contents + body
     if claimed != size:
         raise FileFormatError(f"it has {size} bytes, its header says {claimed}: it is damaged")
+    if contents > MOST_CONTENTS_BYTES:
+        raise FileFormatError(
+            f"its names and shapes take {contents:,} bytes, use at most {MOST_CONTENTS_BYTES:,}"
+        )
     return version, contents
 
 
 def _split(data: bytes) -> tuple[int, bytes, Bytes]:
     """Return version, contents and body of a packed file whose checksum is right."""
     version, contents = _claims(data[: PROLOGUE.size], len(data))
-    view = memoryview(data)
-    head, checksum = view[: PROLOGUE.size - CHECKSUM_BYTES], data[: PROLOGUE.size][-CHECKSUM_BYTES:]
-    if _checksum(head, view[PROLOGUE.size :]) != checksum:
-        raise FileFormatError("its checksum does not match: it is damaged")
+    _require_checksum(data[: PROLOGUE.size], [memoryview(data)[PROLOGUE.size :]])
     start = PROLOGUE.size + contents
     return version, data[PROLOGUE.size : start], np.frombuffer(data, np.uint8)[start:]
 
 
-def _read(path: str | Path) -> bytes:
-    """Return a file's bytes, if its first ones and its size say that it is a packed network."""
+def _require_checksum(prologue: bytes, rest: Iterable[bytes | memoryview]) -> None:
+    head, checksum = prologue[:-CHECKSUM_BYTES], prologue[-CHECKSUM_BYTES:]
+    if _checksum(chain([head], rest)) != checksum:
+        raise FileFormatError("its checksum does not match: it is damaged")
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a regular file; yields it with its bytes."""
+    require_regular(path)
     with open(path, "rb") as file:
-        _claims(file.read(PROLOGUE.size), os.fstat(file.fileno()).st_size)
+        yield file, os.fstat(file.fileno()).st_size
+
+
+def _read(path: str | Path, most: int) -> bytes:
+    """Return a file's bytes, if its first ones and its size say that it is a packed network."""
+    with _opened(path) as (file, size):
+        _claims(file.read(PROLOGUE.size), size)
+        if size > most:
+            raise FileFormatError(
+                f"it has {size:,} bytes, a file of this network at most {most:,}; load it into the "
+                f"class of network that was saved"
+            )
         file.seek(0)
-        return file.read()
+        return file.read(size)
+
+
+def _read_contents(path: str | Path) -> tuple[int, bytes]:
+    """Return version and contents of a file whose checksum is right; its body takes no memory."""
+    with _opened(path) as (file, size):
+        prologue = file.read(PROLOGUE.size)
+        version, length = _claims(prologue, size)
+        contents = file.read(length)
+        body = iter(partial(file.read, BLOCK_BYTES), b"")
+        _require_checksum(prologue, chain([contents], body))
+        return version, contents
+
+
+def _most_bytes(network: nn.Module) -> int:
+    """Return more bytes than any packed file of a network has, or what is always read.
+
+    A weight takes at most two bytes for its code, and eight in buckets of one.
+    """
+    tensors = [*network.parameters(), *network.buffers()]
+    body = sum(max(t.nbytes, 10 * t.numel()) + MOST_TENSOR_BYTES for t in tensors)
+    return max(ALWAYS_READ_BYTES, MOST_CONTENTS_BYTES + body)
