@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 from rlquant.config import LayerChoice
 from rlquant.cost.units import most_within
-from rlquant.errors import BudgetError, FileFormatError, StorageError
+from rlquant.documents import named_rows, number, read_text, whole
+from rlquant.errors import BudgetError, FileFormatError
+from rlquant.files import reading
 from rlquant.layers import LayerFacts
 
 NANOSECONDS = 10**9
+MOST_SECONDS = 10**6
+"""Of one layer; the nanoseconds of thousands of such layers fit in 64 bits."""
 
 LatencyKey = tuple[str, str, int | None, int, int | None]
 """Kind, shape, multiply-accumulates (None: any), weight bits, activation bits (None: float)."""
@@ -48,60 +51,26 @@ class LatencyTable:
         """
         rows: dict[LatencyKey, float] = {}
         runs: set[tuple[int, int]] = set()
-        try:
-            with open(path, newline="", encoding="utf-8-sig") as stream:
-                reader = csv.DictReader(stream, skipinitialspace=True)
-                for key, seconds, run in cls._rows(reader, str(path)):
-                    runs.add(run)
+        with reading(path):
+            text = read_text(path)
+            for line, row in named_rows(text, cls.REQUIRED, skip_spaces=True):
+                try:
+                    key, seconds, run = _measured(row)
                     if key in rows:
                         raise FileFormatError(
-                            f"{path}, line {reader.line_num}: a second row for kind={key[0]}, "
-                            f"shape={key[1]}, macs={key[2]}, bits={key[3]}, "
-                            f"activation_bits={key[4]}; keep one"
+                            f"a second row for kind={key[0]}, shape={key[1]}, macs={key[2]}, "
+                            f"bits={key[3]}, activation_bits={key[4]}; keep one"
                         )
-                    rows[key] = seconds
-        except UnicodeDecodeError as error:
-            raise FileFormatError(f"{path}: not a CSV in UTF-8: {error}") from error
-        except OSError as error:
-            raise StorageError(f"{path}: cannot be read ({error.strerror or error})") from error
-        if len(runs) > 1:
-            raise FileFormatError(
-                f"{path}: times of different runs (batch, threads) {sorted(runs)}; keep one"
-            )
+                except FileFormatError as error:
+                    raise FileFormatError(f"line {line}: {error}") from error
+                runs.add(run)
+                rows[key] = seconds
+            if len(runs) > 1:
+                raise FileFormatError(
+                    f"times of different runs (batch, threads) {sorted(runs)}; keep one"
+                )
         batch, threads = next(iter(runs), (1, 1))
         return cls(rows, str(path), batch=batch, threads=threads)
-
-    @classmethod
-    def _rows(
-        cls, reader: csv.DictReader[str], path: str
-    ) -> Iterable[tuple[LatencyKey, float, tuple[int, int]]]:
-        missing = [c for c in cls.REQUIRED if c not in (reader.fieldnames or ())]
-        if missing:
-            raise FileFormatError(f"{path}: no column {', '.join(missing)}; need {cls.REQUIRED}")
-        for row in reader:
-            try:
-                macs, activation = row.get("macs"), row.get("activation_bits")
-                key = (
-                    row["kind"],
-                    row["shape"],
-                    int(macs) if macs else None,
-                    int(row["bits"]),
-                    int(activation) if activation else None,
-                )
-                seconds = float(row["seconds"])
-                run = (int(row.get("batch") or 1), int(row.get("threads") or 1))
-            except (TypeError, ValueError) as error:
-                raise FileFormatError(f"{path}, line {reader.line_num}: {error}") from error
-            if min(run) < 1:
-                raise FileFormatError(
-                    f"{path}, line {reader.line_num}: batch={run[0]}, threads={run[1]}, use at "
-                    f"least 1"
-                )
-            if not (math.isfinite(seconds) and seconds >= 0):
-                raise FileFormatError(
-                    f"{path}, line {reader.line_num}: seconds={seconds}, must be finite and >= 0"
-                )
-            yield key, seconds, run
 
     def of_layer(self, facts: LayerFacts, choice: LayerChoice) -> int:
         """Return the layer's nanoseconds, rounded up; `BudgetError` names a missing row."""
@@ -124,3 +93,22 @@ class LatencyTable:
     def value(self, units: int) -> float:
         """Return seconds."""
         return units / NANOSECONDS
+
+
+def _measured(row: Mapping[str, str]) -> tuple[LatencyKey, float, tuple[int, int]]:
+    """Return what a row measured, its seconds, and the batch and threads that they are of."""
+    key = (
+        row["kind"],
+        row["shape"],
+        _optional(row, "macs", 0, 2**63 - 1),
+        whole(row["bits"], "bits", 1, 32),
+        _optional(row, "activation_bits", 1, 32),
+    )
+    run = _optional(row, "batch", 1, 2**31), _optional(row, "threads", 1, 2**31)
+    return key, number(row["seconds"], "seconds", 0, MOST_SECONDS), (run[0] or 1, run[1] or 1)
+
+
+def _optional(row: Mapping[str, str], column: str, least: int, most: int) -> int | None:
+    """Return a whole number of a column that may be missing or empty."""
+    text = row.get(column)
+    return whole(text, column, least, most) if text else None

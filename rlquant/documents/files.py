@@ -25,7 +25,7 @@ def require_regular(path: str | Path) -> int | None:
         raise FileFormatError("its name holds a NUL character; give another one")
     try:
         found = os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     if not stat.S_ISREG(found.st_mode):
         kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, socket or device"
@@ -47,11 +47,10 @@ def read_file(path: str | Path, most: int = MOST_TEXT_BYTES) -> bytes:
     size = require_regular(path)
     if size is None:
         raise FileNotFoundError(2, os.strerror(2), str(path))
-    _require_within(size, most)
+    if size > most:
+        raise FileFormatError(f"it has {size:,} bytes, a file of its kind at most {most:,}")
     with open(path, "rb") as file:
-        content = file.read(most + 1)  # it may have grown since
-    _require_within(len(content), most)
-    return content
+        return file.read(size)  # what it has grown by since is left out
 
 
 def read_text(path: str | Path, most: int = MOST_TEXT_BYTES) -> str:
@@ -69,8 +68,3 @@ def read_text(path: str | Path, most: int = MOST_TEXT_BYTES) -> str:
         return read_file(path, most).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileFormatError(f"it is no text in UTF-8 ({error.reason})") from error
-
-
-def _require_within(size: int, most: int) -> None:
-    if size > most:
-        raise FileFormatError(f"it has {size:,} bytes, a file of its kind at most {most:,}")

@@ -7,7 +7,6 @@ then all second ones and so on: the high bytes of neighbours are alike, and so t
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
+from rlquant.documents import read_file, shown
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.files import reading, write_file
 from rlquant.tabular.measured import Measured, count_type
@@ -35,6 +35,8 @@ MOST_NPY_HEADER_BYTES = 2**12
 MOST_BYTES = 10 * MOST_CONFIGURATIONS + MOST_HEADER_BYTES
 """No file is larger: eight bytes a configuration, and what a zip adds."""
 
+_ENTRY, MOST_ENTRIES = b"PK\x01\x02", 1000
+"""What begins every entry in a zip's directory, and how often chance may make that of numbers."""
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 _UNIX, _PLAIN_FILE = 3, 0o644 << 16
 
@@ -79,11 +81,7 @@ def read_table(path: str | Path) -> Table:
         StorageError: the file cannot be read.
     """
     with _reading(path):
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size > MOST_BYTES:
-                raise FileFormatError(f"it has {size:,} bytes, a table at most {MOST_BYTES:,}")
-            data = file.read()
+        data = read_file(path, MOST_BYTES)
         header = _member(data, HEADER, MOST_HEADER_BYTES)
         table = read_header(header, partial(StoredValues, str(path), data))
         for name, width in ((LOSSES, 4), (CORRECT, _little(table.samples).itemsize)):
@@ -120,6 +118,8 @@ class StoredValues:
 @contextmanager
 def _archive(data: bytes) -> Iterator[zipfile.ZipFile]:
     """Open a zip that holds exactly what a table's file holds."""
+    if data.count(_ENTRY) > MOST_ENTRIES:
+        raise FileFormatError(f"it is a zip of more than {MOST_ENTRIES} files")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         infos = archive.infolist()
         plain = all(i.compress_type in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED) for i in infos)
@@ -151,15 +151,23 @@ def _array(data: bytes, name: str, kind: np.dtype[Any], count: int) -> npt.NDArr
     """Return one array from the planes of its bytes."""
     shape = (kind.itemsize, count)
     content = _member(data, name, kind.itemsize * count + MOST_NPY_HEADER_BYTES)
-    stream = io.BytesIO(content)
-    if npy.read_magic(stream) != (1, 0):
-        raise FileFormatError(f"its {name} is of another version of NumPy's format")
-    claimed, column_major, dtype = npy.read_array_header_1_0(stream)
-    left = len(content) - stream.tell()
-    if claimed != shape or column_major or dtype != np.uint8 or left != kind.itemsize * count:
-        raise FileFormatError(f"its {name} holds {left} bytes of shape {claimed}, not {shape}")
-    planes = np.frombuffer(content, np.uint8, offset=stream.tell()).reshape(shape)
+    start = _npy_start(content, name, shape)
+    if len(content) - start != kind.itemsize * count:
+        raise FileFormatError(f"its {name} holds {len(content) - start} bytes, not {shape}")
+    planes = np.frombuffer(content, np.uint8, offset=start).reshape(shape)
     return np.ascontiguousarray(planes.T).view(kind).reshape(-1)
+
+
+def _npy_start(content: bytes, name: str, shape: tuple[int, int]) -> int:
+    """Return where the numbers of an array begin; NumPy's reader evaluates a header as Python."""
+    magic, version = content[:6], content[6:8]
+    if magic != npy.MAGIC_PREFIX or version != b"\x01\x00":
+        raise FileFormatError(f"its {name} is no array, or of another version of NumPy's format")
+    start = 10 + int.from_bytes(content[8:10], "little")
+    described = content[10:start].rstrip()
+    if described != f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".encode():
+        raise FileFormatError(f"its {name} is {shown(described)}, not bytes of shape {shape}")
+    return start
 
 
 def _little(samples: int) -> np.dtype[Any]:

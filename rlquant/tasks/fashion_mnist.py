@@ -7,16 +7,23 @@ from pathlib import Path
 from rlquant.tasks.idx_data_set import IdxDataSet
 from rlquant.tasks.published_files import DebianPackage, PublishedFiles
 
+TRAIN_IMAGES = "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
+TRAIN_LABELS = "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"
+TEST_IMAGES = "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
+TEST_LABELS = "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
+
 FASHION_MNIST = IdxDataSet(
     name="Fashion-MNIST",
     files=PublishedFiles(
         subfolder="fashion-mnist",
-        address="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        # The authors' repository; the site that they name in its place has no https.
+        address="https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/"
+        "b2617bb6d3ffa2e429640350f613e3291e10b141/data/fashion/",
         checksums={
-            "train-images-idx3-ubyte.gz": "md5:8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "train-labels-idx1-ubyte.gz": "md5:25c81989df183df01b3e8a0aad5dffbe",
-            "t10k-images-idx3-ubyte.gz": "md5:bef4ecab320f06d8554ea6380940ec79",
-            "t10k-labels-idx1-ubyte.gz": "md5:bb300cfdad3c16e7a12a480ee83cd310",
+            "train-images-idx3-ubyte.gz": f"sha256:{TRAIN_IMAGES}",
+            "train-labels-idx1-ubyte.gz": f"sha256:{TRAIN_LABELS}",
+            "t10k-images-idx3-ubyte.gz": f"sha256:{TEST_IMAGES}",
+            "t10k-labels-idx1-ubyte.gz": f"sha256:{TEST_LABELS}",
         },
         package=DebianPackage("dataset-fashion-mnist", Path("/usr/share/datasets/fashion-mnist")),
     ),

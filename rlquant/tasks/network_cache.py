@@ -6,16 +6,17 @@ import hashlib
 import json
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from rlquant.data import fingerprint_tensors
+from rlquant.documents import require_regular
+from rlquant.documents.tensor_file import bytes_of, read_tensors, require_like, require_sound
 from rlquant.errors import FileFormatError, StorageError
 from rlquant.files import about, write_file
 from rlquant.tasks.float_training import FloatTrainSettings
@@ -63,16 +64,18 @@ def _described(settings: FloatTrainSettings) -> dict[str, Any]:
 def restore(network: nn.Module, path: Path, key: str) -> bool:
     """Load the weights in `path` into `network`; return whether that was possible.
 
-    A damaged or foreign file is logged and removed.
+    A damaged or foreign file is logged and removed, and what lies there without being a file is
+    logged.
     """
     try:
-        if not path.is_file():
+        if require_regular(path) is None:
             return False
-        network.load_state_dict(_read(path, key, network.state_dict()))
-    except (OSError, SafetensorError, FileFormatError) as error:
+        state = _read(path, key, network.state_dict())
+    except (OSError, FileFormatError) as error:
         logger.warning("%s is damaged and will be made again: %s", path, error)
         _remove(path)
         return False
+    network.load_state_dict(state)
     return True
 
 
@@ -82,7 +85,7 @@ def store(network: nn.Module, path: Path, key: str) -> None:
     A folder that cannot be written is logged: the network is then trained again next time.
     """
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    content = save(state, metadata={"key": key})
+    content = save(state, metadata={"key": key, "hash": _hash(state)})
     try:
         with about(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,17 +98,21 @@ def store(network: nn.Module, path: Path, key: str) -> None:
         )
 
 
-def _read(path: Path, key: str, expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    with safe_open(path, framework="pt") as file:
-        if (file.metadata() or {}).get("key") != key:
-            raise FileFormatError(f"it was not written for key {key}")
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    shapes = {name: (value.shape, value.dtype) for name, value in state.items()}
-    if shapes != {name: (value.shape, value.dtype) for name, value in expected.items()}:
-        raise FileFormatError("its tensors are not those of the network")
-    if not all(torch.isfinite(value).all() for value in state.values()):
-        raise FileFormatError("it holds NaN or infinite weights")
-    return state
+def _read(path: Path, key: str, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    file = read_tensors(path, bytes_of(expected))
+    if file.metadata.get("key") != key:
+        raise FileFormatError(f"it was not written for key {key}")
+    require_like(file.tensors, expected)
+    require_sound(file.tensors)
+    if file.metadata.get("hash") != _hash(file.tensors):
+        raise FileFormatError("its weights are not those that were written")
+    return file.tensors
+
+
+def _hash(state: Mapping[str, Tensor]) -> str:
+    """Return a hash of names and contents (hex): a flipped bit leaves a file as sound as before."""
+    names = hashlib.blake2b(json.dumps(sorted(state)).encode(), digest_size=16).hexdigest()
+    return names + fingerprint_tensors(state[name] for name in sorted(state))
 
 
 def _remove(path: Path) -> None:

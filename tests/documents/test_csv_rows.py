@@ -29,6 +29,7 @@ def test_rows_are_read_with_their_lines() -> None:
         ("a,b\n1\n", "line 2: 1 fields, the header has 2"),
         ("a,b\n1,2,3\n", "line 2: 3 fields, the header has 2"),
     ],
+    ids=lambda text: text[:20],
 )
 def test_the_line_that_is_wrong_is_named(text: str, message: str) -> None:
     with pytest.raises(FileFormatError, match=message):
@@ -43,7 +44,7 @@ def test_a_limit_that_other_code_raised_holds_nevertheless(
         list(csv_rows("abcd\n"))
 
 
-@pytest.mark.parametrize("text", ["\n" * 2**21, "," * 2**25])
+@pytest.mark.parametrize("text", ["\n" * 2**21, "," * 2**25], ids=["lines", "fields"])
 def test_endless_tables_are_refused_at_once(text: str) -> None:
     with pytest.raises(FileFormatError, match=r"over 1,048,576 lines or 16,777,216 fields"):
         list(csv_rows(text))

@@ -56,6 +56,7 @@ def test_what_python_writes_comes_back(document: Any) -> None:
         ('{"a":' * 100_000, "more than 32 deep in each other"),
         ("[" * 500 + "]" * 500, "more than 32 deep in each other"),
     ],
+    ids=lambda text: text[:20],
 )
 def test_what_later_steps_could_not_rely_on_is_refused(text: str, message: str) -> None:
     with pytest.raises(FileFormatError, match=message) as caught:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,7 @@ def test_values_and_shape_are_read_back(tmp_path: Path, write_idx) -> None:
         (gzip.compress(HEADER[:10]), "ends within its header"),
         (gzip.compress(HEADER[:7] + b"\x05" + HEADER[8:] + bytes(60)), r"holds \(5, 3, 4\) values"),
         (gzip.compress(HEADER + bytes(23)), "23 bytes of values, its header promises 24"),
-        (gzip.compress(HEADER + bytes(25)), "25 bytes of values, its header promises 24"),
+        (gzip.compress(HEADER + bytes(25)), "more than 24 bytes of values, its header promises 24"),
     ],
     ids=[
         "truncated",
@@ -52,6 +54,26 @@ def test_a_bad_file_is_one_error_with_its_name_and_a_remedy(
         read_idx(path, (2, 3, 4), remedy="fetch it again")
     assert str(path) in str(caught.value)
     assert str(caught.value).endswith("fetch it again")
+
+
+def test_a_small_file_that_unpacks_to_gigabytes_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(HEADER)
+        for _ in range(64):
+            file.write(bytes(2**20))
+    tracemalloc.start()
+    with pytest.raises(DataError, match="more than 24 bytes of values"):
+        read_idx(path, (2, 3, 4), remedy="")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2**20
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.gz")
+    with pytest.raises(DataError, match="cannot be read: it is a pipe"):
+        read_idx(tmp_path / "a.gz", (1,), remedy="")
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:

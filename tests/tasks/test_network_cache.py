@@ -33,7 +33,9 @@ def test_no_file_is_no_restoring(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     assert not caplog.records
 
 
-@pytest.mark.parametrize("damage", ["empty", "cut", "noise", "key", "tensors", "nan"])
+@pytest.mark.parametrize(
+    "damage", ["empty", "cut", "noise", "key", "tensors", "nan", "bit", "no hash"]
+)
 def test_a_damaged_or_foreign_file_is_logged_and_removed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
@@ -47,6 +49,12 @@ def test_a_damaged_or_foreign_file_is_logged_and_removed(
         path.write_bytes(bytes(range(256)) * 10)
     elif damage == "tensors":
         save_file({"weight": torch.zeros(3)}, path, metadata={"key": "key"})
+    elif damage == "bit":
+        content = bytearray(path.read_bytes())
+        content[-100] ^= 0x40
+        path.write_bytes(content)
+    elif damage == "no hash":
+        save_file(network().state_dict(), path, metadata={"key": "key"})
     elif damage == "nan":
         broken = network()
         broken.conv1.weight.data[0] = torch.nan  # type: ignore[union-attr]
@@ -56,6 +64,28 @@ def test_a_damaged_or_foreign_file_is_logged_and_removed(
     assert "is damaged and will be made again" in caplog.text
     assert not path.exists()
     assert torch.equal(restored.conv1.weight, network(2).conv1.weight)
+
+
+def test_a_flipped_bit_of_any_byte_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    small = torch.nn.Linear(2, 1)
+    store(small, path, "key")
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        content = bytearray(whole)
+        content[place] ^= 1 << place % 8
+        path.write_bytes(content)
+        restored = torch.nn.Linear(2, 1)
+        if restore(restored, path, "key"):
+            assert torch.equal(restored.weight, small.weight)
+            assert torch.equal(restored.bias, small.bias)
+
+
+def test_what_is_no_file_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a").mkdir()
+    assert not restore(network(), tmp_path / "a", "key")
+    assert "it is a folder" in caplog.text
+    assert (tmp_path / "a").is_dir()
 
 
 def test_a_folder_that_cannot_be_written_is_logged(

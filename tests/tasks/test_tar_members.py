@@ -127,3 +127,18 @@ def read_or_none(factory: pytest.TempPathFactory, content: bytes) -> dict[str, b
         return read_members(path, SIZES, remedy="")
     except DataError:
         return None
+
+
+def test_an_archive_that_unpacks_to_gigabytes_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlquant.tasks.tar_members.BESIDE_BYTES", 2**22)
+    bombs = {"pad": bytes(2**23)}, CONTENTS | {"pad": bytes(2**23)}
+    path = tmp_path / "a.tar.gz"
+    for contents in bombs:
+        path.write_bytes(gzip.compress(tar(contents)))
+        with pytest.raises(DataError, match="it unpacks to more than the files of the data set"):
+            read_members(path, SIZES, remedy="")
+    path.write_bytes(gzip.compress(GOOD + bytes(2**23)))
+    with pytest.raises(DataError, match="it unpacks to more than the files of the data set"):
+        read_members(path, SIZES, remedy="")
