@@ -59,4 +59,4 @@ def settle(folder: Path, names: Iterable[str]) -> None:
 def current(folder: Path, name: str) -> Path:
     """Return where a file of a group is read, whether or not it is there."""
     committed = folder / COMMITTED / name
-    return committed if committed.exists() else folder / name
+    return committed if os.path.exists(committed) else folder / name

@@ -10,6 +10,8 @@ from rlquant.errors import SettingsError
 
 PathLike: TypeAlias = str | os.PathLike[str]
 """What every call takes that is given a file or a folder."""
+MOST_BYTES = 255
+"""Of a name in a path, as file systems take it."""
 SHOWN = 80
 """Characters of a wrong argument that an error shows."""
 
@@ -25,8 +27,8 @@ def path_of(name: str, value: Any) -> Path:
         value: text, bytes as the operating system has them, or an `os.PathLike`.
 
     Raises:
-        SettingsError: something else, nothing at all, a NUL character, or the home of a user whom
-            the system does not know.
+        SettingsError: something else, nothing at all, a NUL character, a name that is too long, or
+            the home of a user whom the system does not know.
     """
     if not isinstance(value, (str, bytes, os.PathLike)):
         raise _wrong(name, value, "give a path as text or pathlib.Path")
@@ -35,6 +37,9 @@ def path_of(name: str, value: Any) -> Path:
         raise _wrong(name, value, "an empty path; use '.' for the current folder")
     if "\0" in text:
         raise _wrong(name, value, "a path cannot contain the character NUL")
+    longest = max(len(os.fsencode(part)) for part in (*Path(text).parts, ""))
+    if longest > MOST_BYTES:
+        raise _wrong(name, value, f"a name of {longest} bytes, use at most {MOST_BYTES}")
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError as error:

@@ -43,6 +43,8 @@ def test_names_that_are_no_unicode_are_names() -> None:
         (b"", "out=b'': an empty path"),
         ("a\0b", "NUL"),
         ("~nobody-of-this-name/x", "use ./~ for a file"),
+        ("a/" + "n" * 256, "a name of 256 bytes, use at most 255"),
+        ("a/" + "ü" * 128, "a name of 256 bytes"),
         (["x"] * 1000, r"\.\.\.: give a path"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -27,6 +26,7 @@ from rlquant import (
 )
 from rlquant.config import Fidelity
 from rlquant.errors import SettingsError
+from rlquant.paths import PathLike
 from rlquant.score import bind_reward
 from rlquant.space import for_layer
 from rlquant_envs.action_table import Action, ActionTable
@@ -68,7 +68,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         fidelity: Fidelity | None = None,
         seed: int | None = None,
         space: SearchSpace | None = None,
-        store: str | Path | EvaluationStore | None = None,
+        store: PathLike | EvaluationStore | None = None,
         render_mode: str | None = None,
     ) -> None:
         budgets = budgets_of(budget)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rlquant import Budget, Reward, Table, TabularProblem, load_table
+from rlquant.paths import PathLike
 from rlquant_envs.layerwise import DEFAULT_BUDGET, LayerwiseQuantization, budgets_of
 
 
@@ -29,7 +29,7 @@ class TabularQuantization(LayerwiseQuantization):
 
     def __init__(
         self,
-        table: Table | str | Path,
+        table: Table | PathLike,
         *,
         budget: Budget | Sequence[Budget] | None = None,
         reward: str | Reward = "log_loss",
@@ -39,7 +39,7 @@ class TabularQuantization(LayerwiseQuantization):
         super().__init__(problem, budget=budget, reward=reward, render_mode=render_mode)
 
 
-def tabular_problem(table: Table | str | Path, budget: Any) -> TabularProblem:
+def tabular_problem(table: Table | PathLike, budget: Any) -> TabularProblem:
     """Return the problem over a table under the first of the budgets given."""
     budgets = budgets_of(budget)
     known = table if isinstance(table, Table) else load_table(table)

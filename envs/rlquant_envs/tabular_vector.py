@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from gymnasium.vector.utils import batch_space
 from rlquant import Budget, Reward, RlquantError, Table, TabularProblem
 from rlquant.cost.feasible import Indices
 from rlquant.errors import SettingsError, whole_number
+from rlquant.paths import PathLike
 from rlquant_envs.action_table import Action, ActionTable
 from rlquant_envs.batch_rewards import BatchReward
 from rlquant_envs.batch_rules import BatchRules, Mask
@@ -52,7 +52,7 @@ class TabularVectorQuantization(VectorEnv[Observation, Action, npt.NDArray[Any]]
 
     def __init__(
         self,
-        table: Table | str | Path,
+        table: Table | PathLike,
         num_envs: int = 1,
         *,
         budget: Budget | None = None,

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 from torch import Tensor, nn
@@ -23,6 +22,7 @@ from rlquant.cost.size import LayerStorage
 from rlquant.cost.units import most_within
 from rlquant.errors import BudgetError
 from rlquant.layers import LayerFacts, channel_axis_of, layer_kind
+from rlquant.paths import PathLike
 
 Quantity = Literal["average_bits", "size_bytes", "size_ratio", "bops", "latency"]
 
@@ -156,7 +156,7 @@ class Budget:
         return cls("bops", limit)
 
     @classmethod
-    def latency(cls, seconds: float, table: LatencyTable | str | Path) -> Budget:
+    def latency(cls, seconds: float, table: LatencyTable | PathLike) -> Budget:
         """Limit the seconds that a latency table (or its CSV file) predicts."""
         read = table if isinstance(table, LatencyTable) else LatencyTable.read(table)
         return cls("latency", seconds, read)

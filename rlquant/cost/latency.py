@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 
 from rlquant.config import LayerChoice
 from rlquant.cost.units import most_within
@@ -14,6 +13,7 @@ from rlquant.documents import named_rows, number, read_text, whole
 from rlquant.errors import BudgetError, FileFormatError
 from rlquant.files import reading
 from rlquant.layers import LayerFacts
+from rlquant.paths import PathLike, path_of
 
 NANOSECONDS = 10**9
 MOST_SECONDS = 10**6
@@ -42,13 +42,15 @@ class LatencyTable:
     REQUIRED = ("kind", "shape", "bits", "seconds")
 
     @classmethod
-    def read(cls, path: str | Path) -> LatencyTable:
+    def read(cls, path: PathLike) -> LatencyTable:
         """Read a CSV.
 
         Raises:
+            SettingsError: no path.
             FileFormatError: the line that is wrong, or that says again what a line before says.
             StorageError: the file cannot be read.
         """
+        path = path_of("table", path)
         rows: dict[LatencyKey, float] = {}
         runs: set[tuple[int, int]] = set()
         with reading(path):

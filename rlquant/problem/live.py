@@ -7,7 +7,6 @@ import dataclasses
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,6 +27,7 @@ from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation.workers import measure_with_workers
 from rlquant.layers import count_macs, find_layers
 from rlquant.network.calibrate import FloatReference
+from rlquant.paths import PathLike
 from rlquant.plain_network import require_network
 from rlquant.problem.checks import (
     require_activations,
@@ -108,7 +108,7 @@ class QuantizationProblem:
         teacher: nn.Module | None = None,
         warm_start: bool = True,
         device: str | torch.device | None = None,
-        store: str | Path | EvaluationStore | None = None,
+        store: PathLike | EvaluationStore | None = None,
         prefix_bytes: int | None = DEFAULT_PREFIX_BYTES,
         racing: Racing | None = None,
     ) -> None:
@@ -324,7 +324,7 @@ class QuantizationProblem:
         return other
 
     @isolated()
-    def with_store(self, store: str | Path | EvaluationStore | None) -> QuantizationProblem:
+    def with_store(self, store: PathLike | EvaluationStore | None) -> QuantizationProblem:
         """Return the same problem with its evaluations kept in `store`."""
         other = self.with_budget(self.budget)
         other._measurements = self._measurements.with_store(

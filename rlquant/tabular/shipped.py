@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from rlquant.errors import SettingsError, unknown_name
+from rlquant.paths import PathLike, path_of
 from rlquant.tabular.table import Table
 from rlquant.tabular.table_file import read_table
 
@@ -17,7 +19,7 @@ def table_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}")))
 
 
-def load_table(table: str | Path) -> Table:
+def load_table(table: PathLike) -> Table:
     """Return a table by its name, or read one from a file.
 
     Args:
@@ -28,10 +30,10 @@ def load_table(table: str | Path) -> Table:
         SettingsError: neither a name nor a path.
         FileFormatError, StorageError: a file that cannot be read; see `read_table`.
     """
-    if not isinstance(table, (str, Path)):
+    if not isinstance(table, (str, os.PathLike)):
         raise SettingsError(f"table={table!r}, give a name out of {table_names()} or a path")
-    if isinstance(table, Path) or table.endswith(SUFFIX):
-        return read_table(table)
+    if not isinstance(table, str) or table.endswith(SUFFIX):
+        return read_table(path_of("table", table))
     if table not in table_names():
         raise unknown_name("table", table, table_names())
     return read_table(FOLDER / f"{table}{SUFFIX}")

@@ -23,6 +23,7 @@ from numpy.lib import format as npy
 from rlquant.documents import read_file, shown
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.files import reading, write_file
+from rlquant.paths import PathLike, path_of
 from rlquant.tabular.measured import Measured, count_type
 from rlquant.tabular.table import MOST_CONFIGURATIONS, Table
 from rlquant.tabular.table_header import read_header, write_header
@@ -41,7 +42,7 @@ _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 _UNIX, _PLAIN_FILE = 3, 0o644 << 16
 
 
-def write_table(table: Table, path: str | Path) -> int:
+def write_table(table: Table, path: PathLike) -> int:
     """Write a table to a file, whole or not at all; the same table gives the same bytes.
 
     Args:
@@ -54,7 +55,7 @@ def write_table(table: Table, path: str | Path) -> int:
     Raises:
         StorageError: the file cannot be written.
     """
-    measured = table.measured
+    target, measured = path_of("path", path), table.measured
     contents = {
         HEADER: write_header(table).encode(),
         LOSSES: _as_npy(_planes(measured.losses.astype("<f4"))),
@@ -66,11 +67,11 @@ def write_table(table: Table, path: str | Path) -> int:
             info = zipfile.ZipInfo(name, _LONG_AGO)
             info.create_system, info.external_attr = _UNIX, _PLAIN_FILE
             archive.writestr(info, data, zipfile.ZIP_DEFLATED, compresslevel=9)
-    write_file(Path(path), stream.getvalue())
+    write_file(target, stream.getvalue())
     return len(stream.getvalue())
 
 
-def read_table(path: str | Path) -> Table:
+def read_table(path: PathLike) -> Table:
     """Read a table's file; its values are unpacked when they are first asked for.
 
     Safe for files from strangers: nothing in them is run, and no memory is taken on their word.
@@ -80,10 +81,11 @@ def read_table(path: str | Path) -> Table:
             values also later, when they are first asked for.
         StorageError: the file cannot be read.
     """
-    with _reading(path):
-        data = read_file(path, MOST_BYTES)
+    source = path_of("path", path)
+    with _reading(source):
+        data = read_file(source, MOST_BYTES)
         header = _member(data, HEADER, MOST_HEADER_BYTES)
-        table = read_header(header, partial(StoredValues, str(path), data))
+        table = read_header(header, partial(StoredValues, str(source), data))
         for name, width in ((LOSSES, 4), (CORRECT, _little(table.samples).itemsize)):
             _require_size(data, name, width * table.count)
         return table

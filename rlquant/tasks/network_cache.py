@@ -19,6 +19,7 @@ from rlquant.documents import require_regular
 from rlquant.documents.tensor_file import bytes_of, read_tensors, require_like, require_sound
 from rlquant.errors import FileFormatError, StorageError
 from rlquant.files import about, write_file
+from rlquant.paths import PathLike, path_of
 from rlquant.tasks.float_training import FloatTrainSettings
 from rlquant.tasks.task import Samples
 
@@ -29,15 +30,17 @@ TRAINING_VERSION = 1
 """Raise it when the same settings come to train another network."""
 
 
-def cache_folder(cache: str | Path | None = None) -> Path:
+def cache_folder(cache: PathLike | None = None) -> Path:
     """Return where rlquant keeps what it can make again.
 
     That is `cache`, else the environment variable `RLQUANT_CACHE`, else the user's cache folder.
     """
     from platformdirs import user_cache_path
 
-    chosen = cache or os.environ.get(CACHE_VARIABLE)
-    return Path(chosen).expanduser() if chosen else user_cache_path("rlquant")
+    if cache is not None:
+        return path_of("cache", cache)
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return path_of(CACHE_VARIABLE, chosen) if chosen else user_cache_path("rlquant")
 
 
 def training_key(network: nn.Module, train: Samples, settings: FloatTrainSettings) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rlquant.errors import DataError
+from rlquant.paths import path_of
 
 DATA_VARIABLE = "RLQUANT_DATA"
 
@@ -57,7 +58,7 @@ class PublishedFiles:
         """
         chosen = os.environ.get(DATA_VARIABLE)
         if chosen:
-            folder = Path(chosen)
+            folder = path_of(DATA_VARIABLE, chosen)
             subfolder = folder / self.subfolder
             folder = subfolder if subfolder.is_dir() else folder
             missing = self._missing(folder)

@@ -14,6 +14,7 @@ from torch import nn
 
 from rlquant.ambient import isolated
 from rlquant.errors import UnknownNameError, unknown_name
+from rlquant.paths import PathLike
 from rlquant.tasks.cifar import CIFAR10, CIFAR100
 from rlquant.tasks.digits import load_digits
 from rlquant.tasks.fashion_mnist import FASHION_MNIST
@@ -62,7 +63,7 @@ def default_settings(data_name: str, network_name: str) -> FloatTrainSettings:
 
 
 @isolated()
-def load_data(name: str, *, cache: str | Path | None = None) -> Splits:
+def load_data(name: str, *, cache: PathLike | None = None) -> Splits:
     """Load the data set `name`, on the CPU.
 
     Raises:
@@ -79,7 +80,7 @@ def load(
     name: str,
     *,
     device: str | torch.device = "cpu",
-    cache: str | Path | None = None,
+    cache: PathLike | None = None,
     settings: FloatTrainSettings | None = None,
 ) -> Task:
     """Load a task: its data, and its network, which is trained the first time and then kept.

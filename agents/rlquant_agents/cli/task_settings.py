@@ -20,6 +20,7 @@ from rlquant.config import BucketSize, Fidelity, Method, Points, Rounding
 from rlquant.cost.budget import Quantity
 from rlquant.errors import BudgetError, SettingsError
 from rlquant.export.targets import TargetName, target_named
+from rlquant.paths import PathLike
 from rlquant.space import default_space
 from rlquant.tasks import Task
 from rlquant.training.settings import TRAINED, TUNED
@@ -156,7 +157,7 @@ class TaskSettings:
         return tasks.load(self.task, device=self.device)
 
     def problem(
-        self, task: Task, budget: Budget, store: str | Path | EvaluationStore | None = None
+        self, task: Task, budget: Budget, store: PathLike | EvaluationStore | None = None
     ) -> QuantizationProblem:
         """Return the problem of a loaded task."""
         return QuantizationProblem(

@@ -93,7 +93,7 @@ def save_agent(model: OnPolicyAlgorithm, record: AgentRecord, folder: PathLike) 
 
 def holds_agent(folder: Path) -> bool:
     """Return whether there is an agent in a folder, if perhaps a damaged one."""
-    return current(folder, AGENT_FILE).exists()
+    return os.path.exists(current(folder, AGENT_FILE))
 
 
 def _digest(content: bytes) -> str:
@@ -149,7 +149,7 @@ def _require_width(hidden: int, policy: Path) -> None:
         raise FileFormatError(f"hidden={hidden}, but {policy.name} has only {size:,} bytes")
 
 
-def require_heads(record: AgentRecord, space: SearchSpace, folder: str | Path) -> None:
+def require_heads(record: AgentRecord, space: SearchSpace, folder: PathLike) -> None:
     """Raise `FileFormatError` unless the agent decides what `space` asks."""
     if record.heads != heads_of(space):
         raise FileFormatError(

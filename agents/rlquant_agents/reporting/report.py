@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from rlquant.errors import SettingsError
 from rlquant.files import write_file
+from rlquant.paths import PathLike, path_of
 from rlquant_agents.reporting.page import page
 from rlquant_agents.reporting.run_files import REPORT, RunFiles, read_run
 from rlquant_agents.reporting.same_problem import require_same_problem
@@ -26,7 +28,7 @@ class Report:
     text: str
 
 
-def make_report(folder: str | Path, against: Sequence[str | Path] = ()) -> Report:
+def make_report(folder: PathLike, against: Sequence[PathLike] = ()) -> Report:
     """Tell a search from the files in its folder; the same files give the same report.
 
     Args:
@@ -35,9 +37,11 @@ def make_report(folder: str | Path, against: Sequence[str | Path] = ()) -> Repor
 
     Raises:
         FileFormatError: a folder holds no search that has ended, or a file that is damaged.
-        SettingsError: a search of another problem.
+        SettingsError: a search of another problem, no path, or no list of them.
         StorageError: a file cannot be read.
     """
+    if isinstance(against, (str, bytes, os.PathLike)):
+        raise SettingsError(f"against={str(against)[:80]!r}: give a list of folders")
     run = read_run(folder)
     runs = {run.name: run}
     for path in against:
@@ -48,7 +52,7 @@ def make_report(folder: str | Path, against: Sequence[str | Path] = ()) -> Repor
 
 
 def write_report(
-    folder: str | Path, against: Sequence[str | Path] = (), out: str | Path | None = None
+    folder: PathLike, against: Sequence[PathLike] = (), out: PathLike | None = None
 ) -> Report:
     """Make a report and write its page.
 
@@ -61,8 +65,9 @@ def write_report(
         FileFormatError, SettingsError: see `make_report`.
         StorageError: a file cannot be read or written.
     """
+    target = path_of("folder", folder) / REPORT if out is None else path_of("out", out)
     report = make_report(folder, against)
-    write_file(Path(folder) / REPORT if out is None else Path(out), report.html)
+    write_file(target, report.html)
     return report
 
 

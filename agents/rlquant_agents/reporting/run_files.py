@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -12,6 +13,7 @@ from rlquant import QuantizationConfig, Score
 from rlquant.cost.budget import Quantity
 from rlquant.documents import Count, Range, read_as, require_regular
 from rlquant.errors import FileFormatError
+from rlquant.paths import PathLike, path_of
 from rlquant_agents.reporting.measured import Measured, read_evaluations
 from rlquant_agents.reporting.problem_facts import ProblemFacts
 from rlquant_agents.reporting.run_text import AGAIN, damaged, read_object
@@ -148,15 +150,16 @@ class RunFiles:
         return found[0] if found else None
 
 
-def read_run(folder: str | Path) -> RunFiles:
+def read_run(folder: PathLike) -> RunFiles:
     """Read the folder that a search wrote.
 
     Raises:
+        SettingsError: no path.
         FileFormatError: the folder holds no search, one that has not ended or was written by
             another version, or a file that is damaged; the message says what to do.
         StorageError: a file cannot be read.
     """
-    path = Path(folder)
+    path = path_of("folder", folder)
     settings = _settings(path)
     outcome = _outcome(path)
     evaluations = read_evaluations(path / EVALUATIONS, *_cost_column(settings, outcome.score))
@@ -173,7 +176,7 @@ def read_run(folder: str | Path) -> RunFiles:
 
 
 def _settings(path: Path) -> Document:
-    if not (path / SETTINGS).exists():
+    if not os.path.exists(path / SETTINGS):
         raise FileFormatError(
             f"{path} holds no search: it has no {SETTINGS}; give the folder that a search wrote"
         )
@@ -197,7 +200,7 @@ def _cost_column(settings: Document, score: Score) -> tuple[str, float]:
 
 
 def _outcome(path: Path) -> Outcome:
-    if not (path / RESULT).exists():
+    if not os.path.exists(path / RESULT):
         raise FileFormatError(
             f"{path} has no {RESULT}: the search there goes on or was killed; {AGAIN}"
         )
@@ -207,7 +210,7 @@ def _outcome(path: Path) -> Outcome:
 
 
 def _facts(path: Path, config: QuantizationConfig) -> ProblemFacts:
-    if not (path / FACTS).exists():
+    if not os.path.exists(path / FACTS):
         raise FileFormatError(
             f"{path} has no {FACTS}: an rlquant that made no reports searched there; {AGAIN}"
         )

@@ -21,6 +21,7 @@ from rlquant.export.targets import INT8, Target, refusals, target_named
 from rlquant.files import write_file
 from rlquant.layers import copies
 from rlquant.network.modules import QuantizedWeight
+from rlquant.paths import PathLike, path_of
 from rlquant.quantizers import ActivationQuantizer
 
 CALIBRATION_SAMPLES = 512
@@ -56,7 +57,7 @@ class OnnxExport:
 def export_onnx(
     quantized: nn.Module,
     example_input: Tensor | Sequence[Tensor],
-    path: str | Path,
+    path: PathLike,
     *,
     target: str | None = None,
     calibration: Data | None = None,
@@ -92,9 +93,10 @@ def export_onnx(
             layers that the target cannot express, each of which is named.
         DataError: inputs that are empty, not finite or no tensors.
         UnknownNameError: no such target.
-        SettingsError: a package is not installed.
+        SettingsError: no path, or a package is not installed.
         StorageError: the file cannot be written.
     """
+    file = path_of("path", path)
     layers = quantized_layers(quantized)
     if target is not None:
         _require_expressible(target_named(target), layers)
@@ -120,9 +122,9 @@ def export_onnx(
         traced.model.graph.sort()
     content = serialized(traced.model)
     error = _error(expected, content, inputs)
-    write_file(Path(path), content)
+    write_file(file, content)
     opset = traced.model.opset_imports[""]
-    return OnnxExport(Path(path), len(content), opset, described, between, error)
+    return OnnxExport(file, len(content), opset, described, between, error)
 
 
 @isolated(seed=0)

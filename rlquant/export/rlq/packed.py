@@ -44,6 +44,7 @@ from rlquant.export.rlq.layer_body import (
 from rlquant.files import reading, write_file
 from rlquant.layers import layer_kind, require_answering
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
+from rlquant.paths import PathLike, path_of
 from rlquant.plain_network import require_network
 from rlquant.quantizers.tensor import strides_of
 
@@ -59,7 +60,7 @@ ALWAYS_READ_BYTES = 2**26
 
 
 @isolated()
-def save(quantized: nn.Module, path: str | Path, *, entropy_coding: bool = False) -> int:
+def save(quantized: nn.Module, path: PathLike, *, entropy_coding: bool = False) -> int:
     """Write a quantized network to a packed file, whole or not at all.
 
     Args:
@@ -74,16 +75,17 @@ def save(quantized: nn.Module, path: str | Path, *, entropy_coding: bool = False
     Raises:
         NetworkError: the network is not one that rlquant quantized, or holds state that the file
             cannot.
-        SettingsError: entropy coding is asked for, and constriction is not installed.
+        SettingsError: no path, or entropy coding without constriction installed.
         StorageError: the file cannot be written.
     """
+    target = path_of("path", path)
     data = pack(quantized, entropy_coding=entropy_coding)
-    write_file(Path(path), data)
+    write_file(target, data)
     return len(data)
 
 
 @isolated()
-def load(path: str | Path, network: nn.Module) -> nn.Module:
+def load(path: PathLike, network: nn.Module) -> nn.Module:
     """Read a packed file into a copy of `network`: the outputs are the saved network's exactly.
 
     Safe for files from strangers: nothing in them is run.
@@ -100,22 +102,24 @@ def load(path: str | Path, network: nn.Module) -> nn.Module:
         FileFormatError: the file is damaged, foreign, of another version or of another network.
         StorageError: the file cannot be read.
         NetworkError: `network` is no plain float network.
-        SettingsError: the file is entropy-coded, and constriction is not installed.
+        SettingsError: no path, or the file is entropy-coded and constriction not installed.
     """
     require_network(network)
-    with reading(path):
-        return unpack(_read(path, _most_bytes(network)), network)
+    source = path_of("path", path)
+    with reading(source):
+        return unpack(_read(source, _most_bytes(network)), network)
 
 
 @isolated()
-def read_config(path: str | Path) -> QuantizationConfig:
+def read_config(path: PathLike) -> QuantizationConfig:
     """Read which choice each layer of a packed file was quantized by; no network is needed.
 
     The choices are sorted by layer name, and layers that were kept in float are not among them.
-    Raises `FileFormatError` and `StorageError` as `load` does.
+    Raises `FileFormatError`, `SettingsError` and `StorageError` as `load` does.
     """
-    with reading(path):
-        version, contents = _read_contents(path)
+    source = path_of("path", path)
+    with reading(source):
+        version, contents = _read_contents(source)
         records = _records(ContentsReader(contents).entries())
         _require_version(version, records)
         return QuantizationConfig(tuple(record.choice for record in records))
