@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -133,12 +134,12 @@ class Classification:
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return summed cross-entropy and number of correct answers."""
-        loss = functional.cross_entropy(outputs, targets.long(), reduction="sum")
+        loss = functional.cross_entropy(_wide(outputs), targets.long(), reduction="sum")
         return loss, (outputs.argmax(dim=1) == targets).sum()
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of each sample, shape `(batch,)`."""
-        return functional.cross_entropy(outputs, targets.long(), reduction="none")
+        return functional.cross_entropy(_wide(outputs), targets.long(), reduction="none")
 
     def check(self, outputs: Tensor, targets: Tensor) -> None:
         """Raise `DataError` for wrong shapes and for labels that no output stands for."""
@@ -162,6 +163,11 @@ class Classification:
                 f"labels reach from {low} to {high}, the network has {outputs.shape[1]} outputs "
                 f"(labels 0..{outputs.shape[1] - 1})"
             )
+
+
+def _wide(outputs: Tensor) -> Tensor:
+    """Return float outputs in at least float32: a sum of losses in bfloat16 has two digits."""
+    return outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
 
 
 ObjectiveFunction = Callable[[Any, Tensor], tuple[Tensor, Tensor]]

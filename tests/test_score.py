@@ -83,6 +83,16 @@ def test_classification_sums_cross_entropy_and_correct_answers() -> None:
     assert int(correct) == 1  # a tie goes to the first class
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_outputs_in_half_precision_are_judged_as_exactly_as_any(dtype: torch.dtype) -> None:
+    draw = torch.Generator().manual_seed(0)
+    outputs = torch.randn(250, 3, generator=draw).to(dtype)
+    targets = torch.randint(0, 3, (250,), generator=draw)
+    judge = Classification()
+    assert torch.equal(judge(outputs, targets)[0], judge(outputs.float(), targets)[0])
+    assert torch.equal(judge.losses(outputs, targets), judge.losses(outputs.float(), targets))
+
+
 def test_outputs_and_targets_of_wrong_shape_are_refused() -> None:
     check = Classification().check
     for outputs, targets in [

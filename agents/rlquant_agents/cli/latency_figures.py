@@ -6,9 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rlquant.profiling.profile import LatencyProfile
-from rlquant_agents.runs.figure_axes import COLORS, LEGEND, new_axes
+from rlquant_agents.runs.figure_axes import COLORS, LEGEND, new_axes, own_style
 
 
+@own_style()
 def latency_figure(profile: LatencyProfile) -> Figure:
     """Draw the check networks, and where predictions would be exact and 15 % off."""
     figure, axes = new_axes(5.4, 4.6)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -23,6 +25,16 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f
 """Told apart also by colour-blind readers (Okabe and Ito 2008), with two more."""
 
 LEGEND: dict[str, Any] = {"fontsize": 8, "framealpha": 0.85, "edgecolor": "none"}
+
+
+@contextmanager
+def own_style() -> Iterator[None]:
+    """Within the context, or the decorated function, matplotlib's settings are its defaults.
+
+    The user's may ask for LaTeX, which is not always there; and names of layers are no formulas.
+    """
+    with style.context(["default", {"text.parse_math": False}]):
+        yield
 
 
 def new_axes(width: float = 7.0, height: float = 4.4) -> tuple[Figure, Axes]:

@@ -20,6 +20,7 @@ from rlquant_agents.runs.figure_axes import (
     draw_runs,
     evaluations_axis,
     new_axes,
+    own_style,
     plain_numbers,
 )
 from rlquant_agents.search.curves import Curve, best_losses
@@ -30,6 +31,7 @@ LOSS = "validation loss (mean per sample)"
 REFERENCE_LINES = {"float": ("#333333", (0, (6, 3))), "uniform": ("#888888", (0, (1, 1.5)))}
 
 
+@own_style()
 def pareto_figure(
     history: Sequence[Evaluation], budget: Budget, references: Mapping[str, Score]
 ) -> Figure:
@@ -76,6 +78,7 @@ def pareto_figure(
     return figure
 
 
+@own_style()
 def layers_figure(
     config: QuantizationConfig, layers: Sequence[LayerFacts], space: SearchSpace
 ) -> Figure:
@@ -114,6 +117,7 @@ def layers_figure(
     return figure
 
 
+@own_style()
 def search_figure(history: Sequence[Evaluation], references: Mapping[str, Score]) -> Figure:
     """Draw every evaluation's loss and the best so far against the number of evaluations.
 
@@ -149,6 +153,7 @@ def search_figure(history: Sequence[Evaluation], references: Mapping[str, Score]
     return figure
 
 
+@own_style()
 def comparison_figure(
     curves: Mapping[str, Sequence[Curve]], references: Mapping[str, Score], title: str = ""
 ) -> Figure:
@@ -175,6 +180,7 @@ def _median_and_range(stack: Stack) -> tuple[Curve, Curve, Curve]:
     return np.median(stack, axis=0), stack.min(axis=0), stack.max(axis=0)
 
 
+@own_style()
 def png(figure: Figure) -> bytes:
     """Return a figure as a PNG file."""
     stream = io.BytesIO()

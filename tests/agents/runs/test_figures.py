@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
@@ -145,3 +146,21 @@ def test_the_comparison_shows_median_and_range() -> None:
     median = np.median([c[-1] for c in curves["random"]])
     assert np.asarray(axes.lines[0].get_ydata())[-1] == median
     assert len(np.asarray(axes.lines[2].get_ydata())) == 30
+
+
+def test_figures_are_drawn_the_same_whatever_the_user_has_set() -> None:
+    def drawn() -> list[bytes]:
+        layers = [replace(facts, name=f"{facts.name}$_{{") for facts in PROBLEM.layers]
+        config = QuantizationConfig(
+            tuple(replace(c, layer=f"{c.layer}$_{{") for c in RESULT.best.choices)
+        )
+        return [
+            png(pareto_figure(RESULT.history, PROBLEM.budget, LINES)),
+            png(layers_figure(config, layers, PROBLEM.space)),
+        ]
+
+    expected = drawn()
+    with rc_context({"text.usetex": True, "font.size": 3, "savefig.format": "pdf"}):
+        before = dict(rcParams)
+        assert drawn() == expected
+        assert dict(rcParams) == before
