@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -16,6 +17,8 @@ from rlquant.documents.csv_rows import MOST_BYTES
 from rlquant.errors import FileFormatError
 from rlquant.files import about, reading, write_file
 from rlquant_agents.search.result import Evaluation
+
+logger = logging.getLogger(__name__)
 
 COLUMNS = (
     "number",
@@ -44,8 +47,9 @@ Row = list[str]
 class EvaluationTable:
     """Rows of evaluations in a file; those of an earlier process are kept.
 
-    A search that goes on asks its questions again: a question that stands in the table already is
-    left alone, and the first one that differs replaces all that follow.
+    A search that goes on asks its questions again: the row of a question that stands in the table
+    already is compared with what the search has in hand, the time apart, and written anew where it
+    says anything else; the first question that differs replaces all that follow.
 
     Args:
         path: the CSV file.
@@ -87,11 +91,26 @@ class EvaluationTable:
             recorded = self._earlier[number - 1]
             if recorded[_KEY] == evaluation.config.key:
                 self.seconds_before = max(0.0, float(recorded[_SECONDS]) - evaluation.seconds)
+                row = self._row(evaluation, best)
+                row[_SECONDS] = recorded[_SECONDS]
+                if row != recorded:
+                    self._correct(number, row)
                 return False
             self.cut(number - 1)  # other versions of a library search differently
         with about(self.path), open(self.path, "a", encoding="utf-8", newline="") as stream:
             stream.write(_csv([self._row(evaluation, best)]))
         return True
+
+    def _correct(self, number: int, row: Row) -> None:
+        """Write a row in the place of one that was altered since it was written."""
+        pairs = zip(self._columns, self._earlier[number - 1], row, strict=True)
+        column, there, here = next(pair for pair in pairs if pair[1] != pair[2])
+        logger.warning(
+            "%s: evaluation %d had %s %.40r where %s was measured; the row is written anew",
+            *(self.path, number, column, there, here),
+        )
+        self._earlier[number - 1] = row
+        self._write()
 
     def cut(self, rows: int) -> None:
         """Leave the first `rows` rows of earlier processes only."""
@@ -128,15 +147,15 @@ class EvaluationTable:
         return list(takewhile(self._is_whole, rows[1:]))
 
     def _is_whole(self, row: Row) -> bool:
-        return len(row) == len(self._columns) and _is_number(row[_SECONDS])
+        return len(row) == len(self._columns) and _is_time(row[_SECONDS])
 
     def _write(self) -> None:
         write_file(self.path, _csv([self._columns, *self._earlier]))
 
 
-def _is_number(text: str) -> bool:
+def _is_time(text: str) -> bool:
     try:
-        return math.isfinite(float(text))
+        return 0.0 <= float(text) < math.inf
     except ValueError:
         return False
 

@@ -73,9 +73,14 @@ class RunFolder(Callback):
         self._write_json(SETTINGS, self._settings)
 
     def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
-        """Add a row unless it stands there; write the configuration where it is the best."""
-        if self._table.add(evaluation, session.best) and session.best is evaluation:
-            self._write_best(evaluation.config, evaluation.score)
+        """Add a row unless it stands there; write the best configuration where it is another."""
+        best, is_new = session.best, self._table.add(evaluation, session.best)
+        # At the last row of before too: the process may have been killed between row and best.
+        if best is not None and (best is evaluation if is_new else self._is_last(evaluation)):
+            self._write_best(best.config, best.score)
+
+    def _is_last(self, evaluation: Evaluation) -> bool:
+        return evaluation.number == self._table.earlier
 
     def on_end(self, session: Session, result: SearchResult) -> None:
         """Stop the clock; `finish` writes the rest."""

@@ -189,16 +189,58 @@ def test_a_table_without_rows_of_this_run_is_begun_again(tmp_path: Path, damage:
     assert len(rows_of(tmp_path)) == 12
 
 
-def test_a_row_with_damaged_seconds_ends_what_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seconds", ["soon", "-3", "nan", "1e999"])
+def test_a_row_with_damaged_seconds_ends_what_is_kept(tmp_path: Path, seconds: str) -> None:
     killed(tmp_path, 6)
     table = tmp_path / "evaluations.csv"
     lines = table.read_text().splitlines()
     cells = lines[2].split(",")
-    cells[COLUMNS.index("seconds")] = "soon"
+    cells[COLUMNS.index("seconds")] = seconds
     table.write_text("\n".join([*lines[:2], ",".join(cells), *lines[3:], ""]))
     run(tmp_path)
     assert len(rows_of(tmp_path)) == 12
-    assert "soon" not in table.read_text()
+    assert f",{seconds}," not in table.read_text()
+
+
+@pytest.mark.parametrize("column", [c for c in range(19) if c not in (1, 2)])
+def test_a_row_that_was_altered_is_written_anew(
+    tmp_path: Path, column: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed(tmp_path, 6)
+    table = tmp_path / "evaluations.csv"
+    whole = [line.split(",") for line in table.read_text().splitlines()]
+    altered = [list(cells) for cells in whole]
+    for number in (2, 5):
+        altered[number][column] = "0.0001"
+    table.write_text("\n".join([*(",".join(cells) for cells in altered), ""]))
+    killed(tmp_path, 6)
+    assert [line.split(",") for line in table.read_text().splitlines()] == whole
+    assert caplog.text.count("where") == 2
+    said = f"evaluation 2 had {whole[0][column]} '0.0001' where {whole[2][column]} was measured"
+    assert said in caplog.text
+
+
+def test_a_table_that_nobody_altered_is_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(tmp_path)
+    before = (tmp_path / "evaluations.csv").read_bytes()
+    run(tmp_path)
+    assert (tmp_path / "evaluations.csv").read_bytes() == before
+    assert not caplog.records
+
+
+def test_a_best_that_a_kill_left_behind_its_row_is_written_before_the_search_goes_on(
+    tmp_path: Path,
+) -> None:
+    killed(tmp_path, 8)
+    best = (tmp_path / "config.json").read_bytes()
+    killed(tmp_path / "other", 1)
+    for name in ("config.json", "score.json"):
+        (tmp_path / name).write_bytes((tmp_path / "other" / name).read_bytes())
+    assert (tmp_path / "config.json").read_bytes() != best
+    killed(tmp_path, 8)
+    assert (tmp_path / "config.json").read_bytes() == best
 
 
 @pytest.mark.parametrize("name", ["settings.json", "evaluations.csv"])
