@@ -31,7 +31,7 @@ from rlquant.evaluation.store import as_store
 from rlquant.folder_lock import HeldFolder, held
 from rlquant.paths import PathLike
 from rlquant.problem.refine import require_refinable
-from rlquant.quantizers.activation import RangeMethod
+from rlquant.quantizers.activation_ranges import RangeMethod
 from rlquant_agents.runs.counting_store import CountingStore
 from rlquant_agents.runs.run_folder import RunFolder
 from rlquant_agents.search.callbacks import Callbacks, ProgressBar, TensorBoardLog
@@ -69,7 +69,7 @@ def search(
     validation_samples: int = 2000,
     calibration_samples: int = 512,
     batch_size: int = 250,
-    activation_range: RangeMethod = "percentile",
+    activation_range: RangeMethod = "mse",
     training: TrainSettings | None = None,
     teacher: nn.Module | None = None,
     device: str | torch.device | None = None,
@@ -103,7 +103,8 @@ def search(
         validation_samples: at most so many validation samples are used.
         calibration_samples: at most so many training samples are used.
         batch_size: samples of a validation batch.
-        activation_range: "minmax" or "percentile" of each layer's inputs.
+        activation_range: how the range of a layer's quantized inputs is chosen: "mse" (least
+            squared error at the asked bits), "minmax" or "percentile" (99.9).
         training: how configurations are trained; by default what suits the fidelity.
         teacher: network that distilled layers learn from; the float network by default.
         device: where to evaluate; the network's own by default.

@@ -22,7 +22,7 @@ from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized, quantizes_activations
 from rlquant.network.second_moments import output_moments
-from rlquant.quantizers.activation import RangeMethod, require_range_method
+from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 from rlquant.score import Measurement, Objective
 
 DEFAULT_PREFIX_BYTES = 2**30
@@ -61,7 +61,7 @@ class Evaluator:
         bucket_size: BucketSize,
         seed: int,
         batch_size: int = 250,
-        activation_range: RangeMethod = "percentile",
+        activation_range: RangeMethod = "mse",
         prefix_bytes: int | None = DEFAULT_PREFIX_BYTES,
     ) -> None:
         require_range_method(activation_range)

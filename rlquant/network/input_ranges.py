@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,45 +13,61 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
 from rlquant.errors import QuantizationError
 from rlquant.layers import LayerFacts, first_input
-from rlquant.quantizers.activation import RangeMethod, activation_range
+from rlquant.quantizers.activation_ranges import InputRange, RangeMethod, activation_range
 
-Ranges = dict[str, tuple[float, float]]
-"""(low, high) by layer."""
+Ranges = Mapping[str, InputRange]
+"""The range of the inputs, by layer."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoRange:
+    """Stands for the range of a layer whose inputs cannot be quantized; says why when asked."""
+
+    reason: str
+
+    def at(self, bits: int) -> tuple[float, float]:
+        """Raise `QuantizationError`."""
+        raise QuantizationError(f"{self.reason}; use activation_bits=None for this layer")
+
+    def joined(self, other: InputRange) -> NoRange:
+        """Return this: no other call makes up for these inputs."""
+        return self
 
 
 def measure_input_ranges(
     network: nn.Module,
     layers: Sequence[LayerFacts],
     samples: Samples,
-    method: RangeMethod = "percentile",
-    percentile: float = 99.9,
+    method: RangeMethod = "mse",
 ) -> Ranges:
     """Run the float network once over the calibration samples; embeddings have no range.
 
-    Percentiles cost more than the network itself: call it only where activations are quantized.
-
-    Raises:
-        QuantizationError: a layer whose inputs are not finite.
+    It costs about as much as the network itself: call it only where activations are quantized.
+    Inputs that are not finite are an error of the layers that are to have theirs quantized.
     """
-    ranges: Ranges = {}
+    ranges: dict[str, InputRange] = {}
     clone = copy_network(network)
     for facts in layers:
         if facts.kind != "embedding":
-            recorder = _range_recorder(ranges, facts.name, method, percentile)
             module = clone.get_submodule(facts.name)
-            module.register_forward_pre_hook(recorder, with_kwargs=True)
+            module.register_forward_pre_hook(
+                _range_recorder(ranges, facts.name, method), with_kwargs=True
+            )
     with torch.no_grad():
         clone(*samples.inputs)
     return ranges
 
 
-def _range_recorder(ranges: Ranges, name: str, method: RangeMethod, percentile: float) -> Any:
+def _range_recorder(ranges: dict[str, InputRange], name: str, method: RangeMethod) -> Any:
     def hook(module: nn.Module, args: Any, keywords: Any) -> None:
+        found: InputRange
         try:
-            low, high = activation_range(first_input(args, keywords), method, percentile)
+            found = activation_range(first_input(args, keywords), method)
         except QuantizationError as error:
-            raise QuantizationError(f"inputs of layer {name!r}: {error}") from error
-        known = ranges.get(name, (low, high))
-        ranges[name] = (min(low, known[0]), max(high, known[1]))
+            found = NoRange(f"inputs of layer {name!r}: {error}")
+        known = ranges.get(name)
+        if known is not None and not isinstance(found, NoRange):
+            found = known.joined(found)
+        ranges[name] = found
 
     return hook

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 
 from torch import Tensor, nn
@@ -21,33 +21,32 @@ from rlquant.layers import (
     require_quantizable,
 )
 from rlquant.network.calibrate import FloatReference, calibrate
-from rlquant.network.input_ranges import measure_input_ranges
+from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
 from rlquant.network.second_moments import output_moments
 from rlquant.network.weights import Moments, quantize_weight
 from rlquant.plain_network import require_network
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor, activation_grid
-from rlquant.quantizers.activation import RangeMethod, require_range_method
+from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 from rlquant.quantizers.buckets import require_bucket_size
 
 
-def activation_quantizer(
-    choice: LayerChoice, ranges: Mapping[str, tuple[float, float]]
-) -> ActivationQuantizer:
+def activation_quantizer(choice: LayerChoice, ranges: Ranges) -> ActivationQuantizer:
     """Return the quantizer of a layer's input from the ranges of inputs in the float network.
 
     Raises:
         ChoiceError: the layer is an embedding, whose inputs are no activations.
+        QuantizationError: its inputs were not finite, or of no float type.
     """
-    assert choice.activation_bits is not None
+    bits = choice.activation_bits
+    assert bits is not None
     if choice.layer not in ranges:
         raise ChoiceError(
-            f"layer {choice.layer!r}: activation_bits={choice.activation_bits}, but an embedding "
+            f"layer {choice.layer!r}: activation_bits={bits}, but an embedding "
             f"has no activations as inputs; use activation_bits=None"
         )
-    low, high = ranges[choice.layer]
-    scale, zero_point = activation_grid(low, high, choice.activation_bits)
-    return ActivationQuantizer(choice.activation_bits, scale, zero_point)
+    scale, zero_point = activation_grid(*ranges[choice.layer].at(bits), bits)
+    return ActivationQuantizer(bits, scale, zero_point)
 
 
 def require_known_layers(config: QuantizationConfig, network: nn.Module) -> None:
@@ -67,7 +66,7 @@ def build_quantized(
     network: nn.Module,
     config: QuantizationConfig,
     weights: Callable[[LayerChoice], QuantizedTensor],
-    ranges: Mapping[str, tuple[float, float]],
+    ranges: Ranges,
 ) -> nn.Module:
     """Return a copy of `network` with quantized weights and inputs, not calibrated yet.
 
@@ -100,7 +99,7 @@ def quantize(
     bucket_size: BucketSize = "channel",
     seed: int = 0,
     calibration_samples: int = 512,
-    activation_range: RangeMethod = "percentile",
+    activation_range: RangeMethod = "mse",
 ) -> nn.Module:
     """Quantize a copy of `network` as `config` says; the network itself is never changed.
 
@@ -114,7 +113,8 @@ def quantize(
         bucket_size: weights that share a scale: a number, "channel" or None (whole tensor).
         seed: decides random draws: of stochastic rounding, and of the policy of learned rounding.
         calibration_samples: at most so many of the calibration data are used.
-        activation_range: "minmax" or "percentile" (99.9) of each layer's inputs.
+        activation_range: how the range of a layer's quantized inputs is chosen: "mse" (least
+            squared error at the asked bits), "minmax" or "percentile" (99.9).
 
     Returns:
         A network of the same class and signature, in eval mode.

@@ -42,7 +42,7 @@ from rlquant.problem.checks import (
 from rlquant.problem.measurements import Measurements
 from rlquant.problem.measuring import Measuring
 from rlquant.problem.training_plan import TrainingPlan
-from rlquant.quantizers.activation import RangeMethod, require_range_method
+from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 from rlquant.score import Measurement, Objective, ObjectiveFunction, Score, as_objective
 from rlquant.space import SearchSpace
 from rlquant.training.settings import TrainSettings
@@ -69,7 +69,8 @@ class QuantizationProblem:
         validation_samples: at most so many validation samples are used.
         calibration_samples: at most so many training samples are used.
         batch_size: samples of a validation batch.
-        activation_range: "minmax" or "percentile" of each layer's inputs.
+        activation_range: how the range of a layer's quantized inputs is chosen: "mse" (least
+            squared error at the asked bits), "minmax" or "percentile" (99.9).
         training: how configurations are trained; by default what suits the fidelity.
         teacher: network that distilled layers learn from; the float network by default.
         warm_start: train from layers that were adapted on their own to the float layers' outputs.
@@ -103,7 +104,7 @@ class QuantizationProblem:
         validation_samples: int = 2000,
         calibration_samples: int = 512,
         batch_size: int = 250,
-        activation_range: RangeMethod = "percentile",
+        activation_range: RangeMethod = "mse",
         training: TrainSettings | None = None,
         teacher: nn.Module | None = None,
         warm_start: bool = True,

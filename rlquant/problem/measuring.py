@@ -18,12 +18,12 @@ from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.layers import LayerFacts
 from rlquant.problem.fingerprint import describe_objective, fingerprint
 from rlquant.problem.training_plan import TrainingPlan
-from rlquant.quantizers.activation import RangeMethod
+from rlquant.quantizers.activation_ranges import RangeMethod
 from rlquant.score import Objective
 from rlquant.training.trainer import Trainer
 from rlquant.training.watching import FIGURES
 
-EVALUATION_VERSION = 2
+EVALUATION_VERSION = 3
 """Raised whenever the same configuration would be measured differently; part of fingerprints."""
 TRAINING_VERSION = 2
 """The same for what is trained first."""

@@ -18,7 +18,7 @@ from rlquant.network.quantize import layers_of, require_known_layers
 from rlquant.plain_network import require_network
 from rlquant.problem.checks import outputs_of, require_finite_losses, resolve_device
 from rlquant.problem.training_plan import require_teacher
-from rlquant.quantizers.activation import RangeMethod, require_range_method
+from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 from rlquant.quantizers.buckets import require_bucket_size
 from rlquant.score import Measurement, Objective, ObjectiveFunction, as_objective
 from rlquant.training.fixed_point.fixed_point import train_fixed_point
@@ -44,7 +44,7 @@ def train(
     objective: Objective | ObjectiveFunction | None = None,
     bucket_size: BucketSize = "channel",
     calibration_samples: int = 512,
-    activation_range: RangeMethod = "percentile",
+    activation_range: RangeMethod = "mse",
     warm_start: bool = False,
     device: str | torch.device | None = None,
     watch: Watcher | None = None,
@@ -68,7 +68,8 @@ def train(
         objective: cross-entropy and accuracy by default.
         bucket_size: weights that share a scale: a number, "channel" or None (whole tensor).
         calibration_samples: at most so many training samples are used for statistics and ranges.
-        activation_range: "minmax" or "percentile" of each layer's inputs.
+        activation_range: how the range of a layer's quantized inputs is chosen: "mse" (least
+            squared error at the asked bits), "minmax" or "percentile" (99.9).
         warm_start: begin at layers that were adapted on their own; for short runs.
         device: where to train; the network's own by default.
         watch: told how the run goes; may end it early.

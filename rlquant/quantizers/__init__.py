@@ -1,6 +1,7 @@
 """Quantizers: pure functions from a float tensor to codes, codebook, scale and offset."""
 
-from rlquant.quantizers.activation import ActivationQuantizer, activation_grid, activation_range
+from rlquant.quantizers.activation import ActivationQuantizer, activation_grid
+from rlquant.quantizers.activation_ranges import activation_range
 from rlquant.quantizers.codebook import kmeans_points, quantile_points, quantize_to_points
 from rlquant.quantizers.fixed_point import quantize_fixed_point
 from rlquant.quantizers.integer_grid import (

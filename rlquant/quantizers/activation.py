@@ -2,60 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rlquant.errors import QuantizationError, unknown_name
+from rlquant.errors import QuantizationError
 from rlquant.quantizers.ste import straight_through_within
-from rlquant.quantizers.tensor import require_quantizable
-
-RangeMethod = Literal["minmax", "percentile"]
 
 LARGEST = float(np.finfo(np.float32).max)
-
-
-def activation_range(
-    x: Tensor, method: RangeMethod = "minmax", percentile: float = 99.9
-) -> tuple[float, float]:
-    """Return the range (low, high) that a tensor of activations should keep.
-
-    Args:
-        x: float, any shape.
-        method: "minmax" for the extremes, "percentile" to cut both tails.
-        percentile: for "percentile", above 50 and at most 100: high is this percentile, low
-            100 minus this one.
-
-    Raises:
-        QuantizationError: `x` is empty or not finite, or a percentile outside its range.
-        UnknownNameError: an unknown method.
-    """
-    require_range_method(method)
-    require_quantizable(x, "activations")
-    if method == "minmax":
-        low, high = x.aminmax()
-        return float(low), float(high)
-    if not 50.0 < percentile <= 100.0:
-        raise QuantizationError(f"percentile={percentile!r}, use a number above 50, at most 100")
-    values = x.detach().double().cpu().numpy()
-    cuts = np.percentile(values, [100.0 - percentile, percentile])
-    return float(cuts[0]), float(cuts[1])
-
-
-def require_range_method(method: str) -> None:
-    """Raise `UnknownNameError` unless `method` is a `RangeMethod`."""
-    if method not in get_args(RangeMethod):
-        raise unknown_name("activation range", method, get_args(RangeMethod))
+SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
 
 
 def activation_grid(low: float, high: float, bits: int) -> tuple[float, int]:
     """Return `(scale, zero_point)` of the unsigned grid that covers `[low, high]` and 0.
 
     Value = scale * (integer - zero_point), integer in 0..2^bits-1. 0 is always on the grid, as
-    padding and ReLU need it. The scale is a float32 number; a range without width has scale 1
-    and zero point 0.
+    padding and ReLU need it. The scale is a float32 number above 0; a range without width in
+    float32 has scale 1 and zero point 0.
 
     Args:
         low: lower end of the range; widened to 0 if above.
@@ -72,9 +35,9 @@ def activation_grid(low: float, high: float, bits: int) -> tuple[float, int]:
         )
     low, high = min(low, 0.0), max(high, 0.0)
     last = 2**bits - 1
-    scale = float(np.float32((high - low) / last))
-    if scale == 0.0:
+    if np.float32(high - low) == 0.0:
         return 1.0, 0
+    scale = max(float(np.float32((high - low) / last)), SMALLEST)
     return scale, min(max(round(-low / scale), 0), last)
 
 

@@ -19,7 +19,7 @@ from rlquant.network.quantize import quantizes_activations
 from rlquant.network.second_moments import output_moments
 from rlquant.network.weights import WeightForm, quantize_weight
 from rlquant.quantizers import QuantizedTensor
-from rlquant.quantizers.activation import RangeMethod
+from rlquant.quantizers.activation_ranges import RangeMethod
 from rlquant.score import Objective
 from rlquant.training.batches import Teacher, make_batches
 from rlquant.training.loop import Run, train_mixed
@@ -62,7 +62,7 @@ class Trainer:
         teacher: nn.Module | None = None,
         bucket_size: BucketSize = "channel",
         seed: int = 0,
-        activation_range: RangeMethod = "percentile",
+        activation_range: RangeMethod = "mse",
         warm_start: bool = False,
         make_weight: WeightMaker = trainable_weight,
     ) -> None:

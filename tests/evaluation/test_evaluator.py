@@ -166,7 +166,9 @@ def test_input_ranges_are_measured_on_first_use() -> None:
     evaluator.measure(uniform(evaluator, LayerChoice("", 3, activation_bits=4)))
     ranges = evaluator.input_ranges
     expected = measure_input_ranges(evaluator.network, evaluator.layers, evaluator.calibration)
-    assert ranges == expected
+    assert {name: found.at(4) for name, found in ranges.items()} == {
+        name: found.at(4) for name, found in expected.items()
+    }
     evaluator.measure(uniform(evaluator, LayerChoice("", 2, activation_bits=4)))
     assert evaluator.input_ranges is ranges
 

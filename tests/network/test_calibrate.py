@@ -26,6 +26,7 @@ from rlquant.network.calibrate import (
 from rlquant.network.input_ranges import measure_input_ranges
 from rlquant.network.quantize import quantize
 from rlquant.quantizers import activation_range
+from rlquant.quantizers.activation_ranges import METHODS
 from small_networks import (
     CLASSES,
     FEATURES,
@@ -354,12 +355,12 @@ def test_ranges_are_those_of_the_inputs() -> None:
     taken = as_samples((inputs, labels))
     layers = find_layers(network, inputs)
     hidden = torch.relu(network.get_submodule("first")(inputs)).detach()
-    for method in ("minmax", "percentile"):
+    for method in METHODS:
         ranges = measure_input_ranges(network, layers, taken, method)
         assert list(ranges) == ["first", "second", "last"]
-        assert ranges["first"] == activation_range(inputs, method, 99.9)
-        assert ranges["second"] == activation_range(hidden, method, 99.9)
-    assert ranges["second"][0] == 0.0
+        for bits in (3, 8):
+            assert ranges["first"].at(bits) == activation_range(inputs, method).at(bits)
+            assert ranges["second"].at(bits) == activation_range(hidden, method).at(bits)
 
 
 def test_the_range_of_a_shared_layer_covers_all_its_calls() -> None:
@@ -371,7 +372,7 @@ def test_the_range_of_a_shared_layer_covers_all_its_calls() -> None:
     with watching(network, "again") as seen:  # the second call is seen last
         network(inputs)
     second_low, second_high = (float(x) for x in seen["again"][0].aminmax())
-    assert ranges["twice"] == (min(low, second_low), max(high, second_high))
+    assert ranges["twice"].at(8) == (min(low, second_low), max(high, second_high))
 
 
 def test_an_embedding_has_no_range() -> None:
@@ -384,8 +385,25 @@ def test_inputs_that_are_not_finite_name_their_layer() -> None:
     network, (inputs, labels) = trained("mlp"), samples_of("mlp", COUNT, seed=1)
     tensor_of(network, "first", "bias").data[0] = float("inf")
     layers = find_layers(network, inputs)
+    ranges = measure_input_ranges(network, layers, as_samples((inputs, labels)))
+    low, high = ranges["first"].at(8)
+    assert low < 0 < high
     with pytest.raises(QuantizationError, match=r"inputs of layer 'second': 64 of 512 activations"):
-        measure_input_ranges(network, layers, as_samples((inputs, labels)))
+        ranges["second"].at(8)
+
+
+def test_a_call_that_cannot_be_quantized_is_an_error_of_its_layer_whatever_the_other_calls() -> (
+    None
+):
+    layer = nn.Linear(4, 4)
+    network = nn.Sequential(layer, nn.Identity(), layer, nn.Hardtanh(), layer)
+    inputs, labels = torch.ones(8, 4), torch.zeros(8, dtype=torch.long)
+    network[1].register_forward_hook(lambda module, args, output: output / 0)
+    ranges = measure_input_ranges(
+        network, find_layers(network, inputs), as_samples((inputs, labels)), "minmax"
+    )
+    with pytest.raises(QuantizationError, match="inputs of layer '0': 32 of 32 activations"):
+        ranges["0"].at(8)
 
 
 def test_means_are_those_of_the_float_outputs() -> None:

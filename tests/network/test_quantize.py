@@ -24,7 +24,7 @@ from rlquant.errors import (
     UnknownNameError,
 )
 from rlquant.layers import LayerFacts, channel_axis_of, find_layers
-from rlquant.network.input_ranges import measure_input_ranges
+from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import quantized_weight
 from rlquant.network.quantize import activation_quantizer, quantize
 from rlquant.network.weights import quantize_weight
@@ -33,6 +33,7 @@ from rlquant.quantizers import (
     activation_grid,
     activation_range,
 )
+from rlquant.quantizers.activation_ranges import METHODS
 from rlquant.space import for_layer
 from small_networks import (
     FEATURES,
@@ -291,7 +292,7 @@ def test_the_input_of_a_layer_lies_on_its_grid() -> None:
     assert torch.equal(quantizer(seen[0]), seen[0])
 
 
-@pytest.mark.parametrize("method", ["minmax", "percentile"])
+@pytest.mark.parametrize("method", METHODS)
 def test_the_grid_covers_the_range_in_the_float_network(method: Any) -> None:
     network, data = trained("mlp"), samples_of("mlp", SAMPLES)
     chosen = config(LayerChoice("first", 2), LayerChoice("second", 2, activation_bits=5))
@@ -299,7 +300,7 @@ def test_the_grid_covers_the_range_in_the_float_network(method: Any) -> None:
         network, chosen, data, calibration_samples=SAMPLES, activation_range=method
     )
     hidden = torch.relu(network.get_submodule("first")(data[0])).detach()
-    scale, zero_point = activation_grid(*activation_range(hidden, method), 5)
+    scale, zero_point = activation_grid(*activation_range(hidden, method).at(5), 5)
     quantizer = quantized.get_submodule("second.input_quantizer")
     assert (float(quantizer.scale), int(quantizer.zero_point)) == (scale, zero_point)  # type: ignore[arg-type]
     assert not hasattr(quantized.get_submodule("first"), "input_quantizer")
@@ -386,7 +387,7 @@ def test_ranges_are_measured_only_where_activations_are_quantized(
 ) -> None:
     asked: list[str] = []
 
-    def counted(*args: Any) -> dict[str, tuple[float, float]]:
+    def counted(*args: Any) -> Ranges:
         asked.append("ranges")
         return measure_input_ranges(*args)
 

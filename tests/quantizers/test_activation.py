@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rlquant.errors import QuantizationError, UnknownNameError
-from rlquant.quantizers import ActivationQuantizer, activation_grid, activation_range
-from strategies import seeded, weights
+from rlquant.errors import QuantizationError
+from rlquant.quantizers import ActivationQuantizer, activation_grid
+from rlquant.quantizers.activation import SMALLEST
+from strategies import weights
 
 ends = st.floats(-100, 100)
 
@@ -34,7 +35,12 @@ def test_signed_range() -> None:
 
 def test_a_range_without_width_has_scale_one() -> None:
     assert activation_grid(0.0, 0.0, 8) == (1.0, 0)
-    assert activation_grid(0.0, 1e-50, 8) == (1.0, 0)
+    assert activation_grid(0.0, 1e-50, 8) == (1.0, 0)  # no number above 0 in float32
+
+
+def test_a_range_of_the_smallest_numbers_has_their_distance_as_scale() -> None:
+    assert activation_grid(0.0, 1e-44, 16) == (SMALLEST, 0)
+    assert activation_grid(-1e-44, 1e-44, 16) == (SMALLEST, 7)
 
 
 @settings(max_examples=40, deadline=None)
@@ -89,31 +95,6 @@ def test_the_grid_is_saved_with_the_network() -> None:
     assert other.scale.dtype == torch.float32
     assert other.zero_point.dtype == torch.int32
     assert "bits=8, scale=0.5, zero_point=3" in repr(other)
-
-
-def test_range_by_minimum_and_maximum_or_by_percentile() -> None:
-    x = torch.randn(20, 500, generator=seeded(0))
-    assert activation_range(x) == (float(x.min()), float(x.max()))
-    assert activation_range(x, "percentile", 100.0) == (float(x.min()), float(x.max()))
-    low, high = activation_range(x, "percentile", 99.0)
-    expected = np.percentile(x.double().numpy(), [1, 99])
-    assert (low, high) == pytest.approx(tuple(expected))
-
-
-@pytest.mark.parametrize("percentile", [50.0, 100.1, math.nan])
-def test_wrong_percentiles_are_refused(percentile: float) -> None:
-    with pytest.raises(QuantizationError, match="above 50, at most 100"):
-        activation_range(torch.ones(2), "percentile", percentile)
-
-
-def test_unknown_methods_are_refused() -> None:
-    with pytest.raises(UnknownNameError, match="did you mean 'minmax'"):
-        activation_range(torch.ones(2), "min-max")  # type: ignore[arg-type]
-
-
-def test_activations_must_be_finite() -> None:
-    with pytest.raises(QuantizationError, match="1 of 1 activations are NaN or infinite"):
-        activation_range(torch.tensor([math.nan]))
 
 
 @pytest.mark.parametrize("bits", [1, 17, 8.0, True])
