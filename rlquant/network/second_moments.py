@@ -6,6 +6,7 @@ the error of its weights; its matrix is what is measured here, once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from rlquant.layers import LayerFacts, first_input
 
 CHUNK = 64
 """Samples unfolded at a time: what a convolution sees takes many times the memory of its input."""
+WIDEST_EXPONENT = 40
+"""Moments from 2^-40 to 2^40 are left as they are: their products stay within float32."""
 WIDEST = 2048
 """The most weights per output channel for which the matrix is taken."""
 
@@ -30,17 +33,17 @@ class InputMoments:
     """Moments of what a layer multiplies its weights with, over samples and positions.
 
     Attributes:
-        second: mean of x x^T, shape `(groups, fan_in, fan_in)`.
-        mean: mean of x, shape `(groups, fan_in)`.
+        covariance: second moments about the mean, float64, shape `(groups, fan_in, fan_in)`.
+        mean: mean of x, float64, shape `(groups, fan_in)`.
     """
 
-    second: Tensor
+    covariance: Tensor
     mean: Tensor
 
     @property
-    def covariance(self) -> Tensor:
-        """The second moments about the mean, shape `(groups, fan_in, fan_in)`."""
-        return self.second - self.mean[:, :, None] * self.mean[:, None, :]
+    def second(self) -> Tensor:
+        """The mean of x x^T, shape `(groups, fan_in, fan_in)`."""
+        return self.covariance + _outer(self.mean)
 
 
 def measure_second_moments(
@@ -55,7 +58,7 @@ def measure_second_moments(
     Raises:
         DataError: a layer whose inputs are not finite.
     """
-    sums: dict[str, tuple[Tensor, Tensor, int]] = {}
+    sums: dict[str, _Sums] = {}
     clone = copy_network(network)
     for facts in layers:
         module = clone.get_submodule(facts.name)
@@ -64,13 +67,13 @@ def measure_second_moments(
     with torch.no_grad():
         for batch in samples.batches(CHUNK):
             clone(*batch.inputs)
-    for name, (second, _, _) in sums.items():
-        if not torch.isfinite(second).all():
+    for name, found in sums.items():
+        if not torch.isfinite(found.second).all():
             raise DataError(
                 f"calibration: inputs of layer {name!r} are not finite in the float network; "
                 f"{why_not_finite(samples)}"
             )
-    return {name: _moments(*found) for name, found in sums.items()}
+    return {name: found.moments for name, found in sums.items()}
 
 
 def output_moments(
@@ -78,15 +81,25 @@ def output_moments(
 ) -> dict[str, Tensor]:
     """Return the matrix by which each layer's weight errors count, for the layers that have one.
 
-    It is the covariance of the inputs where a bias or a normalisation behind the layer takes up
-    a constant shift of its outputs, else their second moments; shape `(groups, fan_in, fan_in)`.
+    It is the covariance of the inputs where a normalisation behind the layer, or its bias, which
+    calibration corrects where the layer is run once, takes up a constant shift of its outputs, else
+    their second moments; float32, shape `(groups, fan_in, fan_in)`, up to a power of two.
     """
-    absorbed = {facts.name for facts in layers if facts.normalized or facts.has_bias}
+    absorbed = {f.name for f in layers if f.normalized or (f.has_bias and f.calls == 1)}
     measured = measure_second_moments(network, layers, samples)
     return {
-        name: found.covariance if name in absorbed else found.second
+        name: _in_range(found.covariance if name in absorbed else found.second)
         for name, found in measured.items()
     }
+
+
+def _in_range(moments: Tensor) -> Tensor:
+    """Return moments in float32, multiplied by a power of two where they would not fit in."""
+    largest = float(moments.abs().max())
+    exponent = math.frexp(largest)[1] if 0 < largest < math.inf else 0
+    if abs(exponent) <= WIDEST_EXPONENT:
+        return moments.float()
+    return (moments * 2.0**-exponent).float()
 
 
 def is_measured(module: nn.Module) -> bool:
@@ -96,19 +109,52 @@ def is_measured(module: nn.Module) -> bool:
     return module.weight[0].numel() <= WIDEST
 
 
-def _moments(second: Tensor, total: Tensor, count: int) -> InputMoments:
-    return InputMoments((second / count).float(), (total / count).float())
+@dataclass(slots=True)
+class _Sums:
+    """Sums over the rows seen, each less `shift`: the mean of the first rows.
+
+    Without it, the spread of inputs that is small against their mean would be lost in float32.
+    """
+
+    shift: Tensor
+    second: Tensor
+    total: Tensor
+    count: int
+
+    @classmethod
+    def before(cls, rows: Tensor) -> _Sums:
+        """Return the sums before the first rows, shape `(groups, rows, fan_in)`."""
+        groups, _, fan_in = rows.shape
+        shift = rows.mean(dim=1, keepdim=True, dtype=torch.float64)  # exact for constant inputs
+        none = torch.zeros_like(shift[:, 0])
+        return cls(shift.float(), none.new_zeros(groups, fan_in, fan_in), none, 0)
+
+    def add(self, rows: Tensor) -> None:
+        """Add rows, shape `(groups, rows, fan_in)`."""
+        shifted = rows - self.shift
+        product = (shifted.transpose(1, 2) @ shifted).double()
+        if not torch.isfinite(product).all():  # too large for float32
+            product = shifted.double().transpose(1, 2) @ shifted.double()
+        self.second = self.second + product
+        self.total = self.total + shifted.sum(dim=1, dtype=torch.float64)
+        self.count += rows.shape[1]
+
+    @property
+    def moments(self) -> InputMoments:
+        """The moments of all rows."""
+        mean = self.total / self.count
+        return InputMoments(self.second / self.count - _outer(mean), mean + self.shift[:, 0])
 
 
-def _recorder(sums: dict[str, tuple[Tensor, Tensor, int]], name: str) -> Any:
+def _outer(mean: Tensor) -> Tensor:
+    return mean[:, :, None] * mean[:, None, :]
+
+
+def _recorder(sums: dict[str, _Sums], name: str) -> Any:
     def hook(module: nn.Module, args: Any, keywords: Any) -> None:
         rows = input_rows(module, first_input(args, keywords)).float()  # float16 would overflow
-        second = (rows.transpose(1, 2) @ rows).double()
-        total = rows.sum(dim=1, dtype=torch.float64)
-        known = sums.get(name)
-        if known is not None:
-            second, total = second + known[0], total + known[1]
-        sums[name] = (second, total, rows.shape[1] + (0 if known is None else known[2]))
+        if rows.shape[1]:
+            sums.setdefault(name, _Sums.before(rows)).add(rows)
 
     return hook
 

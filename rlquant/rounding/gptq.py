@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rlquant.quantizers import QuantizedTensor
 from rlquant.rounding.grid import Grid
+from rlquant.rounding.output_error import best_per_channel
 
 DAMPING = 0.01
 """Added to the diagonal of the moments, as a share of its mean: inputs may depend on each other."""
@@ -25,12 +26,13 @@ def feed_back(
 
     What a weight is off by is made up for, as well as can be, by the weights of the same output
     channel that are still free; so what is wanted of the later ones moves. Inputs with the
-    largest second moments come first. One pass, no randomness.
+    largest second moments come first. One pass, no randomness. A channel of which the outputs do
+    not come nearer stays as it was.
 
     Args:
         weight: the float weight, output channels first.
-        quantized: gives the grid, which is kept; its codes stay in buckets of scale 0 alone.
-        moments: of the layer's inputs, shape `(groups, fan_in, fan_in)`.
+        quantized: nearest rounding; its grid is kept.
+        moments: of the layer's inputs, shape `(groups, fan_in, fan_in)`, finite.
         damping: above 0; see `DAMPING`.
 
     Returns:
@@ -58,18 +60,27 @@ def feed_back(
         wanted[:, :, j + 1 :] -= error[:, :, None] * factor[:, None, j, j + 1 :]
     back = torch.empty_like(codes).scatter_(2, order[:, None, :].expand_as(codes), codes)
     settled = back.reshape(quantized.codes.shape).to(quantized.codes.dtype)
-    return replace(quantized, codes=settled)
+    return best_per_channel(weight, [quantized, replace(quantized, codes=settled)], moments)
 
 
 def _factor(moments: Tensor, damping: float) -> tuple[Tensor, Tensor]:
-    """Return the order of the inputs, and the upper Cholesky factor of the inverse moments."""
-    groups, fan_in = moments.shape[:2]
+    """Return the order of the inputs, and the upper Cholesky factor of the inverse moments.
+
+    Where rounding left the moments with negative eigenvalues, the damping grows until there is a
+    factor. Inputs that never vary count alike.
+    """
+    fan_in = moments.shape[1]
     diagonal = moments.diagonal(dim1=1, dim2=2)
     order = diagonal.argsort(dim=1, descending=True, stable=True)
     rows = moments.gather(1, order[:, :, None].expand_as(moments))
     ordered = rows.gather(2, order[:, None, :].expand_as(moments))
-    added = damping * diagonal.mean(dim=1).clamp_min(torch.finfo(moments.dtype).tiny)
     identity = torch.eye(fan_in, dtype=moments.dtype, device=moments.device)
-    damped = ordered + added.reshape(groups, 1, 1) * identity
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
-    return order, torch.linalg.cholesky(inverse, upper=True)
+    mean = diagonal.mean(dim=1)
+    added = damping * torch.where(mean > torch.finfo(moments.dtype).tiny / damping, mean, 1.0)
+    while True:
+        root, failed = torch.linalg.cholesky_ex(ordered + added[:, None, None] * identity)
+        factor, failed_too = torch.linalg.cholesky_ex(torch.cholesky_inverse(root), upper=True)
+        failed = (failed != 0) | (failed_too != 0)
+        if not failed.any():
+            return order, factor
+        added = torch.where(failed, 10 * added, added)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -12,7 +9,7 @@ from rlquant.quantizers import QuantizedTensor
 from rlquant.rounding.adaround import relax
 from rlquant.rounding.coordinate_descent import descend
 from rlquant.rounding.gptq import feed_back
-from rlquant.rounding.output_error import channel_errors
+from rlquant.rounding.output_error import best_per_channel
 from rlquant.rounding.reinforce import PolicySettings, learn_assignment
 
 SWEEPS = 4
@@ -48,20 +45,3 @@ def learn(
         weight, quantized, moments, generator=generator, settings=FROM_A_START, start=start
     )
     return best_per_channel(weight, [start, settled(learned)], moments)
-
-
-def best_per_channel(
-    weight: Tensor, candidates: Sequence[QuantizedTensor], moments: Tensor
-) -> QuantizedTensor:
-    """Return for each output channel the codes with the least error; of equals the first.
-
-    Args:
-        weight: the float weight, output channels first.
-        candidates: assignments on one grid.
-        moments: of the layer's inputs, shape `(groups, fan_in, fan_in)`.
-    """
-    plain = weight.detach().float()
-    errors = torch.stack([channel_errors(c.dequantize() - plain, moments) for c in candidates])
-    codes = torch.stack([c.codes for c in candidates])
-    channels = torch.arange(len(plain), device=codes.device)
-    return replace(candidates[0], codes=codes[errors.argmin(dim=0), channels])

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
 from torch import Tensor
+
+from rlquant.quantizers import QuantizedTensor
 
 
 def reconstruction_error(error: Tensor, moments: Tensor | None) -> Tensor:
@@ -21,3 +27,20 @@ def channel_errors(error: Tensor, moments: Tensor) -> Tensor:
     """Return the part of each output channel in `reconstruction_error`, shape `(channels,)`."""
     rows = error.reshape(moments.shape[0], -1, moments.shape[1]).to(moments.dtype)
     return ((rows @ moments) * rows).sum(dim=2).reshape(-1)
+
+
+def best_per_channel(
+    weight: Tensor, candidates: Sequence[QuantizedTensor], moments: Tensor
+) -> QuantizedTensor:
+    """Return for each output channel the codes with the least error; of equals the first.
+
+    Args:
+        weight: the float weight, output channels first.
+        candidates: assignments on one grid.
+        moments: of the layer's inputs, shape `(groups, fan_in, fan_in)`.
+    """
+    plain = weight.detach().float()
+    errors = torch.stack([channel_errors(c.dequantize() - plain, moments) for c in candidates])
+    codes = torch.stack([c.codes for c in candidates])
+    channels = torch.arange(len(plain), device=codes.device)
+    return replace(candidates[0], codes=codes[errors.argmin(dim=0), channels])

@@ -18,6 +18,7 @@ from rlquant.network.second_moments import (
     input_rows,
     is_measured,
     measure_second_moments,
+    output_moments,
 )
 from rlquant.rounding.output_error import reconstruction_error
 from small_networks import NETWORKS, SharedLayerNet, fresh, samples_of
@@ -107,15 +108,57 @@ def test_rows_times_weights_are_the_outputs(name: str) -> None:
     torch.testing.assert_close(outputs, wanted.reshape(outputs.shape), rtol=1e-4, atol=1e-5)
 
 
+def assert_close(found: Tensor, wanted: Tensor) -> None:
+    """They are equal up to products in float32."""
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def linear_moments(inputs: Tensor, **fields: bool) -> Tensor:
+    """What `output_moments` gives for one linear layer."""
+    samples = Samples((inputs,), torch.zeros(len(inputs)))
+    network = nn.Sequential(fresh(lambda: nn.Linear(inputs.shape[1], 4, **fields)))
+    return output_moments(network, find_layers(network, samples.first(2).inputs), samples)["0"]
+
+
+def test_a_spread_that_is_small_against_the_mean_is_kept() -> None:
+    spread = torch.randn(3 * CHUNK, 5, generator=seeded(0))
+    far = (spread + 10_000).double()
+    wanted = torch.cov(far.T, correction=0)[None].float()
+    torch.testing.assert_close(linear_moments(spread + 10_000), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_constant_inputs_have_no_covariance() -> None:
+    constant = torch.randn(5, generator=seeded(0)).expand(3 * CHUNK + 7, 5)
+    assert torch.count_nonzero(linear_moments(constant)) == 0
+    assert torch.count_nonzero(linear_moments(constant, bias=False)) == 25
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-18, 1.0, 1e18, 3e37])
+def test_moments_fit_in_float32_whatever_the_scale_of_the_inputs(scale: float) -> None:
+    inputs = torch.randn(CHUNK, 5, generator=seeded(0)) / 8
+    found, wanted = linear_moments(inputs * scale).double(), linear_moments(inputs).double()
+    assert torch.isfinite(found).all()
+    if scale > 1e-20:  # smaller products are 0 in float32
+        torch.testing.assert_close(found / found.max(), wanted / wanted.max(), rtol=1e-4, atol=1e-6)
+
+
+def test_a_bias_that_calibration_does_not_correct_takes_up_nothing() -> None:
+    layer = fresh(lambda: nn.Linear(5, 5))
+    network = nn.Sequential(layer, nn.Tanh(), layer)
+    samples = Samples((1 + torch.rand(20, 5, generator=seeded(0)),), torch.zeros(20))
+    found = output_moments(network, find_layers(network, *samples.inputs), samples)["0"]
+    assert_close(found.double(), measured(network, samples)["0"].second)
+
+
 def test_moments_are_those_of_a_matrix_of_inputs() -> None:
     inputs = torch.randn(3 * CHUNK + 7, 5, generator=seeded(0)) + 1.0
     samples = Samples((inputs,), torch.zeros(len(inputs)))
     moments = measured(nn.Sequential(fresh(lambda: nn.Linear(5, 4))), samples)["0"]
+    inputs = inputs.double()
     second = inputs.T @ inputs / len(inputs)
-    torch.testing.assert_close(moments.second, second[None])
-    torch.testing.assert_close(moments.mean, inputs.mean(dim=0)[None])
-    torch.testing.assert_close(moments.covariance, torch.cov(inputs.T, correction=0)[None])
-    assert moments.second.dtype == moments.mean.dtype == torch.float32
+    assert_close(moments.second, second[None])
+    assert_close(moments.mean, inputs.mean(dim=0)[None])
+    assert_close(moments.covariance, torch.cov(inputs.T, correction=0)[None])
 
 
 def test_every_run_of_a_shared_layer_counts() -> None:
@@ -124,8 +167,8 @@ def test_every_run_of_a_shared_layer_counts() -> None:
     moments = measured(network, Samples((inputs,), targets))
     with torch.no_grad():
         hidden = torch.relu(network.norm(network.twice(inputs)))
-    both = torch.cat([inputs, hidden])
-    torch.testing.assert_close(moments["twice"].second, (both.T @ both / len(both))[None])
+    both = torch.cat([inputs, hidden]).double()
+    assert_close(moments["twice"].second, (both.T @ both / len(both))[None])
 
 
 def test_what_is_measured_is_named_and_the_rest_left_out() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from assigned_layers import error, layer, nearest
 from rlquant.quantizers import quantize_integer
 from rlquant.rounding.gptq import feed_back
+from rlquant.rounding.output_error import channel_errors
 from strategies import seeded, seeds
 
 
@@ -81,3 +82,35 @@ def test_dead_inputs_and_constant_channels_are_taken() -> None:
     assert torch.equal(found.codes[:, 0], nearest(weight).codes[:, 0])
     still = feed_back(weight, nearest(weight), torch.zeros_like(moments))
     assert torch.equal(still.codes, nearest(weight).codes)
+
+
+@given(seeds)
+@settings(max_examples=20)
+def test_no_channel_is_further_from_its_outputs_than_with_nearest_rounding(seed: int) -> None:
+    weight, _ = layer(seed)
+    inputs = torch.randn(3, 12, generator=seeded(seed))  # fewer than weights a channel
+    moments = (inputs.T @ inputs)[None]
+    plain = nearest(weight)
+    found = feed_back(weight, plain, moments)
+    errors = [channel_errors(q.dequantize() - weight, moments) for q in (found, plain)]
+    assert (errors[0] <= errors[1]).all()
+
+
+@pytest.mark.parametrize("noise", [1e-9, 1e-3, 1.0, 1e3])
+def test_moments_with_negative_eigenvalues_have_a_factor(noise: float) -> None:
+    weight, _ = layer(0)
+    noisy = noise * torch.randn(1, 12, 12, generator=seeded(0))
+    moments = noisy + noisy.transpose(1, 2)
+    assert torch.linalg.eigvalsh(moments[0]).min() < 0
+    assert feed_back(weight, nearest(weight), moments).codes.shape == weight.shape
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-20, 1e20, 1e30])
+def test_the_scale_of_the_moments_does_not_matter(scale: float) -> None:
+    weight, moments = layer(1)
+    plain = nearest(weight)
+    wanted = feed_back(weight, plain, moments)
+    if scale > 1e-30:
+        assert torch.equal(feed_back(weight, plain, moments * scale).codes, wanted.codes)
+    else:  # float32 has few digits there
+        assert feed_back(weight, plain, moments * scale).codes.shape == weight.shape

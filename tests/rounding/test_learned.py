@@ -12,8 +12,8 @@ from rlquant.quantizers import QuantizedTensor
 from rlquant.rounding.adaround import relax
 from rlquant.rounding.coordinate_descent import descend
 from rlquant.rounding.gptq import feed_back
-from rlquant.rounding.learned import SWEEPS, best_per_channel, learn
-from rlquant.rounding.output_error import channel_errors
+from rlquant.rounding.learned import SWEEPS, learn
+from rlquant.rounding.output_error import best_per_channel, channel_errors
 from strategies import seeded
 
 

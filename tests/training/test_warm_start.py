@@ -142,7 +142,7 @@ def starts_of(name: str, absorbed: frozenset[str] = frozenset()) -> tuple[WarmSt
     """Warm starts of the network's layers, and what counts how often moments are asked for."""
     weights = {f.name: weight_of(name, f.name) for f in facts_of(name)}
     matrices = {
-        layer: found.covariance if layer in absorbed else found.second
+        layer: (found.covariance if layer in absorbed else found.second).float()
         for layer, found in moments_of(name).items()
     }
     measure = mock.Mock(return_value=matrices)
@@ -196,7 +196,7 @@ def test_a_layer_whose_mean_is_taken_up_is_judged_by_the_covariance() -> None:
         assert trainable is not None
         latent = w.clone()
         begin(trainable, latent, start)
-        kinds = (moments.second, moments.covariance)
+        kinds = (moments.second.float(), moments.covariance.float())
         errors.append([error_of(trainable, latent, w, kind) for kind in kinds])
     (second, covariance), (shifted, absorbed_covariance) = errors
     assert second < shifted
