@@ -18,27 +18,32 @@ BYTES = [4, 2, 2, 8, 8, 4, 2, 1, 1, 1, 8, 16]
 QUANTIZED = 255  # in place of a type
 TERNARY = 2  # of the methods keep, post_training, ternary, distilled
 SYMMETRIC, CLIPPED, FIXED_POINT, UNIFORM = range(4)  # and further points, with a stored codebook
+MOST_TENSORS, MOST_AXES, MOST_WEIGHTS = 2**16, 64, 2**31
 PER_CHANNEL, WHOLE_TENSOR = -1, 0  # bucket sizes that are no number of weights
 
 
 def varint(data, at):
     """Return the LEB128 number that begins at `at`, and where it ends."""
-    value = shift = 0
-    while True:
-        value |= (data[at] & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if data[at - 1] < 0x80:
-            return value, at
+    value = 0
+    for place in range(9):
+        value |= (data[at + place] & 0x7F) << 7 * place
+        if data[at + place] < 0x80:
+            return value, at + place + 1
+    raise ValueError("a number is too large")
 
 
 def entries(contents):
     """Yield name, shape, number of the type, record and bytes of entropy-coded codes, or None."""
     (count,), at, name = struct.unpack_from("<4xI", contents), 8, b""
+    if count > MOST_TENSORS:
+        raise ValueError(f"{count} tensors, at most {MOST_TENSORS} are read")
     for _ in range(count):
         shared, at = varint(contents, at)
         length, at = varint(contents, at)
         name, at = name[:shared] + contents[at : at + length], at + length
         number, (axes, at), shape = contents[at], varint(contents, at + 1), []
+        if axes > MOST_AXES:
+            raise ValueError(f"{axes} axes, at most {MOST_AXES} are read")
         for _ in range(axes):
             size, at = varint(contents, at)
             shape.append(size)
@@ -99,6 +104,8 @@ def dequantize(body, at, shape, record, coded, bucket):
     plain = -(-count // 5) if ternary else -(-count // 8) * bits
     start = at + (plain if coded is None else coded)
     end = start + (scales + offsets + stored) * BYTES[number]
+    if bits > 16 or count > MOST_WEIGHTS or end > len(body):
+        raise ValueError("a weight of more bits or numbers than there can be")
     codes = body[at:start]
     if coded is not None:
         codes = decode_entropy(codes, 3 if ternary else 2**bits, count)
@@ -121,7 +128,16 @@ def dequantize(body, at, shape, record, coded, bucket):
 
 def tensors(path):
     """Yield name, array, bits of a weight and bytes in the file of every tensor."""
-    data = Path(path).read_bytes()
+    if not Path(path).is_file():
+        raise ValueError(f"{path} is no file")
+    try:
+        yield from unpacked(path, Path(path).read_bytes())
+    except (LookupError, TypeError, ArithmeticError, struct.error) as error:
+        raise ValueError(f"{path} is damaged: {str(error)[:200]}") from error
+
+
+def unpacked(path, data):
+    """Do the work of `tensors` on the bytes of a file."""
     magic, version, size, length, checksum = struct.unpack_from("<4sHxxIQ16s", data.ljust(36))
     if magic != b"RLQ\x89" or version not in (1, 2) or 36 + size + length != len(data):
         raise ValueError(f"{path} is no whole .rlq file of version 1 or 2")

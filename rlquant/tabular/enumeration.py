@@ -13,14 +13,16 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from rlquant.documents import read_file
 from rlquant.errors import FileFormatError
-from rlquant.files import about, make_folder
+from rlquant.files import about, make_folder, reading
 from rlquant.problem.live import QuantizationProblem
 from rlquant.score import Measurement
 from rlquant.tabular.grouped import GroupedProblem
-from rlquant.tabular.table import require_count
+from rlquant.tabular.table import MOST_CONFIGURATIONS, require_count
 
 RECORD = np.dtype([("loss", "<f4"), ("correct", "<u4")])
+MOST_BYTES = MOST_CONFIGURATIONS * RECORD.itemsize + 2**22
 FLUSH_SECONDS = 2.0
 
 Scannable = QuantizationProblem | GroupedProblem
@@ -68,7 +70,8 @@ class Enumeration:
     def records(self) -> npt.NDArray[np.void]:
         """Return the records of the configurations that were measured, the first ones in order."""
         header = self._header()
-        content = self.partial.read_bytes() if self.partial.is_file() else b""
+        with reading(self.partial):
+            content = read_file(self.partial, MOST_BYTES) if self.partial.exists() else b""
         if content and not content.startswith(header) and not header.startswith(content):
             raise FileFormatError(
                 f"{self.partial}: was begun for another problem or space; move it away, or give "

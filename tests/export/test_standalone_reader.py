@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 import rlquant
 from rlquant import LayerChoice, QuantizationConfig
-from rlquant.cost.file_layout import CODED_VERSION, stored_tensors
+from rlquant.cost.file_layout import CODED_VERSION, CONTENTS_HEAD, encode_varint, stored_tensors
 from small_networks import NETWORKS, fresh, samples_of
+from strategies import damage
 
 READER = Path(__file__).parents[2] / "docs" / "examples" / "read_rlq.py"
 ALONE = """
@@ -142,3 +150,65 @@ def test_it_is_short_and_needs_numpy_alone() -> None:
     imported = {line.split()[1] for line in lines if line.lstrip().startswith(("import ", "from "))}
     own = {"hashlib", "math", "struct", "sys", "pathlib"}
     assert imported == own | {"numpy", "constriction"}
+
+
+@pytest.fixture(scope="module")
+def reader() -> Any:
+    spec = importlib.util.spec_from_file_location("reader", READER)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_damage_behind_a_right_checksum_is_one_error_or_arrays(
+    data: st.DataObject,
+    reader: Any,
+    parts: tuple[bytes, bytes],
+    seal: Callable[[bytes, bytes], bytes],
+    tmp_path: Path,
+) -> None:
+    contents, body = parts
+    path = tmp_path / "x.rlq"
+    path.write_bytes(seal(data.draw(damage(contents)), body))
+    with contextlib.suppress(ValueError):
+        reader.read(path)
+
+
+@pytest.mark.parametrize(
+    ("contents", "words"),
+    [
+        (CONTENTS_HEAD.pack(0, 2_000_000), "2000000 tensors, at most 65536 are read"),
+        (CONTENTS_HEAD.pack(0, 1), "is damaged: "),
+        (CONTENTS_HEAD.pack(0, 1) + b"\0\x01a\0\x41" + b"\x01" * 65, "65 axes, at most 64"),
+        (CONTENTS_HEAD.pack(0, 1) + b"\xff" * 10**6, "a number is too large"),
+        (
+            CONTENTS_HEAD.pack(0, 1)
+            + b"\0\x01a\xff\x01"
+            + encode_varint(2**62)
+            + b"\1\0\0\3\0\0\0\0",
+            "a weight of more bits or numbers",
+        ),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_contents_that_cannot_be_are_one_error(
+    reader: Any,
+    contents: bytes,
+    words: str,
+    seal: Callable[[bytes, bytes], bytes],
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "x.rlq"
+    path.write_bytes(seal(contents, b""))
+    begun = time.process_time()
+    with pytest.raises(ValueError, match=words):
+        reader.read(path)
+    assert time.process_time() - begun < 2
+    with pytest.raises(ValueError, match="is no file"):
+        reader.read(tmp_path)

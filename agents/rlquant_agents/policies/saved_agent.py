@@ -5,21 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import numpy as np
 import torch
 from safetensors.torch import save
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
-from torch import Tensor
+from torch import Tensor, nn
 
 from rlquant import Problem, SearchSpace
-from rlquant.documents import Count, Range, read_as, read_json, require_regular
-from rlquant.documents.tensor_file import bytes_of, read_tensors, require_like, require_sound
+from rlquant.documents import Count, Range, read_as, read_file, read_json, require_regular
+from rlquant.documents.tensor_file import bytes_of, parse_tensors, require_like, require_sound
 from rlquant.errors import FileFormatError
 from rlquant.file_group import current, write_together
 from rlquant.files import make_folder, reading
@@ -167,52 +168,53 @@ def load_weights(model: OnPolicyAlgorithm, folder: PathLike) -> None:
     """
     source = path_of("folder", folder)
     digests = read_record(source).digests
-    policy, optimizer = current(source, POLICY_FILE), current(source, OPTIMIZER_FILE)
-    weights = _read_weights(policy, model.policy.state_dict())
-    with reading(optimizer):
-        moments = read_moments(model, _read_file(optimizer, 2 * bytes_of(weights)))
-    for path in (policy, optimizer):
-        _require_digest(path, digests)
+    policy = model.policy.state_dict()
+    most = bytes_of(policy)
+    weights = _read(current(source, POLICY_FILE), most, digests, partial(_like, policy))
+    moments = _read(
+        current(source, OPTIMIZER_FILE), 2 * most, digests, partial(read_moments, model.policy)
+    )
     model.policy.load_state_dict(weights)
     model.policy.optimizer.state.update(moments)
 
 
-def _require_digest(path: Path, digests: Mapping[str, str]) -> None:
+Read = TypeVar("Read")
+
+
+def _read(
+    path: Path, most: int, digests: Mapping[str, str], check: Callable[[dict[str, Tensor]], Read]
+) -> Read:
+    """Read a file of weights once, and return what `check` makes of its tensors."""
     with reading(path):
-        if path.name in digests and _digest(path.read_bytes()) != digests[path.name]:
+        if require_regular(path) is None:
+            raise FileFormatError("the agent's weights cannot be used, the file is missing")
+        content = read_file(path, most)
+        found = check(parse_tensors(content).tensors)
+        if path.name in digests and _digest(content) != digests[path.name]:
             raise FileFormatError(
                 f"it is not of the agent that {AGENT_FILE} beside it describes, or was changed "
                 f"since; train the agent again, or wait where one is being trained there"
             )
-
-
-def _read_weights(path: Path, expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    with reading(path):
-        found = _read_file(path, bytes_of(expected))
-        require_like(found, expected)
-        require_sound(found)
     return found
 
 
-def _read_file(path: Path, most: int) -> dict[str, Tensor]:
-    if require_regular(path) is None:
-        raise FileFormatError("the agent's weights cannot be used, the file is missing")
-    return read_tensors(path, most).tensors
+def _like(expected: Mapping[str, Tensor], found: dict[str, Tensor]) -> dict[str, Tensor]:
+    require_like(found, expected)
+    require_sound(found)
+    return found
 
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """What Adam remembers of a parameter."""
 
 
-def read_moments(
-    model: OnPolicyAlgorithm, found: Mapping[str, Tensor]
-) -> dict[Tensor, dict[str, Tensor]]:
-    """Return the state of an optimizer out of what `_optimizer_state` made of one.
+def read_moments(policy: nn.Module, found: Mapping[str, Tensor]) -> dict[Tensor, dict[str, Tensor]]:
+    """Return the state of a policy's optimizer out of what `_optimizer_state` made of one.
 
     Raises:
         FileFormatError: moments of other parameters, shapes or types, or that Adam cannot have.
     """
-    parameters = dict(model.policy.named_parameters())
+    parameters = dict(policy.named_parameters())
     updated = {name.rpartition("|")[0] for name in found} & parameters.keys()
     step = torch.zeros((), dtype=torch.float32)
     expected = {

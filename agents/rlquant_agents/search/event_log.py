@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rlquant.documents import read_file, require_regular
 from rlquant.files import about, write_file
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 FILE = "events.out.tfevents"
 """How TensorBoard knows its files."""
+MOST_BYTES = 2**28
 _VERSION = "brain.Event:2"
 _LENGTH, _CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")
 
@@ -34,6 +36,7 @@ class EventLog:
         name: of the writer; two in one folder have different ones.
 
     Raises:
+        FileFormatError: something else than a file is there.
         StorageError: the file cannot be read or written; so do all methods that write.
     """
 
@@ -41,7 +44,7 @@ class EventLog:
         self.path = folder / f"{FILE}.{name}"
         self._written: dict[tuple[str, int], float] = {}
         with about(self.path):
-            if self.path.exists():
+            if require_regular(self.path) is not None:
                 self._go_on()
             else:
                 self._append(_first_event())
@@ -68,14 +71,14 @@ class EventLog:
 
     def cut(self, step: int) -> None:
         """Remove this step and all that follow."""
-        events = list(_events(self.path.read_bytes()))
+        events = list(_events(read_file(self.path, MOST_BYTES)))
         kept = [event for event in events if not event.HasField("summary") or event.step < step]
         if len(kept) < len(events):
             self._replace(kept)
 
     def _go_on(self) -> None:
         """Read what is there, without what a kill tore off, which would hide what follows."""
-        content = self.path.read_bytes()
+        content = read_file(self.path, MOST_BYTES)
         events = list(_events(content))
         if not events or sum(len(_record(event)) for event in events) != len(content):
             self._replace(events or [_first_event()])

@@ -6,16 +6,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from torch import Tensor
 
+from rlquant.documents import Count, parse_json, read_as, whole
+from rlquant.documents.tensor_file import read_tensors, require_like, require_sound
 from rlquant.errors import FileFormatError
 from rlquant.files import reading, write_file
+from rlquant_agents.policies.saved_agent import read_moments
 
 FORMAT = "rlquant pretraining 1"
 POLICY, BEST, MOMENTS = "policy", "best", "moments"
@@ -53,13 +55,18 @@ class Checkpoint:
         return cls(rounds, weights_of(policy), _moments_of(policy), best, dict(gains))
 
     def restore(self, policy: MaskableActorCriticPolicy) -> None:
-        """Put weights and moments into a policy of the same shape."""
+        """Put weights and moments into a policy.
+
+        Raises:
+            FileFormatError: they are of a policy of another shape.
+        """
+        require_like(self.weights, policy.state_dict())
         policy.load_state_dict(dict(self.weights))
-        parameters = dict(policy.named_parameters())
+        state = read_moments(policy, self.moments)
         policy.optimizer.state.clear()
-        for key, value in self.moments.items():
-            name, _, field = key.rpartition("|")
-            policy.optimizer.state[parameters[name]][field] = value.clone()
+        for parameter, moments in state.items():
+            copied = {name: value.clone() for name, value in moments.items()}
+            policy.optimizer.state[parameter].update(copied)
 
     def write(self, path: Path, training: Mapping[str, Any]) -> None:
         """Write the file whole or not at all; `training` says of what."""
@@ -83,15 +90,13 @@ def read_checkpoint(path: Path, training: Mapping[str, Any]) -> Checkpoint:
         StorageError: the file cannot be read.
     """
     with reading(path):
-        try:
-            with safe_open(str(path), framework="pt") as stream:
-                header = stream.metadata() or {}
-                tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise FileFormatError(f"damaged, or no checkpoint ({error})") from error
-        if header.get("format") != FORMAT:
+        file = read_tensors(path)
+        if file.metadata.get("format") != FORMAT:
             raise FileFormatError("no checkpoint of a pretraining")
-        before, now = json.loads(header["training"]), json.loads(json.dumps(dict(training)))
+        header = read_as(
+            _Header, {k: parse_json(v) for k, v in file.metadata.items() if k != "format"}
+        )
+        before, now = header["training"], json.loads(json.dumps(dict(training)))
         if before != now:
             differing = sorted(k for k in before | now if before.get(k) != now.get(k))
             raise FileFormatError(
@@ -99,13 +104,25 @@ def read_checkpoint(path: Path, training: Mapping[str, Any]) -> Checkpoint:
                 f"move it away"
             )
         groups: dict[str, dict[str, Tensor]] = {POLICY: {}, BEST: {}, MOMENTS: {}}
-        for key, value in tensors.items():
+        for key, value in file.tensors.items():
             group, _, name = key.partition(".")
+            if group not in groups:
+                raise FileFormatError(f"tensor {key[:80]!r} belongs to nothing")
             groups[group][name] = value
-        gains = {int(rounds): found for rounds, found in json.loads(header["gains"]).items()}
-        return Checkpoint(
-            int(header["rounds"]), groups[POLICY], groups[MOMENTS], groups[BEST], gains
-        )
+        require_sound(file.tensors)
+        gains = {whole(n, "gains", 0, MOST_ROUNDS): g for n, g in header["gains"].items()}
+        return Checkpoint(header["rounds"], groups[POLICY], groups[MOMENTS], groups[BEST], gains)
+
+
+class _Header(TypedDict):
+    """What is read of the header, whose texts are JSON."""
+
+    rounds: Count
+    gains: dict[str, dict[str, float]]
+    training: dict[str, Any]
+
+
+MOST_ROUNDS = 10**9
 
 
 def weights_of(policy: MaskableActorCriticPolicy) -> dict[str, Tensor]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rlquant import Table
@@ -136,7 +137,40 @@ def test_another_training_is_not_gone_on_with(finished: tuple[Path, Pretrained])
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
     path = tmp_path / CHECKPOINT_FILE
     path.write_bytes(b"nothing of the kind")
-    with pytest.raises(FileFormatError, match=r"checkpoint\.safetensors: damaged, or no checkp"):
+    with pytest.raises(FileFormatError, match=r"checkpoint\.safetensors: its header says"):
+        run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"rounds": "-1"}, "rounds is -1, use at least 0"),
+        ({"rounds": "[" * 100_000}, "more than 32 deep"),
+        ({"gains": '{"x": {}}'}, "gains='x', use a whole number"),
+        ({"gains": '{"1": {"a": NaN}}'}, "NaN is no number of JSON"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_damaged_header_of_a_checkpoint_is_refused(
+    finished: tuple[Path, Pretrained], tmp_path: Path, entry: dict[str, str], words: str
+) -> None:
+    folder, _ = finished
+    with safe_open(folder / CHECKPOINT_FILE, framework="pt") as stream:
+        header = stream.metadata() | entry
+    save_file(load_file(folder / CHECKPOINT_FILE), tmp_path / CHECKPOINT_FILE, metadata=header)
+    with pytest.raises(FileFormatError, match=words):
+        run(tmp_path)
+
+
+def test_a_checkpoint_of_other_tensors_is_refused(
+    finished: tuple[Path, Pretrained], tmp_path: Path
+) -> None:
+    folder, _ = finished
+    with safe_open(folder / CHECKPOINT_FILE, framework="pt") as stream:
+        header = stream.metadata()
+    tensors = load_file(folder / CHECKPOINT_FILE) | {"more.a": torch.zeros(1)}
+    save_file(tensors, tmp_path / CHECKPOINT_FILE, metadata=header)
+    with pytest.raises(FileFormatError, match=r"tensor 'more\.a' belongs to nothing"):
         run(tmp_path)
 
 

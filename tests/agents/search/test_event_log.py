@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from rlquant.errors import StorageError
+from rlquant.errors import FileFormatError, StorageError
 from rlquant_agents import Callback, TensorBoardLog, make_searcher, search_problem
 from rlquant_agents.search.event_log import EventLog
 from rlquant_agents.search.result import Evaluation
@@ -136,3 +136,9 @@ def test_a_folder_that_is_a_file_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="a file stands where a folder is needed"):
         EventLog(tmp_path / "file", "test")
+
+
+def test_what_is_no_file_of_events_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "events.out.tfevents.search")
+    with pytest.raises(FileFormatError, match="it is a pipe"):
+        EventLog(tmp_path, "search")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
-import torch
 from gymnasium.spaces import Box, Discrete
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from torch import Tensor
 
+from rlquant.documents import Range, parse_json, read_as, shown
+from rlquant.documents.tensor_file import read_tensors, require_like, require_sound
 from rlquant.errors import FileFormatError
 from rlquant.files import make_folder, reading, write_file
 from rlquant_agents.searchers.dyna_ppo.option_features import (
@@ -27,6 +27,8 @@ from rlquant_agents.searchers.dyna_ppo.option_policy import OptionPolicy
 WEIGHTS = Path(__file__).with_name("pretrained.safetensors")
 """Weights that come with the package; `docs/results/pretrained.md` says how they were made."""
 FORMAT = "rlquant option policy 1"
+MOST_BYTES, MOST_HIDDEN = 2**26, 2**11
+"""A policy that decides in milliseconds has some ten thousand numbers."""
 KEY = "policy"
 """The header's one entry, JSON: with several, the same weights would make different bytes."""
 
@@ -75,10 +77,8 @@ def load_pretrained(policy: MaskableActorCriticPolicy, path: str | Path = WEIGHT
                 f"weights of a policy with hidden={header['hidden']}, this one has "
                 f"hidden={_width(policy)}; give it the same, or pretrain another"
             )
-        try:
-            policy.load_state_dict(weights)
-        except RuntimeError as error:
-            raise FileFormatError(f"weights that do not fit the policy ({error})") from error
+        require_like(weights, policy.state_dict())
+        policy.load_state_dict(weights)
 
 
 def pretrained_policy(features: OptionFeatures, path: str | Path = WEIGHTS) -> OptionPolicy:
@@ -107,29 +107,33 @@ def how_it_was_made(path: str | Path = WEIGHTS) -> dict[str, Any]:
     return dict(header["made"])
 
 
-def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def _read(path: str | Path) -> tuple[_Header, dict[str, Tensor]]:
     """Return the header, checked, and the weights."""
     try:
-        with safe_open(str(path), framework="pt") as stream:
-            written = (stream.metadata() or {}).get(KEY, "{}")
-            weights = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-        header: dict[str, Any] = dict(json.loads(written))
-    except (SafetensorError, ValueError, TypeError) as error:
+        file = read_tensors(path, MOST_BYTES)
+        header = read_as(dict[str, Any], parse_json(file.metadata.get(KEY, "{}")))
+    except FileFormatError as error:
         raise FileFormatError(f"damaged, or no weights of a policy ({error})") from error
     found = header.get("format")
     if found != FORMAT:
-        raise FileFormatError(f"no weights of an option policy (format {found!r}, not {FORMAT!r})")
+        words = f"format {shown(found)}, not {FORMAT!r}"
+        raise FileFormatError(f"no weights of an option policy ({words})")
     for field, names in (("state_features", STATE_FEATURES), ("option_features", OPTION_FEATURES)):
         if header.get(field) != list(names):
             raise FileFormatError(
                 f"the policy was trained on other {field.replace('_', ' ')} than this version "
                 f"has; pretrain it again with scripts/pretrain_agent.py"
             )
-    if not isinstance(header.get("hidden"), int) or not isinstance(header.get("made"), dict):
-        raise FileFormatError("damaged: the header says neither its width nor how it was made")
-    if not all(bool(torch.isfinite(value).all()) for value in weights.values()):
-        raise FileFormatError("damaged: weights that are not finite")
-    return header, weights
+    checked = read_as(_Header, header, "its header")
+    require_sound(file.tensors)
+    return checked, file.tensors
+
+
+class _Header(TypedDict):
+    """What is read of the header."""
+
+    hidden: Annotated[int, Range(1, MOST_HIDDEN)]
+    made: dict[str, Any]
 
 
 def _width(policy: MaskableActorCriticPolicy) -> int:

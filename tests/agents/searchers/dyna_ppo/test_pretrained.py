@@ -123,13 +123,22 @@ def test_another_width_is_refused(path: Path) -> None:
         FileFormatError, match=f"hidden={PPOSettings.hidden}, this one has hidden=8; gi"
     ):
         load_pretrained(policy(hidden=8), path)
-    with pytest.raises(FileFormatError, match="weights that do not fit"):
+    with pytest.raises(FileFormatError, match=r"weight' is of shape \(64, 9\)"):
         load_pretrained(policy(hidden=8), changed(path, hidden=8))
 
 
-@pytest.mark.parametrize("entry", [{"hidden": "wide"}, {"made": None}])
-def test_a_header_that_is_not_whole_is_refused(path: Path, entry: dict[str, object]) -> None:
-    with pytest.raises(FileFormatError, match="says neither its width nor how it was made"):
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({"hidden": "wide"}, "hidden is 'wide', use a whole number"),
+        ({"hidden": 10**6}, "hidden is 1000000, use at least 1 and at most 2048"),
+        ({"made": None}, "made is None, use an object"),
+    ],
+)
+def test_a_header_that_is_not_whole_is_refused(
+    path: Path, entry: dict[str, object], words: str
+) -> None:
+    with pytest.raises(FileFormatError, match=f"its header.{words}"):
         load_pretrained(policy(), changed(path, **entry))
 
 
@@ -152,7 +161,7 @@ def test_weights_that_are_not_finite_are_refused(path: Path) -> None:
     weights = load_file(path)
     weights["value_net.bias"][0] = torch.nan
     save_file(weights, path, metadata={KEY: json.dumps(header_of(path))})
-    with pytest.raises(FileFormatError, match="weights that are not finite"):
+    with pytest.raises(FileFormatError, match="holds NaN or infinite numbers"):
         load_pretrained(policy(), path)
 
 
