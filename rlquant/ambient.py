@@ -227,6 +227,46 @@ def isolated_steps(steps: Iterator[T]) -> Iterator[T]:
         yield step
 
 
+# --- the global random generators
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Generators:
+    """Where the global generators are: Python's, NumPy's, PyTorch's, and those of GPUs in use."""
+
+    python: Any
+    numpy: Any
+    cpu: torch.Tensor
+    gpus: list[torch.Tensor] | None
+
+    @classmethod
+    def now(cls) -> _Generators:
+        gpus: Any = torch.cuda
+        states = gpus.get_rng_state_all() if gpus.is_initialized() else None
+        return cls(
+            random.getstate(), np.random.get_state(legacy=False), torch.get_rng_state(), states
+        )
+
+    def put_back(self) -> None:
+        random.setstate(self.python)
+        np.random.set_state(self.numpy)
+        torch.set_rng_state(self.cpu)
+        if self.gpus is not None:
+            torch.cuda.set_rng_state_all(self.gpus)
+        else:  # seeded when a GPU is first used, with what was asked last
+            torch.cuda.manual_seed_all(torch.initial_seed())
+
+
+class _Callers(threading.local):
+    """Where `seeded` found the generators, the outermost one first."""
+
+    def __init__(self) -> None:
+        self.found: list[_Generators] = []
+
+
+_CALLERS = _Callers()
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Within the context the global random generators go on from `seed`, then as if nothing was.
@@ -234,21 +274,43 @@ def seeded(seed: int) -> Iterator[None]:
     Args:
         seed: 0 to 2**64 - 1.
     """
-    states = random.getstate(), np.random.get_state(legacy=False), torch.get_rng_state()
-    gpus: Any = torch.cuda
-    devices = gpus.get_rng_state_all() if gpus.is_initialized() else []
+    found = _CALLERS.found
+    found.append(_Generators.now())
     try:
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.default_generator.manual_seed(seed)
-        if devices:
-            gpus.manual_seed_all(seed)
+        if found[-1].gpus is not None:
+            torch.cuda.manual_seed_all(seed)
         yield
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        torch.set_rng_state(states[2])
-        if devices:
-            gpus.set_rng_state_all(devices)
-        else:  # seeded when a GPU is first used, with what was asked last
-            gpus.manual_seed_all(torch.initial_seed())
+        found.pop().put_back()
+
+
+@contextmanager
+def callers_generators() -> Iterator[None]:
+    """Within the context the global random generators are the caller's, for what he is told.
+
+    What a callback draws comes from his own generators, and moves neither a search nor a training.
+    """
+    found = _CALLERS.found
+    if not found:
+        yield
+        return
+    ours, _CALLERS.found = _Generators.now(), []
+    found[0].put_back()
+    try:
+        yield
+    finally:
+        found[0], _CALLERS.found = _Generators.now(), found
+        ours.put_back()
+
+
+@contextmanager
+def torch_generator_kept() -> Iterator[None]:
+    """Leave PyTorch's generator where it was; some networks seed it in their own forward."""
+    state = torch.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(state)

@@ -32,6 +32,7 @@ from public_calls import (
 from rlquant.ambient import isolated, isolated_steps, seeded
 from rlquant.config import QuantizationConfig
 from rlquant.errors import NetworkError, SettingsError
+from rlquant.training.settings import TrainSettings
 from small_networks import Mlp, fresh
 
 AS_A_SCRIPT_THAT_EVALUATES = (
@@ -175,23 +176,84 @@ def test_a_scan_leaves_nothing_set_between_its_measurements() -> None:
 
 
 def test_generators_go_on_from_the_seed_and_then_as_if_nothing_was() -> None:
-    def draw() -> tuple[float, ...]:
-        return random.random(), float(np.random.rand()), float(torch.rand(()))
-
     @seeded(2)
     def fail() -> None:
-        drawn.append(draw())
+        inside.append(drawn())
         raise ZeroDivisionError
 
-    drawn: list[tuple[float, ...]] = []
+    inside: list[tuple[float, ...]] = []
     with together("random state"):
-        expected = draw()
+        expected = drawn()
     with together("random state"):
         for _ in range(2):
             with pytest.raises(ZeroDivisionError):
                 fail()
-        assert draw() == expected
-    assert drawn[0] == drawn[1] != expected
+        assert drawn() == expected
+    assert inside[0] == inside[1] != expected
+
+
+def drawn() -> tuple[float, ...]:
+    return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+
+class Draws(rlquant_agents.Callback):
+    """A callback that draws from the global generators."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[float, ...]] = []
+
+    def on_evaluation(self, session: Any, evaluation: Any) -> None:
+        self.seen.append(drawn())
+
+
+def test_what_a_callback_draws_is_the_callers_and_moves_no_search() -> None:
+    def searched(callback: Draws | None) -> Any:
+        made = rlquant_agents.search_problem(
+            prepare().problem, searcher="masked-ppo", evaluations=6, callback=callback
+        )
+        return made.score, [evaluation.config for evaluation in made.history]
+
+    expected, draws = searched(None), Draws()
+    with together("random state"):
+        assert plain(searched(draws)) == plain(expected)
+        behind = drawn()
+    with together("random state"):
+        assert [drawn() for _ in draws.seen] == draws.seen
+        assert drawn() == behind
+
+
+def test_what_a_watcher_draws_is_the_callers_and_moves_no_training() -> None:
+    toys, seen = prepare(), []
+
+    def trained(watch: Any) -> Any:
+        loader = DataLoader(TensorDataset(*toys.train), batch_size=8, shuffle=True)
+        settings = TrainSettings(steps=12)
+        return rlquant.train(toys.network, TRAINED, loader, settings=settings, watch=watch)
+
+    expected = trained(None)
+    with together("random state"):
+        found = trained(lambda taken, figures: seen.append(drawn()))
+        behind = drawn()
+    assert plain(found) == plain(expected)
+    with together("random state"):
+        assert [drawn() for _ in seen] == seen
+        assert drawn() == behind
+
+
+class SeedsItself(Mlp):
+    def forward(self, inputs: Tensor) -> Tensor:
+        torch.manual_seed(3)
+        return super().forward(inputs + 0.1 * torch.rand(()))
+
+
+def test_a_network_that_seeds_the_generator_moves_neither_a_search_nor_the_caller() -> None:
+    problem = problem_of(fresh(SeedsItself), space=SPACE)
+    before = what_is_set()
+    result = rlquant_agents.search_problem(problem, searcher="masked-ppo", evaluations=8)
+    assert what_is_set() == before
+    assert len(result.history) == 8  # an agent set back by each evaluation draws the same again
+    problem.evaluate(problem.feasible.config((0, 1, 2)))
+    assert what_is_set() == before
 
 
 # --- errors and interrupts pass through

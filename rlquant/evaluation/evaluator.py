@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from rlquant.ambient import torch_generator_kept
 from rlquant.config import BucketSize, LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
@@ -124,7 +125,8 @@ class Evaluator:
 
         then = None if following is None else following.choices
         try:
-            yield self.incremental.run(config.choices, install, then)
+            with torch_generator_kept():
+                yield self.incremental.run(config.choices, install, then)
         finally:
             for remove in removals:
                 remove()

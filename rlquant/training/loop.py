@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlquant.ambient import seeded
+from rlquant.ambient import callers_generators, seeded
 from rlquant.errors import DataError, QuantizationError
 from rlquant.training.batches import Batch, Batches
 from rlquant.training.losses import Loss
@@ -131,7 +131,8 @@ def train_mixed(
                 if progress.is_watched and watch is not None:
                     factor = rate_at(run.settings, progress.taken - 1, progress.steps)
                     rate = factor * run.settings.learning_rate
-                    asked = watch(progress.taken, progress.figures(rate))
+                    with callers_generators():
+                        asked = watch(progress.taken, progress.figures(rate))
                     stopped = bool(asked) and progress.taken < progress.steps
                 if stopped:
                     break

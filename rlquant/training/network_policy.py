@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from rlquant.ambient import callers_generators
 from rlquant.errors import SettingsError, require_not_negative, whole_number
 from rlquant.quantizers import QuantizedTensor
 from rlquant.rounding.policy import draw, score_gradient
@@ -119,7 +120,9 @@ def learn_across_layers(
                 "loss": float(drawn.losses.mean()),
                 "steps_left": float(settings.steps - taken),
             }
-            if watch(taken, figures):
+            with callers_generators():
+                stopped = watch(taken, figures)
+            if stopped:
                 break
     return {name: layer.assigned() for name, layer in layers.items()}
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from rlquant import Problem, Reward
-from rlquant.ambient import isolated
+from rlquant.ambient import callers_generators, isolated
 from rlquant.errors import SettingsError, unknown_name, whole_number
 from rlquant.score import resolve_reward
 from rlquant_agents.search.checks import require_settings, whole_seed
@@ -81,11 +81,13 @@ class Searcher(ABC):
         self.check(problem)
         watcher = session.callback or Callback()
         with closed_after(watcher.close):
-            watcher.on_start(session)
+            with callers_generators():
+                watcher.on_start(session)
             stopped = self._explore_to_the_end(session, seed)
             result = self._result(session, seed, stopped)
             require_finite_loss(result, problem)
-            watcher.on_end(session, result)
+            with callers_generators():
+                watcher.on_end(session, result)
         return result
 
     def require_whole(self, least: int, *settings: str) -> None:

@@ -19,6 +19,7 @@ from rlquant import (
     Score,
     SearchSpace,
 )
+from rlquant.ambient import callers_generators
 from rlquant.config import Fidelity
 from rlquant.errors import ChoiceError, SettingsError
 from rlquant.evaluation.trained import EvaluationStopped
@@ -40,7 +41,11 @@ class SearchEnded(Exception):
 
 
 class Callback:
-    """Observes a search; write only the methods you need. It must not change the search."""
+    """Observes a search; write only the methods you need. It must not change the search.
+
+    It is told inside the search: gradients are recorded, float32 is the default type, autocast is
+    off. What it draws comes from the global random generators as the caller left them.
+    """
 
     log_folder: Path | None = None
     """Where the search itself may write TensorBoard events."""
@@ -267,7 +272,8 @@ class Session:
         if evaluation.candidate and (self.best is None or _better(evaluation, self.best)):
             self.best = evaluation
         if self.callback is not None:
-            self.callback.on_evaluation(self, evaluation)
+            with callers_generators():
+                self.callback.on_evaluation(self, evaluation)
         return evaluation
 
     def say(self, note: str) -> None:

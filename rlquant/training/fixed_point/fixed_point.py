@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from rlquant.ambient import seeded
+from rlquant.ambient import callers_generators, seeded
 from rlquant.data import Samples
 from rlquant.errors import DataError, SettingsError
 from rlquant.score import Classification
@@ -168,7 +168,8 @@ class _Run:
         figures = dict(self._progress.figures(self._rate(self._progress.taken - 1)))
         if self._arithmetic.counts is not None:
             figures |= self._arithmetic.counts.take()
-        return bool(self._watch(self._progress.taken, figures))
+        with callers_generators():
+            return bool(self._watch(self._progress.taken, figures))
 
     def _state(self) -> dict[str, Tensor]:
         return {name: tensor.clone() for name, tensor in self._network.state_dict().items()}
