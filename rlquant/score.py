@@ -149,6 +149,11 @@ class Classification:
                 f"{type(outputs).__name__}; give an objective of your own that takes the logits "
                 f"out of it, or a network that returns them alone"
             )
+        if not outputs.is_floating_point():
+            raise DataError(
+                f"classification needs floating-point outputs, the network gives {outputs.dtype}; "
+                f"give a network that returns logits, or an objective of your own"
+            )
         if outputs.dim() != 2 or targets.dim() != 1 or len(outputs) != len(targets):
             raise DataError(
                 f"classification needs outputs (batch, classes) and targets (batch,), got "

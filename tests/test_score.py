@@ -105,6 +105,8 @@ def test_outputs_and_targets_of_wrong_shape_are_refused() -> None:
 
 
 def test_labels_that_are_no_integers_are_refused() -> None:
+    with pytest.raises(DataError, match=r"needs floating-point outputs, the network gives torch"):
+        Classification().check(torch.zeros(2, 3).long(), torch.zeros(2).long())
     with pytest.raises(DataError, match=r"targets are torch.float32, classification needs integer"):
         Classification().check(torch.zeros(4, 3), torch.zeros(4))
 

@@ -74,6 +74,7 @@ def search(
     teacher: nn.Module | None = None,
     device: str | torch.device | None = None,
     racing: Racing | None = None,
+    stochastic: bool = False,
     refine: bool = False,
 ) -> SearchResult:
     """Find how each layer of a trained network should be quantized, within a budget.
@@ -108,6 +109,8 @@ def search(
         training: how configurations are trained; by default what suits the fidelity.
         teacher: network that distilled layers learn from; the float network by default.
         device: where to evaluate; the network's own by default.
+        stochastic: accept a network that is not the same function every time, see
+            `QuantizationProblem`.
         racing: how evaluations that cannot win are ended early, see `rlquant.Racing`; by default
             none is.
         refine: assign the weights of the best configuration anew in the end, see `rlquant.refine`;
@@ -139,6 +142,7 @@ def search(
             teacher=teacher,
             device=device,
             racing=racing,
+            stochastic=stochastic,
         )
         return search_problem(
             problem,

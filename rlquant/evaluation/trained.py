@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
@@ -30,12 +30,18 @@ class TrainingEvaluator:
         validation: samples to measure on, run in batches of `batch_size`.
         objective: how outputs are judged.
         batch_size: samples of a validation batch.
+        run: measures a network on the validation batches.
     """
 
     def __init__(
-        self, trainer: Trainer, validation: Samples, objective: Objective, batch_size: int = 250
+        self,
+        trainer: Trainer,
+        validation: Samples,
+        objective: Objective,
+        batch_size: int = 250,
+        run: Callable[[nn.Module, Sequence[Samples], Objective], Measurement] = run_batches,
     ) -> None:
-        self.trainer, self.objective = trainer, objective
+        self.trainer, self.objective, self._run = trainer, objective, run
         self.batches = validation.batches(batch_size)
         self._last: tuple[QuantizationConfig, nn.Module] | None = None
 
@@ -60,7 +66,7 @@ class TrainingEvaluator:
         if outcome.stopped:
             raise Ended
         self._last = config, network
-        measured = run_batches(network, self.batches, self.objective)
+        measured = self._run(network, self.batches, self.objective)
         return replace(measured, loss=math.inf) if outcome.diverged else measured
 
     def build(self, config: QuantizationConfig) -> nn.Module:

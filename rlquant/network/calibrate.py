@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rlquant.ambient import seeded
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples, why_not_finite
 from rlquant.errors import DataError
@@ -37,6 +38,7 @@ class FloatReference:
     batch_norms: tuple[str, ...]
 
     @classmethod
+    @seeded(0)
     def measure(
         cls,
         network: nn.Module,
@@ -113,6 +115,7 @@ def channel_means(module: nn.Module, output: Tensor) -> Tensor:
     return output.mean(dim=others) if others else output
 
 
+@seeded(0)
 def calibrate(network: nn.Module, reference: FloatReference, samples: Samples) -> None:
     """Calibrate a quantized copy in place, in one forward pass over all samples."""
     with Calibrator(network, reference).watching(), torch.no_grad():

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from rlquant.ambient import seeded
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
 from rlquant.errors import QuantizationError
@@ -34,6 +35,7 @@ class NoRange:
         return self
 
 
+@seeded(0)
 def measure_input_ranges(
     network: nn.Module,
     layers: Sequence[LayerFacts],

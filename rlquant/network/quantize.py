@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from rlquant.ambient import isolated
 from rlquant.config import BucketSize, LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
+from rlquant.cost.float_share import FloatShare
 from rlquant.data import Data, take_samples
 from rlquant.errors import ChoiceError, DataError, unknown_name
 from rlquant.layers import (
@@ -29,6 +31,8 @@ from rlquant.plain_network import require_network
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor, activation_grid
 from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 from rlquant.quantizers.buckets import require_bucket_size
+
+logger = logging.getLogger(__name__)
 
 
 def activation_quantizer(choice: LayerChoice, ranges: Ranges) -> ActivationQuantizer:
@@ -128,6 +132,7 @@ def quantize(
     require_range_method(activation_range)
     quantized = [c.layer for c in config if c.method != "keep"]
     require_quantizable(network, {name: network.get_submodule(name) for name in quantized})
+    _log_float_share(network, quantized)
     config = config.canonical("calibrated")
     if calibration is None and quantizes_activations(config):
         raise DataError("activation_bits need the ranges of the inputs: give calibration data")
@@ -168,6 +173,14 @@ def quantize(
     copied = build_quantized(network, config, weights, ranges)
     calibrate(copied, reference, samples)
     return copied
+
+
+def _log_float_share(network: nn.Module, quantized: Sequence[str]) -> None:
+    """Say which bytes stay float; a warning where most do although nobody chose that."""
+    rest = [n for n, m in network.named_modules() if layer_kind(m) and n not in quantized]
+    share = FloatShare.of(network, quantized, rest, "that the configuration does not quantize")
+    forced = share.float_bytes - share.chosen
+    logger.log(logging.WARNING if forced > share.total / 2 else logging.INFO, "%s", share)
 
 
 def layers_of(

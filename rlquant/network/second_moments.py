@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rlquant.ambient import seeded
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples, why_not_finite
 from rlquant.errors import DataError
@@ -46,6 +47,7 @@ class InputMoments:
         return self.covariance + _outer(self.mean)
 
 
+@seeded(0)
 def measure_second_moments(
     network: nn.Module, layers: Sequence[LayerFacts], samples: Samples
 ) -> dict[str, InputMoments]:

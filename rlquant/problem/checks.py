@@ -54,6 +54,8 @@ def resolve_device(device: Any, network: nn.Module) -> torch.device:
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise SettingsError(f"device={device!r} cannot be used here: {reason}") from error
+    if place.type == "meta":
+        raise SettingsError("device='meta' computes nothing; give one with data, such as 'cpu'")
     return place
 
 
@@ -80,7 +82,7 @@ def require_runs(
         )
 
 
-def outputs_of(network: nn.Module, samples: Samples, name: str) -> Any:
+def outputs_of(network: nn.Module, samples: Samples, name: str, role: str = "network") -> Any:
     """Run the network; `DataError` with the shapes of the inputs where it cannot."""
     try:
         return network(*samples.inputs)
@@ -89,8 +91,8 @@ def outputs_of(network: nn.Module, samples: Samples, name: str) -> Any:
     except Exception as error:
         shapes = ", ".join(map(str, samples.shapes))
         raise DataError(
-            f"{name}: the network does not run on its first samples, inputs of shape {shapes}: "
-            f"{type(error).__name__}: {error}"
+            f"{name}: the {role} does not run on its first samples, inputs of shape "
+            f"{shapes[:100]}: {type(error).__name__}: {str(error)[:300]}"
         ) from error
 
 

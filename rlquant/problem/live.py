@@ -17,11 +17,13 @@ from rlquant.config import FIDELITIES, Fidelity, LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.budget import Budget, NetworkCosts, total
 from rlquant.cost.feasible import FeasibleSet
+from rlquant.cost.float_share import FloatShare
 from rlquant.data import Data, require_different, take_samples
 from rlquant.errors import LARGEST_SEED, DataError, SettingsError, unknown_name, whole_number
 from rlquant.evaluation.evaluator import DEFAULT_PREFIX_BYTES, Evaluator
 from rlquant.evaluation.measure import measure_float
 from rlquant.evaluation.racing import Racing, require_racing
+from rlquant.evaluation.repeated import PASSES, require_stochastic, run_repeatedly
 from rlquant.evaluation.store import EvaluationStore, as_store
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation.workers import measure_with_workers
@@ -41,6 +43,7 @@ from rlquant.problem.checks import (
 )
 from rlquant.problem.measurements import Measurements
 from rlquant.problem.measuring import Measuring
+from rlquant.problem.steadiness import require_repeatable, require_steady
 from rlquant.problem.training_plan import TrainingPlan
 from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 from rlquant.score import Measurement, Objective, ObjectiveFunction, Score, as_objective
@@ -79,10 +82,17 @@ class QuantizationProblem:
         prefix_bytes: memory for activations that configurations share (bytes); 0 for none, None to
             run the whole network each time.
         racing: how evaluations that cannot win are ended early; None has every one run whole.
+        stochastic: accept a network that is not the same function every time, such as one with
+            dropout that is always on: scores are means over passes of fresh copies with fixed
+            seeds, at several times the cost.
+
+    Attributes:
+        notes: what one should know before scores are compared, in words; above all which bytes of
+            the network stay float whatever is chosen.
 
     Raises:
         NetworkError: no quantizable layer, tied or parametrized weights, a float loss that is not
-            finite; see `find_layers`.
+            finite, outputs that depend on what was run before; see `find_layers`.
         DataError: empty, exhausted, too short or overlapping data, labels out of range, inputs
             that are NaN or that the network does not run on.
         SettingsError: any other argument outside what is allowed.
@@ -112,6 +122,7 @@ class QuantizationProblem:
         store: PathLike | EvaluationStore | None = None,
         prefix_bytes: int | None = DEFAULT_PREFIX_BYTES,
         racing: Racing | None = None,
+        stochastic: bool = False,
     ) -> None:
         if fidelity not in FIDELITIES:
             raise SettingsError(f"fidelity={fidelity!r} is not one of {FIDELITIES}")
@@ -126,6 +137,7 @@ class QuantizationProblem:
         self.seed = whole_number("seed", seed, 0, LARGEST_SEED)
         self.batch_size = whole_number("batch_size", batch_size, 1)
         self.racing = require_racing(racing, self.objective, fidelity)
+        self.stochastic = require_stochastic(stochastic, self.racing)
         self.network = copy_network(network).to(place)
         self.fidelity: Fidelity = fidelity
         self.calibration = take_samples(
@@ -151,6 +163,12 @@ class QuantizationProblem:
         require_runs(self.network, self.objective, self.calibration.first(2), first_batch)
         example = self.calibration.first(2).inputs
         self.layers = find_layers(self.network, example, keep=self.space.keep)
+        self.notes = self._noted()
+        few = self.calibration.first(2), self.validation.first(2)
+        if self.stochastic:
+            require_repeatable(self.network, few[1])
+        else:
+            require_steady(self.network, [facts.name for facts in self.layers], *few)
         require_activations(self.layers, self.space)
         require_moments(self.network, self.layers, self.space)
         if self.calibration.infinite():  # as in a mask, or else nothing can be calibrated on them
@@ -186,10 +204,12 @@ class QuantizationProblem:
             plan=self.plan,
             prefix_bytes=_prefix_bytes(prefix_bytes),
             racing=self.racing,
+            stochastic=self.stochastic,
         )
-        measured = measure_float(
-            self.network, self.validation.batches(self.batch_size), self.objective
-        )
+        batches = self.validation.batches(self.batch_size)
+        measured = measure_float(self.network, batches, self.objective)
+        if self.stochastic:
+            measured = run_repeatedly(self.network, batches, self.objective)
         require_finite_float(measured, self.objective, self.validation)
         kept = self.canonical(QuantizationConfig(()))
         self.float_score = self._score(kept, measured, latency=False)
@@ -198,6 +218,17 @@ class QuantizationProblem:
             measuring.fingerprint(measured.loss),
             None if store is None else as_store(store),
         )
+
+    def _noted(self) -> tuple[str, ...]:
+        """Return what one should know before scores are compared, once it is in the log."""
+        names = [facts.name for facts in self.layers]
+        share = FloatShare.of(self.network, names, self.space.keep, "named in keep")
+        logger.log(logging.WARNING if share.share > 0.5 else logging.INFO, "%s", share)
+        if not self.stochastic:
+            return (str(share),)
+        note = f"scores are means over {PASSES} passes with fixed seeds (stochastic=True)"
+        logger.info("%s", note)
+        return str(share), note
 
     # --- scores
 

@@ -13,7 +13,9 @@ from torch import nn
 from rlquant.config import BucketSize, Fidelity
 from rlquant.data import Samples
 from rlquant.evaluation.evaluator import Evaluator
+from rlquant.evaluation.measure import run_batches
 from rlquant.evaluation.racing import Racing
+from rlquant.evaluation.repeated import PASSES, RepeatedEvaluator, run_repeatedly
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.layers import LayerFacts
 from rlquant.problem.fingerprint import describe_objective, fingerprint
@@ -50,6 +52,7 @@ class Measuring:
     plan: TrainingPlan | None
     prefix_bytes: int | None
     racing: Racing | None
+    stochastic: bool = False
 
     @property
     def is_looked_at(self) -> bool:
@@ -74,14 +77,15 @@ class Measuring:
             "activation_range": self.activation_range,
         }
         if self.plan is None:
-            return Evaluator(
+            kind = RepeatedEvaluator if self.stochastic else Evaluator
+            return kind(
                 self.network,
                 self.layers,
                 self.calibration,
                 self.validation,
                 self.objective,
                 batch_size=self.batch_size,
-                prefix_bytes=self.prefix_bytes,
+                prefix_bytes=None if self.stochastic else self.prefix_bytes,
                 **quantizing,
             )
         trainer = Trainer(
@@ -95,7 +99,8 @@ class Measuring:
             warm_start=self.plan.warm_start,
             **quantizing,
         )
-        return TrainingEvaluator(trainer, self.validation, self.objective, self.batch_size)
+        run = run_repeatedly if self.stochastic else run_batches
+        return TrainingEvaluator(trainer, self.validation, self.objective, self.batch_size, run)
 
     def fingerprint(self, float_loss: float) -> str:
         """Hash what a measurement depends on: network, samples, settings, version of the code.
@@ -118,4 +123,5 @@ class Measuring:
             self.activation_range,
             self.calibration.device.type,
             *(() if self.plan is None else (TRAINING_VERSION, self.plan.described())),
+            *(("stochastic", PASSES) if self.stochastic else ()),
         )

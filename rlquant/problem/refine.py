@@ -21,6 +21,7 @@ from rlquant.data import Data, Samples, take_samples
 from rlquant.errors import SettingsError
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.measure import run_batches
+from rlquant.evaluation.repeated import RepeatedEvaluator
 from rlquant.export.quantized_layers import freeze
 from rlquant.network.calibrate import calibrate
 from rlquant.network.gradients import require_gradients
@@ -102,7 +103,8 @@ def require_refinable(problem: Any) -> Evaluator:
     """Return the evaluator of a problem whose weights can be assigned anew.
 
     Raises:
-        SettingsError: no live network, or its weights are trained before they are measured.
+        SettingsError: no live network, its weights are trained before they are measured, or its
+            scores are means over passes.
         NetworkError: learned rounding is offered, and the network's outputs have no gradients.
     """
     evaluator = getattr(problem, "evaluator", None)
@@ -110,6 +112,11 @@ def require_refinable(problem: Any) -> Evaluator:
         raise SettingsError(
             f"refine: a {type(problem).__name__} at fidelity={problem.fidelity!r} has no weights "
             f"to assign anew; use a QuantizationProblem at fidelity='calibrated'"
+        )
+    if isinstance(evaluator, RepeatedEvaluator):
+        raise SettingsError(
+            "refine compares losses of one network that must not differ by chance: it cannot be "
+            "combined with stochastic=True"
         )
     if "learned" in problem.space.rounding:
         _require_gradients(problem, [facts.name for facts in problem.layers])

@@ -67,6 +67,7 @@ def test_numbers_may_come_from_numpy() -> None:
         ({"store": 3}, "store=3, give a path or an EvaluationStore"),
         ({"device": "gpu"}, "device='gpu' cannot be used here: Expected one of cpu, cuda"),
         ({"device": 2.5}, "device=2.5 cannot be used here"),
+        ({"device": "meta"}, "device='meta' computes nothing; give one with data"),
         ({"objective": "loss"}, "objective='loss', give a function"),
     ],
 )

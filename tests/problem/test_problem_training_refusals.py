@@ -101,6 +101,8 @@ def test_teachers_that_cannot_be_followed() -> None:
     other = nn.Sequential(nn.Linear(FEATURES, CLASSES + 1))
     words = r"teacher: the teacher gives outputs of shape \(2, 4\), the network \(2, 3\)"
     refused(DataError, words, teacher=other, space=DISTILLED)
+    words = r"train_data: the teacher does not run on its first samples, inputs of shape \(2, "
+    refused(DataError, words, teacher=nn.Linear(FEATURES + 1, CLASSES), space=DISTILLED)
     refused(NetworkError, "network is 3; give a trained", teacher=3, space=DISTILLED)
     lazy = nn.Sequential(nn.LazyLinear(CLASSES))
     refused(NetworkError, "is lazy", teacher=lazy, space=DISTILLED)

@@ -1,0 +1,123 @@
+"""Whether a network is the same function every time it is run, as comparable scores presume."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rlquant.ambient import seeded
+from rlquant.copying.network_copy import copy_network
+from rlquant.data import Samples
+from rlquant.errors import NetworkError
+from rlquant.evaluation.repeated import PASSES
+from rlquant.responsiveness import as_data, same_outputs
+
+ROUNDS = 3
+"""How often a network is run with other weights and other samples between two comparisons."""
+SEEDS = 8
+"""Seeds under which a network is compared that draws random numbers: they may change little."""
+
+
+def require_steady(
+    network: nn.Module, layers: Sequence[str], first: Samples, other: Samples
+) -> None:
+    """Raise `NetworkError` unless outputs depend on weights and inputs alone.
+
+    Args:
+        network: left as it is.
+        layers: paths of the layers whose weights evaluations exchange.
+        first: a few samples that are run in between.
+        other: a few samples that outputs are compared on.
+    """
+    reason = unsteadiness(network, layers, first, other)
+    if reason is not None:
+        raise NetworkError(
+            f"the network is not the same function every time: {reason}. A score would depend on "
+            f"what was evaluated before; make it compute the same in eval mode, or accept it with "
+            f"stochastic=True: scores are then means over {PASSES} passes with fixed seeds"
+        )
+
+
+@torch.no_grad()
+def unsteadiness(
+    network: nn.Module, layers: Sequence[str], first: Samples, other: Samples
+) -> str | None:
+    """Say how a network's outputs depend on more than weights and inputs; None where they do not.
+
+    A copy that was run before, with other weights and on other samples, is compared with a fresh
+    one; its buffers must stay as they were after the first pass.
+    """
+    expected = _run(copy_network(network), other)
+    if _draws(network, other):
+        for seed in range(SEEDS):
+            with seeded(seed):
+                if not same_outputs(expected, _run(copy_network(network), other)):
+                    return "it draws random numbers (a dropout that is always on?)"
+    used = copy_network(network)
+    buffers: dict[str, Tensor] = {}
+    for number in range(ROUNDS):
+        _run_with_halves(used, layers, first)
+        if not same_outputs(expected, _run(used, other)):
+            return "its outputs depend on what it was run on before (a cache, a running mean?)"
+        changed = _changed(buffers, used) if number else None
+        if changed is not None:
+            return f"every pass changes its buffer {changed[:100]!r}"
+        buffers = {name: buffer.clone() for name, buffer in used.named_buffers()}
+    return None
+
+
+def require_repeatable(network: nn.Module, samples: Samples) -> None:
+    """Raise `NetworkError` unless fresh copies give the same outputs from the same seeds."""
+    outputs = []
+    for _ in range(2):
+        with seeded(0), torch.no_grad():
+            outputs.append(_run(copy_network(network), samples))
+    if not same_outputs(*outputs):
+        raise NetworkError(
+            "the network gives other outputs from the same seeds, so that stochastic=True cannot "
+            "make its scores comparable; let it draw from the global generators of torch, NumPy "
+            "or random, and keep what it remembers in its own attributes, not in globals"
+        )
+
+
+def _run(network: nn.Module, samples: Samples) -> Any:
+    return network(*(tensor.clone() for tensor in samples.inputs))
+
+
+def _run_with_halves(network: nn.Module, layers: Sequence[str], samples: Samples) -> None:
+    """Run a network with half the weights in its layers, which get theirs back."""
+    with ExitStack() as exchanged:
+        for layer in dict.fromkeys(network.get_submodule(name) for name in layers):
+            weight = layer.weight
+            assert isinstance(weight, Tensor)
+            exchanged.enter_context(as_data(layer, weight / 2))
+        _run(network, samples)
+
+
+def _draws(network: nn.Module, samples: Samples) -> bool:
+    """Return whether a pass draws from a global random generator, for whatever it is."""
+    clone, device = copy_network(network), samples.targets.device
+    with seeded(0):
+        untouched = _next_draws(device)
+    with seeded(0):
+        _run(clone, samples)
+        return _next_draws(device) != untouched
+
+
+def _next_draws(device: torch.device) -> tuple[float, ...]:
+    drawn = (torch.rand(()), torch.rand((), device=device), random.random(), np.random.random())
+    return tuple(float(number) for number in drawn)
+
+
+def _changed(before: Mapping[str, Tensor], network: nn.Module) -> str | None:
+    """Return the name of a buffer that is not as it was, None where all are."""
+    now = dict(network.named_buffers())
+    if before.keys() != now.keys():
+        return min(before.keys() ^ now.keys())
+    return next((name for name in now if not same_outputs(before[name], now[name])), None)
