@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import operator
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from torch.utils.data import (
 )
 
 from rlquant.errors import DataError
-from rlquant.layers import as_arguments, copies
+from rlquant.forward_pass import copies
+from rlquant.layers import as_arguments
 
 logger = logging.getLogger(__name__)
 
@@ -58,11 +60,6 @@ class Samples:
         """Where they are kept."""
         return self._targets.device
 
-    @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
-        """The shape of each input."""
-        return tuple(tuple(tensor.shape) for tensor in self._inputs)
-
     def __len__(self) -> int:
         return len(self._targets)
 
@@ -93,7 +90,8 @@ class Samples:
         """Return the numbers of the samples with an infinite input, counted from 0."""
         found = torch.zeros(len(self), dtype=torch.bool, device=self.device)
         for tensor in self._inputs:
-            found |= torch.isinf(tensor).reshape(len(self), -1).any(dim=1)
+            others = math.prod(tensor.shape[1:])  # may be 0
+            found |= torch.isinf(tensor).reshape(len(self), others).any(dim=1)
         return found.nonzero().flatten().tolist()
 
     def require_no_nan(self, name: str) -> None:
@@ -290,6 +288,10 @@ def _as_samples(batch: Any, name: str) -> Samples:
             f"{name}: a batch is a {type(batch).__name__}, it must be a pair (inputs, targets) of "
             f"tensors; several inputs go into a tuple"
         )
+    for tensor in (*as_arguments(batch[0]), batch[1]):
+        if tensor.layout != torch.strided or tensor.is_nested or tensor.is_meta:
+            kind = "meta" if tensor.is_meta else "nested" if tensor.is_nested else "sparse"
+            raise DataError(f"{name}: it holds a {kind} tensor; give dense tensors that have data")
     inputs, targets = tuple(map(_trainable, as_arguments(batch[0]))), _trainable(batch[1])
     sizes = {len(t) if t.dim() else 0 for t in (*inputs, targets)}
     if len(sizes) != 1 or not inputs:

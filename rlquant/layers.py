@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rlquant.ambient import isolated
 from rlquant.copying.network_copy import copy_network
 from rlquant.errors import NetworkError, unknown_name
+from rlquant.forward_pass import outputs_of
 from rlquant.plain_network import remedy_of, require_network, require_plain
 from rlquant.quantizers.buckets import to_rows
 from rlquant.quantizers.integer_grid import quantize_integer
@@ -76,11 +77,6 @@ class LayerFacts:
 def as_arguments(inputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return `inputs` as the positional arguments of the network."""
     return (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-
-
-def copies(tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
-    """Return tensors with memory of their own and the same strides, which may be written to."""
-    return tuple(tensor.detach().clone() for tensor in tensors)
 
 
 def first_input(args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
@@ -266,7 +262,7 @@ class _Trace:
             elif isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.register_forward_pre_hook(note_input, with_kwargs=True)
         with torch.no_grad():
-            clone(*copies(inputs))
+            outputs_of(clone, inputs, "example_input")
         return trace
 
 

@@ -349,3 +349,67 @@ def test_a_number_of_samples_must_be_one(count: Any) -> None:
             call()
     with pytest.raises(SettingsError, match=r"calibration_samples=.*, use a whole number"):
         rlquant.train(fresh(Mlp), FOUR, FEW, calibration_samples=count)
+
+
+# --- data that a network does not run on
+
+
+@pytest.mark.parametrize("call", [*CALLS, "measure", "find_layers"])
+@pytest.mark.parametrize("inputs", [torch.ones(45, 5), torch.ones(45, FEATURES, dtype=torch.bool)])
+def test_inputs_that_the_network_does_not_take_are_named(call: str, inputs: Tensor) -> None:
+    calls = {
+        **CALLS,
+        "measure": READERS["measure"],
+        "find_layers": lambda data: rlquant.find_layers(fresh(Mlp), data[0]),
+    }
+    words = (
+        r"the network does not run on its first samples, inputs of shape \(\d+, \d\): RuntimeErr"
+    )
+    with pytest.raises(DataError, match=words):
+        calls[call]((inputs, FEW[1]))
+
+
+def test_the_reason_why_a_network_does_not_run_is_cut_short() -> None:
+    class Wordy(Mlp):
+        def forward(self, inputs: Tensor) -> Tensor:
+            raise ValueError("no " * 10_000)
+
+    with pytest.raises(DataError, match="ValueError: no no") as caught:
+        rlquant.find_layers(fresh(Wordy), FEW[0])
+    assert len(str(caught.value)) <= 500
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_tensors_without_plain_data_are_refused(call: str) -> None:
+    nested = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged)
+    for kind, inputs in {
+        "sparse": FEW[0].to_sparse(),
+        "meta": FEW[0].to("meta"),
+        "nested": nested,
+    }.items():
+        with pytest.raises(DataError, match=f"it holds a {kind} tensor; give dense tensors"):
+            CALLS[call]((inputs, FEW[1]))
+
+
+def test_measure_checks_what_it_is_given() -> None:
+    wrong = FEW[0], torch.full((45,), 3)
+    with pytest.raises(DataError, match="labels reach from 3 to 3, the network has 3 outputs"):
+        rlquant.measure(fresh(Mlp), wrong)
+    with pytest.raises(SettingsError, match="batch_size=0, use a whole number of at least 1"):
+        rlquant.measure(fresh(Mlp), FEW, batch_size=0)
+    with pytest.raises(SettingsError, match="objective=7, give a function"):
+        rlquant.measure(fresh(Mlp), FEW, objective=7)  # type: ignore[arg-type]
+    by_function = rlquant.measure(fresh(Mlp), FEW, objective=Classification().__call__)
+    assert by_function == rlquant.measure(fresh(Mlp), FEW)
+
+
+def test_inputs_may_have_no_numbers() -> None:
+    class Two(Mlp):
+        def forward(self, inputs: Tensor, nothing: Tensor) -> Tensor:  # type: ignore[override]
+            return super().forward(inputs) + nothing.sum()
+
+    inputs = FEW[0].clone()
+    inputs[3, 0] = float("inf")
+    with pytest.raises(DataError, match=r"\(number 3, from 0\)"):
+        rlquant.quantize(fresh(Two), FOUR, ((inputs, torch.zeros(45, 0)), FEW[1]))
+    assert rlquant.measure(fresh(Two), ((FEW[0], torch.zeros(45, 0)), FEW[1])).samples == 45

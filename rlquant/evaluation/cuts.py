@@ -23,7 +23,7 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
 from rlquant.data import Samples
-from rlquant.layers import copies
+from rlquant.forward_pass import copies
 
 Values = tuple[Any, ...]
 """What crosses a cut, for one batch: mostly tensors, sometimes shapes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from torch.utils._pytree import tree_map_only
 from rlquant.ambient import isolated
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, Samples, take_samples
-from rlquant.errors import DataError
+from rlquant.errors import DataError, whole_number
 from rlquant.evaluation.looks import Ended, Look, LooksAt
-from rlquant.score import Classification, Measurement, Objective, PerSample
+from rlquant.forward_pass import outputs_of
+from rlquant.score import Measurement, Objective, ObjectiveFunction, PerSample, as_objective
 
 ALL_SAMPLES = 2**62
 
@@ -82,15 +83,26 @@ def measure_float(
     Raises:
         DataError: outputs and targets do not belong together.
     """
-    with torch.inference_mode():
-        for batch in batches:
-            objective.check(network(*batch.inputs), batch.targets)
-    return run_batches(network, batches, objective)
+    return judge(_checked(network, batches, objective, "validation_data"), batches, objective)
+
+
+def _checked(
+    network: nn.Module, batches: Sequence[Samples], objective: Objective, name: str
+) -> Iterator[Any]:
+    """Yield the outputs of one batch after the other, once they fit the targets."""
+    for batch in batches:
+        outputs = outputs_of(network, batch.inputs, name)
+        objective.check(outputs, batch.targets)
+        yield outputs
 
 
 @isolated(seed=0)
 def measure(
-    network: nn.Module, data: Data, *, objective: Objective | None = None, batch_size: int = 250
+    network: nn.Module,
+    data: Data,
+    *,
+    objective: Objective | ObjectiveFunction | None = None,
+    batch_size: int = 250,
 ) -> Measurement:
     """Measure a network on data that no search saw, e.g. the test set.
 
@@ -99,9 +111,16 @@ def measure(
         data: all of its samples are used.
         objective: cross-entropy and accuracy by default.
         batch_size: samples of a batch.
+
+    Raises:
+        DataError: see `take_samples`; data that the network does not run on, or outputs and targets
+            that do not belong together.
+        SettingsError: an objective that cannot be called, `batch_size` below 1.
     """
+    size = whole_number("batch_size", batch_size, 1)
+    judge_by = as_objective(objective)
     first = next(network.parameters(), None)
     place = torch.device("cpu") if first is None else first.device
     samples = take_samples(data, ALL_SAMPLES, name="data", device=place)
-    chosen = objective or Classification()
-    return run_batches(copy_network(network), samples.batches(batch_size), chosen)
+    batches = samples.batches(size)
+    return judge(_checked(copy_network(network), batches, judge_by, "data"), batches, judge_by)

@@ -14,7 +14,8 @@ from rlquant.config import BY_OUTPUTS, Fidelity
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.budget import Budget
 from rlquant.data import Samples, why_not_finite
-from rlquant.errors import ChoiceError, DataError, NetworkError, RlquantError, SettingsError
+from rlquant.errors import ChoiceError, DataError, NetworkError, SettingsError
+from rlquant.forward_pass import outputs_of
 from rlquant.layers import LayerFacts
 from rlquant.network.second_moments import WIDEST, is_measured
 from rlquant.score import Measurement, Objective
@@ -70,8 +71,8 @@ def require_runs(
     """
     clone = copy_network(network)
     with torch.no_grad():
-        outputs_of(clone, training, "train_data")
-        outputs = outputs_of(clone, validation, "validation_data")
+        outputs_of(clone, training.inputs, "train_data")
+        outputs = outputs_of(clone, validation.inputs, "validation_data")
         objective.check(outputs, validation.targets)
         sums = objective(outputs, validation.targets)
     pair = isinstance(sums, (tuple, list)) and len(sums) == 2
@@ -80,20 +81,6 @@ def require_runs(
             f"objective {objective.name!r} gave {sums!r}; it must give the batch's summed loss and "
             f"summed metric, each a scalar"
         )
-
-
-def outputs_of(network: nn.Module, samples: Samples, name: str, role: str = "network") -> Any:
-    """Run the network; `DataError` with the shapes of the inputs where it cannot."""
-    try:
-        return network(*samples.inputs)
-    except RlquantError:
-        raise
-    except Exception as error:
-        shapes = ", ".join(map(str, samples.shapes))
-        raise DataError(
-            f"{name}: the {role} does not run on its first samples, inputs of shape "
-            f"{shapes[:100]}: {type(error).__name__}: {str(error)[:300]}"
-        ) from error
 
 
 def require_finite_losses(
@@ -108,7 +95,7 @@ def require_finite_losses(
         return
     chosen = samples.select(torch.tensor(infinite))
     with torch.no_grad():
-        outputs = outputs_of(copy_network(network), chosen, name)
+        outputs = outputs_of(copy_network(network), chosen.inputs, name)
         loss = objective(outputs, chosen.targets)[0]
     if not math.isfinite(float(loss)):
         raise DataError(

@@ -13,10 +13,11 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, Samples, is_pair, iterate, take_batch, take_samples
 from rlquant.errors import LARGEST_SEED, DataError, SettingsError, whole_number
 from rlquant.evaluation.measure import ALL_SAMPLES, run_batches
+from rlquant.forward_pass import outputs_of
 from rlquant.layers import require_quantizable
 from rlquant.network.quantize import layers_of, require_known_layers
 from rlquant.plain_network import require_network
-from rlquant.problem.checks import outputs_of, require_finite_losses, resolve_device
+from rlquant.problem.checks import require_finite_losses, resolve_device
 from rlquant.problem.training_plan import require_teacher
 from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 from rlquant.quantizers.buckets import require_bucket_size
@@ -104,13 +105,13 @@ def train(
         first = _first_batch(data, place)
         count = calibration_samples if chosen.arithmetic is None else ALL_SAMPLES
         samples = _samples(data, count, place)
-    outputs_of(network, first.first(2), "train_data")
+    outputs_of(network, first.first(2).inputs, "train_data")
     size = chosen.batch_size if isinstance(data, Samples) else len(first)
     require_trainable(network, judge, first, size)
     require_finite_losses(network, judge, first, "train_data")
     validation = _validation(validation_data, place)
     if validation is not None:
-        outputs = outputs_of(network, validation.first(2), "validation_data")
+        outputs = outputs_of(network, validation.first(2).inputs, "validation_data")
         judge.check(as_many(outputs, len(validation)), validation.targets)
     if chosen.arithmetic is not None:
         trained, outcome = train_fixed_point(network, samples, chosen, seed=seed, watch=watch)

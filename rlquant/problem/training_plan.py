@@ -12,8 +12,8 @@ from rlquant.config import Fidelity
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, Samples, take_samples
 from rlquant.errors import SettingsError
+from rlquant.forward_pass import outputs_of
 from rlquant.plain_network import require_network
-from rlquant.problem.checks import outputs_of
 from rlquant.score import Objective
 from rlquant.training.losses import require_logits
 from rlquant.training.settings import TRAINED, TUNED, TrainSettings
@@ -109,6 +109,6 @@ def require_teacher(network: nn.Module, teacher: nn.Module, samples: Samples) ->
     """Raise `DataError` unless the teacher's answers can be compared with the network's."""
     first = samples.first(2)
     with torch.no_grad():
-        outputs = outputs_of(copy_network(network), first, "train_data")
-        answers = outputs_of(copy_network(teacher), first, "train_data", role="teacher")
+        outputs = outputs_of(copy_network(network), first.inputs, "train_data")
+        answers = outputs_of(copy_network(teacher), first.inputs, "train_data", role="teacher")
     require_logits(outputs, answers, "teacher")

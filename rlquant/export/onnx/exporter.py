@@ -19,7 +19,7 @@ from rlquant.export.onnx.runtime import open_session, require_exporter, run_sess
 from rlquant.export.quantized_layers import QuantizedLayer, quantized_layers
 from rlquant.export.targets import INT8, Target, refusals, target_named
 from rlquant.files import write_file
-from rlquant.layers import copies
+from rlquant.forward_pass import copies
 from rlquant.network.modules import QuantizedWeight
 from rlquant.paths import PathLike, path_of
 from rlquant.quantizers import ActivationQuantizer

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from rlquant.copying.network_copy import independent_copy
 from rlquant.errors import NetworkError
 from rlquant.export.quantized_layers import QuantizedLayer
-from rlquant.layers import copies
+from rlquant.forward_pass import copies
 from rlquant.network.modules import INPUT_QUANTIZER
 
 DOMAIN = "rlquant"
