@@ -283,4 +283,4 @@ def test_a_planted_circle_is_found(tmp_path: Path) -> None:
     )
     assert circle(tmp_path) == []
     plant(tmp_path, {f"{folder}/searcher.py": "def f():\n    import rlquant_agents.api"})
-    assert {"rlquant_agents.api", "rlquant_agents.search.searcher"} <= set(circle(tmp_path))
+    assert {"rlquant_agents.api", "rlquant_agents.searcher"} <= set(circle(tmp_path))
