@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
+from rlquant.arguments import explained
 from rlquant.documents import parse_json, read_as
 from rlquant.errors import ChoiceError, ConfigFormatError, FileFormatError
 
@@ -56,6 +57,7 @@ class LayerChoice:
     points: Points = "symmetric"
     activation_bits: int | None = None
 
+    @explained
     def __post_init__(self) -> None:
         self._require("method", self.method, METHODS)
         self._require("rounding", self.rounding, ROUNDINGS)
@@ -136,6 +138,7 @@ class QuantizationConfig:
 
     choices: tuple[LayerChoice, ...]
 
+    @explained
     def __post_init__(self) -> None:
         object.__setattr__(self, "choices", tuple(self.choices))
         seen: set[str] = set()
@@ -150,6 +153,7 @@ class QuantizationConfig:
     def __len__(self) -> int:
         return len(self.choices)
 
+    @explained
     def __getitem__(self, layer: str) -> LayerChoice:
         """Return the choice of the layer named `layer`."""
         for choice in self.choices:
@@ -172,6 +176,7 @@ class QuantizationConfig:
         return json.dumps(document, indent=indent)
 
     @classmethod
+    @explained
     def from_json(cls, text: str) -> QuantizationConfig:
         """Read what `to_json` wrote.
 

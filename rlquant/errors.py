@@ -56,6 +56,10 @@ class SettingsError(RlquantError, ValueError):
     """A setting outside what is allowed."""
 
 
+class ArgumentError(RlquantError, TypeError):
+    """An argument of a type that a call does not take."""
+
+
 class UnknownNameError(RlquantError, KeyError):
     """A name that no registry knows."""
 

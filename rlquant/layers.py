@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rlquant.ambient import isolated
+from rlquant.arguments import explained
 from rlquant.copying.network_copy import copy_network
 from rlquant.errors import NetworkError, unknown_name
 from rlquant.forward_pass import outputs_of
@@ -96,6 +97,7 @@ def channel_axis_of(module: nn.Module) -> int:
     return 1 if (layer_kind(module) or "").startswith("conv_transpose") else 0
 
 
+@explained
 @isolated(seed=0)
 def find_layers(
     network: nn.Module, example_input: Tensor | Sequence[Tensor], *, keep: Iterable[str] = ()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from rlquant.arguments import explained
 from rlquant.config import Fidelity
 from rlquant.documents import Count, parse_json, read_as, read_fields
 from rlquant.errors import DataError, FileFormatError, SettingsError, unknown_name
@@ -79,6 +80,7 @@ class Score:
         return json.dumps(document, indent=indent)
 
     @classmethod
+    @explained
     def from_json(cls, text: str) -> Score:
         """Read what `to_json` wrote; `FileFormatError` for anything else."""
         try:

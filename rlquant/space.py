@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rlquant.arguments import explained
 from rlquant.config import BucketSize, Fidelity, LayerChoice, Method, Points, Rounding
 from rlquant.errors import ChoiceError
 from rlquant.quantizers.buckets import require_bucket_size
@@ -47,6 +48,7 @@ class SearchSpace:
     keep: tuple[str, ...] = ()
     bucket_size: BucketSize = "channel"
 
+    @explained
     def __post_init__(self) -> None:
         for field in (*HEADS, "keep"):
             value = getattr(self, field)
@@ -82,6 +84,7 @@ class SearchSpace:
         sizes = [range(len(head.options)) for head in self.heads]
         return np.array(list(itertools.product(*sizes)), dtype=np.int64)
 
+    @explained
     def choice(self, layer: str, action: Sequence[int]) -> LayerChoice | None:
         """Return the choice an action stands for, or None where the combination is illegal.
 

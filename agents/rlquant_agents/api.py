@@ -24,6 +24,7 @@ from rlquant import (
     TrainSettings,
 )
 from rlquant.ambient import isolated
+from rlquant.arguments import explained
 from rlquant.config import Fidelity
 from rlquant.data import Data
 from rlquant.errors import SettingsError
@@ -46,6 +47,7 @@ from rlquant_agents.search.training_progress import TrainingProgressBar
 STORE = "evaluations.sqlite"
 
 
+@explained
 @isolated(seed=0)
 def search(
     network: nn.Module,
@@ -157,6 +159,7 @@ def search(
         )
 
 
+@explained
 @isolated(seed=0)
 def search_problem(
     problem: Problem,

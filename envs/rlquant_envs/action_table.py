@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.spaces import Space
 
 from rlquant import LayerChoice, SearchSpace
 from rlquant.config import Fidelity
+from rlquant.documents.schema import shown
+from rlquant.errors import SettingsError
 
 Action = npt.NDArray[np.int64]
 
@@ -58,6 +62,14 @@ class ActionTable:
         """Return the flat mask, head after head, for what options are allowed."""
         mask: npt.NDArray[np.bool_] = np.any(self.contains & allowed, axis=1)
         return mask
+
+
+def whole_numbers(action: Any, space: Space[Any]) -> Action:
+    """Return what is given as an action as an array; `SettingsError` for what is no numbers."""
+    try:
+        return np.asarray(action, dtype=np.int64)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise SettingsError(f"action {shown(action)} is outside {space}: use numbers") from error
 
 
 def _nearest_legal(

@@ -24,12 +24,13 @@ from rlquant import (
     TabularProblem,
     tasks,
 )
+from rlquant.arguments import explained
 from rlquant.config import Fidelity
 from rlquant.errors import SettingsError
 from rlquant.paths import PathLike
 from rlquant.score import bind_reward
 from rlquant.space import for_layer
-from rlquant_envs.action_table import Action, ActionTable
+from rlquant_envs.action_table import Action, ActionTable, whole_numbers
 from rlquant_envs.fitting import Fitting
 from rlquant_envs.observation import FEATURES, Observation, Observer
 from rlquant_envs.rendering import require_no_rendering
@@ -58,6 +59,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own interface
 
+    @explained
     def __init__(
         self,
         problem: Problem | None = None,
@@ -112,6 +114,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         """The problem of this episode, under the budget that was drawn."""
         return self._problem
 
+    @explained
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
@@ -188,7 +191,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         try:
             return self._table.number_of[tuple(action.tolist())]
         except (AttributeError, TypeError, KeyError):
-            given = np.asarray(action, dtype=np.int64).reshape(-1)
+            given = whole_numbers(action, self.action_space).reshape(-1)
         found = self._table.number_of.get(tuple(given.tolist()))
         if found is None:
             raise SettingsError(

@@ -12,7 +12,9 @@ from gymnasium.spaces import Box, Discrete, MultiBinary
 
 from rlquant import RlquantError, tasks
 from rlquant.ambient import isolated
+from rlquant.arguments import explained
 from rlquant.config import Points
+from rlquant.documents.schema import shown
 from rlquant.errors import SettingsError
 from rlquant.network.layer_problem import layer_problem
 from rlquant.quantizers import QuantizedTensor
@@ -44,6 +46,7 @@ class PointAssignment(gymnasium.Env[Observation, Any]):
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own interface
 
+    @explained
     @isolated()
     def __init__(
         self,
@@ -96,6 +99,7 @@ class PointAssignment(gymnasium.Env[Observation, Any]):
         """The layer as it is decided so far, at nearest rounding where it is not."""
         return self.problem.assigned(self._up)
 
+    @explained
     @isolated()
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -133,10 +137,14 @@ class PointAssignment(gymnasium.Env[Observation, Any]):
         return features.cpu().numpy().astype(np.float32)
 
     def _require(self, action: Any) -> torch.Tensor:
-        given = np.asarray(action)
         expected = () if self.one_at_a_time else (self.problem.count,)
-        if given.shape != expected or not np.isin(given, (0, 1)).all():
+        try:
+            given = np.asarray(action)
+            known = given.shape == expected and np.isin(given, (0, 1)).all()
+        except (TypeError, ValueError, RuntimeError):  # no numbers
+            known = False
+        if not known:
             raise SettingsError(
-                f"action of shape {given.shape} is not in {self.action_space}: 1 for up, 0 for down"
+                f"action {shown(action)} is not in {self.action_space}: 1 for up, 0 for down"
             )
         return torch.as_tensor(given.astype(np.bool_), device=self._up.device)

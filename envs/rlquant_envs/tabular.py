@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlquant import Budget, Reward, Table, TabularProblem, load_table
+from rlquant.arguments import explained
 from rlquant.paths import PathLike
 from rlquant_envs.layerwise import DEFAULT_BUDGET, LayerwiseQuantization, budgets_of
 
@@ -27,6 +28,7 @@ class TabularQuantization(LayerwiseQuantization):
         SettingsError: no budget in the sequence, or something else than a budget or a reward.
     """
 
+    @explained
     def __init__(
         self,
         table: Table | PathLike,

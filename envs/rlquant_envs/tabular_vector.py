@@ -11,10 +11,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from rlquant import Budget, Reward, RlquantError, Table, TabularProblem
+from rlquant.arguments import explained
 from rlquant.cost.feasible import Indices
 from rlquant.errors import SettingsError, whole_number
 from rlquant.paths import PathLike
-from rlquant_envs.action_table import Action, ActionTable
+from rlquant_envs.action_table import Action, ActionTable, whole_numbers
 from rlquant_envs.batch_rewards import BatchReward
 from rlquant_envs.batch_rules import BatchRules, Mask
 from rlquant_envs.layerwise import budgets_of, require_budget
@@ -50,6 +51,7 @@ class TabularVectorQuantization(VectorEnv[Observation, Action, npt.NDArray[Any]]
         "autoreset_mode": AutoresetMode.NEXT_STEP,
     }
 
+    @explained
     def __init__(
         self,
         table: Table | PathLike,
@@ -91,6 +93,7 @@ class TabularVectorQuantization(VectorEnv[Observation, Action, npt.NDArray[Any]]
         self._options = np.zeros((self._layers, self.num_envs), dtype=np.int64)
         self._affordable: Indices | None = None
 
+    @explained
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
@@ -156,7 +159,7 @@ class TabularVectorQuantization(VectorEnv[Observation, Action, npt.NDArray[Any]]
 
     def _numbers(self, actions: Action) -> Indices:
         """Return the number of each action; `SettingsError` outside the action space."""
-        given = np.asarray(actions, dtype=np.int64)
+        given = whole_numbers(actions, self.action_space)
         shape = (self.num_envs, len(self._sizes))
         # as unsigned numbers those below 0 are too large as well
         if given.shape != shape or (given.view(np.uint64) >= self._sizes).any():

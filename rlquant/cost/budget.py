@@ -15,6 +15,7 @@ from typing import Literal, Protocol, get_args
 
 from torch import Tensor, nn
 
+from rlquant.arguments import explained
 from rlquant.config import FLOAT_BITS, BucketSize, LayerChoice
 from rlquant.cost.file_layout import fixed_bytes, stored_tensors
 from rlquant.cost.latency import LatencyTable
@@ -123,6 +124,7 @@ class Budget:
     limit: float
     table: LatencyTable | None = None
 
+    @explained
     def __post_init__(self) -> None:
         if self.quantity not in get_args(Quantity):
             raise BudgetError(f"quantity={self.quantity!r}, use one of {get_args(Quantity)}")
@@ -156,6 +158,7 @@ class Budget:
         return cls("bops", limit)
 
     @classmethod
+    @explained
     def latency(cls, seconds: float, table: LatencyTable | PathLike) -> Budget:
         """Limit the seconds that a latency table (or its CSV file) predicts."""
         read = table if isinstance(table, LatencyTable) else LatencyTable.read(table)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from rlquant.arguments import explained
 from rlquant.config import LayerChoice
 from rlquant.cost.units import most_within
 from rlquant.documents import named_rows, number, read_text, whole
@@ -42,6 +43,7 @@ class LatencyTable:
     REQUIRED = ("kind", "shape", "bits", "seconds")
 
     @classmethod
+    @explained
     def read(cls, path: PathLike) -> LatencyTable:
         """Read a CSV.
 

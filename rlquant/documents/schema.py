@@ -83,7 +83,10 @@ def read_fields(kind: type[Value], document: Any, place: str = "") -> Value:
 
 def shown(value: Any) -> str:
     """Return what a message shows of a value: all of it if it is short."""
-    text = _SHORT.repr(value)
+    try:
+        text = " ".join(_SHORT.repr(value).split())
+    except ValueError:  # Python writes no number of more than some thousand digits
+        return f"a {type(value).__name__} too long to write"
     return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 

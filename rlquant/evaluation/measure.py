@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from rlquant.ambient import isolated
+from rlquant.arguments import explained
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, Samples, take_samples
 from rlquant.errors import DataError, whole_number
@@ -96,6 +97,7 @@ def _checked(
         yield outputs
 
 
+@explained
 @isolated(seed=0)
 def measure(
     network: nn.Module,

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rlquant.arguments import explained
 from rlquant.data import Samples
 from rlquant.errors import SettingsError, whole_number
 from rlquant.evaluation.looks import Look
@@ -44,6 +45,7 @@ class Racing:
     top: int = 1
     seed: int = 0
 
+    @explained
     def __post_init__(self) -> None:
         whole_number("Racing: top", self.top, 1)
         whole_number("Racing: seed", self.seed, 0)

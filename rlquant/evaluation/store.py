@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rlquant.arguments import explained
 from rlquant.config import QuantizationConfig
 from rlquant.documents import require_regular, shown
 from rlquant.documents.database import failure, limit_steps, open_database, require_schema
@@ -62,6 +63,7 @@ class EvaluationStore:
     processes and threads may use one file at the same time.
     """
 
+    @explained
     def __init__(self, path: PathLike) -> None:
         self.path = path_of("store", path)
         # By process and thread: a connection is shared with no fork and no other thread.
@@ -73,6 +75,7 @@ class EvaluationStore:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
+    @explained
     def get(self, problem: str, config: QuantizationConfig) -> Measurement | None:
         """Return what was recorded for a canonical configuration, if anything was.
 
@@ -129,6 +132,7 @@ class EvaluationStore:
                 f"{at} are whole; move it away"
             )
 
+    @explained
     def put(
         self,
         problem: str,
@@ -158,6 +162,7 @@ class EvaluationStore:
             statements += [(_PUT, (*row, seconds, time.time()))]
         self._run(*statements)
 
+    @explained
     def count(self, problem: str | None = None) -> int:
         """Return how many whole evaluations are recorded, of one problem or of all."""
         where, arguments = ("", ()) if problem is None else (" WHERE problem = ?", (problem,))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from rlquant.ambient import isolated
+from rlquant.arguments import explained
 from rlquant.copying.network_copy import independent_copy
 from rlquant.cost.file_layout import needed_tensors
 from rlquant.errors import NetworkError
@@ -90,6 +91,7 @@ def float_tensors(network: nn.Module, layers: Mapping[str, QuantizedLayer]) -> d
     )
 
 
+@explained
 @isolated()
 def freeze(quantized: nn.Module) -> nn.Module:
     """Return a plain copy: dequantized weights as ordinary parameters, the same outputs.

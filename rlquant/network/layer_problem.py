@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from rlquant.ambient import isolated
+from rlquant.arguments import explained
 from rlquant.config import LayerChoice, Points
 from rlquant.data import Data, take_samples
 from rlquant.errors import ChoiceError, unknown_name
@@ -14,6 +15,7 @@ from rlquant.network.weights import quantize_weight
 from rlquant.rounding.layer_problem import LayerProblem
 
 
+@explained
 @isolated(seed=0)
 def layer_problem(
     network: nn.Module,

@@ -9,6 +9,7 @@ from functools import cache
 from torch import Tensor, nn
 
 from rlquant.ambient import isolated
+from rlquant.arguments import explained
 from rlquant.config import BucketSize, LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.float_share import FloatShare
@@ -94,6 +95,7 @@ def build_quantized(
     return quantized.eval()  # what was installed came in training mode
 
 
+@explained
 @isolated(seed=0)
 def quantize(
     network: nn.Module,

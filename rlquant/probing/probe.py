@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlquant.ambient import isolated
+from rlquant.arguments import explained
 from rlquant.cost.budget import Budget
 from rlquant.cost.feasible import Indices
 from rlquant.errors import LARGEST_SEED, SettingsError, whole_number
@@ -150,6 +151,7 @@ class Probe:
         return "\n".join(map(str, self.shares))
 
 
+@explained
 @isolated()
 def probe(
     problem: Problem,

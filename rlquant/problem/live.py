@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from rlquant.ambient import isolated, isolated_steps
+from rlquant.arguments import explained
 from rlquant.config import FIDELITIES, Fidelity, LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.budget import Budget, NetworkCosts, total
@@ -99,6 +100,7 @@ class QuantizationProblem:
         BudgetError: a budget below the smallest reachable value (which it names).
     """
 
+    @explained
     @isolated(seed=0)
     def __init__(
         self,
@@ -232,6 +234,7 @@ class QuantizationProblem:
 
     # --- scores
 
+    @explained
     @isolated()
     def evaluate(
         self,
@@ -260,6 +263,7 @@ class QuantizationProblem:
         canonical = self.canonical(config)
         return self._score(canonical, Measurement(math.inf, math.nan, 0))
 
+    @explained
     @isolated()
     def evaluate_many(self, configs: Iterable[QuantizationConfig], workers: int = 1) -> list[Score]:
         """Score several configurations, measured in the order in which they share most.
@@ -296,6 +300,7 @@ class QuantizationProblem:
         """
         return self._measurements.expect([self.canonical(config) for config in configs])
 
+    @explained
     def scan(self, configs: Iterable[QuantizationConfig]) -> Iterator[Measurement]:
         """Measure configurations one after the other, and remember none of them.
 
@@ -304,6 +309,7 @@ class QuantizationProblem:
         """
         return isolated_steps(self._measurements.scan(map(self.canonical, configs)))
 
+    @explained
     def canonical(self, config: QuantizationConfig) -> QuantizationConfig:
         """Return the canonical form in execution order; layers not named are kept in float32."""
         named = {choice.layer: choice for choice in config}
@@ -315,11 +321,13 @@ class QuantizationProblem:
             tuple(named.get(n, kept[n]).canonical(self.fidelity) for n in names)
         )
 
+    @explained
     @isolated(seed=0)
     def build(self, config: QuantizationConfig) -> nn.Module:
         """Return the calibrated quantized network with exactly the outputs that were scored."""
         return self.evaluator.build(self.canonical(config))
 
+    @explained
     @isolated()
     def with_budget(self, budget: Budget) -> QuantizationProblem:
         """Return the same problem under another budget; evaluator and measurements are shared."""
@@ -355,6 +363,7 @@ class QuantizationProblem:
         )
         return other
 
+    @explained
     @isolated()
     def with_store(self, store: PathLike | EvaluationStore | None) -> QuantizationProblem:
         """Return the same problem with its evaluations kept in `store`."""

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from rlquant.ambient import isolated
+from rlquant.arguments import explained
 from rlquant.config import BY_OUTPUTS, LayerChoice, QuantizationConfig
 from rlquant.data import Data, Samples, take_samples
 from rlquant.errors import SettingsError
@@ -47,6 +48,7 @@ BATCH = 128
 Weights = dict[str, QuantizedTensor]
 
 
+@explained
 @isolated(seed=0)
 def refine(
     problem: QuantizationProblem,

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from rlquant.ambient import isolated, seeded
+from rlquant.arguments import explained
 from rlquant.config import BucketSize, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, Samples, is_pair, iterate, take_batch, take_samples
@@ -32,6 +33,7 @@ BATCH = 250
 """Samples of a validation batch; larger ones are slower on a CPU."""
 
 
+@explained
 @isolated(seed=0)
 def train(
     network: nn.Module,

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from rlquant.ambient import isolated
+from rlquant.arguments import explained
 from rlquant.config import FLOAT_BITS
 from rlquant.data import Data
 from rlquant.errors import whole_number
@@ -133,6 +134,7 @@ class LatencyProfile:
         return stream.getvalue()
 
 
+@explained
 @isolated(seed=0)
 def profile_latency(
     network: nn.Module,

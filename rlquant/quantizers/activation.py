@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rlquant.arguments import explained
 from rlquant.errors import QuantizationError
 from rlquant.quantizers.ste import straight_through_within
 
@@ -13,6 +14,7 @@ LARGEST = float(np.finfo(np.float32).max)
 SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
 
 
+@explained
 def activation_grid(low: float, high: float, bits: int) -> tuple[float, int]:
     """Return `(scale, zero_point)` of the unsigned grid that covers `[low, high]` and 0.
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rlquant.arguments import explained
 from rlquant.errors import unknown_name
 from rlquant.quantizers.activation import activation_grid
 from rlquant.quantizers.tensor import require_quantizable
@@ -185,6 +186,7 @@ def require_range_method(method: str) -> None:
         raise unknown_name("activation range", method, METHODS)
 
 
+@explained
 def activation_range(x: Tensor, method: RangeMethod = "mse") -> InputRange:
     """Return the range that a tensor of activations should keep.
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rlquant.arguments import explained
 from rlquant.config import BucketSize, Rounding
 from rlquant.errors import QuantizationError
 from rlquant.quantizers.buckets import from_rows, require_bucket_size, to_rows
@@ -27,6 +28,7 @@ KMEANS_ROUNDS = 100
 FEW_BORDERS = 16
 
 
+@explained
 def quantize_to_points(
     weights: Tensor,
     points: Tensor,
@@ -83,6 +85,7 @@ def quantize_to_points(
     )
 
 
+@explained
 def quantile_points(
     weights: Tensor, count: int, *, bucket_size: BucketSize = 256, channel_axis: int = 0
 ) -> Tensor:
@@ -110,6 +113,7 @@ def quantile_points(
     return torch.from_numpy(_quantiles(scaled, count)).to(weights.device, torch.float32)
 
 
+@explained
 def kmeans_points(
     weights: Tensor, count: int, *, bucket_size: BucketSize = 256, channel_axis: int = 0
 ) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rlquant.arguments import explained
 from rlquant.config import Rounding
 from rlquant.errors import QuantizationError
 from rlquant.quantizers.rounding import rounder
@@ -13,6 +14,7 @@ from rlquant.quantizers.tensor import require_quantizable
 WIDEST_WORD = 32
 
 
+@explained
 def quantize_fixed_point(
     x: Tensor,
     integer_bits: int,

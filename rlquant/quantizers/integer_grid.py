@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from rlquant.arguments import explained
 from rlquant.config import BucketSize, Rounding
 from rlquant.errors import QuantizationError
 from rlquant.quantizers.buckets import from_rows, require_bucket_size, to_rows
@@ -29,6 +30,7 @@ POWERS_TRIED = 12
 """Fraction lengths tried, from the one that covers the tensor to finer ones."""
 
 
+@explained
 def quantize_integer(
     weights: Tensor,
     bits: int,
@@ -75,6 +77,7 @@ def quantize_integer(
     return _on_grid(weights, rows, scale, bits, round_, bucket_size, channel_axis)
 
 
+@explained
 def quantize_to_scale(
     weights: Tensor,
     scale: Tensor,
@@ -116,6 +119,7 @@ def quantize_to_scale(
     return _on_grid(weights, rows, scale, bits, round_, bucket_size, channel_axis)
 
 
+@explained
 def quantize_power_of_two(
     weights: Tensor,
     bits: int,

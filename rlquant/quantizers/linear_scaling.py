@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rlquant.arguments import explained
 from rlquant.config import BucketSize, Rounding
 from rlquant.quantizers.buckets import from_rows, require_bucket_size, to_rows
 from rlquant.quantizers.rounding import rounder
@@ -18,6 +19,7 @@ from rlquant.quantizers.tensor import (
 )
 
 
+@explained
 def quantize_uniform(
     weights: Tensor,
     bits: int,

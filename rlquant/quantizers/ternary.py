@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rlquant.arguments import explained
 from rlquant.errors import QuantizationError
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
@@ -14,6 +15,7 @@ from rlquant.quantizers.tensor import (
 )
 
 
+@explained
 def quantize_ternary(
     weights: Tensor,
     positive_scale: float,
@@ -65,6 +67,7 @@ def quantize_ternary(
     )
 
 
+@explained
 def ternary_scales(weights: Tensor, *, threshold: float = 0.05) -> tuple[float, float]:
     """Return the scales (Wp, Wn) of least squared error: the mean |w| of either set.
 
@@ -90,6 +93,7 @@ def ternary_scales(weights: Tensor, *, threshold: float = 0.05) -> tuple[float, 
     return means[0], means[1]
 
 
+@explained
 def sparsity_threshold(weights: Tensor, sparsity: float) -> float:
     """Return the `threshold` that makes a share `sparsity` of the weights zero.
 
@@ -117,6 +121,7 @@ def sparsity_threshold(weights: Tensor, sparsity: float) -> float:
     return float(sizes[zeros - 1]) / largest if zeros and largest else 0.0
 
 
+@explained
 def ternary_signs(weights: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
     """Return where weights are above the threshold and where below its negative, as bool.
 

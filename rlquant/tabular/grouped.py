@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rlquant.arguments import explained
 from rlquant.config import Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget, Cost
 from rlquant.cost.feasible import FeasibleSet
@@ -67,6 +68,7 @@ class GroupedProblem:
         BudgetError: the budget is below the cheapest option of every group.
     """
 
+    @explained
     def __init__(self, problem: Problem, groups: Groups) -> None:
         by_name = {facts.name: facts for facts in problem.layers}
         self.groups = resolve_groups(groups, list(by_name))
@@ -120,10 +122,12 @@ class GroupedProblem:
             )
         )
 
+    @explained
     def evaluate(self, config: QuantizationConfig) -> Score:
         """Score a configuration of the groups; `UnknownNameError` for what is no group."""
         return self.problem.evaluate(self.expand(config))
 
+    @explained
     def evaluate_many(self, configs: Iterable[QuantizationConfig], workers: int = 1) -> list[Score]:
         """Score several configurations of the groups.
 
@@ -160,6 +164,7 @@ class GroupedProblem:
         inner = getattr(self.problem, "expect", None)
         return list(range(len(asked))) if inner is None else list(inner(asked))
 
+    @explained
     def with_budget(self, budget: Budget) -> GroupedProblem:
         """Return the same problem under another budget; scores are shared."""
         other = copy.copy(self)

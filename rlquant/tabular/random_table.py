@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from rlquant.arguments import explained
 from rlquant.config import FLOAT_BITS, LayerChoice
 from rlquant.cost.feasible import Indices
 from rlquant.errors import LARGEST_SEED, require_not_negative, whole_number
@@ -24,6 +25,7 @@ FIXED_BYTES, RECORD_BYTES = 200, 8
 CHANNELS = 16
 
 
+@explained
 def random_table(
     groups: int = 4,
     options: int = 6,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from rlquant.arguments import explained
 from rlquant.errors import SettingsError, unknown_name
 from rlquant.paths import PathLike, path_of
 from rlquant.tabular.table import Table
@@ -19,6 +20,7 @@ def table_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in FOLDER.glob(f"*{SUFFIX}")))
 
 
+@explained
 def load_table(table: PathLike) -> Table:
     """Return a table by its name, or read one from a file.
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from rlquant.config import FIDELITIES, Fidelity, LayerChoice
+from rlquant.documents.schema import shown
 from rlquant.errors import LARGEST_SEED, ChoiceError, SettingsError, whole_number
 from rlquant.layers import LayerFacts
 from rlquant.score import Score
@@ -137,15 +138,21 @@ class Table:
         """Return the number of a configuration; `ChoiceError` for indices that are not there."""
         options = len(self.options)
         number = 0
-        for option in indices:
-            if not 0 <= option < options:
-                break
-            number = number * options + option
-        else:
-            if len(indices) == len(self.facts):
-                return int(number)
-        raise ChoiceError(
-            f"option indices {list(indices)}: give {len(self.facts)} of 0..{options - 1}"
+        try:
+            for option in indices:
+                if not 0 <= option < options:
+                    break
+                number = number * options + option
+            else:
+                if len(indices) == len(self.facts):
+                    return int(number)
+        except (TypeError, ValueError, RuntimeError) as error:  # no indices, or of no numbers
+            raise self._no_indices(indices) from error
+        raise self._no_indices(indices)
+
+    def _no_indices(self, indices: Any) -> ChoiceError:
+        return ChoiceError(
+            f"option indices {shown(indices)}: give {len(self.facts)} of 0..{len(self.options) - 1}"
         )
 
     def indices_of(self, number: int) -> tuple[int, ...]:

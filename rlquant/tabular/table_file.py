@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
+from rlquant.arguments import explained
 from rlquant.documents import read_file, shown
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.files import reading, write_file
@@ -42,6 +43,7 @@ _LONG_AGO = (1980, 1, 1, 0, 0, 0)
 _UNIX, _PLAIN_FILE = 3, 0o644 << 16
 
 
+@explained
 def write_table(table: Table, path: PathLike) -> int:
     """Write a table to a file, whole or not at all; the same table gives the same bytes.
 
@@ -71,6 +73,7 @@ def write_table(table: Table, path: PathLike) -> int:
     return len(stream.getvalue())
 
 
+@explained
 def read_table(path: PathLike) -> Table:
     """Read a table's file; its values are unpacked when they are first asked for.
 

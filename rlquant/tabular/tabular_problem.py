@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rlquant.arguments import explained
 from rlquant.config import Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
 from rlquant.cost.feasible import FeasibleSet, Indices
@@ -35,6 +36,7 @@ class TabularProblem:
         BudgetError: a budget that no configuration keeps, or one of latency.
     """
 
+    @explained
     def __init__(self, table: Table, budget: Budget) -> None:
         self.table = table
         self.layers: tuple[LayerFacts, ...] = table.facts
@@ -61,6 +63,7 @@ class TabularProblem:
 
     # --- scores
 
+    @explained
     def evaluate(self, config: QuantizationConfig) -> Score:
         """Look up a configuration, also one over the budget.
 
@@ -70,6 +73,7 @@ class TabularProblem:
         """
         return self.evaluate_indices(self.indices(config))
 
+    @explained
     def evaluate_many(self, configs: Iterable[QuantizationConfig]) -> list[Score]:
         """Look up several configurations, in the order given."""
         return [self.evaluate(config) for config in configs]
@@ -112,6 +116,7 @@ class TabularProblem:
         found: list[int] = self.feasible.indices(QuantizationConfig(whole)).tolist()
         return found
 
+    @explained
     def losses_of(self, indices: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the losses of many configurations at once.
 
@@ -189,6 +194,7 @@ class TabularProblem:
 
     # --- budgets and copies
 
+    @explained
     def with_budget(self, budget: Budget) -> TabularProblem:
         """Return the same problem under another budget; the table is shared."""
         other = copy.copy(self)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from rlquant.ambient import isolated
+from rlquant.arguments import explained
 from rlquant.errors import UnknownNameError, unknown_name
 from rlquant.paths import PathLike
 from rlquant.tasks.cifar import CIFAR10, CIFAR100
@@ -62,6 +63,7 @@ def default_settings(data_name: str, network_name: str) -> FloatTrainSettings:
     return replace(settings, learning_rate=min(settings.learning_rate, largest))
 
 
+@explained
 @isolated()
 def load_data(name: str, *, cache: PathLike | None = None) -> Splits:
     """Load the data set `name`, on the CPU.
@@ -75,6 +77,7 @@ def load_data(name: str, *, cache: PathLike | None = None) -> Splits:
     return DATA_SETS[name].load(cache_folder(cache))
 
 
+@explained
 @isolated(seed=0)
 def load(
     name: str,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from rlquant.arguments import explained
 from rlquant.errors import DataError, SettingsError, whole_number
 
 
@@ -26,6 +27,7 @@ class CropAndFlip:
     padding: int = 4
     flip: bool = True
 
+    @explained
     def __post_init__(self) -> None:
         padding = whole_number("CropAndFlip: padding", self.padding, 0)
         object.__setattr__(self, "padding", padding)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
+from rlquant.arguments import explained
 from rlquant.config import Rounding
 from rlquant.errors import SettingsError, require_finite, require_not_negative, whole_number
 from rlquant.quantizers.fixed_point import WIDEST_WORD
@@ -41,6 +42,7 @@ class FixedPoint:
     wide_fraction_bits: int | None = None
     wide_share: float = 0.15
 
+    @explained
     def __post_init__(self) -> None:
         whole_number("FixedPoint: integer_bits", self.integer_bits, 1, WIDEST_WORD)
         most = WIDEST_WORD - self.integer_bits
@@ -126,6 +128,7 @@ class TrainSettings:
     augmentation: CropAndFlip | None = None
     arithmetic: FixedPoint | None = None
 
+    @explained
     def __post_init__(self) -> None:
         for field, least in (("epochs", 1), ("batch_size", 1)):
             whole_number(f"{PLACE}: {field}", getattr(self, field), least)

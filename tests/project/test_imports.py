@@ -26,7 +26,7 @@ PACKAGES = {
 ROOMS = {
     "rlquant": (
         *("errors", "ambient", "paths", "process_identity", "files", "file_group", "documents"),
-        "folder_lock",
+        *("folder_lock", "arguments"),
         *("config", "quantizers", "copying", "plain_network"),
         *("forward_pass", "responsiveness", "layers", "space"),
         *("cost", "data", "rounding", "score", "network", "training", "evaluation"),

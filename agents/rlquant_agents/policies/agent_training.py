@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from rlquant import Budget, Problem, QuantizationConfig, Reward, Score
 from rlquant.ambient import isolated, seeded
+from rlquant.arguments import explained
 from rlquant.errors import SettingsError, whole_number
 from rlquant.folder_lock import held
 from rlquant.paths import PathLike
@@ -56,6 +57,7 @@ class TrainedAgent:
     answers: tuple[Answer, ...] = field(default=())
 
 
+@explained
 @isolated(seed=0)
 def train_agent(
     problems: Mapping[str, Problem],

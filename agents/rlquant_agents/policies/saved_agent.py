@@ -19,6 +19,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 from rlquant import Problem, SearchSpace
+from rlquant.arguments import explained
 from rlquant.documents import Count, Range, read_as, read_file, read_json, require_regular
 from rlquant.documents.tensor_file import bytes_of, parse_tensors, require_like, require_sound
 from rlquant.errors import FileFormatError
@@ -74,6 +75,7 @@ def heads_of(space: SearchSpace) -> dict[str, list[Any]]:
     return {head.name: list(head.options) for head in space.heads}
 
 
+@explained
 def save_agent(model: OnPolicyAlgorithm, record: AgentRecord, folder: PathLike) -> None:
     """Write an agent into a folder, in place of the one that is there: wholly or not at all.
 
@@ -116,6 +118,7 @@ def _optimizer_state(model: OnPolicyAlgorithm) -> dict[str, Tensor]:
     }
 
 
+@explained
 def read_record(folder: PathLike) -> AgentRecord:
     """Read and check what kind of agent a folder holds.
 
@@ -273,6 +276,7 @@ def answer_greedily(model: OnPolicyAlgorithm, env: LayerwiseQuantization) -> dic
     return info
 
 
+@explained
 def from_agent(folder: PathLike) -> AgentSearch:
     """Return the searcher that begins with the agent in `folder`; see `read_record` for errors."""
     source = path_of("folder", folder)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rlquant.arguments import explained
 from rlquant.errors import SettingsError
 from rlquant.files import write_file
 from rlquant.paths import PathLike, path_of
@@ -28,6 +29,7 @@ class Report:
     text: str
 
 
+@explained
 def make_report(folder: PathLike, against: Sequence[PathLike] = ()) -> Report:
     """Tell a search from the files in its folder; the same files give the same report.
 
@@ -51,6 +53,7 @@ def make_report(folder: PathLike, against: Sequence[PathLike] = ()) -> Report:
     return Report(page(runs), text(runs))
 
 
+@explained
 def write_report(
     folder: PathLike, against: Sequence[PathLike] = (), out: PathLike | None = None
 ) -> Report:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 from rlquant import Problem, Reward
 from rlquant.ambient import callers_generators, isolated
+from rlquant.arguments import explained
 from rlquant.errors import SettingsError, unknown_name, whole_number
 from rlquant.score import resolve_reward
 from rlquant_agents.search.checks import require_settings, whole_seed
@@ -182,6 +183,7 @@ def searchers() -> tuple[str, ...]:
     return tuple(_REGISTRY)
 
 
+@explained
 def register_searcher(name: str, place: str) -> None:
     """Make a searcher of one's own known by name, in this process.
 
@@ -222,6 +224,7 @@ def searcher_class(name: str) -> type[Searcher]:
     return found
 
 
+@explained
 def make_searcher(name: str, /, **settings: Any) -> Searcher:
     """Return the searcher of that name, with the given settings instead of its defaults.
 

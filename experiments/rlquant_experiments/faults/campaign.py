@@ -67,7 +67,7 @@ def require(held: bool, words: str) -> None:
 def fault_of(error: BaseException, *, allowed: tuple[type[BaseException], ...] = ()) -> Fault:
     """Say what is wrong with an error that a caller got, None where it is one it may get."""
     if isinstance(error, Broken):
-        return str(error)
+        return str(error)[:LONGEST_MESSAGE]
     if isinstance(error, allowed):
         return None
     if not isinstance(error, RlquantError):

@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,7 @@ class _Watch:
 
     @contextlib.contextmanager
     def over(self, folder: Path) -> Iterator[list[str]]:
-        """Note what is started, and what is written outside `folder`."""
+        """Note what is started, and what is written outside `folder`; temporary files may be."""
         if not self._added:
             sys.addaudithook(self._hook)
             self._added = True
@@ -63,7 +64,8 @@ class _Watch:
         if isinstance(path, int):
             return
         place = Path(os.fsdecode(path)).absolute()
-        if not place.is_relative_to(self.inside or place) and place != Path(os.devnull):
+        allowed = (self.inside or place, Path(tempfile.gettempdir()), Path(os.devnull))
+        if not any(place.is_relative_to(each) for each in allowed):
             self.seen.append(f"{event} {place}")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Mapping
@@ -80,10 +82,13 @@ def _quiet_environment(scratch: Path) -> None:
     import warnings
 
     import torch
+    from tqdm import tqdm
 
     os.environ["RLQUANT_CACHE"] = str(scratch / "cache")
     os.environ["OMP_NUM_THREADS"] = "1"
+    tempfile.tempdir = tempfile.mkdtemp(prefix="temporary-", dir=scratch)
     torch.set_num_threads(1)
+    tqdm.set_lock(threading.RLock())  # one for processes would be left behind by a kill
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     log = os.open(scratch / f"worker-{os.getpid()}.log", os.O_WRONLY | os.O_CREAT, 0o644)

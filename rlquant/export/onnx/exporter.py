@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from rlquant.ambient import isolated
+from rlquant.arguments import explained
 from rlquant.copying.network_copy import independent_copy
 from rlquant.data import Data, take_samples
 from rlquant.errors import DataError, NetworkError, SettingsError
@@ -53,6 +54,7 @@ class OnnxExport:
     error: float | None
 
 
+@explained
 @isolated(seed=0)
 def export_onnx(
     quantized: nn.Module,

@@ -23,6 +23,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from rlquant.ambient import isolated
+from rlquant.arguments import explained
 from rlquant.config import BucketSize, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.file_layout import CODED_VERSION, FILE_VERSION, MAGIC, PROLOGUE, stored_tensors
@@ -59,6 +60,7 @@ ALWAYS_READ_BYTES = 2**26
 """Of files that are not larger, the names say best why they are not the network's."""
 
 
+@explained
 @isolated()
 def save(quantized: nn.Module, path: PathLike, *, entropy_coding: bool = False) -> int:
     """Write a quantized network to a packed file, whole or not at all.
@@ -84,6 +86,7 @@ def save(quantized: nn.Module, path: PathLike, *, entropy_coding: bool = False) 
     return len(data)
 
 
+@explained
 @isolated()
 def load(path: PathLike, network: nn.Module) -> nn.Module:
     """Read a packed file into a copy of `network`: the outputs are the saved network's exactly.
@@ -110,6 +113,7 @@ def load(path: PathLike, network: nn.Module) -> nn.Module:
         return unpack(_read(source, _most_bytes(network)), network)
 
 
+@explained
 @isolated()
 def read_config(path: PathLike) -> QuantizationConfig:
     """Read which choice each layer of a packed file was quantized by; no network is needed.
@@ -125,6 +129,7 @@ def read_config(path: PathLike) -> QuantizationConfig:
         return QuantizationConfig(tuple(record.choice for record in records))
 
 
+@explained
 @isolated()
 def pack(quantized: nn.Module, *, entropy_coding: bool = False) -> bytes:
     """Return the packed file of a quantized network as bytes; see `save`."""
@@ -151,6 +156,7 @@ def pack(quantized: nn.Module, *, entropy_coding: bool = False) -> bytes:
     return b"".join((head, _checksum((head, contents, body)), contents, body))
 
 
+@explained
 @isolated()
 def unpack(data: bytes, network: nn.Module) -> nn.Module:
     """Return the quantized network that `pack` packed; see `load`."""

@@ -1,0 +1,157 @@
+"""Arguments of public calls: one clear error where their types are not what the annotations say.
+
+A call is not checked beforehand, so that whatever works goes on working and costs nothing. Where it
+fails with an error that is not ours, its arguments are held against the annotations, and the first
+that does not fit is named. An error that no argument's type explains is left as it is.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
+from numbers import Integral, Real
+from pathlib import Path
+from types import UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    ParamSpec,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import numpy as np
+
+from rlquant.documents.schema import shown
+from rlquant.errors import ArgumentError, RlquantError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def explained(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a public call say which argument is of a wrong type, where it fails because of one.
+
+    Of a dataclass, `__post_init__` is decorated, and its fields are meant.
+
+    Raises:
+        ArgumentError: in place of an error that is not of rlquant.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:  # whatever a wrong type leads to, anywhere inside
+            # Of calls within calls the outermost explains: its names are those that the user wrote.
+            ours = isinstance(error, RlquantError) and not isinstance(error, ArgumentError)
+            told = None if ours else _explanation(function, args, kwargs)
+            if told is None:
+                raise
+            raise ArgumentError(told) from error
+
+    return call
+
+
+def _explanation(
+    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> str | None:
+    """Return what is wrong with the first argument that does not fit, None where all do."""
+    if function.__name__ == "__post_init__":
+        owner, name = type(args[0]), type(args[0]).__name__
+        hints, written = get_type_hints(owner, include_extras=True), owner.__annotations__
+        given = {field: getattr(args[0], field) for field in written if hasattr(args[0], field)}
+    else:
+        name = function.__qualname__.removesuffix(".__init__")
+        try:
+            given = inspect.signature(function).bind(*args, **kwargs).arguments
+        except TypeError:  # too many, too few, or names that it has not
+            return None
+        hints, written = get_type_hints(function, include_extras=True), function.__annotations__
+    for argument, value in given.items():
+        if argument in hints and not fits(hints[argument], value):
+            return f"{name}: {argument}={shown(value)}, use {written[argument]}"
+    return None
+
+
+def fits(kind: Any, value: Any) -> bool:
+    """Return whether a value is of an annotated type; numbers and sequences of any kind pass.
+
+    What can be gone through once only is not looked into.
+    """
+    if kind is Any or isinstance(kind, (TypeVar, str)):
+        return True
+    if kind in _SIMPLE:
+        return _SIMPLE[kind](value)
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is None:
+        return _of_class(kind, value)
+    if origin in (Union, UnionType):
+        return any(fits(each, value) for each in inner)
+    if origin is Annotated:
+        return fits(inner[0], value)
+    if origin is Literal:
+        return any(type(value) is type(each) and value == each for each in inner)
+    if origin is tuple:
+        return _tuple_fits(inner, value)
+    if origin is Callable:
+        return callable(value)
+    if not isinstance(origin, type) or not isinstance(value, origin):
+        return False
+    return all(fits(part, each) for part, each in _parts(origin, inner, value))
+
+
+_SIMPLE: Mapping[Any, Callable[[Any], bool]] = {
+    None: lambda value: value is None,
+    type(None): lambda value: value is None,
+    bool: lambda value: isinstance(value, (bool, np.bool_)),
+    int: lambda value: isinstance(value, Integral) and not isinstance(value, bool),
+    float: lambda value: isinstance(value, Real) and not isinstance(value, bool),
+    str: lambda value: isinstance(value, str) and "\0" not in value and _encodes(value),
+    Path: lambda value: isinstance(value, os.PathLike) and "\0" not in os.fspath(value),
+}
+
+
+def _encodes(value: str) -> bool:
+    """Return whether a text can be written: half a surrogate pair cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _of_class(kind: Any, value: Any) -> bool:
+    """Return whether a value is of a class, or has what a protocol asks."""
+    if not isinstance(kind, type):
+        return True
+    if getattr(kind, "_is_protocol", False):
+        asked = {name for base in kind.__mro__[:-2] for name in vars(base)}
+        asked |= {name for base in kind.__mro__[:-2] for name in base.__annotations__}
+        return all(hasattr(value, name) for name in asked if not name.startswith("_"))
+    return isinstance(value, kind)
+
+
+def _tuple_fits(inner: Sequence[Any], value: Any) -> bool:
+    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+        return False
+    if len(inner) == 2 and inner[1] is Ellipsis:
+        return all(fits(inner[0], each) for each in value)
+    return len(inner) == len(value) and all(map(fits, inner, value))
+
+
+def _parts(origin: type, inner: Sequence[Any], value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield the contents of a container, each with the type that it must be of."""
+    if issubclass(origin, Mapping):
+        for key, each in value.items():
+            yield inner[0], key
+            yield inner[1], each
+    elif issubclass(origin, Sequence) and not isinstance(value, (str, bytes)):
+        for each in value:
+            yield inner[0], each
