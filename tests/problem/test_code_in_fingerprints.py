@@ -252,7 +252,7 @@ def test_other_processes_have_the_same_fingerprint(load: Load, source: str, tmp_
         operator.itemgetter(1),
         ctypes.CFUNCTYPE(None)(),
     ],
-    ids=str,
+    ids=["builtin", "len", "ufunc", "partial", "itemgetter", "ctypes"],
 )
 def test_what_has_no_code_is_refused_with_a_store(judge: Any) -> None:
     with pytest.raises(SettingsError, match="has no Python code that could be compared") as caught:
