@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rlquant.errors import FileFormatError, StorageError
+from rlquant.escaping import printable
 from rlquant.process_identity import ProcessIdentity
 
 _PART = re.compile(r"\.(\d+)-(\d+)-([0-9a-f]{12})-[0-9a-f]{8}\.part")
@@ -147,7 +148,7 @@ def about(path: Path) -> Iterator[None]:
 
 def shortened(path: str | Path) -> str:
     """Return a path as errors show it: without its middle where it is very long."""
-    text = str(path)
+    text = printable(str(path))
     return text if len(text) <= 240 else f"{text[:120]}...{text[-100:]}"
 
 
@@ -161,6 +162,7 @@ def reading(path: str | Path) -> Iterator[None]:
     try:
         yield
     except FileFormatError as error:
-        raise FileFormatError(f"{path}: {error}") from error
+        raise FileFormatError(printable(f"{path}: {error}", lines=True)) from error
     except OSError as error:
-        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
+        reason = error.strerror or str(error)
+        raise StorageError(f"{shortened(path)}: cannot be read: {reason}") from error

@@ -24,12 +24,12 @@ from pathlib import Path
 
 import torch
 import tyro
-from rich.console import Console
 from rich.table import Table
 
 from rlquant.errors import SettingsError
 from rlquant.files import make_folder, write_file
 from rlquant_agents.cli.command_line import run_command
+from rlquant_agents.cli.terminal import rich_table, show
 from rlquant_experiments.benchmarks.assignment import assignment
 from rlquant_experiments.benchmarks.environment import environment
 from rlquant_experiments.benchmarks.episodes import episodes
@@ -138,19 +138,18 @@ def search_benchmark(settings: BenchmarkSettings) -> list[Figure]:
 
 def table(figures: Sequence[Figure]) -> Table:
     """Return the figures for the terminal."""
-    shown = Table(title=f"{os.cpu_count()} cores, torch {torch.__version__}")
-    for heading in ("measured", "median", "target", "met", "detail"):
-        shown.add_column(heading, justify="right" if heading in ("median", "target") else "left")
-    for figure in figures:
-        sign = ">=" if figure.at_least else "<="
-        shown.add_row(
+    rows = [
+        (
             figure.name,
             f"{figure.value:,.2f} {figure.unit}",
-            f"{sign} {figure.target:,.2f}",
+            f"{'>=' if figure.at_least else '<='} {figure.target:,.2f}",
             "yes" if figure.met else "no",
             figure.detail,
         )
-    return shown
+        for figure in figures
+    ]
+    title = f"{os.cpu_count()} cores, torch {torch.__version__}"
+    return rich_table(title, ("measured", "median", "target", "met", "detail"), rows, "lrrll")
 
 
 def run(settings: BenchmarkSettings) -> int:
@@ -178,7 +177,7 @@ def run(settings: BenchmarkSettings) -> int:
     if settings.json is not None:
         make_folder(settings.json.parent)
     figures = [figure for name in settings.run for figure in known[name](settings)]
-    Console(width=None if sys.stdout.isatty() else 140).print(table(figures))
+    show(table(figures), width=140)
     if settings.json is not None:
         machine = {
             "cores": os.cpu_count(),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
+from rlquant_agents.cli.terminal import say
 from rlquant_experiments.comparison.compare_settings import CompareSettings
 from rlquant_experiments.comparison.table_comparison import compare_on_tables
 from rlquant_experiments.comparison.task_comparison import compare_on_task
@@ -20,9 +21,9 @@ def run(settings: CompareSettings, command: Sequence[str]) -> int:
     compare = compare_on_tables if settings.on_tables else compare_on_task
     report = compare(settings, command)
     if report is None:
-        print(f"interrupted; the same command goes on from {settings.folder}", file=sys.stderr)
+        say(f"interrupted; the same command goes on from {settings.folder}", sys.stderr)
         return INTERRUPTED
-    print(report)
+    say(report)
     return 0
 
 

@@ -21,6 +21,7 @@ from rlquant.files import make_folder, write_file
 from rlquant.folder_lock import held
 from rlquant_agents.cli.command_line import command_of, run_command
 from rlquant_agents.cli.task_settings import TaskSettings
+from rlquant_agents.cli.terminal import say
 from rlquant_experiments.comparison.job_processes import side_by_side
 from rlquant_experiments.comparison.statistics.front_report import front_report
 from rlquant_experiments.comparison.statistics.fronts import WAYS, FrontJob, FrontTask
@@ -106,7 +107,7 @@ def compare_fronts(settings: FrontSettings, command: Sequence[str]) -> int:
         make_folder(target.parent)
         write_file(target, text.replace("FIGURE", f"{target.stem}.png"))
         write_file(target.with_suffix(".png"), figure)
-    print(text.replace("FIGURE", "report.png"))
+    say(text.replace("FIGURE", "report.png"))
     return 0
 
 

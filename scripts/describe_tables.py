@@ -12,6 +12,7 @@ from pathlib import Path
 from rlquant import load_table, table_names
 from rlquant.files import make_folder, write_file
 from rlquant_agents.cli.command_line import command_of, run_command
+from rlquant_agents.cli.terminal import say
 from rlquant_experiments.comparison.table_report import describe_table
 
 
@@ -45,7 +46,7 @@ def run(settings: DescribeSettings, command: Sequence[str]) -> int:
         *(describe_table(table) for table in tables),
     ]
     write_file(settings.report, "\n\n".join(parts) + "\n")
-    print(f"written to {settings.report} and {picture}")
+    say(f"written to {settings.report} and {picture}")
     return 0
 
 

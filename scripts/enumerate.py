@@ -24,6 +24,7 @@ from rlquant.tabular.table_file import write_table
 from rlquant_agents.cli.choice_words import with_choices
 from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
 from rlquant_agents.cli.task_settings import TaskSettings
+from rlquant_agents.cli.terminal import say
 from rlquant_experiments.comparison.table_report import describe_table
 
 NO_LIMIT = Budget.average_bits(64.0)
@@ -88,7 +89,7 @@ def enumerate_into(settings: EnumerateSettings, command: Sequence[str]) -> int:
         try:
             records = work.run(progress)
         except KeyboardInterrupt:
-            print(f"interrupted; the same command goes on from {work.partial}", file=sys.stderr)
+            say(f"interrupted; the same command goes on from {work.partial}", sys.stderr)
             return INTERRUPTED
     table = make_table(
         grouped,
@@ -100,8 +101,8 @@ def enumerate_into(settings: EnumerateSettings, command: Sequence[str]) -> int:
     )
     write_table(table, settings.path)
     work.partial.unlink()
-    print(describe_table(table))
-    print(f"written to {settings.path}")
+    say(describe_table(table))
+    say(f"written to {settings.path}")
     return 0
 
 

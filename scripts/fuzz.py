@@ -19,6 +19,7 @@ from tqdm import tqdm
 from rlquant.errors import SettingsError, unknown_name
 from rlquant.files import write_file
 from rlquant_agents.cli.command_line import INTERRUPTED, run_command
+from rlquant_agents.cli.terminal import say
 from rlquant_experiments.faults.figures import Figures, Finding
 from rlquant_experiments.faults.parts import PARTS
 from rlquant_experiments.faults.report import markdown
@@ -111,7 +112,7 @@ def run(settings: FuzzSettings, command: Sequence[str]) -> int:
         figures = run_campaign(parts, limits, settings.out, screen, first=settings.trial)
     finally:
         screen.close()
-    print(figures.text())
+    say(figures.text())
     if settings.report is not None:
         write_file(settings.report, markdown(figures, shlex.join(command)))
     if figures.found:

@@ -21,6 +21,7 @@ from rlquant import load_table, table_names
 from rlquant.files import make_folder, write_file
 from rlquant.folder_lock import HeldFolder, held
 from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
+from rlquant_agents.cli.terminal import say
 from rlquant_experiments.pretraining.first_answers import (
     BUDGETS,
     compare_first_answers,
@@ -99,7 +100,7 @@ def teach(folder: HeldFolder, settings: PretrainAgentSettings, command: Sequence
         progress=settings.progress,
     )
     if found.interrupted:
-        print(f"interrupted after {found.rounds} rounds; the same command goes on", file=sys.stderr)
+        say(f"interrupted after {found.rounds} rounds; the same command goes on", sys.stderr)
         return INTERRUPTED
     weights = settings.weights or found.weights
     if weights != found.weights:
@@ -109,7 +110,7 @@ def teach(folder: HeldFolder, settings: PretrainAgentSettings, command: Sequence
     report = settings.report or settings.folder / "pretrained.md"
     make_folder(report.parent)
     write_file(report, report_first_answers(answers, shlex.join(command), weights))
-    print(f"weights in {weights}, report in {report}")
+    say(f"weights in {weights}, report in {report}")
     return 0
 
 

@@ -19,11 +19,13 @@ from tqdm import tqdm
 
 from rlquant import tasks
 from rlquant.data import take_samples
+from rlquant.escaping import printable
 from rlquant.files import make_folder, write_file
 from rlquant.folder_lock import held_file
 from rlquant.profiling.profile import LatencyProfile, profile_latency
 from rlquant_agents.cli.command_line import command_of, run_command
 from rlquant_agents.cli.latency_report import latency_markdown, verdict
+from rlquant_agents.cli.terminal import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,7 @@ class Bars:
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show that `done` of `total` are finished."""
         if what not in self._bars:
-            self._bars[what] = tqdm(total=total, desc=what, disable=not self._shown)
+            self._bars[what] = tqdm(total=total, desc=printable(what), disable=not self._shown)
         self._bars[what].update(done - self._bars[what].n)
         if done == total:
             self._bars.pop(what).close()
@@ -76,8 +78,8 @@ def run(settings: LatencySettings, command: Sequence[str]) -> int:
     with held_file(table):
         profile = measured(settings)
         write(profile, settings, command, table, report)
-    print(verdict(profile))
-    print(
+    say(verdict(profile))
+    say(
         f"{profile.checks} networks predicted with a mean error of "
         f"{100 * profile.mean_error:.1f} %; the table is {table}, the report {report}"
     )

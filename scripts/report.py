@@ -15,6 +15,7 @@ from typing import Annotated
 import tyro
 
 from rlquant_agents.cli.command_line import run_command
+from rlquant_agents.cli.terminal import say
 from rlquant_agents.reporting import write_report
 
 
@@ -36,8 +37,8 @@ class ReportSettings:
 def run(settings: ReportSettings) -> int:
     """Write the page, show the same in short, and say where the page is."""
     report = write_report(settings.run, settings.against, settings.out)
-    print(report.text)
-    print(f"\nreport: {settings.out or settings.run / 'report.html'}")
+    say(report.text)
+    say(f"\nreport: {settings.out or settings.run / 'report.html'}")
     return 0
 
 

@@ -20,6 +20,7 @@ import tyro
 
 from rlquant.errors import SettingsError
 from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
+from rlquant_agents.cli.terminal import say
 from rlquant_experiments.reproduction.papers import reproduce
 from rlquant_experiments.reproduction.reproduction import Preset, Scale
 
@@ -66,11 +67,11 @@ def run(settings: ReproduceSettings, command: Sequence[str]) -> int:
             progress=settings.progress,
         )
     except KeyboardInterrupt:
-        print(f"interrupted; the same command goes on from {settings.work}", file=sys.stderr)
+        say(f"interrupted; the same command goes on from {settings.work}", sys.stderr)
         return INTERRUPTED
     for finding in findings:
-        print(f"{finding.claim.id}  {finding.verdict:14}  {finding.ours}")
-    print(f"report: {settings.out / settings.paper}.md")
+        say(f"{finding.claim.id}  {finding.verdict:14}  {finding.ours}")
+    say(f"report: {settings.out / settings.paper}.md")
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,11 +16,11 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 import rlquant
 from rlquant import Budget, QuantizationProblem
 from rlquant.errors import SettingsError
+from rlquant.escaping import printable
 from rlquant.export.onnx.runtime import require_exporter
 from rlquant.files import write_file
 from rlquant.folder_lock import HeldFolder, held
@@ -30,12 +31,13 @@ from rlquant_agents.cli.final_training import FinalNetwork, final_networks, trai
 from rlquant_agents.cli.search_summary import (
     Row,
     choices_table,
-    markdown_table,
     mix,
     summary,
+    summary_table,
     terminal_table,
 )
 from rlquant_agents.cli.task_settings import TaskSettings
+from rlquant_agents.cli.terminal import say, show
 from rlquant_agents.reporting.run_files import REPORT
 from rlquant_agents.search.checks import whole_evaluations, whole_seed
 from rlquant_agents.search.curves import best_losses
@@ -142,7 +144,7 @@ def search_into(
     """Run the searcher and its baselines, then write and show what was found."""
     task, searcher, out = settings.load(), searchers[0], folder.path
     problem = settings.problem(task, budget, settings.store or out.parent / "evaluations.sqlite")
-    print(introduction(problem, settings))
+    say(introduction(problem, settings))
 
     results = []
     for each in searchers:
@@ -168,13 +170,13 @@ def search_into(
     document = json.dumps([row.document() for row in rows], indent=2, allow_nan=False)
     write_file(out / "summary.json", document + "\n")
     draw_comparison(problem, results, out)
-    Console(width=None if sys.stdout.isatty() else 110).print(terminal_table(rows, problem))
+    show(terminal_table(rows, problem), width=110)
     if settings.report is not None:
         title = f"{settings.task}, {problem.budget}, {settings.fidelity}"
         write_file(settings.report, report(rows, results, command, title))
-    print(conclusion(results, near(out)))
+    say(conclusion(results, near(out)))
     if settings.target != "packed" and results[0].network is not None:
-        print(delivered(settings, problem, task, results[0].network, out))
+        say(delivered(settings, problem, task, results[0].network, out))
     return INTERRUPTED if interrupted else 0
 
 
@@ -235,9 +237,9 @@ def report(
     return "\n\n".join(
         [
             f"# {title}",
-            f"Made by\n\n    {' '.join(command)}",
+            f"Made by\n\n    {printable(shlex.join(command))}",
             f"with torch {torch.__version__} on {os.cpu_count()} cores.",
-            markdown_table(rows),
+            summary_table(rows),
             "What was chosen (methods; points; roundings of layers that are not ternary):",
             "\n".join(f"- **{name}**: {mix(config)}" for name, config in searched.items()),
             choices_table(searched),

@@ -7,17 +7,16 @@ same folder, an interrupted training goes on from its last checkpoint; Ctrl-C sa
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from rlquant.files import write_file
 from rlquant.folder_lock import HeldFolder, held
-from rlquant_agents.cli.command_line import INTERRUPTED, run_command
+from rlquant_agents.cli.command_line import INTERRUPTED, near, run_command
 from rlquant_agents.cli.task_settings import TaskSettings
+from rlquant_agents.cli.terminal import rich_table, say, show
 from rlquant_agents.policies.agent_training import TrainedAgent, train_agent
 from rlquant_agents.searchers.ppo.searcher import MaskedPPO
 
@@ -65,7 +64,7 @@ def run(settings: AgentSettings) -> int:
     """Train, then show and write what the agent answers."""
     with held(settings.out) as folder:
         agent = trained(settings, folder)
-        report(agent, Console())
+        report(agent)
     return INTERRUPTED if agent.interrupted else 0
 
 
@@ -88,35 +87,35 @@ def trained(settings: AgentSettings, folder: HeldFolder) -> TrainedAgent:
     )
 
 
-def report(agent: TrainedAgent, console: Console) -> None:
+def report(agent: TrainedAgent) -> None:
     """Show the agent's greedy answers and write them to answers.json."""
-    table = Table(title=f"Greedy answers after {agent.episodes} episodes")
-    for column in ("task", "budget", "bits by layer", "average bits", "loss", "accuracy"):
-        table.add_column(column)
-    rows = []
-    for answer in agent.answers:
-        bits = " ".join(str(choice.bits) for choice in answer.config)
-        score = answer.score
-        table.add_row(
+    headings = ("task", "budget", "bits by layer", "average bits", "loss", "accuracy")
+    rows = [
+        (
             answer.problem,
             str(answer.budget),
-            bits,
-            f"{score.average_bits:.3f}",
-            f"{score.loss:.4f}",
-            f"{score.accuracy:.4f}",
+            " ".join(str(choice.bits) for choice in answer.config),
+            f"{answer.score.average_bits:.3f}",
+            f"{answer.score.loss:.4f}",
+            f"{answer.score.accuracy:.4f}",
         )
-        rows.append(
-            {
-                "task": answer.problem,
-                "budget": str(answer.budget),
-                "config": json.loads(answer.config.to_json()),
-                "score": json.loads(score.to_json()),
-            }
-        )
-    document = json.dumps(rows, indent=2, allow_nan=False)
+        for answer in agent.answers
+    ]
+    answers = [
+        {
+            "task": answer.problem,
+            "budget": str(answer.budget),
+            "config": json.loads(answer.config.to_json()),
+            "score": json.loads(answer.score.to_json()),
+        }
+        for answer in agent.answers
+    ]
+    document = json.dumps(answers, indent=2, allow_nan=False)
     write_file(agent.folder / "answers.json", document + "\n")
-    console.print(table)
-    console.print(f"Agent in {agent.folder}; use it: scripts/search.py --agent {agent.folder}")
+    title = f"Greedy answers after {agent.episodes} episodes"
+    show(rich_table(title, headings, rows), width=110)
+    folder = shlex.quote(str(near(agent.folder)))
+    say(f"Agent in {folder}; use it: scripts/search.py --agent {folder}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

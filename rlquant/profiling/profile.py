@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from rlquant.arguments import explained
 from rlquant.config import FLOAT_BITS
 from rlquant.data import Data
 from rlquant.errors import whole_number
+from rlquant.escaping import csv_text
 from rlquant.export.onnx.runtime import require_exporter
 from rlquant.layers import LayerFacts, as_arguments, find_layers
 from rlquant.profiling.additive import AdditiveTimes
@@ -115,9 +114,7 @@ class LatencyProfile:
         counts = np.array([count for _, count in self.groups], dtype=float)
         work = np.array([group[2] for group, _ in self.groups], dtype=float)
         in_float = self.times.float_times(counts, work)
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        rows: list[Sequence[object]] = [COLUMNS]
         for index, ((kind, shape, macs), _) in enumerate(self.groups):
             shown = "x".join(str(n) for n in shape)
             floats = factor * float(in_float[index])
@@ -125,13 +122,13 @@ class LatencyProfile:
             error = f"{factor * self.times.errors[index]:.3g}"
             run = (self.batch, self.threads)
             for bits in (*NARROW, FLOAT_BITS):
-                writer.writerow((kind, shown, macs, bits, "", f"{floats:.6g}", error, *run))
+                rows.append((kind, shown, macs, bits, "", f"{floats:.6g}", error, *run))
             if kind == EMBEDDING:  # its inputs are numbers of words
                 continue
             quantized = integers if self.native[index] else floats
             for bits in NARROW:
-                writer.writerow((kind, shown, macs, bits, 8, f"{quantized:.6g}", error, *run))
-        return stream.getvalue()
+                rows.append((kind, shown, macs, bits, 8, f"{quantized:.6g}", error, *run))
+        return csv_text(rows)
 
 
 @explained

@@ -25,8 +25,8 @@ PACKAGES = {
 # The rooms of a package: a room imports only itself and those before it.
 ROOMS = {
     "rlquant": (
-        *("errors", "ambient", "paths", "process_identity", "files", "file_group", "documents"),
-        *("folder_lock", "arguments"),
+        *("errors", "ambient", "paths", "escaping", "process_identity", "files", "file_group"),
+        *("documents", "folder_lock", "arguments"),
         *("config", "quantizers", "copying", "plain_network"),
         *("forward_pass", "responsiveness", "layers", "space"),
         *("cost", "data", "rounding", "score", "network", "training", "evaluation"),

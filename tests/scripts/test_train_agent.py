@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from rlquant_agents.policies.agent_training import Answer, TrainedAgent
 from toy_problem import ToyProblem
@@ -41,7 +40,7 @@ def test_a_loss_that_is_not_finite_is_null_in_the_answers(tmp_path: Path) -> Non
     config = problem.feasible.config([0])
     answer = Answer("toy", problem.budget, config, problem.evaluate(config))
     agent = TrainedAgent(tmp_path, 3, False, (answer,))
-    train_agent.report(agent, Console(quiet=True))
+    train_agent.report(agent)
     assert "Infinity" not in (tmp_path / "answers.json").read_text()
     (written,) = json.loads((tmp_path / "answers.json").read_text())
     assert written["score"]["loss"] is None

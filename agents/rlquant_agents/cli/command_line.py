@@ -11,6 +11,7 @@ from typing import TypeVar
 import tyro
 
 from rlquant import RlquantError
+from rlquant_agents.cli.terminal import PrintableFormatter, say
 from rlquant_agents.search.interrupts import signals_interrupt
 
 Settings = TypeVar("Settings")
@@ -33,14 +34,16 @@ def run_command(
         description: what `--help` begins with.
     """
     chosen = tyro.cli(settings, args=argv, description=description)
-    logging.basicConfig(format="%(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(message)s"))
+    logging.basicConfig(handlers=[handler])
     for package in ("rlquant", "rlquant_envs", "rlquant_agents"):
         logging.getLogger(package).setLevel(logging.INFO)
     try:
         with signals_interrupt():
             return command(chosen)
     except RlquantError as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        say(f"error: {' '.join(str(error).split())}", sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")

@@ -13,8 +13,10 @@ from rich.table import Table
 from torch import nn
 
 from rlquant import QuantizationConfig, QuantizationProblem, Score, measure
+from rlquant.escaping import markdown_table
 from rlquant.tasks import Task
 from rlquant_agents.cli.final_training import FinalNetwork
+from rlquant_agents.cli.terminal import rich_table
 from rlquant_agents.search.result import SearchResult
 
 HEADINGS = (
@@ -95,25 +97,23 @@ def summary(
 
 def terminal_table(rows: Sequence[Row], problem: QuantizationProblem) -> Table:
     """Return the summary for the terminal."""
-    shown = Table(title=f"Best within {problem.budget}")
-    shown.add_column("network")
-    for heading in HEADINGS:
-        shown.add_column(heading, justify="right")
-    for row in rows:
-        shown.add_row(*row.cells(), style="bold" if row is rows[-1] else None)
-    return shown
+    cells = [row.cells() for row in rows]
+    align = "l" + "r" * len(HEADINGS)
+    return rich_table(
+        f"Best within {problem.budget}", ["network", *HEADINGS], cells, align, bold_last=True
+    )
 
 
-def markdown_table(rows: Sequence[Row]) -> str:
+def summary_table(rows: Sequence[Row]) -> str:
     """Return the summary as Markdown."""
-    return _markdown(["network", *HEADINGS], [row.cells() for row in rows])
+    return markdown_table(["network", *HEADINGS], [row.cells() for row in rows])
 
 
 def choices_table(configs: Mapping[str, QuantizationConfig]) -> str:
     """Return the choices of several configurations, layer by layer, as Markdown."""
     layers = [choice.layer for choice in next(iter(configs.values()))]
     rows = [[layer, *(describe(config, layer) for config in configs.values())] for layer in layers]
-    return _markdown(["layer", *configs], rows)
+    return markdown_table(["layer", *configs], rows)
 
 
 def describe(config: QuantizationConfig, layer: str) -> str:
@@ -133,8 +133,3 @@ def mix(config: QuantizationConfig) -> str:
     roundings = Counter(choice.rounding for choice in quantized)
     parts = (methods, points, roundings)
     return "; ".join(", ".join(f"{n} {word}" for word, n in part.most_common()) for part in parts)
-
-
-def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

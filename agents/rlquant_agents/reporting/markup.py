@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
+from rlquant.escaping import printable
+
 
 class Markup(str):
     """Text that is HTML already; every other string is escaped where it is put into an element."""
@@ -35,11 +37,16 @@ def void(tag: str, **attributes: object) -> Markup:
 
 def join(*children: str) -> Markup:
     """Return elements and texts one after the other."""
-    return Markup("".join(c if isinstance(c, Markup) else escape(c) for c in children))
+    return Markup("".join(c if isinstance(c, Markup) else _text(c) for c in children))
+
+
+def _text(text: str) -> str:
+    """Escape what is HTML, and what would turn or hide the text beside it."""
+    return escape(printable(text, lines=True))
 
 
 def _opening(tag: str, attributes: dict[str, object]) -> str:
     words = [tag]
     for name, value in attributes.items():
-        words.append(f'{name.rstrip("_").replace("_", "-")}="{escape(str(value))}"')
+        words.append(f'{name.rstrip("_").replace("_", "-")}="{_text(str(value))}"')
     return f"<{' '.join(words)}>"

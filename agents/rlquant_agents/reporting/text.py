@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rlquant.escaping import printable
 from rlquant_agents.reporting.summary import Runs, headings, rows, searched
 from rlquant_agents.reporting.words import budget_in_words, choice_in_words
 
@@ -26,7 +27,7 @@ def text(runs: Runs) -> str:
             searched(run),
             f"budget: {budget_in_words(run)}",
             f"ended: {run.outcome.stopped}",
-            *(f"note: {note}" for note in run.outcome.notes),
+            *(f"note: {printable(note)}" for note in run.outcome.notes),
             "",
             *_aligned(found, left=1),
             "",
@@ -37,6 +38,7 @@ def text(runs: Runs) -> str:
 
 def _aligned(lines: Sequence[tuple[str, ...]], left: int) -> list[str]:
     """Return lines in columns, the first `left` ones to the left and the others to the right."""
+    lines = [tuple(map(printable, line)) for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  ".join(

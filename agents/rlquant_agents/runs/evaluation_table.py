@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import takewhile
 from pathlib import Path
@@ -15,6 +12,7 @@ from rlquant import Problem
 from rlquant.documents import csv_rows, read_text
 from rlquant.documents.csv_rows import MOST_BYTES
 from rlquant.errors import FileFormatError
+from rlquant.escaping import csv_cell, csv_text
 from rlquant.files import about, reading, write_file
 from rlquant_agents.search.result import Evaluation
 
@@ -60,7 +58,8 @@ class EvaluationTable:
         self.path = path
         self._heads = tuple(dict.fromkeys(["bits", *(h.name for h in problem.space.heads)]))
         layers = [facts.name for facts in problem.layers]
-        self._columns = [*COLUMNS, *(f"{head}:{name}" for head in self._heads for name in layers)]
+        chosen = [f"{head}:{name}" for head in self._heads for name in layers]
+        self._columns = [csv_cell(column) for column in (*COLUMNS, *chosen)]
         self._earlier: list[Row] = []
         self.seconds_before = 0.0
         """Seconds that the search took in earlier processes."""
@@ -98,7 +97,7 @@ class EvaluationTable:
                 return False
             self.cut(number - 1)  # other versions of a library search differently
         with about(self.path), open(self.path, "a", encoding="utf-8", newline="") as stream:
-            stream.write(_csv([self._row(evaluation, best)]))
+            stream.write(csv_text([self._row(evaluation, best)]))
         return True
 
     def _correct(self, number: int, row: Row) -> None:
@@ -150,7 +149,7 @@ class EvaluationTable:
         return len(row) == len(self._columns) and _is_time(row[_SECONDS])
 
     def _write(self) -> None:
-        write_file(self.path, _csv([self._columns, *self._earlier]))
+        write_file(self.path, csv_text([self._columns, *self._earlier]))
 
 
 def _is_time(text: str) -> bool:
@@ -158,9 +157,3 @@ def _is_time(text: str) -> bool:
         return 0.0 <= float(text) < math.inf
     except ValueError:
         return False
-
-
-def _csv(rows: Sequence[Row]) -> str:
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(rows)
-    return stream.getvalue()

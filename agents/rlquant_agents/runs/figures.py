@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter
 
 from rlquant import Budget, LayerFacts, QuantizationConfig, Score, SearchSpace
+from rlquant.escaping import printable
 from rlquant.space import HEADS
 from rlquant_agents.reporting.quantities import QUANTITIES
 from rlquant_agents.runs.figure_axes import (
@@ -182,10 +188,27 @@ def _median_and_range(stack: Stack) -> tuple[Curve, Curve, Curve]:
 
 @own_style()
 def png(figure: Figure) -> bytes:
-    """Return a figure as a PNG file."""
+    """Return a figure as a PNG file, its texts as they are: names are no formulas of TeX."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI)
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # of a name: a box is drawn
+        for axes in figure.axes:
+            _print_labels(axes.xaxis)
+            _print_labels(axes.yaxis)
+        for text in figure.findobj(Text):
+            assert isinstance(text, Text)
+            text.set_parse_math(False)
+            text.set_text(printable(text.get_text(), lines=True))
+        figure.savefig(stream, format="png", dpi=DPI)
     return stream.getvalue()
+
+
+def _print_labels(axis: Axis) -> None:
+    """Have names at ticks, which are made when they are drawn, printed as other texts are."""
+    made = axis.get_major_formatter()
+    if isinstance(made, FuncFormatter):
+        label = made.func
+        axis.set_major_formatter(FuncFormatter(lambda x, place: printable(label(x, place))))
 
 
 def _best(history: Sequence[Evaluation]) -> Evaluation | None:

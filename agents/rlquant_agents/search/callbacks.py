@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from rlquant.escaping import printable
 from rlquant.files import make_folder
 from rlquant.paths import PathLike, path_of
 from rlquant_agents.search.event_log import EventLog
@@ -55,7 +56,10 @@ class ProgressBar(Callback):
         from tqdm import tqdm  # here: importing the agents stays light
 
         self._bar = tqdm(
-            total=session.evaluations, desc=self._description, unit="evaluation", mininterval=0.5
+            total=session.evaluations,
+            desc=printable(self._description),
+            unit="evaluation",
+            mininterval=0.5,
         )
 
     def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:

@@ -7,6 +7,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from rlquant.escaping import printable
+
 
 class TrainingProgressBar:
     """A watcher that shows steps, rate, time left and the loss on standard error.
@@ -37,6 +39,6 @@ class TrainingProgressBar:
         if self._bar is None:
             total = step + int(figures["steps_left"])
             hidden = not self._shown
-            self._bar = tqdm(total=total, desc=self._title, unit="step", disable=hidden)
+            self._bar = tqdm(total=total, desc=printable(self._title), unit="step", disable=hidden)
         self._bar.set_postfix_str(f"loss {figures['loss']:.4f}", refresh=False)
         self._bar.update(step - self._bar.n)

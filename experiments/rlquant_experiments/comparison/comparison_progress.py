@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tqdm import tqdm
 
+from rlquant.escaping import printable
 from rlquant_agents.search.result import Evaluation
 from rlquant_agents.search.session import Callback, Session
 
@@ -23,7 +24,7 @@ class RunsBar(Callback):
 
     def begin(self, name: str) -> None:
         """Name the run that begins."""
-        self.bar.set_description(name)
+        self.bar.set_description(printable(name))
 
     def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
         """Move on by one."""

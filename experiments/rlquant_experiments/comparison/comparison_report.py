@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import os
 import platform
@@ -14,6 +12,8 @@ from statistics import fmean
 
 import torch
 
+from rlquant import escaping
+from rlquant.escaping import csv_text
 from rlquant_experiments.comparison.comparison import Run, Runs, loss_at, mean_loss, ranked, verdict
 from rlquant_experiments.comparison.held_out import paired_differences
 
@@ -138,15 +138,12 @@ def progress_table(runs: Runs, marks: Sequence[int]) -> str:
 
 def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table; all columns but the first are numbers."""
-    marks = ["---", *["---:"] * (len(headings) - 1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (headings, marks, *rows))
+    return escaping.markdown_table(headings, rows, "l" + "r" * (len(headings) - 1))
 
 
 def runs_csv(found: Mapping[str, Runs]) -> str:
     """Return one row for each run of each budget."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(CSV_COLUMNS)
+    rows: list[Sequence[object]] = [CSV_COLUMNS]
     for budget, runs in found.items():
         for run in (run for name in runs for run in runs[name]):
             score, test = run.score, run.test
@@ -154,8 +151,8 @@ def runs_csv(found: Mapping[str, Runs]) -> str:
             costs = (score.average_bits, score.size_bytes)
             spent = (run.evaluations, run.episodes)
             time = (round(run.seconds, 3), round(run.evaluator_seconds, 3), run.stopped)
-            writer.writerow((budget, run.searcher, run.seed, *measured, *costs, *spent, *time))
-    return stream.getvalue()
+            rows.append((budget, run.searcher, run.seed, *measured, *costs, *spent, *time))
+    return csv_text(rows)
 
 
 def _evaluator_share(runs: Sequence[Run]) -> float:

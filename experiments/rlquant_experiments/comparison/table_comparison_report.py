@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from rlquant import BudgetShare
+from rlquant.escaping import csv_text
 from rlquant_experiments.comparison.comparison_report import markdown_table
 from rlquant_experiments.comparison.regret import RegretScale
 from rlquant_experiments.comparison.table_run import TableRuns
@@ -115,9 +114,7 @@ def regret_verdict(runs: TableRuns, scale: RegretScale, evaluations: int) -> str
 
 def table_csv(found: Mapping[str, tuple[TableRuns, RegretScale]], marks: Sequence[int]) -> str:
     """Return one row for each run of each budget."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("budget", *COLUMNS, *(f"regret_{mark}" for mark in marks)))
+    rows: list[Sequence[object]] = [("budget", *COLUMNS, *(f"regret_{mark}" for mark in marks))]
     for budget, (runs, scale) in found.items():
         for run in (run for of in runs.values() for run in of):
             score = run.score
@@ -128,8 +125,8 @@ def table_csv(found: Mapping[str, tuple[TableRuns, RegretScale]], marks: Sequenc
                 *(len(run.curve), run.episodes, round(run.seconds, 3), run.stopped),
                 *(scale.mean_at([run], mark) for mark in marks),
             )
-            writer.writerow(row)
-    return stream.getvalue()
+            rows.append(row)
+    return csv_text(rows)
 
 
 def _regret_words(regret: float) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from rlquant import Budget, LayerChoice, Table, TabularProblem
 from rlquant.errors import BudgetError
+from rlquant.escaping import markdown_table
 
 BUDGETS = (1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0)
 """Average bits at which the optimum is shown, where something keeps them."""
@@ -37,9 +38,9 @@ def describe_table(table: Table, budgets: Sequence[float] = BUDGETS) -> str:
         f"average bits. Float: loss {score.loss:.4f}, accuracy {score.accuracy:.4f} on "
         f"{table.samples} validation samples. Made by `{table.command}`.{_plain(table)}",
         "",
-        f"| average bits at most | configurations | best loss | its accuracy | {_heading(table)} |",
-        "|---|---|---|---|---|",
     ]
+    words = ("average bits at most", "configurations", "best loss", "its accuracy", _heading(table))
+    rows = []
     asked = {head.name for head in table.space.heads}
     for limit in budgets:
         try:
@@ -49,10 +50,10 @@ def describe_table(table: Table, budgets: Sequence[float] = BUDGETS) -> str:
         config, best = problem.optimum()
         chosen = " · ".join(option_words(choice, asked) for choice in config)
         count = int(np.searchsorted(bits, limit, side="right"))
-        lines.append(
-            f"| {limit:g} | {count:,} | {best.loss:.4f} | {best.accuracy:.4f} | {chosen} |"
+        rows.append(
+            (f"{limit:g}", f"{count:,}", f"{best.loss:.4f}", f"{best.accuracy:.4f}", chosen)
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, markdown_table(words, rows)])
 
 
 def _heading(table: Table) -> str:

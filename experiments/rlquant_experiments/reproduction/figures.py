@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,13 +36,6 @@ def panels_figure(panels: Sequence[Panel]) -> Figure:
     for axes in grid[len(panels) :]:
         axes.set_axis_off()
     return figure
-
-
-def png(figure: Figure) -> bytes:
-    """Return a figure as a PNG file."""
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI)
-    return stream.getvalue()
 
 
 def _draw(axes: Axes, panel: Panel, labels: Sequence[str]) -> None:

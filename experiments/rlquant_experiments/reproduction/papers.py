@@ -58,10 +58,11 @@ def reproduce(
     folder = work / f"{paper}-{scale.preset}{elsewhere}"  # other devices, other last digits
     results = run_jobs(reproduction.jobs, folder, progress=progress)
     findings = reproduction.conclude(results)
+    from rlquant_agents.runs.figures import png
     from rlquant_experiments.reproduction import figures  # matplotlib imports slowly
 
     text, picture, table = paths(paper, out)
-    write_file(picture, figures.png(figures.panels_figure(reproduction.draw(results))))
+    write_file(picture, png(figures.panels_figure(reproduction.draw(results))))
     write_file(table, runs_csv(results))
     write_file(text, report(reproduction, results, findings, command=command, figure=picture.name))
     return findings

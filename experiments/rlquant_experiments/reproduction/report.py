@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import platform
 import shlex
@@ -12,6 +10,7 @@ from datetime import date
 
 import torch
 
+from rlquant.escaping import csv_text, markdown_table
 from rlquant_experiments.reproduction.claims import Finding, Table
 from rlquant_experiments.reproduction.reproduction import Reproduction
 from rlquant_experiments.reproduction.runs import Results
@@ -110,17 +109,15 @@ def section(finding: Finding) -> str:
 
 def markdown(table: Table, *, numbers: bool = True) -> str:
     """Return a Markdown table; `numbers` aligns all columns but the first to the right."""
-    marks = ["---", *["---:" if numbers else "---"] * (len(table.headings) - 1)]
-    return "\n".join(f"| {' | '.join(row)} |" for row in (table.headings, marks, *table.rows))
+    align = "l" + "r" * (len(table.headings) - 1) if numbers else ""
+    return markdown_table(table.headings, table.rows, align)
 
 
 def runs_csv(results: Results) -> str:
     """Return every number of every run, one row each; curves are left out."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("experiment", "variant", "seed", "figure", "value"))
+    rows: list[Sequence[object]] = [("experiment", "variant", "seed", "figure", "value")]
     for run in results.runs:
         numbers = {n: v for n, v in run.figures.items() if isinstance(v, float)}
         for name, value in {**numbers, "seconds": round(run.seconds, 1)}.items():
-            writer.writerow((run.experiment, run.variant, run.seed, name, f"{value:.6g}"))
-    return stream.getvalue()
+            rows.append((run.experiment, run.variant, run.seed, name, f"{value:.6g}"))
+    return csv_text(rows)

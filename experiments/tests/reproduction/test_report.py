@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from rlquant.errors import SettingsError, UnknownNameError
+from rlquant_agents.runs.figures import png
 from rlquant_experiments.reproduction import papers
 from rlquant_experiments.reproduction.claims import Claim, Comparison, Finding
-from rlquant_experiments.reproduction.figures import panels_figure, png
+from rlquant_experiments.reproduction.figures import panels_figure
 from rlquant_experiments.reproduction.panels import Panel, Series
 from rlquant_experiments.reproduction.papers import reproduce
 from rlquant_experiments.reproduction.reproduction import Reproduction, Scale

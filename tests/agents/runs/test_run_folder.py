@@ -7,12 +7,15 @@ import errno
 import json
 import logging
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 import rlquant
 from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem, Score, SearchSpace
@@ -24,7 +27,7 @@ from rlquant.errors import (
     StorageError,
 )
 from rlquant.files import make_folder, write_file
-from rlquant_agents import Callback, RunFolder, SearchResult, make_searcher, search_problem
+from rlquant_agents import Callback, RunFolder, SearchResult, make_searcher, search, search_problem
 from rlquant_agents.runs.evaluation_table import COLUMNS
 from rlquant_agents.runs.run_folder import finished_result, widest_uniform
 from rlquant_agents.search.result import Evaluation
@@ -482,3 +485,36 @@ def test_a_search_stays_in_its_folder_wherever_the_process_goes(
     run("runs/x", callback=Leave())  # type: ignore[arg-type]
     assert len(rows_of(tmp_path / "runs" / "x")) == 12
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+# --- names of layers
+
+
+NAMES = (
+    "$x_{$",
+    "a|b\n<b>",
+    "=cmd|' /C calc'!A0",
+    "[/x]",
+    "\x1b[31mred",
+    "</svg><script>",
+    "\u202e",
+)
+
+
+def test_whatever_layers_are_called_they_are_only_names(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(OrderedDict((name, nn.Linear(3, 3)) for name in NAMES))
+    inputs, labels = torch.randn(96, 3), torch.randint(0, 3, (96,))
+    data = (inputs[:64], labels[:64]), (inputs[64:], labels[64:])
+    given: dict[str, Any] = {"budget": Budget.average_bits(14), "searcher": "random", "seed": 1}
+    first = search(network, *data, evaluations=3, out=tmp_path, **given)
+    second = search(network, *data, evaluations=5, out=tmp_path, **given)
+    assert [e.config for e in second.history[:3]] == [e.config for e in first.history]
+    rows = rows_of(tmp_path)
+    assert len(rows) == 5
+    assert [name for name in rows[0] if name.startswith(("=", "+", "-", "@"))] == []
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<script>" not in page
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+    assert (tmp_path / "layers.png").stat().st_size > 1000

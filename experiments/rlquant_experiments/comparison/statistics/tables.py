@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from statistics import fmean
 
+from rlquant.escaping import csv_text
 from rlquant_experiments.comparison.comparison_report import markdown_table
 from rlquant_experiments.comparison.statistics.judgement import Judgement
 from rlquant_experiments.comparison.table_stratum import Stratum
@@ -101,9 +100,7 @@ def targets_table(judgement: Judgement, strata: Sequence[Stratum]) -> str:
 
 def runs_csv(strata: Sequence[Stratum], marks: Sequence[int]) -> str:
     """Return one row for each run and mark."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows: list[Sequence[object]] = [COLUMNS]
     for stratum in strata:
         where = (stratum.problem.table.name, str(stratum.problem.budget))
         for label, runs in stratum.runs.items():
@@ -114,8 +111,8 @@ def runs_csv(strata: Sequence[Stratum], marks: Sequence[int]) -> str:
                 spent = (round(run.seconds, 3), run.stopped)
                 for mark in marks:
                     found = (run.loss_at(mark), f"{regret[mark - 1]:.6g}")
-                    writer.writerow((*where, label, run.seed, mark, *found, *result, *spent))
-    return stream.getvalue()
+                    rows.append((*where, label, run.seed, mark, *found, *result, *spent))
+    return csv_text(rows)
 
 
 def _says(chosen: str, rival: str, low: float, high: float) -> str:
