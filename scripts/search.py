@@ -42,9 +42,12 @@ from rlquant_agents.reporting.run_files import REPORT
 from rlquant_agents.search.checks import whole_evaluations, whole_seed
 from rlquant_agents.search.curves import best_losses
 from rlquant_agents.search.result import STOPPED
+from rlquant_agents.search.uniform import uniform_evaluations
 
 COMPARED = 256
 """Samples on which an exported network is compared with PyTorch's."""
+UNIFORM = "uniform"
+"""The searcher of the reference; it is no rival."""
 PRETRAINED = "pretrained"
 """Names the agent that comes with the package; a folder of that name is meant by ./pretrained."""
 
@@ -148,10 +151,11 @@ def search_into(
 
     results = []
     for each in searchers:
+        least = uniform_evaluations(problem, settings.evaluations) if each.name == UNIFORM else 0
         result = search_problem(
             problem,
             searcher=each,
-            evaluations=settings.evaluations,
+            evaluations=max(settings.evaluations, least),  # the reference of all figures
             seed=settings.seed,
             out=folder if each is searcher else out / "baselines" / each.name,
             progress=settings.progress,
@@ -232,7 +236,7 @@ def report(
     rows: Sequence[Row], results: Sequence[SearchResult], command: Sequence[str], title: str
 ) -> str:
     """Return the summary, the mixes and every layer's choices as Markdown."""
-    rivals = {r.searcher: r.best for r in results if r.searcher != "uniform"}
+    rivals = {r.searcher: r.best for r in results if r.searcher != UNIFORM}
     searched = rivals or {r.searcher: r.best for r in results}
     return "\n\n".join(
         [
@@ -272,7 +276,7 @@ def draw_comparison(
         return
     from rlquant_agents.runs import figures  # matplotlib imports slowly
 
-    lines = {r.searcher: r.score for r in results if r.searcher == "uniform"}
+    lines = {r.searcher: r.score for r in results if r.searcher == UNIFORM}
     curves = {r.searcher: [best_losses(r.history)] for r in results if r.searcher not in lines}
     title = f"Best validation loss within {problem.budget}"
     figure = figures.comparison_figure(curves, {"float": problem.float_score, **lines}, title)

@@ -247,6 +247,11 @@ def _searched(
             f"searcher {name_of(plan.searcher)!r} returned {result!r}, not a SearchResult"
         )
     require_finite_loss(result, problem)
+    if run is not None and result.stopped != "interrupted":
+        try:
+            run.measure_uniform(getattr(plan.searcher, "reward", "loss"))
+        except KeyboardInterrupt:
+            result = dataclasses.replace(result, stopped="interrupted")
     with interrupts_held(unless=result.stopped == "interrupted"):
         if isinstance(problem, QuantizationProblem):
             result = dataclasses.replace(result, network=problem.build(result.best))

@@ -10,8 +10,7 @@ from torch import nn
 
 from rlquant import LayerChoice, QuantizationConfig, QuantizationProblem, Score
 from rlquant_agents.search.training_progress import TrainingProgressBar
-
-MEASURED_BITS = tuple(range(16, 0, -1))
+from rlquant_agents.search.uniform import best_uniform
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +64,15 @@ def _final(
 def references(problem: QuantizationProblem) -> dict[str, QuantizationConfig]:
     """Return uniform configurations that keep the budget, by name.
 
-    These are the widest post-training and the widest distilled one, both clipped by weight error,
-    and the ternary one.
+    These are the best post-training one, the same distilled, and the ternary one.
     """
     found = {}
-    bits = next((b for b in MEASURED_BITS if _fits(problem, uniform(problem, bits=b))), None)
-    if bits is not None:
-        found[f"uniform {bits} bits, post-training"] = uniform(problem, bits=bits)
-        distilled = uniform(problem, bits=bits, method="distilled")
-        found[f"uniform {bits} bits, distilled, trained"] = distilled
+    best = best_uniform(problem.at_fidelity("calibrated"), 1, method="post_training")
+    if best is not None:
+        config, words = best[0], f"uniform {best[0].choices[0].bits} bits"
+        learnt = tuple(replace(choice, method="distilled") for choice in config)
+        found[f"{words}, post-training"] = config
+        found[f"{words}, distilled, trained"] = QuantizationConfig(learnt)
     ternary = uniform(problem, bits=2, method="ternary")
     if _fits(problem, ternary):
         found["all ternary, trained"] = ternary

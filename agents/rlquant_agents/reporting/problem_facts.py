@@ -65,7 +65,7 @@ class ProblemFacts:
         limit: the budget in its units.
         unit: what one unit is worth in what budgets are given in.
         size: bytes in the packed file; None where the problem's bytes do not add up over layers.
-        uniform: the widest same choice for all layers that keeps the budget, and its score.
+        uniform: the best same choice for all layers that keeps the budget, and its score.
         parts: the delivered file's bytes; None where there is no file.
         name: what was searched: a network's class, a table, or the problem's own.
         network: class of the network with its module; None where there is none.

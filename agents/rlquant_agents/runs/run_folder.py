@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import rlquant
-from rlquant import Problem, QuantizationConfig, Score
+from rlquant import Problem, QuantizationConfig, Reward, Score
 from rlquant.documents import Count, Range, read_as
 from rlquant.errors import NetworkError, SettingsError
 from rlquant.files import reading, write_file
@@ -31,6 +31,7 @@ from rlquant_agents.runs.evaluation_table import EvaluationTable
 from rlquant_agents.search.result import STOPPED, Evaluation, SearchResult
 from rlquant_agents.search.run_settings import Document, read_settings, require_same
 from rlquant_agents.search.session import Callback, Session
+from rlquant_agents.search.uniform import best_uniform
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class RunFolder(Callback):
         self._goes_on = earlier is not None
         self._started = self._seconds = 0.0
         self._computed: tuple[int, float] | None = None
+        self._reference: tuple[QuantizationConfig, Score] | None = None
 
     def on_start(self, session: Session) -> None:
         """Write the settings, and the table with the rows of earlier processes."""
@@ -89,6 +91,10 @@ class RunFolder(Callback):
         if isinstance(store, CountingStore):
             self._computed = store.computed, store.seconds
 
+    def measure_uniform(self, reward: str | Reward) -> None:
+        """Measure what the report compares the result with; see `best_uniform`."""
+        self._reference = best_uniform(self._problem, self._settings["evaluations"], reward)
+
     def finish(self, result: SearchResult) -> None:
         """Write the best network, the figures, result.json and the report of all.
 
@@ -105,8 +111,7 @@ class RunFolder(Callback):
             return
         self._table.cut(len(result.history))
         self._write_best(result.best, result.score)
-        uniform = widest_uniform(self._problem)
-        reference = None if uniform is None else (uniform, self._problem.evaluate(uniform))
+        reference = self._reference
         self._write_figures(result, None if reference is None else reference[1])
         model_bytes = self._save_network(result)
         self._write_json(RESULT, self._describe(result) | {"model_bytes": model_bytes})
@@ -181,22 +186,6 @@ class RunFolder(Callback):
 
     def _write_json(self, name: str, document: Document) -> None:
         write_file(self.path / name, json.dumps(document, indent=2) + "\n")
-
-
-def widest_uniform(problem: Problem) -> QuantizationConfig | None:
-    """Return the widest same choice for every layer that keeps the budget, if one does.
-
-    The decisions other than bits are at the first option of the space.
-    """
-    feasible, space = problem.feasible, problem.space
-    first = (space.rounding[0], space.method[0], space.points[0], space.activation_bits[0])
-    fitting = [
-        (option.bits, index)
-        for index, option in enumerate(feasible.options)
-        if (option.rounding, option.method, option.points, option.activation_bits) == first
-        and feasible.fits([index] * len(feasible))
-    ]
-    return feasible.config([max(fitting)[1]] * len(feasible)) if fitting else None
 
 
 class Finished(Result):

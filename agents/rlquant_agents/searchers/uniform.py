@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import Session
+from rlquant_agents.search.uniform import uniform_configs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +18,5 @@ class Uniform(Searcher):
 
     def explore(self, session: Session, seed: int) -> None:
         """Ask for each uniform configuration that keeps the budget."""
-        feasible = session.feasible
-        uniform = [[option] * len(feasible) for option in range(len(feasible.options))]
-        for indices in sorted(uniform, key=feasible.spent, reverse=True):
-            if feasible.fits(indices):
-                session.ask_indices(indices)
+        for config in uniform_configs(session.feasible):
+            session.ask(config)

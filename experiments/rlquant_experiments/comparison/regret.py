@@ -11,7 +11,7 @@ import numpy as np
 from rlquant import Score, TabularProblem
 from rlquant.errors import SettingsError
 from rlquant_agents.search.curves import Curve
-from rlquant_agents.search.searcher import make_searcher
+from rlquant_agents.search.uniform import best_uniform
 from rlquant_experiments.comparison.table_run import TableRun, TableRuns
 
 
@@ -35,8 +35,8 @@ class RegretScale:
             SettingsError: they leave nothing between them.
         """
         _, optimum = problem.optimum()
-        options = len(problem.feasible.options)
-        uniform = make_searcher("uniform").search(problem, options + 1, seed=0).score
+        found = best_uniform(problem, len(problem.feasible.options))
+        uniform = optimum if found is None else found[1]
         if not optimum.loss < uniform.loss < math.inf:
             raise SettingsError(
                 f"{problem.budget}: uniform bits have the loss {uniform.loss:g} and the optimum "

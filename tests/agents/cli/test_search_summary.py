@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
-from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem, Score
+from rlquant import (
+    Budget,
+    LayerChoice,
+    QuantizationConfig,
+    QuantizationProblem,
+    Score,
+    SearchSpace,
+)
 from rlquant.errors import SettingsError
 from rlquant_agents.cli.final_training import final_networks, references, uniform
 from rlquant_agents.cli.search_summary import Row, choices_table, describe, mix
 from rlquant_agents.cli.task_settings import TaskSettings
+from rlquant_agents.search.uniform import best_uniform
 from tuned_problems import mixed_mlp, tuned
 
 CONFIG = QuantizationConfig(
@@ -63,7 +72,7 @@ def within_three_bits() -> QuantizationProblem:
     return problem.with_budget(Budget.average_bits(limit))
 
 
-def test_references_keep_the_budget_and_are_as_wide_as_it_lets_them() -> None:
+def test_references_keep_the_budget_and_are_the_best_of_their_kind() -> None:
     problem = within_three_bits()
     found = references(problem)
     for config in found.values():
@@ -71,11 +80,16 @@ def test_references_keep_the_budget_and_are_as_wide_as_it_lets_them() -> None:
     names = list(found)
     assert names[0].startswith("uniform ")
     assert names[-1] == "all ternary, trained"
-    assert next(iter(found.values()))["first"].bits == 3
+    best = best_uniform(problem.at_fidelity("calibrated"), 1, method="post_training")
+    assert best is not None
+    assert found[names[0]] == best[0]
+    assert found[names[1]]["first"] == replace(best[0]["first"], method="distilled")
 
 
-def test_where_no_width_fits_there_is_no_uniform_reference() -> None:
-    problem = tuned(fidelity="trained")
+def test_where_nothing_of_a_kind_fits_it_is_no_reference() -> None:
+    problem = tuned(
+        fidelity="trained", space=SearchSpace(bits=(2,), method=("ternary", "distilled"))
+    )
     ternary = references(problem)["all ternary, trained"]
     limit = problem.unmeasured(ternary).average_bits
     tight = problem.with_budget(Budget.average_bits(limit))

@@ -13,15 +13,13 @@ from rlquant import Budget, Problem, QuantizationConfig
 from rlquant.errors import FileFormatError
 from rlquant_agents import make_searcher
 from rlquant_agents.reporting.problem_facts import FACTS_VERSION, Costs, ProblemFacts
-from rlquant_agents.runs.run_folder import widest_uniform
 from rlquant_agents.search.result import SearchResult
+from rlquant_agents.search.uniform import best_uniform
 from toy_problem import ToyProblem
 
 
 def facts_of(problem: Problem, result: SearchResult, model_bytes: int | None) -> ProblemFacts:
-    uniform = widest_uniform(problem)
-    assert uniform is not None
-    return ProblemFacts.of(problem, result, (uniform, problem.evaluate(uniform)), model_bytes)
+    return ProblemFacts.of(problem, result, best_uniform(problem, 1), model_bytes)
 
 
 @pytest.mark.parametrize("quantity", ["average_bits", "size_bytes", "size_ratio", "bops"])

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -176,8 +177,8 @@ def test_latency_has_a_column(tmp_path: Path) -> None:
 
 
 def test_no_uniform_choice_may_fit(tmp_path: Path) -> None:
-    space = SearchSpace(bits=(2, 4), activation_bits=(None, 8))
-    searched(tmp_path, ToyProblem(2, 2.1, space), searcher="random", evaluations=2)
+    with mock.patch("rlquant_agents.search.uniform.uniform_configs", return_value=[]):
+        searched(tmp_path, ToyProblem(2, 4.0), searcher="random", evaluations=2)
     assert "uniform" not in page_of(tmp_path).text
 
 

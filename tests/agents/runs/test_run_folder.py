@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 import rlquant
-from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem, Score, SearchSpace
+from rlquant import Budget, QuantizationConfig, QuantizationProblem, Score, SearchSpace
 from rlquant.errors import (
     FileFormatError,
     FolderInUseError,
@@ -29,7 +29,7 @@ from rlquant.errors import (
 from rlquant.files import make_folder, write_file
 from rlquant_agents import Callback, RunFolder, SearchResult, make_searcher, search, search_problem
 from rlquant_agents.runs.evaluation_table import COLUMNS
-from rlquant_agents.runs.run_folder import finished_result, widest_uniform
+from rlquant_agents.runs.run_folder import finished_result
 from rlquant_agents.search.result import Evaluation
 from rlquant_agents.search.run_settings import describe_run
 from rlquant_agents.search.session import Session
@@ -414,21 +414,6 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 # --- the uniform reference
-
-
-def test_the_uniform_reference_is_the_widest_that_fits() -> None:
-    uniform = widest_uniform(ToyProblem(3, 4.0))
-    assert uniform is not None
-    assert [choice.bits for choice in uniform] == [3, 3, 3]  # 4 bits and float inputs are 4.25
-    mixed = widest_uniform(ToyProblem(2, 8.5, MIXED))
-    assert mixed is not None
-    assert list(mixed) == [LayerChoice(f"layer{i}", 8, points="clipped") for i in range(2)]
-
-
-def test_there_may_be_no_uniform_reference() -> None:
-    # 2.1 bits hold 8-bit inputs at 2 bits, but not the float inputs that come first
-    space = SearchSpace(bits=(2, 4), activation_bits=(None, 8))
-    assert widest_uniform(ToyProblem(2, 2.1, space)) is None
 
 
 def small_problem(bits: Sequence[int] = (2, 4, 8)) -> QuantizationProblem:
