@@ -34,16 +34,28 @@ def require_network(network: Any) -> nn.Module:
             "network is a ScriptModule, whose layers cannot be exchanged; give the module that it "
             "was made from"
         )
-    if not isinstance(network, nn.Module):
-        raise NetworkError(f"network is {repr(network)[:100]}; give a trained torch.nn.Module")
-    for name, module in network.named_modules():
+    given = require_module(network)
+    for name, module in given.named_modules():
         _require_unwrapped(name, module)
-    for name, tensor in network.state_dict(keep_vars=True).items():
+    for name, tensor in given.state_dict(keep_vars=True).items():
         if is_lazy(tensor):
             raise NetworkError(f"{name!r} is lazy and has no shape yet; run the network once first")
         if isinstance(tensor, Tensor) and tensor.is_meta:
             raise NetworkError(f"{name!r} has no data (meta device); load the weights first")
-    return network
+    return given
+
+
+def require_module(network: Any) -> nn.Module:
+    """Return a module; `NetworkError` for anything else."""
+    if isinstance(network, nn.Module):
+        return network
+    raise NetworkError(f"network is {repr(network)[:100]}; give a trained torch.nn.Module")
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Return where a network's parameters are, the CPU for one without any."""
+    parameter = next(network.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
 
 
 def _require_unwrapped(name: str, module: nn.Module) -> None:

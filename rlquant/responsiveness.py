@@ -17,7 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from rlquant.ambient import seeded
 from rlquant.copying.network_copy import copy_network
-from rlquant.errors import NetworkError
+from rlquant.errors import NetworkError, RlquantError
 
 Run = Callable[[], Any]
 
@@ -45,9 +45,18 @@ def require_responsive(
     for name, silent in watched.silent.items():
         if silent is not None:
             raise _unresponsive(name, silent)
-    both = [_with_halves(clone, inputs, names, exchange) for exchange in EXCHANGES]
-    if not same_outputs(*both):  # one with a memory may still do, if each way has a fresh copy
-        _require_alike(network, inputs, names)
+    try:
+        both = [_with_halves(clone, inputs, names, exchange) for exchange in EXCHANGES]
+        if not same_outputs(*both):  # one with a memory may still do, if each way has a fresh copy
+            _require_alike(network, inputs, names)
+    except RlquantError:
+        raise
+    except Exception as error:  # the network's own code, which ran before
+        reason = (str(error).splitlines() or [""])[0][:150]
+        raise NetworkError(
+            f"the network does not run when its layers' weights are exchanged or parametrized "
+            f"({type(error).__name__}: {reason}); let it use the layers' modules alone"
+        ) from error
 
 
 def require_responsive_alone(

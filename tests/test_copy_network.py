@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import threading
 import types
@@ -259,6 +260,18 @@ class Uncopied(nn.Module):
         if self.fails:
             raise RuntimeError("not copied")
         return self
+
+
+class Sharing(nn.Sequential):
+    """Its copies share the parameters of the original."""
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return Sharing(*(copy.copy(module) for module in self))
+
+
+def test_a_copy_that_shares_memory_is_refused() -> None:
+    words = "layer '0': copying the network does not copy its tensor 'weight'"
+    assert words in refusal(Sharing(nn.Linear(2, 2)))
 
 
 def test_what_cannot_be_copied_is_named() -> None:

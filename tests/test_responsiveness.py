@@ -173,6 +173,23 @@ def test_weights_that_are_used_in_another_way_are_refused(
         USES["find_layers"](make())
 
 
+class Functional(nn.Module):
+    """Hands its parameters to a function that puts them in by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(6, 3))
+        self.given = dict(self.body.named_parameters())
+
+    def forward(self, x: Tensor) -> Any:
+        return torch.func.functional_call(self.body, self.given, (x,))
+
+
+def test_a_network_that_does_not_run_with_parametrizations_is_refused() -> None:
+    with pytest.raises(NetworkError, match="does not run when its layers' weights are exchanged"):
+        USES["find_layers"](Functional())
+
+
 class Unusual(nn.Module):
     """Layers that answer although it is hard to see: on zeros, on no rows, twice, in place."""
 

@@ -237,7 +237,20 @@ def _pairs(original: nn.Module, modules: Mapping[str, nn.Module]) -> Iterator[tu
             )
         yield module, copied
         others = dict(_own_tensors(copied))
-        yield from ((tensor, others[key]) for key, tensor in _own_tensors(module) if key in others)
+        for key, tensor in _own_tensors(module):
+            if key in others:
+                _require_parted(name, key, tensor, others[key])
+                yield tensor, others[key]
+
+
+def _require_parted(name: str, key: str, tensor: Tensor, copied: Tensor) -> None:
+    """Raise `NetworkError` where a copied tensor is in the memory of the original."""
+    storage = storage_of(tensor)
+    if tensor is copied or (storage is not None and storage == storage_of(copied)):
+        raise NetworkError(
+            f"{place_of(name)}: copying the network does not copy its tensor {key!r}; let "
+            f"__deepcopy__ return a copy that shares no memory"
+        )
 
 
 def _own_tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -18,6 +18,7 @@ from rlquant.data import Data, Samples, take_samples
 from rlquant.errors import DataError, whole_number
 from rlquant.evaluation.looks import Ended, Look, LooksAt
 from rlquant.forward_pass import outputs_of
+from rlquant.plain_network import device_of, require_module
 from rlquant.score import Measurement, Objective, ObjectiveFunction, PerSample, as_objective
 
 ALL_SAMPLES = 2**62
@@ -115,14 +116,14 @@ def measure(
         batch_size: samples of a batch.
 
     Raises:
+        NetworkError: no network, or one that cannot be copied.
         DataError: see `take_samples`; data that the network does not run on, or outputs and targets
             that do not belong together.
         SettingsError: an objective that cannot be called, `batch_size` below 1.
     """
     size = whole_number("batch_size", batch_size, 1)
     judge_by = as_objective(objective)
-    first = next(network.parameters(), None)
-    place = torch.device("cpu") if first is None else first.device
+    place = device_of(require_module(network))
     samples = take_samples(data, ALL_SAMPLES, name="data", device=place)
     batches = samples.batches(size)
     return judge(_checked(copy_network(network), batches, judge_by, "data"), batches, judge_by)

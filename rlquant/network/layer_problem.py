@@ -12,6 +12,7 @@ from rlquant.errors import ChoiceError, unknown_name
 from rlquant.layers import find_layers
 from rlquant.network.second_moments import WIDEST, output_moments
 from rlquant.network.weights import quantize_weight
+from rlquant.plain_network import device_of, require_network
 from rlquant.rounding.layer_problem import LayerProblem
 
 
@@ -43,7 +44,7 @@ def layer_problem(
         ChoiceError: a layer whose inputs have no moments.
         NetworkError, DataError, SettingsError: see `find_layers`, `take_samples`, `LayerProblem`.
     """
-    device = next(network.parameters()).device
+    device = device_of(require_network(network))
     samples = take_samples(
         calibration,
         calibration_samples,

@@ -28,7 +28,7 @@ from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
 from rlquant.network.second_moments import output_moments
 from rlquant.network.weights import Moments, quantize_weight
-from rlquant.plain_network import require_network
+from rlquant.plain_network import device_of, require_network
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor, activation_grid
 from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 from rlquant.quantizers.buckets import require_bucket_size
@@ -83,7 +83,7 @@ def build_quantized(
     """
     quantized = copy_network(network)
     mark_quantized(quantized)
-    device = next(network.parameters()).device
+    device = device_of(network)
     for choice in config:
         module = quantized.get_submodule(choice.layer)
         if choice.method == "keep":
@@ -156,7 +156,7 @@ def quantize(
     if calibration is None or not config.choices:
         require_answering(network, quantized)
         return build_quantized(network, config, weights, {})
-    device = next(network.parameters()).device
+    device = device_of(network)
     samples = take_samples(
         calibration,
         calibration_samples,

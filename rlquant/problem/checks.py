@@ -18,6 +18,7 @@ from rlquant.errors import ChoiceError, DataError, NetworkError, SettingsError
 from rlquant.forward_pass import outputs_of
 from rlquant.layers import LayerFacts
 from rlquant.network.second_moments import WIDEST, is_measured
+from rlquant.plain_network import device_of
 from rlquant.score import Measurement, Objective
 from rlquant.space import SearchSpace, default_space
 
@@ -47,8 +48,7 @@ def require_space(space: Any, fidelity: Fidelity = "calibrated") -> SearchSpace:
 def resolve_device(device: Any, network: nn.Module) -> torch.device:
     """Return the device, the network's own for None; `SettingsError` where it cannot be used."""
     if device is None:
-        tensor = next(network.parameters(), None)
-        return torch.device("cpu") if tensor is None else tensor.device
+        return device_of(network)
     try:
         place = torch.device(device)
         torch.empty(1, device=place)
