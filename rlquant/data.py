@@ -227,10 +227,15 @@ def repeats(data: object) -> TypeGuard[Sized]:
 def _read_again(data: Data, name: str, taken: int) -> None:
     """Raise `DataError` unless a second pass gives as many samples as the first one gave."""
     again = 0
-    for batch in iterate(data, name):
-        again += len(_as_samples(batch, name))
-        if again >= taken:
-            return
+    try:
+        for batch in iterate(data, name):
+            again += len(_as_samples(batch, name))
+            if again >= taken:
+                return
+    except DataError:
+        raise
+    except Exception as error:  # of the user's code, which gave them the first time
+        raise fewer_samples(data, name, again, taken) from error
     raise fewer_samples(data, name, again, taken)
 
 

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from rlquant import Classification, Problem, QuantizationProblem
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
-from rlquant.errors import SettingsError
+from rlquant.errors import DataError, SettingsError
 from rlquant.evaluation.weight_bank import WeightBank
+from rlquant.forward_pass import outputs_of
 from rlquant.network.gradients import require_gradients
 from rlquant.network.second_moments import output_moments
 from rlquant.space import for_layer
@@ -42,7 +43,7 @@ class KnapsackFisher(Searcher):
     information is; other objectives take the samples' own targets.
 
     Attributes:
-        samples: calibration samples, one backward pass each.
+        samples: at most so many calibration samples, one backward pass each.
     """
 
     name: ClassVar[str] = "knapsack-fisher"
@@ -69,6 +70,22 @@ class KnapsackFisher(Searcher):
         names = [facts.name for facts in problem.layers]
         few = problem.calibration.first(2)
         require_gradients(problem.network, names, few, problem.objective, f"searcher {self.name!r}")
+        self._require_batches_of_one(problem)
+
+    def _require_batches_of_one(self, problem: QuantizationProblem) -> None:
+        one = problem.calibration.first(1)
+        draws = isinstance(problem.objective, Classification)  # whatever the labels are
+        targets = torch.zeros_like(one.targets) if draws else one.targets
+        try:
+            with torch.no_grad():
+                outputs = outputs_of(copy_network(problem.network), one.inputs, "train_data")
+            problem.objective.check(outputs, targets)
+        except DataError as error:
+            raise SettingsError(
+                f"searcher {self.name!r} takes the gradients of one sample at a time, and the "
+                f"network does not take a batch of one ({str(error)[:200]}); search with "
+                f"'knapsack-weight-error'"
+            ) from error
 
     def explore(self, session: Session, seed: int) -> None:
         """Ask for the knapsack's solution."""

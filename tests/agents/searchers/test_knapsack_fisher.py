@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,12 +11,13 @@ from torch import Tensor
 from problems import problem
 from rlquant import Budget, QuantizationProblem, SearchSpace
 from rlquant.errors import SettingsError
+from rlquant_agents import search_problem
 from rlquant_agents.searchers.knapsack_fisher import (
     KnapsackFisher,
     fisher_effects,
     sample_gradients,
 )
-from small_networks import trained
+from small_networks import Mlp, fresh, trained
 from toy_problem import ToyProblem
 
 SPACE = SearchSpace(bits=(2, 4, 8), activation_bits=(None, 3))
@@ -92,3 +95,17 @@ def test_a_problem_without_a_network_is_refused() -> None:
 def test_samples_out_of_range_are_refused() -> None:
     with pytest.raises(SettingsError, match="samples=0"):
         KnapsackFisher(samples=0)
+
+
+def test_a_network_that_loses_a_batch_of_one_is_refused_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    class Squeezing(Mlp):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return super().forward(inputs).squeeze()
+
+    squeezing = problem(network=fresh(Squeezing))
+    words = r"takes the gradients of one sample at a time, .* got \(3,\) and \(1,\)"
+    with pytest.raises(SettingsError, match=words):
+        search_problem(squeezing, searcher="knapsack-fisher", evaluations=2, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
