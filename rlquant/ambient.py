@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import overrides
 from torch.backends import cuda
+from torch.nn.utils import parametrize
 from torch.utils._device import DeviceContext
 
 T = TypeVar("T")
@@ -60,6 +61,10 @@ _ERRSTATE: Any = {"divide": "warn", "over": "warn", "under": "ignore", "invalid"
 # --- settings of the whole process
 
 
+def _attribute(owner: Any, name: str, ours: Any) -> _Setting:
+    return _Setting(partial(getattr, owner, name), partial(setattr, owner, name), ours)
+
+
 def _backends(*paths: str, ours: Any) -> Iterator[_Setting]:
     """Yield the settings `torch.backends.<path>` that this PyTorch knows."""
     for path in paths:
@@ -68,7 +73,7 @@ def _backends(*paths: str, ours: Any) -> Iterator[_Setting]:
         for module in modules:
             owner = getattr(owner, module, None)
         if hasattr(owner, name):
-            yield _Setting(partial(getattr, owner, name), partial(setattr, owner, name), ours)
+            yield _attribute(owner, name, ours)
 
 
 def _matmul_precision() -> str:
@@ -88,6 +93,8 @@ _OF_THE_PROCESS = (
     _Setting(torch.get_default_dtype, torch.set_default_dtype, torch.float32),
     _Setting(torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode, 0),
     _Setting(torch.is_anomaly_enabled, torch.set_anomaly_enabled, False),
+    # Inside `parametrize.cached()` a weight in training would stay that of the first step.
+    _attribute(parametrize, "_cache_enabled", 0),
     _Setting(_matmul_precision, torch.set_float32_matmul_precision, "highest"),
     *_backends("fp32_precision", "mkldnn.fp32_precision", "cudnn.fp32_precision", ours="none"),
     *map(_whole_float32, _MATMULS),

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from rlquant.errors import DataError, RlquantError
 
 LONGEST_REASON = 200
+OF_TYPES_AND_DEVICES = ("dtype", "scalar type", "type (", "device")
+"""What PyTorch's errors say where tensors of different types or devices meet."""
 
 
 def copies(tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
@@ -41,5 +43,15 @@ def outputs_of(
         reason = " ".join(str(error).split())[:LONGEST_REASON]
         raise DataError(
             f"{name}: the {role} does not run on its first samples, inputs of shape "
-            f"{shapes[:LONGEST_REASON]}: {type(error).__name__}: {reason}"
+            f"{shapes[:LONGEST_REASON]}: {type(error).__name__}: {reason}{_remedy(reason)}"
         ) from error
+
+
+def _remedy(reason: str) -> str:
+    """Return what to do where types or devices differ: the caller's defaults are not in force."""
+    if not any(word in reason for word in OF_TYPES_AND_DEVICES):
+        return ""
+    return (
+        "; inside rlquant the default type is float32 and the default device the CPU: name type "
+        "and device where forward makes tensors"
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.utils import parametrize
 
 Mode = Callable[[], AbstractContextManager[Any]]
 
@@ -57,7 +58,8 @@ AMBIENT_MODES: Mapping[str, Mode] = {
     "matmul precision": _setting(torch.set_float32_matmul_precision, "medium", "highest"),
     "no mkldnn": _setting(_mkldnn, False, True),
     "numpy raises": lambda: np.errstate(all="raise"),
-    "numpy prints": lambda: np.printoptions(precision=1),
+    "parametrize.cached": parametrize.cached,
+    "numpy prints": lambda: np.printoptions(precision=1, legacy="1.25"),
     "random state": _drawn,
 }
 

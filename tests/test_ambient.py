@@ -31,7 +31,7 @@ from public_calls import (
 )
 from rlquant.ambient import isolated, isolated_steps, seeded
 from rlquant.config import QuantizationConfig
-from rlquant.errors import NetworkError, SettingsError
+from rlquant.errors import DataError, NetworkError, SettingsError
 from rlquant.training.settings import TrainSettings
 from small_networks import Mlp, fresh
 
@@ -41,7 +41,7 @@ AS_A_SCRIPT_THAT_EVALUATES = (
 )
 AS_ONE_THAT_TRAINS = (
     *("bfloat16", "default device", "autocast", "no_grad", "deterministic", "anomaly"),
-    "numpy raises",
+    *("numpy raises", "parametrize.cached"),
 )
 
 
@@ -254,6 +254,29 @@ def test_a_network_that_seeds_the_generator_moves_neither_a_search_nor_the_calle
     assert len(result.history) == 8  # an agent set back by each evaluation draws the same again
     problem.evaluate(problem.feasible.config((0, 1, 2)))
     assert what_is_set() == before
+
+
+class MakesTensors(Mlp):
+    """Relies on the default type being its own."""
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(inputs @ torch.eye(inputs.shape[1]))
+
+
+def test_a_network_that_relies_on_the_callers_default_type_is_told_to_name_it() -> None:
+    toys, network = prepare(), fresh(MakesTensors).double()
+    train = (toys.train[0].double(), toys.train[1])
+    calls = {
+        "find_layers": lambda: rlquant.find_layers(network, train[0][:2]),
+        "quantize": lambda: rlquant.quantize(network, CONFIG, train, calibration_samples=64),
+        "measure": lambda: rlquant.measure(network, train),
+        "train": lambda: rlquant.train(network, TRAINED, train, settings=QUICK),
+    }
+    with together("float64"):
+        assert network(train[0]).isfinite().all()
+        for call in calls.values():
+            with pytest.raises(DataError, match="name type and device where forward makes tensors"):
+                call()
 
 
 # --- errors and interrupts pass through
