@@ -111,11 +111,16 @@ _SIMPLE: Mapping[Any, Callable[[Any], bool]] = {
     None: lambda value: value is None,
     type(None): lambda value: value is None,
     bool: lambda value: isinstance(value, (bool, np.bool_)),
-    int: lambda value: isinstance(value, Integral) and not isinstance(value, bool),
-    float: lambda value: isinstance(value, Real) and not isinstance(value, bool),
+    int: lambda value: isinstance(value, Integral) and _is_short(value),
+    float: lambda value: isinstance(value, Real) and _is_short(value),
     str: lambda value: isinstance(value, str) and "\0" not in value and _encodes(value),
     Path: lambda value: isinstance(value, os.PathLike) and "\0" not in os.fspath(value),
 }
+
+
+def _is_short(value: Any) -> bool:
+    """Return whether a number is none of thousands of digits, which Python cannot write."""
+    return not isinstance(value, bool) and (type(value) is not int or value.bit_length() <= 10_000)
 
 
 def _encodes(value: str) -> bool:

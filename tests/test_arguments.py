@@ -63,6 +63,11 @@ def test_what_fits_an_annotation(kind: Any, good: list[Any], bad: list[Any]) -> 
     assert [value for value in bad if fits(kind, value)] == []
 
 
+def test_a_number_that_python_cannot_write_fits_nowhere() -> None:
+    assert not fits(int, 10**5000)
+    assert not fits(float, -(10**5000))
+
+
 @explained
 def half(number: float, *, name: str = "x") -> float:
     if name == "fail":

@@ -78,6 +78,11 @@ class Enumeration:
                 f"another place"
             )
         body = content[len(header) :]
+        if len(body) > self.count * RECORD.itemsize:
+            raise FileFormatError(
+                f"{self.partial}: holds more than all {self.count} configurations: it is damaged; "
+                f"move it away"
+            )
         return np.frombuffer(body[: len(body) // RECORD.itemsize * RECORD.itemsize], RECORD)
 
     def _append(self, stream: BinaryIO, done: int, progress: Callable[[int], None]) -> None:

@@ -113,6 +113,14 @@ def test_what_was_begun_for_another_problem_is_left_alone(tmp_path: Path) -> Non
     assert place.read_bytes() == before
 
 
+def test_more_records_than_configurations_are_refused(tmp_path: Path) -> None:
+    work = Enumeration(grouped(), tmp_path / "t.partial")
+    work.run()
+    work.partial.write_bytes(work.partial.read_bytes() + bytes(RECORD.itemsize))
+    with pytest.raises(FileFormatError, match="more than all 27 configurations"):
+        work.run()
+
+
 def test_a_scan_remembers_nothing() -> None:
     live = grouped()
     configs = [live.feasible.config(i) for i in ((0, 0, 0), (0, 0, 1), (2, 0, 1))]

@@ -33,6 +33,7 @@ from rlquant import (
     tasks,
 )
 from rlquant.export.rlq.packed import read_config
+from rlquant.files import reading
 from rlquant.score import Measurement
 from rlquant.tabular.enumeration import Enumeration
 from rlquant.tabular.table_file import read_table, write_table
@@ -133,7 +134,8 @@ def _read_score(folder: Path) -> None:
 
 def _text(path: Path) -> str:
     """Return a file as a caller reads it, who replaces what is no UTF-8."""
-    return path.read_text(encoding="utf-8", errors="replace")
+    with reading(path):
+        return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _write_variants(folder: Path) -> None:
