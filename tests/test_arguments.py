@@ -56,7 +56,6 @@ class HasName:
         (Named, [HasName()], [object(), "x"]),
         (Any, [None, object()], []),
     ],
-    ids=str,
 )
 def test_what_fits_an_annotation(kind: Any, good: list[Any], bad: list[Any]) -> None:
     assert [value for value in good if not fits(kind, value)] == []
