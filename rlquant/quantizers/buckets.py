@@ -12,7 +12,8 @@ from rlquant.errors import QuantizationError
 def require_bucket_size(bucket_size: object) -> None:
     """Raise `QuantizationError` unless it is a positive whole number, "channel" or None."""
     whole = isinstance(bucket_size, int) and not isinstance(bucket_size, bool) and bucket_size > 0
-    if not whole and bucket_size not in ("channel", None):
+    named = bucket_size is None or (isinstance(bucket_size, str) and bucket_size == "channel")
+    if not whole and not named:
         raise QuantizationError(
             f"bucket_size={bucket_size!r}, use a positive whole number of consecutive weights, "
             f'"channel" (one bucket per output channel) or None (the whole tensor)'
@@ -40,10 +41,11 @@ def to_rows(weights: Tensor, bucket_size: BucketSize, channel_axis: int = 0) -> 
         moved = weights.movedim(channel_axis, 0) if weights.dim() else weights
         return moved.reshape(bucket_count(weights.shape, bucket_size, channel_axis), -1)
     flat = weights.reshape(-1)
-    missing = -flat.numel() % bucket_size
+    size = _within(bucket_size, weights.shape)
+    missing = -flat.numel() % size
     if missing:
         flat = torch.cat([flat, flat[-1:].expand(missing)])
-    return flat.reshape(-1, bucket_size)
+    return flat.reshape(-1, size)
 
 
 def from_rows(
@@ -64,4 +66,10 @@ def spread(
         return per_bucket.reshape([1] * len(shape))
     if bucket_size == "channel":
         return per_bucket.reshape([-1 if i == channel_axis else 1 for i in range(len(shape))])
-    return per_bucket.repeat_interleave(bucket_size)[: shape.numel()].reshape(shape)
+    size = _within(bucket_size, shape)
+    return per_bucket.repeat_interleave(size)[: shape.numel()].reshape(shape)
+
+
+def _within(bucket_size: int, shape: torch.Size) -> int:
+    """Return the size of buckets in a tensor: a larger one holds the whole of it."""
+    return min(bucket_size, max(shape.numel(), 1))

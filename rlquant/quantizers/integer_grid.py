@@ -24,6 +24,8 @@ from rlquant.quantizers.tensor import (
 
 CLIP_RATIOS = tuple(0.95**k for k in range(1, 91))
 """Scales tried when clipping, as shares of the covering scale: down to 0.01."""
+TRIED_AT_ONCE = 2**15
+"""Weights of all scales that are tried together: small layers spend their time between operations."""
 CLIP_REFINEMENTS = 6
 """Least-squares steps from the best of them."""
 POWERS_TRIED = 12
@@ -237,21 +239,25 @@ def _clipping_scale(rows: Tensor, covering: Tensor, bits: int) -> Tensor:
     best_error = _squared_error(unit, best_ratio, bits)
 
     def keep_better(wanted: Tensor) -> bool:
+        """Take for each row the best of some ratios, `(candidates, rows)`, if it is better."""
         nonlocal best, best_ratio, best_error
-        candidate = (base * wanted).to(covering.dtype)
-        ratio = candidate.float() / base
-        error = _squared_error(unit, ratio, bits)
-        better = error < best_error  # never for a scale that rounds to 0
-        best = torch.where(better, candidate, best)
-        best_ratio = torch.where(better, ratio, best_ratio)
+        candidates = (base * wanted).to(covering.dtype)
+        ratios = candidates.float() / base
+        errors = _squared_error(unit, ratios, bits)
+        errors = torch.where(errors.isnan(), torch.inf, errors)  # of a scale that rounds to 0
+        error, index = errors.min(dim=0)  # the first of equals
+        better = error < best_error
+        best = torch.where(better, candidates.gather(0, index[None])[0], best)
+        best_ratio = torch.where(better, ratios.gather(0, index[None])[0], best_ratio)
         best_error = torch.where(better, error, best_error)
         return bool(better.any())
 
-    for share in CLIP_RATIOS:
-        keep_better(torch.full_like(base, share))
+    shares = torch.tensor(CLIP_RATIOS, dtype=base.dtype, device=base.device)
+    for some in shares.split(max(1, TRIED_AT_ONCE // rows.numel())):
+        keep_better(some[:, None])
     for _ in range(CLIP_REFINEMENTS):
         integers = _integers(unit, best_ratio, bits)
-        if not keep_better((unit * integers).sum(dim=1) / integers.square().sum(dim=1)):
+        if not keep_better(((unit * integers).sum(dim=1) / integers.square().sum(dim=1))[None]):
             break
     return best
 
@@ -259,9 +265,15 @@ def _clipping_scale(rows: Tensor, covering: Tensor, bits: int) -> Tensor:
 def _integers(unit: Tensor, ratio: Tensor, bits: int) -> Tensor:
     """Return the nearest grid integers; which way a tie goes does not change the error."""
     half = 2 ** (bits - 1)
-    return (unit / ratio[:, None]).round_().clamp_(-half, half - 1)
+    return (unit / ratio[..., None]).round_().clamp_(-half, half - 1)
 
 
 def _squared_error(unit: Tensor, ratio: Tensor, bits: int) -> Tensor:
-    """Return the squared error per row on the grid with step `ratio`."""
-    return _integers(unit, ratio, bits).mul_(ratio[:, None]).sub_(unit).square_().sum(dim=1)
+    """Return the squared error per row on the grid with step `ratio`, in the shape of `ratio`.
+
+    Args:
+        unit: shape `(rows, size)`.
+        ratio: shape `(rows,)` or `(candidates, rows)`.
+        bits: 1..16.
+    """
+    return _integers(unit, ratio, bits).mul_(ratio[..., None]).sub_(unit).square_().sum(dim=-1)

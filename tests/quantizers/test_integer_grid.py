@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rlquant.config import BucketSize
 from rlquant.errors import QuantizationError
 from rlquant.quantizers import QuantizedTensor, quantize_integer, quantize_power_of_two
 from rlquant.quantizers.buckets import to_rows
@@ -94,6 +95,23 @@ def test_clipping_ignores_the_padding_of_the_last_bucket() -> None:
     alone = quantize_integer(w[4:], 2, clip=True, bucket_size=None)
     padded = quantize_integer(torch.cat([torch.zeros(8), w[4:]]), 2, clip=True, bucket_size=8)
     assert scale_of(padded)[1] == scale_of(alone)[0]
+
+
+@pytest.mark.parametrize("bucket_size", ["channel", None, 7])
+@pytest.mark.parametrize("scale_dtype", [torch.float32, torch.float16])
+def test_how_many_scales_are_tried_together_changes_nothing(
+    bucket_size: BucketSize, scale_dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight = torch.randn(6, 40, generator=seeded(0)) ** 3
+    weight[0] = 0.0
+    found = []
+    for at_once in (1, 1000, 2**15):
+        monkeypatch.setattr("rlquant.quantizers.integer_grid.TRIED_AT_ONCE", at_once)
+        settings = {"bucket_size": bucket_size, "scale_dtype": scale_dtype}
+        found.append([quantize_integer(weight, b, clip=True, **settings) for b in (1, 3, 8)])  # type: ignore[arg-type]
+    for one, some, all_of_them in zip(*found, strict=True):
+        assert torch.equal(one.scale, some.scale)
+        assert torch.equal(one.scale, all_of_them.scale)
 
 
 def test_power_of_two_scale_is_the_best_of_all_powers() -> None:
