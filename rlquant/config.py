@@ -59,6 +59,8 @@ class LayerChoice:
 
     @explained
     def __post_init__(self) -> None:
+        if not isinstance(self.layer, str):
+            raise ChoiceError(f"layer={self.layer!r}, use the name of a layer, a str")
         self._require("method", self.method, METHODS)
         self._require("rounding", self.rounding, ROUNDINGS)
         self._require("points", self.points, POINTS)
@@ -143,6 +145,8 @@ class QuantizationConfig:
         object.__setattr__(self, "choices", tuple(self.choices))
         seen: set[str] = set()
         for choice in self.choices:
+            if not isinstance(choice, LayerChoice):
+                raise ChoiceError(f"QuantizationConfig: {choice!r} is no LayerChoice")
             if choice.layer in seen:
                 raise ChoiceError(f"layer {choice.layer!r} has two choices; give one")
             seen.add(choice.layer)

@@ -59,6 +59,9 @@ class SearchSpace:
                 raise ChoiceError(f"SearchSpace: {field} is empty, give at least one option")
             if len(set(value)) != len(value):
                 raise ChoiceError(f"SearchSpace: {field}={value!r} names an option twice")
+        for name in self.keep:
+            if not isinstance(name, str):
+                raise ChoiceError(f"SearchSpace: keep names layers by their str, not {name!r}")
         require_bucket_size(self.bucket_size)
         for field in HEADS:  # each option must exist in some choice, with the others at their best
             for option in getattr(self, field):
@@ -91,7 +94,13 @@ class SearchSpace:
         Args:
             layer: name of the layer.
             action: one option index per head, in `[0, len(head.options))`.
+
+        Raises:
+            ChoiceError: more or fewer indices than heads, or one outside its options.
         """
+        sizes = [len(head.options) for head in self.heads]
+        if len(action) != len(sizes) or not all(map(range.__contains__, map(range, sizes), action)):
+            raise ChoiceError(f"action={action!r}, use one index below each of {sizes}")
         fields = {name: getattr(self, name)[0] for name in HEADS}
         for head, index in zip(self.heads, action, strict=True):
             fields[head.name] = head.options[index]

@@ -225,3 +225,15 @@ def test_what_the_method_ignores_is_not_decided(
     choice: LayerChoice, decided: tuple[str, ...]
 ) -> None:
     assert choice.decided == decided
+
+
+@pytest.mark.parametrize("name", [5, None, b"conv", ("conv",), 1.5])
+def test_a_layer_is_named_by_a_text(name: Any) -> None:
+    with pytest.raises(ChoiceError, match="use the name of a layer, a str"):
+        LayerChoice(name, 4)
+
+
+@pytest.mark.parametrize("choice", ["conv", 5, None, {"layer": "conv", "bits": 4}])
+def test_a_configuration_holds_choices(choice: Any) -> None:
+    with pytest.raises(ChoiceError, match="is no LayerChoice"):
+        QuantizationConfig((choice,))

@@ -67,9 +67,10 @@ def test_an_action_means_the_options_it_points_at(space: SearchSpace) -> None:
                 assert getattr(choice, head.name) == head.options[index]
 
 
-def test_an_action_of_the_wrong_length_is_an_error() -> None:
-    with pytest.raises(ValueError, match="shorter"):
-        SearchSpace(bits=(2, 4), activation_bits=(None, 8)).choice("conv", [0])
+@pytest.mark.parametrize("action", [[0], [0, 0, 0], [0, 2], [-1, 0], [0.5, 0], ["0", 0], []])
+def test_an_action_has_one_index_for_each_head(action: Any) -> None:
+    with pytest.raises(ChoiceError, match=r"use one index below each of \[2, 2\]"):
+        SearchSpace(bits=(2, 4), activation_bits=(None, 8)).choice("conv", action)
 
 
 def test_combinations_that_cannot_exist_are_none() -> None:
@@ -183,3 +184,9 @@ def test_an_impossible_space_is_refused(fields: dict[str, Any], words: str) -> N
 def test_an_impossible_bucket_size_is_refused(bucket_size: Any) -> None:
     with pytest.raises(QuantizationError, match=r"bucket_size=.*, use a positive whole number"):
         SearchSpace(bucket_size=bucket_size)
+
+
+@pytest.mark.parametrize("name", [3, None, b"conv", ("conv",)])
+def test_what_is_kept_is_named(name: Any) -> None:
+    with pytest.raises(ChoiceError, match="keep names layers by their str"):
+        SearchSpace(keep=(name,))

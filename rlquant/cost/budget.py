@@ -21,6 +21,7 @@ from rlquant.cost.file_layout import fixed_bytes, stored_tensors
 from rlquant.cost.latency import LatencyTable
 from rlquant.cost.size import LayerStorage
 from rlquant.cost.units import most_within
+from rlquant.documents.schema import shown
 from rlquant.errors import BudgetError
 from rlquant.layers import LayerFacts, channel_axis_of, layer_kind
 from rlquant.paths import PathLike
@@ -130,8 +131,11 @@ class Budget:
             raise BudgetError(f"quantity={self.quantity!r}, use one of {get_args(Quantity)}")
         limit: object = self.limit
         number = isinstance(limit, Real) and not isinstance(limit, bool)
-        if not number or not math.isfinite(self.limit) or self.limit <= 0:
-            raise BudgetError(f"budget {self.quantity}={limit!r} must be a positive number")
+        if not number or not _is_positive(self.limit):
+            raise BudgetError(
+                f"budget {self.quantity}={shown(limit)} must be a positive number that a float "
+                f"can hold"
+            )
         plain = int if isinstance(limit, Integral) else float  # NumPy's numbers become Python's
         object.__setattr__(self, "limit", plain(self.limit))
         if (self.quantity == "latency") != (self.table is not None):
@@ -167,6 +171,13 @@ class Budget:
     def __str__(self) -> str:
         unit = " s" if self.quantity == "latency" else ""
         return f"{self.quantity.replace('_', ' ')} {self.limit:g}{unit}"
+
+
+def _is_positive(limit: float) -> bool:
+    try:
+        return 0.0 < float(limit) < math.inf
+    except OverflowError:  # a whole number beyond all floats
+        return False
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from rlquant.quantizers.tensor import (
 CLIP_RATIOS = tuple(0.95**k for k in range(1, 91))
 """Scales tried when clipping, as shares of the covering scale: down to 0.01."""
 TRIED_AT_ONCE = 2**15
-"""Weights of all scales that are tried together: small layers spend their time between operations."""
+"""Weights times scales that are tried together: small layers cost operations, not arithmetic."""
 CLIP_REFINEMENTS = 6
 """Least-squares steps from the best of them."""
 POWERS_TRIED = 12

@@ -317,7 +317,9 @@ def test_a_table_that_is_no_text_is_refused(tmp_path: Path) -> None:
 # --- budgets
 
 
-@pytest.mark.parametrize("limit", [0, -1, 0.0, float("nan"), float("inf"), "3", None, True])
+@pytest.mark.parametrize(
+    "limit", [0, -1, 0.0, float("nan"), float("inf"), "3", None, True, 10**400]
+)
 def test_a_budget_is_a_positive_number(limit: Any) -> None:
     for make in (Budget.average_bits, Budget.size_bytes, Budget.size_ratio, Budget.bops):
         with pytest.raises(BudgetError, match=r"budget \w+=.* must be a positive number"):
