@@ -253,7 +253,7 @@ def _clipping_scale(rows: Tensor, covering: Tensor, bits: int) -> Tensor:
         return bool(better.any())
 
     shares = torch.tensor(CLIP_RATIOS, dtype=base.dtype, device=base.device)
-    for some in shares.split(max(1, TRIED_AT_ONCE // rows.numel())):
+    for some in torch.split(shares, max(1, TRIED_AT_ONCE // rows.numel())):
         keep_better(some[:, None])
     for _ in range(CLIP_REFINEMENTS):
         integers = _integers(unit, best_ratio, bits)
