@@ -86,7 +86,7 @@ class EvaluationStore:
             "SELECT loss, accuracy, samples FROM evaluations WHERE problem = ? AND config_key = ?"
         )
         for loss, accuracy, samples in self._run((query, (problem, config.key))):
-            if not (_is_number(loss) and _is_number(accuracy) and type(samples) is int):
+            if not (_is_number(loss) and _is_number(accuracy) and _is_count(samples)):
                 raise FileFormatError(
                     f"{self.path}: damaged, it has an evaluation with loss={shown(loss)}, "
                     f"accuracy={shown(accuracy)}, samples={shown(samples)}; move it away"
@@ -250,6 +250,10 @@ class EvaluationStore:
 def _is_number(value: Any) -> bool:
     """Return whether a cell is what `put` writes into a column of numbers."""
     return value is None or (type(value) is float and math.isfinite(value))
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value > 0
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:

@@ -68,7 +68,12 @@ class Enumeration:
         return self.records()
 
     def records(self) -> npt.NDArray[np.void]:
-        """Return the records of the configurations that were measured, the first ones in order."""
+        """Return the records of the configurations that were measured, the first ones in order.
+
+        Raises:
+            FileFormatError: they are of another problem, or damaged.
+            StorageError: the file cannot be read.
+        """
         header = self._header()
         with reading(self.partial):
             content = read_file(self.partial, MOST_BYTES) if self.partial.exists() else b""
@@ -83,7 +88,13 @@ class Enumeration:
                 f"{self.partial}: holds more than all {self.count} configurations: it is damaged; "
                 f"move it away"
             )
-        return np.frombuffer(body[: len(body) // RECORD.itemsize * RECORD.itemsize], RECORD)
+        found = np.frombuffer(body[: len(body) // RECORD.itemsize * RECORD.itemsize], RECORD)
+        correct = found["correct"] <= self.problem.float_score.samples
+        if np.isnan(found["loss"]).any() or not correct.all():
+            raise FileFormatError(
+                f"{self.partial}: holds values that no configuration has: it is damaged; move it away"
+            )
+        return found
 
     def _append(self, stream: BinaryIO, done: int, progress: Callable[[int], None]) -> None:
         samples = self.problem.float_score.samples

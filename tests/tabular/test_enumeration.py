@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +119,24 @@ def test_more_records_than_configurations_are_refused(tmp_path: Path) -> None:
     work.partial.write_bytes(work.partial.read_bytes() + bytes(RECORD.itemsize))
     with pytest.raises(FileFormatError, match="more than all 27 configurations"):
         work.run()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-8] + b"\xff" * 4 + content[-4:],
+        lambda content: content[:-4] + b"\xff" * 4,
+    ],
+    ids=["no number", "more right answers than samples"],
+)
+def test_records_that_cannot_be_are_not_gone_on_from(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    place = tmp_path / "t.partial"
+    Enumeration(grouped(), place).run()
+    place.write_bytes(damage(place.read_bytes()))
+    with pytest.raises(FileFormatError, match=r"t.partial: holds values that no configuration has"):
+        Enumeration(grouped(), place).run()
 
 
 def test_a_scan_remembers_nothing() -> None:
