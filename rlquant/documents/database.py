@@ -38,13 +38,15 @@ def open_database(path: Path, timeout: float) -> sqlite3.Connection:
 
     Raises:
         FileFormatError: something else than a file is there, or beside it under a name that
-            SQLite reads.
+            SQLite reads; or a journal that would have another file deleted.
         StorageError: a name that the system does not take.
         sqlite3.Error: it cannot be opened; see `failure`.
     """
-    for name in (path, *(path.with_name(path.name + beside) for beside in BESIDE)):
-        with reading(name):
-            require_regular(name)
+    with reading(path):
+        require_regular(path)
+    for beside in BESIDE:
+        _require_no_link(path.with_name(path.name + beside))
+    _require_own_journal(path.with_name(f"{path.name}-journal"))
     connection = sqlite3.connect(path, timeout=timeout, check_same_thread=False)
     try:
         limit_steps(connection, STEPS_TO_OPEN)
@@ -57,6 +59,32 @@ def open_database(path: Path, timeout: float) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _require_no_link(beside: Path) -> None:
+    """Raise `FileFormatError` for a link: SQLite would write over what it leads to."""
+    with reading(beside):
+        if require_regular(beside) is not None and beside.is_symlink():
+            raise FileFormatError("it is a link, where a file of SQLite's should be; move it away")
+
+
+def _require_own_journal(journal: Path) -> None:
+    """Raise `FileFormatError` for a journal of several databases.
+
+    SQLite deletes the file that such a journal names once it has played it back, whatever that is.
+    """
+    with reading(journal):
+        size = require_regular(journal) or 0
+        if size < len(_SEVERAL):
+            return
+        with open(journal, "rb") as file:
+            file.seek(size - len(_SEVERAL))
+            if file.read() == _SEVERAL:
+                raise FileFormatError("it is the journal of several databases; move it away")
+
+
+_SEVERAL = bytes.fromhex("d9d505f920a163d7")
+"""What a journal ends with that names another file, by the format of SQLite's journals."""
 
 
 def limit_steps(connection: sqlite3.Connection, most: int = MOST_STEPS) -> None:

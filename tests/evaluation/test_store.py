@@ -7,6 +7,7 @@ import math
 import os
 import pickle
 import sqlite3
+import struct
 import subprocess
 import sys
 import threading
@@ -279,6 +280,47 @@ def test_what_is_no_file_is_not_opened(
     make(tmp_path / f"store.db{beside}")
     with pytest.raises(FileFormatError, match=rf"store.db{beside}: it is {kind}"):
         EvaluationStore(tmp_path / "store.db").count()
+
+
+@pytest.mark.parametrize("beside", ["-wal", "-journal", "-shm"])
+def test_a_link_beside_a_store_does_not_lead_to_another_file(tmp_path: Path, beside: str) -> None:
+    path, victim = written(tmp_path / "store.db"), tmp_path / "victim"
+    victim.write_text("precious" * 1000)
+    path.with_name(path.name + beside).symlink_to(victim)
+    with pytest.raises(FileFormatError, match=f"store.db{beside}: it is a link, where a file"):
+        EvaluationStore(path).put("p", config(4), MEASURED, 0.1)
+    assert victim.read_text() == "precious" * 1000
+
+
+def test_a_journal_that_has_another_file_deleted_is_not_played_back(tmp_path: Path) -> None:
+    path, victim = written(tmp_path / "store.db"), tmp_path / "victim"
+    victim.write_text("precious")
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = DELETE")
+    connection.close()
+    magic, name = bytes.fromhex("d9d505f920a163d7"), str(victim).encode()
+    pages = path.stat().st_size // 4096
+    head = magic + struct.pack(">IIIII", 0, 0, pages, 512, 4096)
+    last = struct.pack(">I", 2**30 // 4096 + 1) + name + struct.pack(">II", len(name), sum(name))
+    (tmp_path / "store.db-journal").write_bytes(head.ljust(512, b"\0") + last + magic)
+    with pytest.raises(FileFormatError, match=r"store.db-journal: it is the journal of several"):
+        EvaluationStore(path).get("p", config(3))
+    assert victim.exists()
+    (tmp_path / "store.db-journal").unlink()
+    assert EvaluationStore(path).get("p", config(3)) == MEASURED
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data(), beside=st.sampled_from(["-journal", "-wal", "-shm"]))
+def test_leftovers_of_a_stranger_beside_a_store_change_nothing_unnoticed(
+    data: st.DataObject, beside: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = written(tmp_path_factory.mktemp("leftovers") / "store.db")
+    path.with_name(path.name + beside).write_bytes(data.draw(st.binary(min_size=1, max_size=200)))
+    store = EvaluationStore(path)
+    with contextlib.suppress(RlquantError):
+        assert store.get("p", config(3)) == MEASURED
+    store.close()
 
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
