@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -73,14 +75,12 @@ def _require_own_journal(journal: Path) -> None:
 
     SQLite deletes the file that such a journal names once it has played it back, whatever that is.
     """
-    with reading(journal):
-        size = require_regular(journal) or 0
-        if size < len(_SEVERAL):
-            return
-        with open(journal, "rb") as file:
-            file.seek(size - len(_SEVERAL))
-            if file.read() == _SEVERAL:
-                raise FileFormatError("it is the journal of several databases; move it away")
+    with reading(journal), suppress(FileNotFoundError):  # whoever made it may delete it meanwhile
+        if require_regular(journal):
+            with open(journal, "rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - len(_SEVERAL)))
+                if file.read() == _SEVERAL:
+                    raise FileFormatError("it is the journal of several databases; move it away")
 
 
 _SEVERAL = bytes.fromhex("d9d505f920a163d7")
