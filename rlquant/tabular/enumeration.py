@@ -92,7 +92,7 @@ class Enumeration:
         correct = found["correct"] <= self.problem.float_score.samples
         if np.isnan(found["loss"]).any() or not correct.all():
             raise FileFormatError(
-                f"{self.partial}: holds values that no configuration has: it is damaged; move it away"
+                f"{self.partial}: damaged, it holds values that no configuration has; move it away"
             )
         return found
 

@@ -135,7 +135,9 @@ def test_records_that_cannot_be_are_not_gone_on_from(
     place = tmp_path / "t.partial"
     Enumeration(grouped(), place).run()
     place.write_bytes(damage(place.read_bytes()))
-    with pytest.raises(FileFormatError, match=r"t.partial: holds values that no configuration has"):
+    with pytest.raises(
+        FileFormatError, match=r"t.partial: damaged, it holds values that no configuration"
+    ):
         Enumeration(grouped(), place).run()
 
 
