@@ -114,7 +114,7 @@ class Samples:
         ]
 
     def to(self, device: torch.device) -> Samples:
-        """Return the samples on a device; itself where they are there."""
+        """Return the samples on a device, copied where they are on another one."""
         return Samples(tuple(t.to(device) for t in self._inputs), self._targets.to(device))
 
     @classmethod
