@@ -254,7 +254,8 @@ def _searched(
             result = dataclasses.replace(result, stopped="interrupted")
     with interrupts_held(unless=result.stopped == "interrupted"):
         if isinstance(problem, QuantizationProblem):
-            result = dataclasses.replace(result, network=problem.build(result.best))
+            notes = (*problem.notes, *result.notes)
+            result = dataclasses.replace(result, network=problem.build(result.best), notes=notes)
         _finish(result, run)
     return result
 

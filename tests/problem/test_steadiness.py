@@ -255,3 +255,4 @@ def test_a_search_accepts_it_as_well() -> None:
         stochastic=True,
     )
     assert len(result.history) == 3
+    assert [note[:9] for note in result.notes] == ["140 of 71", "scores ar"]
