@@ -17,9 +17,9 @@ from rlquant.arguments import explained
 from rlquant.config import QuantizationConfig
 from rlquant.documents import require_regular, shown
 from rlquant.documents.database import failure, limit_steps, open_database, require_schema
-from rlquant.errors import FileFormatError, StorageError
+from rlquant.errors import FileFormatError
 from rlquant.evaluation.looks import Look
-from rlquant.files import reading
+from rlquant.files import about, reading
 from rlquant.paths import PathLike, path_of
 from rlquant.score import Measurement
 
@@ -197,10 +197,8 @@ class EvaluationStore:
         return self._opened[user]
 
     def _open(self) -> sqlite3.Connection:
-        try:
+        with about(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"{self.path.parent}: cannot be made ({error})") from error
         self._require_header()
         connection = open_database(self.path, BUSY_SECONDS)
         try:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +22,6 @@ from rlquant.tabular.table import MOST_CONFIGURATIONS, require_count
 
 RECORD = np.dtype([("loss", "<f4"), ("correct", "<u4")])
 MOST_BYTES = MOST_CONFIGURATIONS * RECORD.itemsize + 2**22
-FLUSH_SECONDS = 2.0
 
 Scannable = QuantizationProblem | GroupedProblem
 
@@ -58,7 +56,7 @@ class Enumeration:
         """
         make_folder(self.partial.parent)
         done = self.records()
-        with about(self.partial), open(self.partial, "ab") as stream:
+        with about(self.partial), open(self.partial, "ab", buffering=0) as stream:
             if not len(done):
                 stream.truncate(0)
                 stream.write(self._header())
@@ -96,17 +94,13 @@ class Enumeration:
             )
         return found
 
-    def _append(self, stream: BinaryIO, done: int, progress: Callable[[int], None]) -> None:
+    def _append(self, stream: RawIOBase, done: int, progress: Callable[[int], None]) -> None:
         samples = self.problem.float_score.samples
         progress(done)
-        flushed = time.monotonic()
         for number, measured in enumerate(self._measured(done), done + 1):
             correct = 0 if np.isnan(measured.accuracy) else round(measured.accuracy * samples)
             record = np.array([(np.float32(measured.loss), correct)], RECORD)
-            stream.write(record.tobytes())
-            if time.monotonic() - flushed > FLUSH_SECONDS:
-                stream.flush()
-                flushed = time.monotonic()
+            stream.write(record.tobytes())  # at once: a kill costs what was being measured alone
             progress(number)
 
     def _measured(self, done: int) -> Iterator[Measurement]:

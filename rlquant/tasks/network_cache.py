@@ -18,7 +18,7 @@ from rlquant.data import fingerprint_tensors
 from rlquant.documents import require_regular
 from rlquant.documents.tensor_file import bytes_of, read_tensors, require_like, require_sound
 from rlquant.errors import FileFormatError, StorageError
-from rlquant.files import about, write_file
+from rlquant.files import make_folder, write_file
 from rlquant.paths import PathLike, path_of
 from rlquant.tasks.float_training import FloatTrainSettings
 from rlquant.tasks.task import Samples
@@ -90,8 +90,7 @@ def store(network: nn.Module, path: Path, key: str) -> None:
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     content = save(state, metadata={"key": key, "hash": _hash(state)})
     try:
-        with about(path.parent):
-            path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_file(path, content)
     except StorageError as error:
         logger.warning(

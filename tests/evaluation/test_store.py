@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import rlquant.documents.database
 import rlquant.evaluation.store
 from rlquant.config import LayerChoice, QuantizationConfig
-from rlquant.errors import FileFormatError, RlquantError, StorageError
+from rlquant.errors import FileFormatError, RlquantError, SettingsError, StorageError
 from rlquant.evaluation.looks import Look
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.score import Measurement
@@ -257,7 +257,7 @@ def test_a_fault_in_the_program_is_not_said_to_be_damage(tmp_path: Path) -> None
 
 def test_a_folder_that_cannot_be_made_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    with pytest.raises(StorageError, match=r"file: cannot be made \(") as caught:
+    with pytest.raises(StorageError, match=r"file: cannot be written \(") as caught:
         EvaluationStore(tmp_path / "file" / "store.db").count()
     assert isinstance(caught.value, OSError)
 
@@ -266,6 +266,8 @@ def test_a_file_that_cannot_be_opened_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "loop.db").symlink_to(tmp_path / "loop.db")
     with pytest.raises(StorageError, match=r"loop.db: cannot be read: Too many levels of symbol"):
         EvaluationStore(tmp_path / "loop.db").count()
+    with pytest.raises(SettingsError, match="a name of 300 bytes, use at most 255"):
+        EvaluationStore(tmp_path / ("a" * 300))
     unable = r"cannot be used \(unable to open database file\); is its folder there"
     (tmp_path / "store.db").symlink_to(tmp_path / "none" / "store.db")
     with pytest.raises(StorageError, match=unable):

@@ -47,6 +47,13 @@ def test_every_configuration_is_measured_in_order(tmp_path: Path) -> None:
     assert table.count == 27
 
 
+def test_what_is_measured_is_in_the_file_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "t.partial"
+    sizes: list[int] = []
+    Enumeration(grouped(), path).run(lambda done: sizes.append(path.stat().st_size))
+    assert [size - sizes[0] for size in sizes] == [RECORD.itemsize * done for done in range(28)]
+
+
 @pytest.mark.parametrize("torn", [0, 9, 60, 10**6])
 def test_it_goes_on_where_it_was_cut_off(tmp_path: Path, torn: int) -> None:
     live = grouped()
