@@ -76,11 +76,12 @@ class Measurements:
         if ending is None:
             return whole or self._measure(config)
         looks = self._looks(config)
+        if looks is None and whole is not None:  # only how it ended is known
+            self._measure(config)
+            looks = self._looks(config)
         if any(ending.ends(look) for look in looks or ()):
             return ending.outcome()
-        if whole is not None and looks is not None:
-            return whole
-        return self._measure(config, ending, known=len(looks or ()))
+        return whole or self._measure(config, ending, known=len(looks or ()))
 
     def _ending(self, watch: Watcher | None, rival: QuantizationConfig | None) -> Ending | None:
         """Return what may end an evaluation early, if anything may."""
@@ -143,6 +144,7 @@ class Measurements:
     def remember(self, config: QuantizationConfig, measured: Measurement) -> None:
         """Take over what another process measured."""
         self._known[config] = measured
+        self._seen.drop(config)  # perhaps of an evaluation that was ended here
 
     def unknown(self, configs: Iterable[QuantizationConfig]) -> list[QuantizationConfig]:
         """Return those that are not remembered, each once."""

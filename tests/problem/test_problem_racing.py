@@ -69,8 +69,27 @@ def test_a_hopeless_configuration_ends_early() -> None:
 
 
 LOSER, RIVAL, WEAK = bits(1, 1, 1), bits(8, 8, 8), bits(1, 1, 2)
+BAD = bits(3, 3, 3)
+
+
+def told(made: QuantizationProblem) -> None:
+    """Take the loser's measurement over, as from a worker."""
+    worker = raced(store=made.store)
+    made._measurements.remember(LOSER, worker._measurements.get(LOSER))
+
+
+def told_between_races(made: QuantizationProblem) -> None:
+    made.evaluate(LOSER, rival=BAD)
+    told(made)
+
 
 BEFORE: dict[str, Callable[[QuantizationProblem], object]] = {
+    "the loser by a worker": told,
+    "the loser by a worker after a shorter race": told_between_races,
+    "the loser by a worker before a shorter race": lambda made: (
+        told(made),
+        made.evaluate(LOSER, rival=BAD),
+    ),
     "nothing": lambda made: None,
     "the loser whole": lambda made: made.evaluate(LOSER),
     "the rival whole": lambda made: made.evaluate(RIVAL),
@@ -82,19 +101,20 @@ BEFORE: dict[str, Callable[[QuantizationProblem], object]] = {
 }
 
 
-@pytest.mark.parametrize("stored", [True, False], ids=["stored", "remembered"])
+@pytest.mark.parametrize("where", ["stored", "remembered with a store", "remembered"])
 @pytest.mark.parametrize("before", BEFORE)
 def test_a_race_ends_alike_whatever_is_known_before(
-    before: str, stored: bool, tmp_path: Path
+    before: str, where: str, tmp_path: Path
 ) -> None:
-    path = tmp_path / "evaluations.sqlite"
+    path = None if where == "remembered" else tmp_path / "evaluations.sqlite"
     made = raced(store=path)
     BEFORE[before](made)
-    if stored:
+    if where == "stored":
         made = raced(store=path)
-    score = made.evaluate(LOSER, rival=RIVAL)
-    assert score == raced().evaluate(LOSER, rival=RIVAL)
-    assert score.partial
+    for rival in (RIVAL, WEAK):
+        score = made.evaluate(LOSER, rival=rival)
+        assert score == raced().evaluate(LOSER, rival=rival)
+        assert score.partial
     assert made.evaluate(LOSER) == raced().evaluate(LOSER)  # whole, however it was raced
 
 
