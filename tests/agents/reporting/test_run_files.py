@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from reported_runs import changed, live_problem, run_of, searched
 from rlquant import Budget, RlquantError
 from rlquant.errors import FileFormatError
+from rlquant_agents import make_searcher
 from rlquant_agents.reporting.report import make_report
 from rlquant_agents.reporting.run_files import Settings, read_run
 from rlquant_agents.search.curves import best_losses
@@ -50,10 +51,12 @@ def test_ratios_are_made_of_bytes(tmp_path: Path) -> None:
 
 
 def test_losses_that_are_not_finite_are_read(tmp_path: Path) -> None:
-    broken = ToyProblem(2, loss_of=lambda config: math.inf)
-    run = run_of(tmp_path, broken, searcher="random", evaluations=3)
-    assert run.outcome.score.loss == math.inf
-    assert [e.loss for e in run.evaluations] == [math.inf] * 3
+    problem = ToyProblem(2)
+    fine = make_searcher("random").search(problem, 3, 0).history[1].config
+    broken = ToyProblem(2, loss_of=lambda config: 0.5 if config == fine else math.inf)
+    run = run_of(tmp_path, broken, searcher="random", evaluations=3, seed=0)
+    assert run.outcome.score.loss == 0.5
+    assert [e.loss for e in run.evaluations] == [math.inf, 0.5, math.inf]
 
 
 # --- folders without a report
