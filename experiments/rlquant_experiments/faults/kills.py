@@ -122,7 +122,8 @@ def agent_results(folder: Path) -> Any:
 
 def latency_results(folder: Path) -> Any:
     """Return the rows of a latency table without the times."""
-    return _rows(folder / "latency.csv")
+    rows = _rows(folder / "latency.csv")
+    return [{k: v for k, v in row.items() if k != "standard_error"} for row in rows]
 
 
 def report_results(folder: Path) -> Any:
