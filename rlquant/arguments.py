@@ -76,8 +76,12 @@ def _explanation(
         hints, written = get_type_hints(function, include_extras=True), function.__annotations__
     for argument, value in given.items():
         if argument in hints and not fits(hints[argument], value):
-            return f"{name}: {argument}={shown(value)}, use {written[argument]}"
+            return f"{name}: {argument}={shown(value)}, use {written[argument]}{_note(value)}"
     return None
+
+
+def _note(value: Any) -> str:
+    return "" if not isinstance(value, int) or _is_moderate(value) else " of at most 64 bits"
 
 
 def fits(kind: Any, value: Any) -> bool:
@@ -111,16 +115,16 @@ _SIMPLE: Mapping[Any, Callable[[Any], bool]] = {
     None: lambda value: value is None,
     type(None): lambda value: value is None,
     bool: lambda value: isinstance(value, (bool, np.bool_)),
-    int: lambda value: isinstance(value, Integral) and _is_short(value),
-    float: lambda value: isinstance(value, Real) and _is_short(value),
+    int: lambda value: isinstance(value, Integral) and _is_moderate(value),
+    float: lambda value: isinstance(value, Real) and _is_moderate(value),
     str: lambda value: isinstance(value, str) and "\0" not in value and _encodes(value),
     Path: lambda value: isinstance(value, os.PathLike) and "\0" not in os.fspath(value),
 }
 
 
-def _is_short(value: Any) -> bool:
-    """Return whether a number is none of thousands of digits, which Python cannot write."""
-    return not isinstance(value, bool) and (type(value) is not int or value.bit_length() <= 10_000)
+def _is_moderate(value: Any) -> bool:
+    """Return whether a number can be handed on: PyTorch and NumPy take whole ones of 64 bits."""
+    return not isinstance(value, bool) and (type(value) is not int or value.bit_length() < 64)
 
 
 def _encodes(value: str) -> bool:
@@ -139,7 +143,8 @@ def _of_class(kind: Any, value: Any) -> bool:
     if getattr(kind, "_is_protocol", False):
         asked = {name for base in kind.__mro__[:-2] for name in vars(base)}
         asked |= {name for base in kind.__mro__[:-2] for name in base.__annotations__}
-        return all(hasattr(value, name) for name in asked if not name.startswith("_"))
+        public = {name for name in asked if not name.startswith("_") or name == "__call__"}
+        return all(hasattr(value, name) for name in public)
     return isinstance(value, kind)
 
 

@@ -35,7 +35,7 @@ class HasName:
 @pytest.mark.parametrize(
     ("kind", "good", "bad"),
     [
-        (int, [1, np.int64(3), 10**400], [True, 1.0, "1", None, torch.tensor(1)]),
+        (int, [1, np.int64(3), 2**62], [True, 1.0, "1", None, torch.tensor(1)]),
         (float, [1, 0.5, np.float32(1), float("nan")], [True, "1", 1j, None]),
         (bool, [True, np.True_], [1, "yes"]),
         (str, ["", "x"], [b"x", 1, "a\0b", "\ud800"]),
@@ -62,9 +62,20 @@ def test_what_fits_an_annotation(kind: Any, good: list[Any], bad: list[Any]) -> 
     assert [value for value in bad if fits(kind, value)] == []
 
 
-def test_a_number_that_python_cannot_write_fits_nowhere() -> None:
-    assert not fits(int, 10**5000)
+class Called(Protocol):
+    def __call__(self, step: int) -> bool: ...
+
+
+def test_a_protocol_of_a_function_asks_for_one() -> None:
+    assert fits(Called, lambda step: True)
+    assert not fits(Called, "x")
+
+
+def test_a_number_of_more_than_64_bits_fits_nowhere() -> None:
+    assert not fits(int, 2**64)
     assert not fits(float, -(10**5000))
+    with pytest.raises(ArgumentError, match=r"number=1000.*0000, use float of at most 64 bits"):
+        half(10**400)
 
 
 @explained
@@ -123,7 +134,7 @@ def test_of_a_dataclass_the_field_is_named() -> None:
         (lambda: QuantizationConfig.from_json(None), "from_json: text=None, use str"),
         (lambda: LayerChoice("x", 4, rounding=np.array(["a", "b"])), "LayerChoice: rounding="),
         (lambda: Budget.latency(1.0, [3]), "give a path"),
-        (lambda: rlquant.measure("x", samples_of("mlp", 4)), "measure: network='x', use nn.Module"),
+        (lambda: rlquant.measure("x", samples_of("mlp", 4)), "network"),
         (lambda: rlquant.TabularProblem("x", Budget.bops(1)), "TabularProblem: table='x'"),
         (lambda: rlquant.probe(None), "probe: problem is NoneType"),
         (lambda: rlquant.freeze(10**5000), "freeze: quantized=a int too long to write"),

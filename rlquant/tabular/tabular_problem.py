@@ -13,6 +13,7 @@ from rlquant.arguments import explained
 from rlquant.config import Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
 from rlquant.cost.feasible import FeasibleSet, Indices
+from rlquant.documents.schema import shown
 from rlquant.errors import ChoiceError, unknown_name
 from rlquant.layers import LayerFacts
 from rlquant.score import Score
@@ -129,7 +130,10 @@ class TabularProblem:
         Raises:
             ChoiceError: another shape, or indices that are not in the table.
         """
-        rows = np.asarray(indices)
+        try:
+            rows = np.asarray(indices)
+        except (TypeError, ValueError, RuntimeError) as error:  # tensors elsewhere, ragged lists
+            raise ChoiceError(f"indices {shown(indices)} are no array of whole numbers") from error
         whole = np.issubdtype(rows.dtype, np.integer)
         options = len(self.table.options)
         if not whole or rows.ndim != 2 or rows.shape[1] != len(self.layers):

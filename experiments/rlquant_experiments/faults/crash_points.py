@@ -10,6 +10,7 @@ import random
 import resource
 import shutil
 import signal
+import sqlite3
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from typing import Any
 
 import rlquant
 from rlquant import EvaluationStore, RlquantError, tasks
+from rlquant.file_group import current
 from rlquant.score import Measurement
 from rlquant.tabular.random_table import random_table
 from rlquant.tabular.table_file import write_table
@@ -110,6 +112,16 @@ def _agent(folder: Path, version: int) -> None:
     )
 
 
+def _agent_files(folder: Path) -> dict[str, str]:
+    """Return the agent's files as a reader finds them."""
+    names = ("agent.json", "policy.safetensors", "optimizer.safetensors")
+    found = {name: current(folder / "agent", name) for name in names}
+    return {
+        name: hashlib.blake2b(path.read_bytes()).hexdigest() if path.exists() else "missing"
+        for name, path in found.items()
+    }
+
+
 def _run(folder: Path, version: int) -> None:
     search_problem(
         toys.tabular_problem(), searcher="random", evaluations=3 + 3 * version, out=folder / "run"
@@ -139,7 +151,7 @@ WRITERS: tuple[Writer, ...] = (
     Writer("write_table", _table),
     Writer("export_onnx", _onnx),
     Writer("EvaluationStore.put", _put, _stored, whole=False),
-    Writer("train_agent", _agent, tidies=True),
+    Writer("train_agent", _agent, _agent_files, tidies=True),
     Writer("search into a folder", _run, _run_results, whole=False, tidies=True),
     Writer("network that is kept", _task, tidies=True),
 )
@@ -197,7 +209,12 @@ class _Stop:
         if path.startswith(self._folder):
             if event == "os.rename" and self._way is _lose_power:
                 self._lose(path)
-            self._step()
+            try:
+                self._step()
+            except OSError as error:  # what SQLite makes of one
+                if event == "sqlite3.connect":
+                    raise sqlite3.OperationalError(str(error)) from error
+                raise
 
     def _lose(self, path: str) -> None:
         """Empty a file that is renamed without having been synced, as a power loss may."""
