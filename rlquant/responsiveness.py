@@ -126,8 +126,7 @@ class _Watched:
 def _silence(module: nn.Module, run: Run) -> str | None:
     """Say in which way of exchanging its weight a layer gives the outputs that it gave before."""
     before = _drawn_alike(run)
-    tensors = (leaf for leaf in tree_leaves(before) if isinstance(leaf, Tensor))
-    if not any(torch.isfinite(tensor).any() for tensor in tensors):
+    if not any_finite(before):
         return None  # nothing to be judged by, as where no token reaches an expert
     for exchange in EXCHANGES:
         if not any(_changes(module, run, before, exchange, v) for v in _other_weights(module)):
@@ -235,6 +234,12 @@ def _weight(layer: nn.Module) -> Tensor:
 
 
 # --- outputs
+
+
+def any_finite(outputs: Any) -> bool:
+    """Return whether a number in some outputs is finite, so that they can be compared."""
+    tensors = (leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor))
+    return any(bool(torch.isfinite(tensor).any()) for tensor in tensors)
 
 
 def same_outputs(one: Any, other: Any) -> bool:
