@@ -1,6 +1,6 @@
 """Find how each layer of a trained network should be quantized, under a budget that is kept."""
 
-from rlquant import tasks
+from rlquant import moved, tasks
 from rlquant.config import Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost.budget import AverageBitsCost, BopsCost, Budget, Cost, NetworkCosts, SizeCost
 from rlquant.cost.feasible import FeasibleSet
@@ -30,6 +30,8 @@ from rlquant.tabular.table import Table
 from rlquant.tabular.tabular_problem import TabularProblem
 from rlquant.training.augmentation import CropAndFlip
 from rlquant.training.settings import FixedPoint, TrainOutcome, TrainSettings
+
+moved.install()
 
 __all__ = [
     "REWARDS",

@@ -30,7 +30,7 @@ ROOMS = {
         *("config", "quantizers", "copying", "plain_network"),
         *("forward_pass", "responsiveness", "layers", "space"),
         *("cost", "data", "rounding", "score", "network", "training", "evaluation"),
-        *("export", "problem", "tabular", "probing", "profiling", "tasks", "__init__"),
+        *("export", "problem", "tabular", "probing", "profiling", "tasks", "moved", "__init__"),
     ),
     "rlquant_agents": (
         *("search", "reporting", "runs", "api", "cli", "surrogate", "searchers", "policies"),
