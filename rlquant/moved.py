@@ -62,7 +62,7 @@ RENAMED = {
 
 
 class MovedModules:
-    """A finder of `sys.meta_path` that is asked after all others: what they find is not moved."""
+    """A finder of `sys.meta_path`, the first: others would load what moved with a package twice."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -100,7 +100,10 @@ def new_name(name: str) -> str | None:
     """Return where a module of the first edition is now, None for one that has not moved."""
     if name in RENAMED:
         return RENAMED[name]
+    package = name.rpartition(".")[0]
     if not name.startswith(("rlquant.", "rlquant_agents.")):
+        return None
+    if name not in PACKAGES and not _has_moved(package) and _is_module(name):
         return None
     return next((place for place in _places(name) if _is_module(place)), None)
 
@@ -108,12 +111,19 @@ def new_name(name: str) -> str | None:
 def _places(name: str) -> Iterator[str]:
     """Yield where the module of an old name may be."""
     package, _, module = name.rpartition(".")
-    if name in PACKAGES:
+    if name in PACKAGES and name != "rlquant_agents":
         yield PACKAGES[name][0]
     yield from (f"{package}.{folder}.{module}" for folder in FOLDERS.get(package, ()))
     yield from (f"{place}.{module}" for place in PACKAGES.get(package, ()))
     if package.startswith("rlquant.reproduction."):
         yield name.replace("rlquant.", "rlquant_experiments.", 1)
+
+
+def _has_moved(package: str) -> bool:
+    """Return whether a package is at another place; some of its modules' new homes remain."""
+    return package.startswith("rlquant.reproduction") or (
+        package in PACKAGES and package != "rlquant_agents"
+    )
 
 
 def _is_module(place: str) -> bool:
@@ -132,4 +142,4 @@ def install() -> None:
     """Let the import system find moved modules; once is enough."""
     if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
         finder: Any = MovedModules()
-        sys.meta_path.append(finder)
+        sys.meta_path.insert(0, finder)
