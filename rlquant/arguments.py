@@ -73,10 +73,14 @@ def _explanation(
             given = inspect.signature(function).bind(*args, **kwargs).arguments
         except TypeError:  # too many, too few, or names that it has not
             return None
+        given = {**given, **kwargs}  # what **settings collects under its own names
         hints, written = get_type_hints(function, include_extras=True), function.__annotations__
     for argument, value in given.items():
-        if argument in hints and not fits(hints[argument], value):
-            return f"{name}: {argument}={shown(value)}, use {written[argument]}{_note(value)}"
+        note = _note(value)
+        if note or (argument in hints and not fits(hints[argument], value)):
+            return (
+                f"{name}: {argument}={shown(value)}, use {written.get(argument, 'a number')}{note}"
+            )
     return None
 
 
@@ -108,6 +112,8 @@ def fits(kind: Any, value: Any) -> bool:
         return callable(value)
     if not isinstance(origin, type) or not isinstance(value, origin):
         return False
+    if isinstance(value, (str, bytes)) or not _iterates(value):
+        return False  # text is a sequence as well, but meant as one value
     return all(fits(part, each) for part, each in _parts(origin, inner, value))
 
 
@@ -133,6 +139,15 @@ def _encodes(value: str) -> bool:
         value.encode()
     except UnicodeEncodeError:
         return False
+    return True
+
+
+def _iterates(value: Any) -> bool:
+    """Return whether a container can be gone through; a tensor of no dimension says so late."""
+    try:
+        iter(value)
+    except TypeError:
+        return not hasattr(value, "__iter__")
     return True
 
 
@@ -162,6 +177,6 @@ def _parts(origin: type, inner: Sequence[Any], value: Any) -> Iterator[tuple[Any
         for key, each in value.items():
             yield inner[0], key
             yield inner[1], each
-    elif issubclass(origin, Sequence) and not isinstance(value, (str, bytes)):
+    elif issubclass(origin, Sequence):
         for each in value:
             yield inner[0], each

@@ -33,7 +33,6 @@ def run_command(
         argv: arguments, without the program's name; those of the process by default.
         description: what `--help` begins with.
     """
-    chosen = tyro.cli(settings, args=argv, description=description)
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(message)s"))
     logging.basicConfig(handlers=[handler])
@@ -41,7 +40,7 @@ def run_command(
         logging.getLogger(package).setLevel(logging.INFO)
     try:
         with signals_interrupt():
-            return command(chosen)
+            return command(tyro.cli(settings, args=argv, description=description))
     except RlquantError as error:
         say(f"error: {' '.join(str(error).split())}", sys.stderr)
         return FAILED

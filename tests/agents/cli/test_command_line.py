@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+import tyro
 
 from rlquant.errors import SettingsError
 from rlquant_agents.cli.command_line import command_of, run_command
@@ -70,3 +71,14 @@ def test_the_command_can_be_typed_again(monkeypatch: pytest.MonkeyPatch) -> None
     assert command_of(script, ["--seed", "1"]) == ["python", "scripts/search.py", "--seed", "1"]
     monkeypatch.setattr("sys.argv", [script, "--seed", "2"])
     assert command_of(script, None) == ["python", "scripts/search.py", "--seed", "2"]
+
+
+def test_ctrl_c_while_the_flags_are_read_is_130_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tyro, "cli", interrupted)
+    assert run_command(Settings, ended(AssertionError()), [], None) == 130
+    assert capsys.readouterr().err == "interrupted\n"
