@@ -165,6 +165,7 @@ class QuantizationConfig:
                 return choice
         raise ChoiceError(f"no choice for layer {layer!r}; layers: {[c.layer for c in self]}")
 
+    @explained
     def canonical(self, fidelity: Fidelity = "calibrated") -> QuantizationConfig:
         """Return the canonical form; equal canonical forms are one evaluation."""
         return QuantizationConfig(tuple(c.canonical(fidelity) for c in self.choices))

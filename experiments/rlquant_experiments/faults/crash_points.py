@@ -20,6 +20,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file
+
 import rlquant
 from rlquant import EvaluationStore, RlquantError, tasks
 from rlquant.file_group import current
@@ -146,6 +148,11 @@ def _task(folder: Path, version: int) -> None:
     tasks.load("digits/mlp", cache=folder, settings=settings)
 
 
+def _networks(folder: Path) -> dict[str, list[str]]:
+    """Return the tensors of each network that is kept, read whole."""
+    return {path.name: sorted(load_file(path)) for path in folder.rglob("*.safetensors")}
+
+
 WRITERS: tuple[Writer, ...] = (
     Writer("save", _save),
     Writer("write_table", _table),
@@ -153,7 +160,7 @@ WRITERS: tuple[Writer, ...] = (
     Writer("EvaluationStore.put", _put, _stored, whole=False),
     Writer("train_agent", _agent, _agent_files, tidies=True),
     Writer("search into a folder", _run, _run_results, whole=False, tidies=True),
-    Writer("network that is kept", _task, tidies=True),
+    Writer("network that is kept", _task, _networks, tidies=True),
 )
 
 
@@ -203,6 +210,8 @@ class _Stop:
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         if not self._counting or event not in _STEPS or isinstance(arguments[0], int):
             return
+        if event in ("os.remove", "os.rmdir") and self._way not in (_kill, _lose_power):
+            return  # what cannot be removed stays, and nobody is to blame
         if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & 0o1103):
             return
         path = os.path.abspath(os.fsdecode(arguments[0]))

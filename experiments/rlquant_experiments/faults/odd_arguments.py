@@ -81,6 +81,8 @@ ODD: Mapping[str, Callable[[], Any]] = {
     "a folder": lambda: Path(),
 }
 """Values that some caller passes by mistake, each made anew."""
+CALLED = {"objective", "reward", "watch", "callback"}
+"""Parameters that are functions of the user."""
 WORK = {"episodes", "evaluations", "epochs", "steps"}
 """Parameters of which any number is work that somebody may want done."""
 
@@ -109,7 +111,11 @@ class OddArguments:
 
 def _values(parameter: str) -> list[str]:
     """Return the names of the values for a parameter: hours of work are not asked for."""
-    return [value for value in ODD if parameter not in WORK or not value.startswith("10**")]
+    if parameter in WORK:
+        return [value for value in ODD if not value.startswith("10**")]
+    if parameter in CALLED:  # errors of the user's own functions are passed on
+        return [value for value in ODD if not callable(ODD[value]())]
+    return list(ODD)
 
 
 def _parameters(call: Call, draw: random.Random) -> list[str]:
