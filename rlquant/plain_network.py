@@ -102,7 +102,7 @@ def require_plain(name: str, module: nn.Module) -> None:
 
 def _require_text(name: str, module: nn.Module) -> None:
     """Raise `NetworkError` where a name cannot be written to a file, as it is half a character."""
-    for part in (name, *module._parameters, *module._buffers):
+    for part in (name, *module._parameters.keys(), *module._buffers.keys()):
         try:
             part.encode()
         except UnicodeEncodeError as error:
