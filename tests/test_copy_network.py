@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import threading
 import types
 import weakref
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+import small_networks
 from rlquant.copying.network_copy import copy_network, independent_copy
 from rlquant.errors import NetworkError
 from small_networks import NETWORKS, ConvNet, TiedNet, fresh
@@ -186,6 +189,43 @@ def test_a_value_that_cannot_be_copied_is_refused_by_its_layer() -> None:
     assert "WeakMethod, which cannot be copied" in refusal(original)
 
 
+def by_mapping_proxy(held: nn.Module) -> Forward:
+    kept = types.MappingProxyType({"net": held})
+    return lambda x: nn.Sequential.forward(kept["net"], x)  # type: ignore[arg-type]
+
+
+def by_iterator(held: nn.Module) -> Forward:
+    kept = itertools.cycle([held])
+    return lambda x: nn.Sequential.forward(next(kept), x)  # type: ignore[arg-type]
+
+
+def by_array(held: nn.Module) -> Forward:
+    kept = np.empty(1, object)
+    kept[0] = held
+    return lambda x: nn.Sequential.forward(kept[0], x)
+
+
+def by_generator(held: nn.Module) -> Forward:
+    def passes() -> Generator[Any, Tensor, None]:
+        outputs = None
+        while True:
+            inputs = yield outputs
+            outputs = held._modules["0"](inputs)  # type: ignore[misc]
+
+    kept = passes()
+    next(kept)
+    return kept.send
+
+
+@pytest.mark.parametrize("by", [by_mapping_proxy, by_iterator, by_array, by_generator])
+def test_a_forward_that_holds_the_network_where_nothing_can_be_put_is_refused(
+    by: Callable[[nn.Module], Forward],
+) -> None:
+    original = network()
+    original.forward = by(original)  # type: ignore[method-assign]
+    assert "the network itself: it computes with modules or weights of" in refusal(original)
+
+
 LAYER: list[nn.Module] = []
 
 
@@ -204,6 +244,44 @@ def test_a_forward_that_uses_a_global_is_refused_by_its_layer() -> None:
         assert "uses the global 'forward_of_global'" in refusal(original)
     finally:
         LAYER.clear()
+
+
+def test_a_forward_that_uses_what_another_module_holds_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    original = network()
+    monkeypatch.setattr(small_networks, "HELD", original, raising=False)
+    original.forward = lambda x: nn.Sequential.forward(small_networks.HELD, x)  # type: ignore[attr-defined, method-assign]
+    assert "uses the global 'small_networks.HELD'" in refusal(original)
+
+
+class Calling(nn.Sequential):
+    """What it computes with is an attribute of its class."""
+
+    others: ClassVar[list[nn.Module]] = []
+
+    def __call__(self, x: Tensor) -> Any:
+        return nn.Sequential.forward(self.others[0], x)  # type: ignore[arg-type]
+
+
+class Picking(Calling):
+    def __call__(self, x: Tensor) -> Any:
+        return self.forward(x)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.others[0]._modules[str(index)]
+
+    def forward(self, x: Tensor) -> Any:
+        return self[2](self[1](self[0](x)))
+
+
+@pytest.mark.parametrize("cls", [Calling, Picking])
+def test_a_class_with_an_attribute_that_holds_the_network_is_refused(
+    cls: type[Calling], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = cls(*network())
+    monkeypatch.setattr(Calling, "others", [original])
+    assert f"{cls.__name__}.others of its class holds or uses them" in refusal(original)
 
 
 def test_a_class_whose_code_holds_a_module_is_refused() -> None:

@@ -22,9 +22,9 @@ from rlquant.copying.references import (
     attributes,
     compiled_from,
     contents,
-    forward_functions,
     held,
     is_of_torch,
+    mentioned_in_forward,
     tensors_in,
     used_globals,
 )
@@ -170,6 +170,8 @@ class Rebinding:
                 members = [self.value(item) for item in own]
                 own.clear()
                 own.update(members) if isinstance(own, set) else own.extend(members)
+            case _ if not any(map(self.leads_out, attributes(own).values())):
+                raise CannotRebind(f"a {type(value).__name__}, which cannot be rebuilt, holds it")
         for name, found in attributes(own).items():
             new = self.value(found)
             if new is not found:
@@ -267,9 +269,7 @@ def storage_of(tensor: Tensor) -> int | None:
 
 
 def _require_closed(cls: type[nn.Module], rebinding: Rebinding) -> None:
-    """Raise `CannotRebind` where a class's own code uses modules of the original."""
-    for function in forward_functions(cls):
-        if rebinding.leads_out(function):
-            raise CannotRebind(
-                f"{function.__qualname__} of its class holds them in a closure or a global"
-            )
+    """Raise `CannotRebind` where a class's own code or attributes lead to the original."""
+    for name, found in mentioned_in_forward(cls):
+        if rebinding.leads_out(found):
+            raise CannotRebind(f"{cls.__qualname__}.{name} of its class holds or uses them")

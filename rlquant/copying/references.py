@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import gc
 import inspect
 import logging
 from collections import deque
@@ -12,11 +13,15 @@ from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, Modul
 from typing import Any
 from weakref import ReferenceType
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 COMPILED_FROM = "_torchdynamo_orig_callable"
 """Where torch.compile keeps the function that it compiled."""
+
+ENTRANCES = ("forward", "__call__", "__getattr__", "__getitem__")
+"""Methods through which a module is used without being named in its code."""
 
 LEAVES = (
     *(type(None), bool, int, float, complex, str, bytes, type, ModuleType, CodeType),
@@ -51,6 +56,10 @@ def held(value: Any) -> Iterator[Any]:
             yield from value.values()
         case list() | tuple() | set() | frozenset() | deque():
             yield from value
+        case np.ndarray():
+            yield from value.flat if value.dtype.hasobject else ()
+        case _:
+            yield from gc.get_referents(value)  # of iterators, generators, proxies of mappings, ...
     yield from attributes(value).values()
 
 
@@ -84,13 +93,18 @@ def attributes(value: Any) -> dict[str, Any]:
 def used_globals(function: FunctionType) -> Mapping[str, Any]:
     """Return the values of the global names that a function reads, unless PyTorch wrote it.
 
-    Of other functions only those of the same file count.
+    Of modules what the function mentions of them; of other functions only those of the same file.
     """
     if is_of_torch(function):
         return {}
     known = function.__globals__
     mentioned = {name for code in _codes(function.__code__) for name in code.co_names}
-    found = {n: known[n] for n in mentioned & known.keys() if _may_hold(known[n], known)}
+    named = {name: known[name] for name in mentioned & known.keys()}
+    found = {name: value for name, value in named.items() if _may_hold(value, known)}
+    for name, module in named.items():
+        if isinstance(module, ModuleType) and not f"{module.__name__}.".startswith("torch."):
+            inside = {f"{name}.{key}": vars(module)[key] for key in mentioned & vars(module).keys()}
+            found |= {key: value for key, value in inside.items() if _may_hold(value, known)}
     if not found:
         return {}
     read = {
@@ -99,22 +113,27 @@ def used_globals(function: FunctionType) -> Mapping[str, Any]:
         for instruction in dis.get_instructions(code)
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME")
     }
-    return {name: value for name, value in found.items() if name in read}
+    return {name: value for name, value in found.items() if name.partition(".")[0] in read}
 
 
-def forward_functions(cls: type[nn.Module]) -> Iterator[FunctionType]:
-    """Yield `forward` of a class and the class's functions that it mentions, PyTorch's left out."""
-    todo, seen = ["forward"], {"forward"}
+def mentioned_in_forward(cls: type[nn.Module]) -> Iterator[tuple[str, Any]]:
+    """Yield by name what a forward pass of a class can use of that class, PyTorch's code left out.
+
+    Functions and other attributes: `ENTRANCES`, and what functions among these mention.
+    """
+    todo, seen = list(ENTRANCES), set(ENTRANCES)
     while todo:
-        function = _plain(inspect.getattr_static(cls, todo.pop(), None))
-        if not isinstance(function, FunctionType) or is_of_torch(function):
-            continue
-        yield function
-        inner = inspect.unwrap(function)
-        assert isinstance(inner, FunctionType)
-        mentioned = {name for code in _codes(inner.__code__) for name in code.co_names}
-        todo += sorted(mentioned - seen)
-        seen |= mentioned
+        name = todo.pop()
+        found = _plain(inspect.getattr_static(cls, name, None))
+        if isinstance(found, FunctionType):
+            if is_of_torch(found):
+                continue
+            inner = inspect.unwrap(found)
+            assert isinstance(inner, FunctionType)
+            mentioned = {name for code in _codes(inner.__code__) for name in code.co_names}
+            todo += sorted(mentioned - seen)
+            seen |= mentioned
+        yield name, found
 
 
 def tensors_in(value: Any) -> Iterator[Tensor]:
