@@ -47,7 +47,7 @@ def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
 def settle(folder: Path, names: Iterable[str]) -> None:
     """Move files that a killed process had committed to their places."""
     committed = folder / COMMITTED
-    if not committed.is_dir():
+    if committed.is_symlink() or not committed.is_dir():  # what a link leads to is not ours
         return
     for name in names:
         with contextlib.suppress(FileNotFoundError):  # it was moved before the kill

@@ -97,6 +97,17 @@ def test_what_was_committed_is_not_lost_by_the_next_write(tmp_path: Path) -> Non
     assert view(tmp_path) == {**OLD, "a": b"newer"}
 
 
+def test_what_a_link_leads_to_is_left_alone(tmp_path: Path) -> None:
+    other, folder = tmp_path / "other", tmp_path / "folder"
+    for made in (other, folder):
+        made.mkdir()
+    write_together(other, OLD)
+    (folder / COMMITTED).symlink_to(other)
+    with pytest.raises(StorageError, match="move it away"):
+        write_together(folder, NEW)
+    assert view(other) == OLD
+
+
 def test_a_write_that_fails_leaves_the_old_files_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
