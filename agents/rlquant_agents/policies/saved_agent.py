@@ -204,11 +204,20 @@ def _read(
 def _like(expected: Mapping[str, Tensor], found: dict[str, Tensor]) -> dict[str, Tensor]:
     require_like(found, expected)
     require_sound(found)
+    for name, tensor in found.items():
+        if bool((tensor.abs() > LARGEST_WEIGHT).any()):
+            raise FileFormatError(f"tensor {name!r} holds a number beyond {LARGEST_WEIGHT:g}")
     return found
 
 
+LARGEST_WEIGHT = 1e6
+"""What comes out of a policy with larger ones may not be finite."""
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """What Adam remembers of a parameter."""
+LARGEST_RATIO = 10.0
+"""Of a mean gradient to the root of the mean square, which is at most 7.3 by Adam's rates."""
+ROUNDED_OFF = 1e-18
+"""Mean gradients up to this may have squares that are 0 in float32."""
 
 
 def read_moments(policy: nn.Module, found: Mapping[str, Tensor]) -> dict[Tensor, dict[str, Tensor]]:
@@ -230,6 +239,10 @@ def read_moments(policy: nn.Module, found: Mapping[str, Tensor]) -> dict[Tensor,
     for name, tensor in found.items():
         if not name.endswith("|exp_avg") and bool((tensor < 0).any()):
             raise FileFormatError(f"tensor {name!r} holds a number below 0")
+    for name in updated:
+        mean, square = (found[f"{name}|{moment}"] for moment in MOMENTS[1:])
+        if bool((mean.abs() > LARGEST_RATIO * square.sqrt() + ROUNDED_OFF).any()):
+            raise FileFormatError(f"tensor {name + '|exp_avg'!r} is too large for its squares")
     return {
         parameters[name]: {moment: found[f"{name}|{moment}"] for moment in MOMENTS}
         for name in updated

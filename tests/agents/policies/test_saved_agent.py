@@ -206,6 +206,8 @@ Tensors = dict[str, torch.Tensor]
         (OPTIMIZER_FILE, lambda t: t | {MOMENT: t[MOMENT].long()}, "type torch.int64"),
         (OPTIMIZER_FILE, lambda t: t | {MOMENT: t[MOMENT] / 0}, "NaN or infinite"),
         (OPTIMIZER_FILE, lambda t: t | {MOMENT + "_sq": -1 - t[MOMENT]}, "a number below 0"),
+        (POLICY_FILE, lambda t: {k: 3e38 + v for k, v in t.items()}, "beyond 1e.06"),
+        (OPTIMIZER_FILE, lambda t: t | {MOMENT: t[MOMENT] + 1}, "too large for its squares"),
         (OPTIMIZER_FILE, lambda t: {k: v for k, v in t.items() if k != MOMENT}, "is missing"),
         (OPTIMIZER_FILE, lambda t: t | {"a|step": torch.zeros(())}, "belongs to nothing"),
         (OPTIMIZER_FILE, lambda t: t | {"a": torch.zeros(())}, "belongs to nothing"),
