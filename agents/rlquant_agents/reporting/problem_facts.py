@@ -176,6 +176,8 @@ class ProblemFacts:
         for costs in (facts.cost, facts.size):
             if costs is not None:
                 costs.require_shape(len(facts.layers), len(facts.options))
+        if facts.parts is not None and len(facts.parts.layers) != len(facts.layers):
+            raise FileFormatError(f"its parts are not of {len(facts.layers)} layers")
         return facts
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 NARROW = 4.0
 """A logarithmic axis with a smaller ratio of ends than this has equally spaced numbers."""
 MOST_TICKS = 7
+LARGEST = 1e100
+"""What is beyond lies at an end, as infinite numbers do: ratios and sums of ends stay finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +46,18 @@ class Scale:
 
 
 def scale_of(values: Iterable[float], start: float, end: float, *, log: bool = False) -> Scale:
-    """Return an axis that shows all finite numbers with some room at both ends.
+    """Return an axis that shows all numbers up to `LARGEST` with some room at both ends.
 
     Args:
-        values: what is shown; a logarithmic axis becomes a plain one where not all are positive.
+        values: what is shown; a logarithmic axis becomes a plain one where not all are positive,
+            or one is below 1 / `LARGEST`.
         start: where the lower end lies.
         end: where the upper end lies.
         log: whether the axis should be logarithmic.
     """
-    finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
+    finite = [value for value in values if abs(value) <= LARGEST] or [0.0, 1.0]
     low, high = min(finite), max(finite)
-    if log and low > 0:
+    if log and low >= 1 / LARGEST:
         room = max((high / low) ** 0.05, 1.01)
         return Scale(low / room, high * room, start, end, log=True)
     room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0

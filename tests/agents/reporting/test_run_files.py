@@ -165,6 +165,7 @@ def drop(field: str) -> Callable[[dict[str, Any]], None]:
         ("layers.json", lambda document: document["layers"].pop()),
         ("layers.json", lambda document: document["cost"].update(fixed=-1)),
         ("layers.json", lambda document: document.update(parts={"layers": 3})),
+        ("layers.json", lambda document: document["parts"]["layers"].pop()),
         ("config.json", drop("layers")),
         ("config.json", lambda document: document.update(layers=[])),
     ],

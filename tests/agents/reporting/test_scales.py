@@ -15,6 +15,8 @@ POSITIVE = st.lists(st.floats(1e-9, 1e9), min_size=1, max_size=5)
 
 
 @given(NUMBERS)
+@example([-1.7e308, 1.7e308])
+@example([0.5, 1e308])
 @example([1 / 3])
 @example([0.0, 5e-324])
 @example([1e9, math.nextafter(1e9, 2e9)])
@@ -26,6 +28,7 @@ def test_everything_lies_within_a_plain_axis(values: list[float]) -> None:
 
 
 @given(POSITIVE)
+@example([1e-100, 0.5, 1e100, 1.7e308])
 @example([127.0, 1.0000000000000003e-09, 1e-09])
 def test_everything_lies_within_a_logarithmic_axis(values: list[float]) -> None:
     scale = scale_of(values, 346, 14, log=True)
@@ -52,6 +55,7 @@ def test_numbers_are_round(values: list[float], log: bool, ticks: list[float]) -
 
 def test_what_is_not_positive_or_not_finite_makes_a_plain_axis() -> None:
     assert not scale_of([0.0, 1.0], 0, 1, log=True).log
+    assert not scale_of([5e-324, 1.0], 0, 1, log=True).log
     scale = scale_of([math.inf, math.nan], 0, 1, log=True)
     assert (scale.low, scale.high) == pytest.approx((-0.05, 1.05))
     assert scale_of([3.0, math.inf], 0, 1).place(math.inf) == 1
