@@ -166,11 +166,11 @@ class QuantizationProblem:
         example = self.calibration.first(2).inputs
         self.layers = find_layers(self.network, example, keep=self.space.keep)
         self.notes = self._noted()
-        few = self.calibration.first(2), self.validation.first(2)
         if self.stochastic:
-            require_repeatable(self.network, few[1])
+            require_repeatable(self.network, self.validation.first(2))
         else:
-            require_steady(self.network, [facts.name for facts in self.layers], *few)
+            names = [facts.name for facts in self.layers]
+            require_steady(self.network, names, self.calibration.first(2), self.validation)
         require_activations(self.layers, self.space)
         require_moments(self.network, self.layers, self.space)
         if self.calibration.infinite():  # as in a mask, or else nothing can be calibrated on them

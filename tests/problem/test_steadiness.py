@@ -60,6 +60,11 @@ class SeldomDropping(Steady):
         return hidden * (torch.rand(()) > 0.25)
 
 
+class DroppingFew(Steady):
+    def between(self, hidden: Tensor) -> Tensor:
+        return dropout(hidden, 0.0005)
+
+
 class DroppingByNumPy(Steady):
     def between(self, hidden: Tensor) -> Tensor:
         return hidden * float(np.random.random())
@@ -180,6 +185,7 @@ def problem(network: nn.Module, **other: Any) -> QuantizationProblem:
     [
         (Dropping, "it draws random numbers"),
         (SeldomDropping, "it draws random numbers"),
+        (DroppingFew, "it draws random numbers"),
         (DroppingByNumPy, "it draws random numbers"),
         (DroppingByRandom, "it draws random numbers"),
         (Caching, "its outputs depend on what it was run on before"),
