@@ -62,7 +62,7 @@ class SeldomDropping(Steady):
 
 class DroppingFew(Steady):
     def between(self, hidden: Tensor) -> Tensor:
-        return dropout(hidden, 0.0005)
+        return dropout(hidden, 0.0002)
 
 
 class DroppingByNumPy(Steady):
