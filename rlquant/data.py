@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import operator
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -22,7 +21,7 @@ from torch.utils.data import (
     SequentialSampler,
 )
 
-from rlquant.errors import DataError
+from rlquant.errors import DataError, whole_number
 from rlquant.forward_pass import copies
 from rlquant.layers import as_arguments
 
@@ -169,8 +168,9 @@ def take_samples(
     Raises:
         DataError: no sample, data that can be read only once, batches that are no (inputs,
             targets) pair or do not fit each other, inputs that are NaN.
+        SettingsError: `count` is no whole number of at least 1.
     """
-    count = _whole(count, name)
+    count = whole_number(setting or f"samples of {name}", count, 1)
     sampler = getattr(data, "sampler", None)
     # One without a generator of its own draws from the global one, which callers seed (ambient.py).
     if not any_order and isinstance(sampler, RandomSampler) and sampler.generator is not None:
@@ -201,16 +201,6 @@ def take_samples(
             level, "%s has %d samples: all are used, %s=%d is the most", name, taken, setting, count
         )
     return samples
-
-
-def _whole(count: Any, name: str) -> int:
-    try:
-        number = operator.index(count)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise DataError(f"{name}: {count!r} samples were asked for, ask for at least one")
-    return number
 
 
 def repeats(data: object) -> TypeGuard[Sized]:

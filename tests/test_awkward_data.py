@@ -18,7 +18,7 @@ from problems import bits, problem
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
 from rlquant.data import repeats
-from rlquant.errors import DataError, NetworkError, RlquantError, SettingsError
+from rlquant.errors import DataError, NetworkError, SettingsError
 from rlquant.profiling.profile import profile_latency
 from rlquant.score import Classification
 from rlquant.training.settings import TrainSettings
@@ -355,11 +355,10 @@ def test_a_number_of_samples_must_be_one(count: Any) -> None:
         lambda: problem(validation_samples=count),
         lambda: rlquant.quantize(fresh(Mlp), FOUR, FEW, calibration_samples=count),
         lambda: rlquant.layer_problem(fresh(Mlp), FEW, calibration_samples=count),
+        lambda: rlquant.train(fresh(Mlp), FOUR, FEW, calibration_samples=count),
     ):
-        with pytest.raises(RlquantError, match="samples were asked for, ask for at least one"):
+        with pytest.raises(SettingsError, match=r"n_samples=.*, use a whole number of at least 1"):
             call()
-    with pytest.raises(SettingsError, match=r"calibration_samples=.*, use a whole number"):
-        rlquant.train(fresh(Mlp), FOUR, FEW, calibration_samples=count)
 
 
 # --- data that a network does not run on

@@ -22,7 +22,7 @@ from rlquant.data import (
     require_different,
     take_samples,
 )
-from rlquant.errors import DataError
+from rlquant.errors import DataError, SettingsError
 from small_networks import FEATURES, Pair, samples
 
 CPU = torch.device("cpu")
@@ -114,9 +114,11 @@ def test_samples_do_not_follow_later_changes_of_the_data() -> None:
 # --- what is refused
 
 
-@pytest.mark.parametrize("count", [0, -3, 2.5, None, "many"])
+@pytest.mark.parametrize("count", [0, -3, 2.5, None, "many", True])
 def test_at_least_one_sample_must_be_asked_for(count: Any) -> None:
-    with pytest.raises(DataError, match=r"train_data: .* samples were asked for, ask for at least"):
+    with pytest.raises(
+        SettingsError, match=r"samples of train_data=.*, use a whole number of at l"
+    ):
         take(samples(4), count)
 
 
