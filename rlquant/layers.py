@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
 from rlquant.copying.network_copy import copy_network
-from rlquant.errors import NetworkError, unknown_name
+from rlquant.errors import DataError, NetworkError, unknown_name
 from rlquant.forward_pass import outputs_of
 from rlquant.plain_network import remedy_of, require_network, require_plain
 from rlquant.quantizers.buckets import to_rows
@@ -80,6 +80,21 @@ def as_arguments(inputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
     return (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
 
 
+def require_inputs(name: str, inputs: Any) -> tuple[Tensor, ...]:
+    """Return the arguments of a forward pass; `DataError` where they are no samples to run on."""
+    found = as_arguments(inputs) if isinstance(inputs, Sequence) else (inputs,)
+    if not found or not all(isinstance(tensor, Tensor) for tensor in found):
+        kinds = sorted({type(tensor).__name__ for tensor in found})
+        raise DataError(f"{name} is {kinds}; give a tensor, or a tuple of tensors")
+    for tensor in found:
+        shape = tuple(tensor.shape)
+        if tensor.is_meta:
+            raise DataError(f"{name} of shape {shape} is a meta tensor; give one that has data")
+        if shape[:1] == (0,):
+            raise DataError(f"{name} of shape {shape} is empty; give at least one sample")
+    return found
+
+
 def first_input(args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
     """Return a module's first positional argument, or else its first tensor given by keyword."""
     if args:
@@ -113,6 +128,7 @@ def find_layers(
         NetworkError: no quantizable layer; a network that is compiled, parametrized or quantized
             already, or cannot be copied; a layer that shares its weight with another module or
             has a meta, integer or non-finite weight, or does not answer to it.
+        DataError: `example_input` holds no sample, or the network does not run on it.
         UnknownNameError: `keep` names a layer that is not there.
     """
     candidates = {
@@ -238,7 +254,7 @@ class _Trace:
     ) -> _Trace:
         trace = cls({}, {}, set())
         outputs: dict[int, tuple[str, Tensor]] = {}
-        inputs = as_arguments(example_input)
+        inputs = require_inputs("example_input", example_input)
         batch = max(1, inputs[0].shape[0] if inputs[0].dim() else 1)
         wanted = set(names)
 

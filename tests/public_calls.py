@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 import rlquant
 import rlquant_agents
+from rlquant import quantizers
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
 from rlquant.export.rlq.packed import read_config
@@ -241,6 +243,39 @@ def _measure(folder: Path) -> Any:
 
 def _read(folder: Path) -> nn.Module:
     return rlquant.unpack(prepare().packed, prepare().network)
+
+
+def _quantizers(folder: Path) -> Any:
+    """Call everything that rlquant.quantizers offers."""
+    x = prepare().train[0]
+    draw = torch.Generator("cpu").manual_seed(1)
+    in_range = quantizers.activation_range(x.repeat(40, 20))
+    calls: dict[str, Callable[[], Any]] = {
+        "ActivationQuantizer": lambda: quantizers.ActivationQuantizer(4, 0.5, 3)(x),
+        "QuantizedTensor": lambda: quantizers.quantize_integer(x, 3, clip=True).dequantize(),
+        "activation_grid": lambda: quantizers.activation_grid(-1e-42, 1e-40, 3),
+        "activation_range": lambda: [in_range.at(3), in_range],
+        "kmeans_points": lambda: quantizers.kmeans_points(x, 4),
+        "quantile_points": lambda: quantizers.quantile_points(x, 4),
+        "quantize_fixed_point": lambda: quantizers.quantize_fixed_point(x, 2, 3),
+        "quantize_integer": lambda: quantizers.quantize_integer(x, 3),
+        "quantize_power_of_two": lambda: quantizers.quantize_power_of_two(x, 3),
+        "quantize_ternary": lambda: quantizers.quantize_ternary(x, 1.5, 0.5),
+        "quantize_to_points": lambda: quantizers.quantize_to_points(
+            x, x.new_tensor([0.0, 0.5, 1.0]), rounding="stochastic", generator=draw
+        ),
+        "quantize_to_scale": lambda: quantizers.quantize_to_scale(x, x.abs().amax(dim=1), 3),
+        "quantize_uniform": lambda: quantizers.quantize_uniform(x, 3).dequantize(),
+        "round_nearest": lambda: quantizers.round_nearest(x),
+        "round_stochastic": lambda: quantizers.round_stochastic(x, generator=draw),
+        "rounder": lambda: quantizers.rounder("nearest", None)(x),
+        "sparsity_threshold": lambda: quantizers.sparsity_threshold(x, 0.3),
+        "storage_dtype": lambda: str(quantizers.storage_dtype(1e-3, 1.0, 4)),
+        "ternary_scales": lambda: quantizers.ternary_scales(x),
+        "ternary_signs": lambda: quantizers.ternary_signs(x, 0.1),
+    }
+    assert calls.keys() == set(quantizers.__all__)
+    return {name: call() for name, call in calls.items()}
 
 
 # --- files
@@ -490,6 +525,7 @@ PUBLIC_CALLS: Mapping[str, Call] = {
     "find_layers": _find_layers,
     "layer_problem": _layer_problem,
     "measure": _measure,
+    "quantizers": _quantizers,
     "pack": _pack,
     "unpack": _unpack,
     "save and load": _save_and_load,

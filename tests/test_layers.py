@@ -13,7 +13,7 @@ from torch.nn.utils import parametrize
 
 import rlquant
 from rlquant.config import LayerChoice, QuantizationConfig
-from rlquant.errors import NetworkError, UnknownNameError
+from rlquant.errors import DataError, NetworkError, UnknownNameError
 from rlquant.layers import (
     ERROR_BITS,
     LayerFacts,
@@ -330,3 +330,14 @@ def test_modules_called_by_keyword_are_found_like_others() -> None:
     ]
     assert list(facts_of(Keyword(), torch.zeros(2, 2, 4), keep=("up",))) == ["outer"]
     assert count_macs(Keyword(), torch.zeros(2, 2, 4), ["up"]) == {"up": 72}
+
+
+@pytest.mark.parametrize("example", [(), [], torch.zeros(0, FEATURES), (None,)])
+def test_an_example_without_a_sample_is_refused(example: Any) -> None:
+    with pytest.raises(DataError, match=r"example_input .* give (a tensor|at least one sample)"):
+        find_layers(fresh(Mlp), example)
+
+
+def test_an_example_without_data_is_refused() -> None:
+    with pytest.raises(DataError, match="is a meta tensor; give one that has data"):
+        find_layers(fresh(Mlp), torch.zeros(2, FEATURES, device="meta"))

@@ -59,14 +59,14 @@ class ActivationQuantizer(nn.Module):
     zero_point: Tensor
 
     def __init__(self, bits: int, scale: float = 1.0, zero_point: int = 0) -> None:
-        """Take the grid, as `activation_grid` returns it.
+        """Take the grid, as `activation_grid` returns it; the buffers are on the CPU.
 
         Raises:
             QuantizationError: bits, scale or zero point outside their range.
         """
         super().__init__()
         _require_activation_bits(bits)
-        stored = torch.tensor(scale, dtype=torch.float32)
+        stored = torch.tensor(scale, dtype=torch.float32, device="cpu")
         if not (torch.isfinite(stored) and stored > 0 and 0 <= zero_point < 2**bits):
             raise QuantizationError(
                 f"scale={scale!r}, zero_point={zero_point!r}: use a finite scale above 0 and a "
@@ -74,7 +74,8 @@ class ActivationQuantizer(nn.Module):
             )
         self.bits = bits
         self.register_buffer("scale", stored)
-        self.register_buffer("zero_point", torch.tensor(zero_point, dtype=torch.int32))
+        integer = torch.tensor(zero_point, dtype=torch.int32, device="cpu")
+        self.register_buffer("zero_point", integer)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return `x` on the grid; in training, gradients pass where `x` is inside its range."""

@@ -155,17 +155,17 @@ def _thinned(values: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Ten
     """
     count = len(values)
     if count <= LARGEST_KEPT + DRAWN:
-        counts = torch.ones(count, dtype=torch.float64) if weights is None else weights
-        return values.to("cpu", torch.float64, copy=True), counts
+        kept = values.to("cpu", torch.float64, copy=True)
+        return kept, torch.ones_like(kept) if weights is None else weights
     largest = values.abs().topk(LARGEST_KEPT, sorted=False).indices
-    draws = torch.Generator().manual_seed(0)
-    drawn = torch.randint(count, (8 * DRAWN,), generator=draws).to(values.device)
+    draws = torch.Generator("cpu").manual_seed(0)
+    drawn = torch.randint(count, (8 * DRAWN,), generator=draws, device="cpu").to(values.device)
     drawn = drawn[~torch.isin(drawn, largest)]
     share = (count - LARGEST_KEPT) / max(len(drawn), 1)
     drawn = drawn[values[drawn] != 0]
     share *= len(drawn) / max(min(len(drawn), DRAWN), 1)
     chosen = torch.cat([largest, drawn[:DRAWN]])
-    ones = torch.ones(len(chosen), dtype=torch.float64)
+    ones = torch.ones(len(chosen), dtype=torch.float64, device="cpu")
     counts = ones if weights is None else weights[chosen]
     counts[LARGEST_KEPT:] *= share
     return values[chosen].to("cpu", torch.float64), counts

@@ -45,7 +45,8 @@ def quantize_ternary(
     Source: Zhu et al. 2016, "Trained ternary quantization" (the fixed-threshold rule).
     """
     require_quantizable(weights)
-    values = torch.tensor([-negative_scale, 0.0, positive_scale], dtype=torch.float32)
+    scales = [-negative_scale, 0.0, positive_scale]
+    values = torch.tensor(scales, dtype=torch.float32, device="cpu")
     if not (values[2] > 0 and values[0] < 0):
         raise QuantizationError(
             f"positive_scale={positive_scale!r}, negative_scale={negative_scale!r}: "

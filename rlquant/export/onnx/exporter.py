@@ -21,6 +21,7 @@ from rlquant.export.quantized_layers import QuantizedLayer, quantized_layers
 from rlquant.export.targets import INT8, Target, refusals, target_named
 from rlquant.files import write_file
 from rlquant.forward_pass import copies
+from rlquant.layers import require_inputs
 from rlquant.network.modules import QuantizedWeight
 from rlquant.paths import PathLike, path_of
 from rlquant.quantizers import ActivationQuantizer
@@ -153,10 +154,7 @@ def float_onnx(network: nn.Module, example_input: Tensor | Sequence[Tensor]) -> 
 
 def checked_inputs(example_input: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return example inputs on the CPU; `DataError` where they are none."""
-    inputs = example_input if isinstance(example_input, Sequence) else (example_input,)
-    if not inputs or not all(isinstance(tensor, Tensor) for tensor in inputs):
-        kinds = [type(tensor).__name__ for tensor in inputs]
-        raise DataError(f"example_input is {kinds}; give a tensor, or a tuple of tensors")
+    inputs = require_inputs("example_input", example_input)
     found = tuple(tensor.detach().cpu() for tensor in inputs)
     for tensor in found:
         shape = tuple(tensor.shape)
