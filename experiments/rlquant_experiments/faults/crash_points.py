@@ -148,9 +148,18 @@ def _task(folder: Path, version: int) -> None:
     tasks.load("digits/mlp", cache=folder, settings=settings)
 
 
-def _networks(folder: Path) -> dict[str, list[str]]:
-    """Return the tensors of each network that is kept, read whole."""
-    return {path.name: sorted(load_file(path)) for path in folder.rglob("*.safetensors")}
+def kept_networks(folder: Path) -> dict[str, dict[str, str]]:
+    """Return a hash of each tensor of each network that is kept.
+
+    Of whole files the hash would differ: safetensors writes its metadata in random order.
+    """
+    return {
+        path.name: {
+            name: hashlib.blake2b(tensor.numpy().tobytes()).hexdigest()
+            for name, tensor in sorted(load_file(path).items())
+        }
+        for path in folder.rglob("*.safetensors")
+    }
 
 
 WRITERS: tuple[Writer, ...] = (
@@ -160,7 +169,7 @@ WRITERS: tuple[Writer, ...] = (
     Writer("EvaluationStore.put", _put, _stored, whole=False),
     Writer("train_agent", _agent, _agent_files, tidies=True),
     Writer("search into a folder", _run, _run_results, whole=False, tidies=True),
-    Writer("network that is kept", _task, _networks, tidies=True),
+    Writer("network that is kept", _task, kept_networks, tidies=True),
 )
 
 

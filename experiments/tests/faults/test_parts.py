@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import rlquant
 from rlquant.cost.feasible import FeasibleSet
@@ -23,7 +24,7 @@ from rlquant_experiments.faults import kills, toys
 from rlquant_experiments.faults.ambient import MODES, Ambient, surroundings
 from rlquant_experiments.faults.calls import CALLS, Call
 from rlquant_experiments.faults.campaign import Broken, Fault, Part
-from rlquant_experiments.faults.crash_points import CrashPoints, Writer
+from rlquant_experiments.faults.crash_points import CrashPoints, Writer, kept_networks
 from rlquant_experiments.faults.damaged_files import DamagedFiles, mutate_packed
 from rlquant_experiments.faults.episodes import Episodes
 from rlquant_experiments.faults.forks import ended, in_fork
@@ -117,6 +118,18 @@ def test_a_writer_that_writes_in_place_is_found() -> None:
 def test_a_writer_of_whole_files_leaves_old_or_new() -> None:
     found = faults(CrashPoints(writers=(Writer("whole", write_well),)), range(12))
     assert not any(fault and "neither" in fault for fault in found)
+
+
+def test_networks_that_are_kept_are_told_apart_by_their_bits_alone(tmp_path: Path) -> None:
+    path, weight = tmp_path / "x.safetensors", torch.ones(3)
+    seen = []
+    for metadata in ({"key": "k"}, {"key": "k", "hash": "h"}):
+        save_file({"weight": weight}, path, metadata)
+        seen.append(kept_networks(tmp_path))
+    assert seen[0] == seen[1]
+    weight[1] = 1 + 2**-23
+    save_file({"weight": weight}, path, metadata)
+    assert kept_networks(tmp_path) != seen[0]
 
 
 # --- episodes

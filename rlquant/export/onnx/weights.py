@@ -135,7 +135,7 @@ def _placed(
     count, shape = tensor.codes.numel(), tensor.codes.shape
     flat = editor.constant(f"{name}.flat", np.array([-1]))
     values = editor.node(before, "Reshape", [values, flat], f"{name}.reshape")
-    if count % tensor.bucket_size:
+    if count % min(tensor.bucket_size, count):
         ends = [
             editor.constant(f"{name}.{n}", np.array([i])) for n, i in (("from", 0), ("to", count))
         ]
@@ -149,6 +149,7 @@ def _in_rows(codes: npt.NDArray[np.integer], tensor: QuantizedTensor) -> npt.NDA
     size = tensor.bucket_size
     if not isinstance(size, int):
         return codes
+    size = min(size, codes.size)  # a larger bucket holds the whole tensor
     missing = -codes.size % size
     return np.concatenate([codes.reshape(-1), np.zeros(missing, codes.dtype)]).reshape(-1, size)
 

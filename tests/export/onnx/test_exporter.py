@@ -31,7 +31,12 @@ from small_networks import NETWORKS, TwoInputsNet, fresh, samples_of, trained
 
 @pytest.mark.parametrize(
     ("name", "bucket_size"),
-    [*((name, "channel") for name in sorted(NETWORKS)), ("conv", None), ("conv", 7)],
+    [
+        *((name, "channel") for name in sorted(NETWORKS)),
+        ("conv", None),
+        ("conv", 7),
+        ("mlp", 10**30),
+    ],
 )
 def test_weights_of_every_kind_compute_the_same(
     name: str, bucket_size: BucketSize, tmp_path: Path
