@@ -226,6 +226,21 @@ def test_a_forward_that_holds_the_network_where_nothing_can_be_put_is_refused(
     assert "the network itself: it computes with modules or weights of" in refusal(original)
 
 
+def test_a_forward_that_uses_nothing_of_the_network_is_refused() -> None:
+    original = network()
+    weights = {name: p.detach().clone() for name, p in original.named_parameters()}
+    other = network()
+    original.forward = lambda x: torch.func.functional_call(other, weights, (x,))  # type: ignore[method-assign]
+    assert "a function that uses none of its modules and weights" in refusal(original)
+
+
+def test_a_module_that_is_skipped_may_be_copied() -> None:
+    original = network()
+    original[2].forward = lambda x: x
+    inputs = torch.randn(4, 6)
+    assert torch.equal(copy_network(original)(inputs), original(inputs))
+
+
 LAYER: list[nn.Module] = []
 
 

@@ -203,6 +203,7 @@ def rebind(original: nn.Module, copied: nn.Module, memo: Mapping[int, Any]) -> N
     modules = dict(copied.named_modules(remove_duplicate=False))
     owned = {id(value) for value in memo.values()} | {id(module) for module in modules.values()}
     rebinding = Rebinding(list(_pairs(original, modules)), owned)
+    _require_own_forward(original, rebinding)
     rebinding.views(_loose_tensors(original), memo)
     classes: set[type[nn.Module]] = set()
     for name, module in modules.items():
@@ -217,6 +218,22 @@ def rebind(original: nn.Module, copied: nn.Module, memo: Mapping[int, Any]) -> N
                 f"that a copy cannot take over ({str(reason)[:200]}), so that quantizing the copy "
                 f"has no effect; let forward and hooks reach them through the module itself"
             ) from reason
+
+
+def _require_own_forward(network: nn.Module, rebinding: Rebinding) -> None:
+    """Raise `NetworkError` where a network's forward was replaced by one that knows nothing of it.
+
+    Of a module inside it that is no mistake: so it is skipped.
+    """
+    forward = vars(network).get("forward")
+    if forward is None or rebinding.leads_out(forward):
+        return
+    if next(network.parameters(), None) is not None:
+        raise NetworkError(
+            f"{place_of('')}: its forward was replaced by a function that uses none of its modules "
+            f"and weights, so that quantizing them has no effect; let it reach them through the "
+            f"network"
+        )
 
 
 def _loose_tensors(network: nn.Module) -> Iterator[Tensor]:
