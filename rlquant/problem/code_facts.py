@@ -12,6 +12,8 @@ from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 _OURS = ("rlquant", "rlquant_envs", "rlquant_agents")
+CYTHON = "_cython_"
+"""Begins the module of the class of Cython's functions."""
 _SCRIPTS = ("__main__", "__mp_main__")  # the second in processes that the first spawns
 _INSTALLED = {"site-packages", "dist-packages"}
 _NAMESPACES = (ModuleType, argparse.Namespace, SimpleNamespace)
@@ -35,6 +37,8 @@ def library(module: str | None) -> str | None:
     top = (module or "").partition(".")[0]
     if top in sys.stdlib_module_names or top in (*_OURS, "torch", "numpy"):
         return top
+    if top.startswith(CYTHON):
+        return CYTHON
     loaded = sys.modules.get(top)
     parts = Path(getattr(loaded, "__file__", None) or "").parts
     if loaded is None or top in _SCRIPTS or not _INSTALLED & set(parts):

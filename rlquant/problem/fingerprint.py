@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import copyreg
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping, Sequence, Set
 from enum import Enum
-from functools import partial
+from functools import cached_property, partial
 from inspect import getattr_static
 from types import (
     BuiltinFunctionType,
     CodeType,
     FunctionType,
+    GetSetDescriptorType,
+    MemberDescriptorType,
     MethodType,
     ModuleType,
     SimpleNamespace,
@@ -26,12 +29,18 @@ from torch import Tensor, fx, nn
 from rlquant.cost.file_layout import NOT_NEEDED
 from rlquant.data import fingerprint_tensors
 from rlquant.errors import SettingsError
-from rlquant.problem.code_facts import instructions, interface, library, referred
+from rlquant.problem.code_facts import CYTHON, instructions, interface, library, referred
 from rlquant.score import FunctionObjective, Objective
 
 _OF_EVERY_MODULE = vars(nn.Module()).keys() - {"training"}
-_PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
-_OPERATORS = (torch._ops.OpOverload, torch._ops.OpOverloadPacket)
+_PLAIN: tuple[Any, ...] = (
+    *(type(None), bool, int, float, complex, str, bytes),
+    *(torch.dtype, torch.device),
+)
+_TOLD_BY_TEXT = (
+    *(torch._ops.OpOverload, torch._ops.OpOverloadPacket, np.ufunc),
+    *(torch.finfo, torch.iinfo),
+)
 _BOOKKEEPING = {
     *("__module__", "__qualname__", "__doc__", "__dict__", "__weakref__", "__annotations__"),
     *("__firstlineno__", "__static_attributes__", "__dataclass_fields__", "__annotate_func__"),
@@ -49,8 +58,8 @@ def describe(value: Any) -> Any:
 
     Networks count with classes, attributes and tensors; tensors, arrays, collections and
     dataclasses with their contents; the user's own functions and classes with their code and with
-    what they refer to, his other objects with their attributes; what comes from an installed
-    library with its name alone.
+    what they refer to, his other objects with their attributes; functions and classes of an
+    installed library with their name alone, its other objects with what pickle would keep of them.
     """
     return _Description().of(value)
 
@@ -121,7 +130,7 @@ class _Description:
         match value:
             case Enum():
                 return self._class(type(value)), value.name, self.of(value.value)
-            case _ if isinstance(value, _PLAIN):
+            case _ if type(value) in _PLAIN:
                 return value
             case type():
                 return self._class(value)
@@ -135,7 +144,9 @@ class _Description:
             return "itself"
         self._open.add(id(value))
         try:
-            return self._class(type(value)), self._contents(value)
+            own = library(type(value).__module__) is None and not isinstance(value, nn.Module)
+            attributes = self.of(_attributes(value)) if own else None
+            return self._class(type(value)), self._contents(value), attributes
         finally:
             self._open.remove(id(value))
 
@@ -145,8 +156,12 @@ class _Description:
                 return self._network(value)
             case Tensor():
                 return _tensor(value)
+            case np.ma.MaskedArray():
+                return self._array(value.filled()), self._array(np.ma.getmaskarray(value))
             case np.ndarray() | np.generic():
                 return self._array(np.asarray(value))
+            case _ if isinstance(value, _PLAIN):  # of a class that is derived from theirs
+                return next(kind.__repr__(value) for kind in _PLAIN if isinstance(value, kind))
             case Mapping():
                 return sorted((repr(self.of(k)), self.of(v)) for k, v in value.items())
             case Sequence():
@@ -163,36 +178,40 @@ class _Description:
                 return self.of(vars(value))
             case property():
                 return self.of(value.fget)
+            case cached_property():
+                return self.of(value.func)
             case classmethod() | staticmethod():
                 return self.of(value.__func__)
         if dataclasses.is_dataclass(value):
             return [(f.name, self.of(getattr(value, f.name))) for f in dataclasses.fields(value)]
         if library(type(value).__module__) is None:
-            return self.of(_attributes(value))
+            return None
         return self._foreign(value)
 
     def _foreign(self, value: Any) -> Any:
         """Describe an object of a library that is none of the usual ones."""
         if hasattr(value, "__array__"):  # such as a table of pandas
             return self._array(np.asarray(value))
-        if isinstance(value, (*_OPERATORS, np.ufunc)):
+        if isinstance(value, _TOLD_BY_TEXT):
             return str(value)
         if hasattr(value, "__wrapped__"):  # by functools.cache, for instance
             return self.of(value.__wrapped__)
         if not callable(value) and not hasattr(value, "__qualname__"):
-            return None
-        if isinstance(value, BuiltinFunctionType):
+            return self.of(_pickled(value))
+        if isinstance(value, BuiltinFunctionType) or library(type(value).__module__) == CYTHON:
             return self._builtin(value)
         if getattr(value, "__dict__", None):
             return self.of(vars(value))
         name = _name(value) if hasattr(value, "__qualname__") else _name(type(value))
+        if isinstance(value, (MemberDescriptorType, GetSetDescriptorType)):  # such as a slot
+            return name
         if library(getattr(value, "__objclass__", type(value)).__module__) != "builtins":
             self.hidden.append(name)
         return name
 
-    def _builtin(self, function: BuiltinFunctionType) -> Any:
+    def _builtin(self, function: Any) -> Any:
         """Describe a function in C; a library's is known by its name, with what it is bound to."""
-        owner = function.__self__
+        owner = getattr(function, "__self__", None)
         module = function.__module__ or type(owner).__module__
         if library(module) is None or module.startswith("ctypes"):
             self.hidden.append(_name(function))
@@ -246,7 +265,8 @@ class _Description:
     def _own_class(self, kind: type) -> Any:
         parts = {k: v for k, v in vars(kind).items() if k not in _BOOKKEEPING}
         bases = [self._class(base) for base in kind.__bases__]
-        return _name(kind), bases, [(name, self.of(parts[name])) for name in sorted(parts)]
+        meta = self._class(type(kind))
+        return _name(kind), meta, bases, [(name, self.of(parts[name])) for name in sorted(parts)]
 
     def _module(self, module: ModuleType) -> Any:
         """Describe a module; one of the user's with what is defined in it."""
@@ -278,7 +298,17 @@ def _attributes(value: Any) -> dict[str, Any]:
         slots = vars(kind).get("__slots__", ())
         names = (slots,) if isinstance(slots, str) else slots
         found |= {n: getattr(value, n) for n in names if hasattr(value, n)}
-    return {k: v for k, v in found.items() if k not in _BOOKKEEPING}
+    cached = {k for k in found if isinstance(getattr_static(type(value), k, None), cached_property)}
+    return {k: v for k, v in found.items() if k not in _BOOKKEEPING and k not in cached}
+
+
+def _pickled(value: Any) -> Any:
+    """Return what pickle would make a value again from, None for what cannot be pickled."""
+    try:
+        registered = copyreg.dispatch_table.get(type(value))
+        return value.__reduce_ex__(2) if registered is None else registered(value)
+    except (TypeError, ValueError, AttributeError, RuntimeError):  # a lock, a generator
+        return None
 
 
 def _tensor(tensor: Tensor) -> str:

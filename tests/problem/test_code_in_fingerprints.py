@@ -133,6 +133,87 @@ def test_what_changes_scores_changes_the_fingerprint(
     assert load(source) == load(source)
 
 
+USED = """
+import collections, decimal, enum, fractions, functools, re
+import numpy as np, torch
+from datetime import timedelta
+from pathlib import Path
+class Named(dict): pass
+class Factor(float):
+    def doubled(self): return 2 * self
+class Meta(type):
+    def shared(cls): return 1
+class Made(metaclass=Meta):
+    @functools.cached_property
+    def late(self): return 1
+    def times(self, a, b): return a * b
+    fixed = functools.partialmethod(times, b=1)
+VALUE = {}
+def judge(outputs, targets):
+    return outputs.sum(), VALUE
+"""
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("slice(0, 3)", "slice(0, 5)"),
+        ("decimal.Decimal('0.5')", "decimal.Decimal('0.7')"),
+        ("fractions.Fraction(1, 2)", "fractions.Fraction(1, 3)"),
+        ("timedelta(1)", "timedelta(2)"),
+        ("re.compile('a')", "re.compile('b')"),
+        ("Path('a')", "Path('b')"),
+        ("iter([1, 2])", "iter([1, 3])"),
+        ("torch.finfo(torch.float16)", "torch.finfo(torch.bfloat16)"),
+        ("torch.distributions.Normal(0.0, 1.0)", "torch.distributions.Normal(0.0, 2.0)"),
+        ("np.random.default_rng(0)", "np.random.default_rng(1)"),
+        ("np.ma.array([1, 2], mask=[0, 1])", "np.ma.array([1, 2], mask=[1, 0])"),
+        ("Named(); VALUE.k = 1", "Named(); VALUE.k = 2"),
+        ("Factor(1)", "Factor(2)"),
+    ],
+)
+def test_values_of_libraries_and_of_classes_derived_from_theirs_count(
+    load: Load, one: str, other: str
+) -> None:
+    first, second = USED.format(one), USED.format(other)
+    assert load(first) == load(first) != load(second)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("return 2 * self", "return 3 * self"),
+        ("def shared(cls): return 1", "def shared(cls): return 2"),
+        ("def late(self): return 1", "def late(self): return 2"),
+        ("b=1", "b=2"),
+    ],
+)
+def test_code_that_classes_hold_in_other_ways_counts(load: Load, old: str, new: str) -> None:
+    source = USED.format("Factor(1), Made()")
+    assert old in source
+    assert load(source) != load(source.replace(old, new))
+
+
+def test_what_a_cached_property_holds_does_not_count() -> None:
+    class Mine:
+        @functools.cached_property
+        def late(self) -> int:
+            return 1
+
+        def __call__(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+            return outputs.sum() * self.late, targets.sum()
+
+    judge = Mine()
+    before = hashed(judge)
+    judge(torch.ones(1), torch.ones(1))
+    assert hashed(judge) == before
+
+
+def test_objectives_with_slots_may_have_a_store(load: Load) -> None:
+    load(CLASS)
+    require_told_apart(as_objective(sys.modules["mine"].judge))
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
