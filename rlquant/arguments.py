@@ -85,7 +85,7 @@ def _explanation(
 
 
 def _note(value: Any) -> str:
-    return "" if not isinstance(value, int) or _is_moderate(value) else " of at most 64 bits"
+    return " of at most 64 bits" if type(value) is int and not _is_moderate(value) else ""
 
 
 def fits(kind: Any, value: Any) -> bool:

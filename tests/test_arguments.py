@@ -79,7 +79,7 @@ def test_a_number_of_more_than_64_bits_fits_nowhere() -> None:
 
 
 @explained
-def half(number: float, *, name: str = "x") -> float:
+def half(number: float, *, name: str = "x", exact: bool = False) -> float:
     if name == "fail":
         raise ZeroDivisionError("of its own")
     return number / 2
@@ -95,7 +95,7 @@ def test_a_wrong_type_is_named_with_what_is_taken() -> None:
 
 def test_errors_that_no_type_explains_are_left_as_they_are() -> None:
     with pytest.raises(ZeroDivisionError, match="of its own"):
-        half(1.0, name="fail")
+        half(1.0, name="fail", exact=True)
     with pytest.raises(TypeError, match="unexpected keyword") as caught:
         half(1.0, nme="x")  # type: ignore[call-arg]
     assert not isinstance(caught.value, RlquantError)
