@@ -325,7 +325,7 @@ class QuantizationProblem:
     @isolated(seed=0)
     def build(self, config: QuantizationConfig) -> nn.Module:
         """Return the calibrated quantized network with exactly the outputs that were scored."""
-        return self.evaluator.build(self.canonical(config))
+        return self._measurements.build(self.canonical(config))
 
     @explained
     @isolated()

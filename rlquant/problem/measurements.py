@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from threading import RLock
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from rlquant.config import QuantizationConfig
 from rlquant.evaluation.evaluator import Evaluator
@@ -47,13 +49,15 @@ class Measurements:
         self._seen = LooksMemory()
         self._following: dict[QuantizationConfig, QuantizationConfig] = {}
         self._evaluator: Evaluator | TrainingEvaluator | None = None
+        self._lock = RLock()  # the evaluator has one working copy, for one thread at a time
 
     @property
     def evaluator(self) -> Evaluator | TrainingEvaluator:
         """The evaluator, made on first use in each process."""
-        if self._evaluator is None:
-            self._evaluator = self.measuring.evaluator()
-        return self._evaluator
+        with self._lock:
+            if self._evaluator is None:
+                self._evaluator = self.measuring.evaluator()
+            return self._evaluator
 
     def get(
         self,
@@ -71,6 +75,15 @@ class Measurements:
         Raises:
             EvaluationStopped: `watch` ended the training.
         """
+        with self._lock:
+            return self._get(config, watch, rival)
+
+    def _get(
+        self,
+        config: QuantizationConfig,
+        watch: Watcher | None,
+        rival: QuantizationConfig | None,
+    ) -> Measurement:
         ending = self._ending(watch, rival)
         whole = self._whole(config)
         if ending is None:
@@ -165,15 +178,25 @@ class Measurements:
         config = next(configs, None)
         while config is not None:
             following = next(configs, None)
-            yield self.evaluator.measure(config, following=following or config)
+            with self._lock:
+                measured = self.evaluator.measure(config, following=following or config)
+            yield measured
             config = following
+
+    def build(self, config: QuantizationConfig) -> nn.Module:
+        """Return the network with exactly the outputs that were scored."""
+        with self._lock:
+            return self.evaluator.build(config)
 
     def with_store(self, store: EvaluationStore | None) -> Measurements:
         """Return the same with another store and nothing remembered; the evaluator is shared."""
         other = Measurements(self.measuring, self.fingerprint, store)
-        other._evaluator = self.evaluator
+        other._evaluator, other._lock = self.evaluator, self._lock
         return other
 
     def __getstate__(self) -> dict[str, Any]:
         local: dict[str, Any] = {"_evaluator": None, "_following": {}, "_seen": LooksMemory()}
-        return self.__dict__ | local
+        return {k: v for k, v in self.__dict__.items() if k != "_lock"} | local
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=RLock())

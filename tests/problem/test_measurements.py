@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,12 @@ def test_unknown_is_what_is_not_remembered_each_once_in_the_order_given() -> Non
     known.remember(ALL[3], Measurement(1.0, 0.5, 50))
     assert known.unknown(asked) == [ALL[0]]
     assert known.get(ALL[3]) == Measurement(1.0, 0.5, 50)
+
+
+def test_threads_may_measure_at_the_same_time() -> None:
+    alone, shared = measurements(), measurements()
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(shared.get, ALL)) == [alone.get(config) for config in ALL]
 
 
 def test_what_is_expected_is_ordered_by_what_it_shares() -> None:
