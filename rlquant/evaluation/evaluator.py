@@ -1,4 +1,4 @@
-"""A configuration in, what it is worth out: real quantized weights, real calibration, real data."""
+"""Measures configurations: real quantized weights, real calibration, real data."""
 
 from __future__ import annotations
 

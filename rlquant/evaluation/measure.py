@@ -1,4 +1,4 @@
-"""Running a network on samples and judging it: for evaluations and for the test set alike."""
+"""Running a network on samples and scoring its outputs: for evaluations and for the test set."""
 
 from __future__ import annotations
 

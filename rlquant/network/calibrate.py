@@ -1,4 +1,4 @@
-"""Calibration: one pass over the calibration samples mends what quantization shifted.
+"""Calibration: one pass over the calibration samples corrects what quantization shifted.
 
 In execution order, each BatchNorm takes mean and variance of its input in the network quantized so
 far, is fixed, and only then feeds what follows; a layer with no BatchNorm behind it gets its bias

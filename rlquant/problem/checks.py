@@ -1,4 +1,4 @@
-"""What a problem is made of, checked at the door: each mistake is named before anything runs."""
+"""Input validation of a problem: each mistake is named before anything runs."""
 
 from __future__ import annotations
 
