@@ -7,6 +7,7 @@ import dis
 import inspect
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 from typing import Any
@@ -40,10 +41,18 @@ def library(module: str | None) -> str | None:
     if top.startswith(CYTHON):
         return CYTHON
     loaded = sys.modules.get(top)
-    parts = Path(getattr(loaded, "__file__", None) or "").parts
-    if loaded is None or top in _SCRIPTS or not _INSTALLED & set(parts):
+    file = getattr(loaded, "__file__", None)
+    if file is None or top in _SCRIPTS or not _is_installed(file):
         return None
     return f"{top} {getattr(loaded, '__version__', '')}"
+
+
+@cache
+def _is_installed(file: str) -> bool:
+    """Return whether an installer wrote a top-level module, also by `pip install --target`."""
+    path = Path(file)
+    folder = path.parent.parent if path.stem == "__init__" else path.parent
+    return bool(_INSTALLED & set(path.parts)) or any(folder.glob("*.dist-info"))
 
 
 def instructions(code: CodeType) -> list[tuple[str, Any]]:

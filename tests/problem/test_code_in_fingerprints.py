@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from problems import problem
 from rlquant.errors import SettingsError
+from rlquant.problem.code_facts import library
 from rlquant.problem.fingerprint import describe_objective, fingerprint, require_told_apart
 from rlquant.score import Classification, as_objective
 from rlquant_agents import search_problem
@@ -488,3 +489,16 @@ def test_arrays_and_what_becomes_one_count_with_their_contents() -> None:
     assert fingerprint(Table(1, 2)) == fingerprint(Table(1, 2)) != fingerprint(Table(1, 3))
     different = [np.zeros((2, 3)), np.zeros((3, 2)), np.array(["a"]), np.array(["a"], object)]
     assert len({fingerprint(array) for array in different}) == 4
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_library_counts_by_its_name_wherever_it_was_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    file = tmp_path / "large" / "__init__.py"
+    if installed:  # as `pip install --target` leaves it
+        (tmp_path / "large-1.0.dist-info").mkdir()
+    module = types.ModuleType("large")
+    module.__file__ = str(file)
+    monkeypatch.setitem(sys.modules, "large", module)
+    assert (library("large.part") is not None) is installed
