@@ -272,14 +272,15 @@ def bind_reward(reward: str | Reward, reference: Score) -> Callable[[Score], flo
     Raises:
         UnknownNameError: no reward has that name.
         SettingsError: `reward` is no function, or it is the log of the loss and the float
-            network's loss is not above 0.
+            network's loss is not finite and above 0.
     """
     bounded = resolve_reward(reward)
     relative = reward in ("log_loss", log_loss_reward)
-    if relative and reference.loss <= 0:
+    if relative and not 0 < reference.loss < math.inf:
         raise SettingsError(
             f"reward='log_loss' takes the log of the loss over the float network's, which is "
-            f"{reference.loss:g} and must be above 0; give reward='loss' or a function of your own"
+            f"{reference.loss:g} and must be finite and above 0; give reward='loss' or a "
+            f"function of your own"
         )
     return _Bound(bounded, reference)
 

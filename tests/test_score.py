@@ -254,9 +254,11 @@ def test_a_bound_reward_is_that_of_its_reference() -> None:
 @pytest.mark.parametrize("reward", ["log_loss", log_loss_reward])
 @pytest.mark.parametrize("loss", [0.0, -2.5])
 def test_the_log_of_a_loss_that_is_not_above_zero_is_refused(reward: Any, loss: float) -> None:
-    with pytest.raises(SettingsError, match=r"must be above 0; give reward='loss'"):
+    with pytest.raises(SettingsError, match=r"must be finite and above 0; give reward='loss'"):
         bind_reward(reward, score(loss))
     assert bind_reward("loss", score(loss))(score(loss + 1)) == -1.0
+    with pytest.raises(SettingsError, match="which is inf and must be finite"):
+        bind_reward(reward, score(math.inf))
     with pytest.raises(UnknownNameError, match="unknown reward 'lss'"):
         bind_reward("lss", score(loss))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, TypedDict
@@ -132,6 +133,8 @@ def _table(header: _Header, source: Callable[[int, int], Source]) -> Table:
     facts, fidelity = header["facts"], header["fidelity"]
     for one in facts:
         _require_possible(one)
+    if not math.isfinite(header["float_score"].loss):
+        raise FileFormatError("float_score: the loss is not finite")
     groups = dict(header["groups"])
     if len(groups) != len(header["groups"]):
         raise FileFormatError("two groups of one name")

@@ -293,6 +293,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "field of the space": (set_in("space", "colours", [2]), "colours"),
     "many options": (set_in("space", "bits", list(range(1, 17))), "says 64 config|costs of shape"),
     "score": (set_in("float_score", "loss", "low"), "float_score: loss is 'low', use a number"),
+    "score infinite": (set_in("float_score", "loss", None), "float_score: the loss is not finite"),
     "score without": (lambda d: d["float_score"].pop("bops"), "float_score: bops is missing"),
     "bytes of the score": (
         set_in("float_score", "size_bytes", 1.5),
