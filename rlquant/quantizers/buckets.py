@@ -34,10 +34,18 @@ def to_rows(weights: Tensor, bucket_size: BucketSize, channel_axis: int = 0) -> 
 
     Consecutive buckets follow the C order of the tensor's elements. A shorter last bucket is
     filled up by repeating its last weight, which leaves its extremes alone; `from_rows` drops it.
+
+    Raises:
+        QuantizationError: the tensor has no such axis; those from the end have no number here.
     """
     if bucket_size is None:
         return weights.reshape(1, -1)
     if bucket_size == "channel":
+        if weights.dim() and not 0 <= channel_axis < weights.dim():
+            raise QuantizationError(
+                f"channel_axis={channel_axis!r}, use 0..{weights.dim() - 1} for a tensor of shape "
+                f"{tuple(weights.shape)}"
+            )
         moved = weights.movedim(channel_axis, 0) if weights.dim() else weights
         return moved.reshape(bucket_count(weights.shape, bucket_size, channel_axis), -1)
     flat = weights.reshape(-1)

@@ -8,6 +8,7 @@ import torch
 from rlquant.config import LayerChoice, Points
 from rlquant.errors import QuantizationError
 from rlquant.network.weights import QUANTIZERS, quantize_weight
+from rlquant.quantizers import quantize_integer
 from rlquant.quantizers.buckets import require_bucket_size, spread, to_rows
 from strategies import seeded
 
@@ -34,3 +35,9 @@ def test_rows_are_no_longer_than_the_layer() -> None:
 def test_other_sizes_are_refused(size: object) -> None:
     with pytest.raises(QuantizationError, match="use a positive whole number"):
         require_bucket_size(size)
+
+
+@pytest.mark.parametrize("axis", [2, -1, 10**30])
+def test_an_axis_that_is_not_there_is_refused(axis: int) -> None:
+    with pytest.raises(QuantizationError, match=r"channel_axis=.*, use 0\.\.1 for a tensor"):
+        quantize_integer(torch.ones(2, 3), 4, channel_axis=axis)

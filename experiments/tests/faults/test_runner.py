@@ -47,9 +47,8 @@ def test_a_trial_that_hangs_and_a_process_that_dies_are_findings(tmp_path: Path)
 
 def test_a_campaign_ends_in_time_and_leaves_figures(tmp_path: Path) -> None:
     started = time.monotonic()
-    limits = Limits(seconds=6, workers=1)
-    figures = run_campaign(["holds"], limits, tmp_path, place=PLACE)
-    assert figures.trials > 0
+    figures = run_campaign(["holds"], Limits(seconds=1, workers=1), tmp_path, place=PLACE)
+    assert figures.seconds >= 1
     assert not figures.interrupted
     assert time.monotonic() - started < 30
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,12 @@ from rlquant.errors import FileFormatError
 from rlquant_experiments.faults.campaign import LONGEST_MESSAGE, Broken, fault_of
 from rlquant_experiments.faults.mutations import CANARY
 from rlquant_experiments.faults.watch import harmless
+
+
+@pytest.fixture(autouse=True)
+def _temporary_files_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests write below the folder of temporary files, where a call may write."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
 
 
 def burn(folder: Path) -> None:
