@@ -136,7 +136,7 @@ def find_layers(
     }
     kept = set(keep)
     for name in kept - candidates.keys():
-        raise unknown_name("layer in keep", name, candidates)
+        raise unknown_name("layer in keep", str(name), candidates)  # it may be of any type
     searched = {n: m for n, m in candidates.items() if n not in kept}
     require_quantizable(network, searched)
     trace = _Trace.of(network, example_input, tuple(searched))

@@ -341,3 +341,9 @@ def test_an_example_without_a_sample_is_refused(example: Any) -> None:
 def test_an_example_without_data_is_refused() -> None:
     with pytest.raises(DataError, match="is a meta tensor; give one that has data"):
         find_layers(fresh(Mlp), torch.zeros(2, FEATURES, device="meta"))
+
+
+def test_what_is_kept_must_be_names() -> None:
+    config: Any = QuantizationConfig((LayerChoice("first", 2),))
+    with pytest.raises(UnknownNameError, match=r"unknown layer in keep .LayerChoice.*known: first"):
+        find_layers(fresh(Mlp), torch.zeros(2, FEATURES), keep=config)
