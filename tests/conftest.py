@@ -1,6 +1,8 @@
 """One torch thread a test process: the small tensors here are slower with more."""
 
+import logging
 import re
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -9,6 +11,16 @@ import torch
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _log_levels() -> Iterator[None]:
+    """Put back the log levels that commands set, so that no test depends on those before it."""
+    loggers = [logging.getLogger(name) for name in ("rlquant", "rlquant_envs", "rlquant_agents")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
