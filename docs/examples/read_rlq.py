@@ -1,8 +1,7 @@
 """Read a packed network (.rlq) with NumPy alone; a reference for readers in other languages.
 
-`read(path)` returns every tensor by name: quantized weights as the float32 numbers that they stand
-for, the others as they are. `python read_rlq.py model.rlq` lists them. rlquant/cost/file_layout.py
-says how a file is laid out. Entropy-coded layers need the package constriction.
+`read(path)` returns every tensor by name, quantized weights as float32; `python read_rlq.py FILE`
+lists them. rlquant/cost/file_layout.py has the layout. Entropy coding needs package constriction.
 """
 
 import hashlib
@@ -15,43 +14,34 @@ import numpy as np
 
 DTYPES = ["f4", "f2", "bfloat16", "f8", "i8", "i4", "i2", "i1", "u1", "b1", "c8", "c16"]
 BYTES = [4, 2, 2, 8, 8, 4, 2, 1, 1, 1, 8, 16]
-QUANTIZED = 255  # in place of a type
-TERNARY = 2  # of the methods keep, post_training, ternary, distilled
+QUANTIZED, TERNARY = 255, 2  # in place of a type; of keep, post_training, ternary, distilled
 SYMMETRIC, CLIPPED, FIXED_POINT, UNIFORM = range(4)  # and further points, with a stored codebook
-MOST_TENSORS, MOST_AXES, MOST_WEIGHTS = 2**16, 64, 2**31
 PER_CHANNEL, WHOLE_TENSOR = -1, 0  # bucket sizes that are no number of weights
 
 
 def varint(data, at):
     """Return the LEB128 number that begins at `at`, and where it ends."""
-    value = 0
-    for place in range(9):
-        value |= (data[at + place] & 0x7F) << 7 * place
-        if data[at + place] < 0x80:
-            return value, at + place + 1
-    raise ValueError("a number is too large")
+    end = next(i for i in range(at, at + 9) if i == at + 8 or data[i] < 0x80) + 1
+    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(data[at:end])), end
 
 
 def entries(contents):
     """Yield name, shape, number of the type, record and bytes of entropy-coded codes, or None."""
     (count,), at, name = struct.unpack_from("<4xI", contents), 8, b""
-    if count > MOST_TENSORS:
-        raise ValueError(f"{count} tensors, at most {MOST_TENSORS} are read")
+    if count > 2**16:
+        raise ValueError(f"{count} tensors, at most 65536 are read")
     for _ in range(count):
         shared, at = varint(contents, at)
         length, at = varint(contents, at)
         name, at = name[:shared] + contents[at : at + length], at + length
         number, (axes, at), shape = contents[at], varint(contents, at + 1), []
-        if axes > MOST_AXES:
-            raise ValueError(f"{axes} axes, at most {MOST_AXES} are read")
         for _ in range(axes):
             size, at = varint(contents, at)
             shape.append(size)
         record = coded = None
         if number == QUANTIZED:
             record, at = contents[at : at + 8], at + 8
-            if record[7]:
-                coded, at = varint(contents, at)
+            coded, at = varint(contents, at) if record[7] else (None, at)
         yield name.decode(), tuple(shape), number, record, coded
 
 
@@ -104,7 +94,7 @@ def dequantize(body, at, shape, record, coded, bucket):
     plain = -(-count // 5) if ternary else -(-count // 8) * bits
     start = at + (plain if coded is None else coded)
     end = start + (scales + offsets + stored) * BYTES[number]
-    if bits > 16 or count > MOST_WEIGHTS or end > len(body):
+    if bits > 16 or count > 2**31 or end > len(body):
         raise ValueError("a weight of more bits or numbers than there can be")
     codes = body[at:start]
     if coded is not None:
@@ -128,31 +118,25 @@ def dequantize(body, at, shape, record, coded, bucket):
 
 def tensors(path):
     """Yield name, array, bits of a weight and bytes in the file of every tensor."""
-    if not Path(path).is_file():
-        raise ValueError(f"{path} is no file")
-    try:
-        yield from unpacked(path, Path(path).read_bytes())
-    except (LookupError, TypeError, ArithmeticError, struct.error) as error:
-        raise ValueError(f"{path} is damaged: {str(error)[:200]}") from error
-
-
-def unpacked(path, data):
-    """Do the work of `tensors` on the bytes of a file."""
+    data = Path(path).read_bytes() if Path(path).is_file() else b""
     magic, version, size, length, checksum = struct.unpack_from("<4sHxxIQ16s", data.ljust(36))
     if magic != b"RLQ\x89" or version not in (1, 2) or 36 + size + length != len(data):
         raise ValueError(f"{path} is no whole .rlq file of version 1 or 2")
     if hashlib.blake2b(data[:20] + data[36:], digest_size=16).digest() != checksum:
         raise ValueError(f"{path} is damaged: its checksum does not match")
-    body, at, (bucket,) = data[36 + size :], 0, struct.unpack_from("<i", data, 36)
-    for name, shape, number, record, coded in entries(data[36 : 36 + size]):
-        begin, bits = at, "-"
-        if number == QUANTIZED:
-            array, at = dequantize(body, at, shape, record, coded, bucket)
-            bits = "1.6" if record[0] == TERNARY else record[3]
-        else:
-            at += math.prod(shape) * BYTES[number]
-            array = numbers(body[begin:at], DTYPES[number]).reshape(shape)
-        yield name, array, bits, at - begin
+    try:
+        body, at, (bucket,) = data[36 + size :], 0, struct.unpack_from("<i", data, 36)
+        for name, shape, number, record, coded in entries(data[36 : 36 + size]):
+            begin, bits = at, "-"
+            if number == QUANTIZED:
+                array, at = dequantize(body, at, shape, record, coded, bucket)
+                bits = "1.6" if record[0] == TERNARY else record[3]
+            else:
+                at += math.prod(shape) * BYTES[number]
+                array = numbers(body[begin:at], DTYPES[number]).reshape(shape)
+            yield name, array, bits, at - begin
+    except (LookupError, TypeError, ArithmeticError, struct.error) as error:
+        raise ValueError(f"{path} is damaged: {str(error)[:200]}") from error
 
 
 def read(path):

@@ -185,8 +185,8 @@ def test_damage_behind_a_right_checksum_is_one_error_or_arrays(
     [
         (CONTENTS_HEAD.pack(0, 2_000_000), "2000000 tensors, at most 65536 are read"),
         (CONTENTS_HEAD.pack(0, 1), "is damaged: "),
-        (CONTENTS_HEAD.pack(0, 1) + b"\0\x01a\0\x41" + b"\x01" * 65, "65 axes, at most 64"),
-        (CONTENTS_HEAD.pack(0, 1) + b"\xff" * 10**6, "a number is too large"),
+        (CONTENTS_HEAD.pack(0, 1) + b"\0\x01a\0\x41" + b"\x01" * 65, "dimension"),
+        (CONTENTS_HEAD.pack(0, 1) + b"\xff" * 10**6, "is damaged: "),
         (
             CONTENTS_HEAD.pack(0, 1)
             + b"\0\x01a\xff\x01"
@@ -210,5 +210,5 @@ def test_contents_that_cannot_be_are_one_error(
     with pytest.raises(ValueError, match=words):
         reader.read(path)
     assert time.process_time() - begun < 2
-    with pytest.raises(ValueError, match="is no file"):
+    with pytest.raises(ValueError, match=r"is no whole \.rlq file"):
         reader.read(tmp_path)

@@ -154,7 +154,7 @@ def test_a_loss_that_is_not_finite_is_null_in_the_summary() -> None:
         (["--bits", "2", "2"], "names an option twice"),
         (["--keep", "clasifier"], "clasifier"),
         (["--quantity", "latency"], "--latency-table"),
-        (["--calibration-samples", "5000"], "5000"),
+        (["--calibration-samples", "0"], "calibration_samples=0"),
         (["--agent", "nowhere"], "nowhere"),
     ],
 )
@@ -220,7 +220,8 @@ def test_killed_in_the_middle_it_goes_on_and_computes_nothing_again(tmp_path: Pa
     assert left.key in recorded
 
     process = start(logs[1], arguments)
-    assert process.communicate()[1] == b""
+    said = process.communicate()[1].decode().splitlines()
+    assert [line for line in said if not line.endswith(("is the most", "of biases"))] == []
     assert process.returncode == 0
     measured_again = set(logs[1].read_text().split())
     assert measured_again & recorded == set()
