@@ -46,7 +46,7 @@ class EvaluationTable:
     """Rows of evaluations in a file; those of an earlier process are kept.
 
     A search that goes on asks its questions again: the row of a question that stands in the table
-    already is compared with what the search has in hand, the time apart, and written anew where it
+    already is compared with what the search has in hand, the time apart, and rewritten where it
     says anything else; the first question that differs replaces all that follow.
 
     Args:
@@ -105,7 +105,7 @@ class EvaluationTable:
         pairs = zip(self._columns, self._earlier[number - 1], row, strict=True)
         column, there, here = next(pair for pair in pairs if pair[1] != pair[2])
         logger.warning(
-            "%s: evaluation %d had %s %.40r where %s was measured; the row is written anew",
+            "%s: evaluation %d had %s %.40r where %s was measured; the row is rewritten",
             *(self.path, number, column, there, here),
         )
         self._earlier[number - 1] = row

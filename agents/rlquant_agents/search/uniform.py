@@ -8,7 +8,7 @@ from rlquant.score import bind_reward
 
 
 def uniform_configs(feasible: FeasibleSet) -> list[QuantizationConfig]:
-    """Return every uniform configuration that keeps the budget, the dearest first."""
+    """Return every uniform configuration that keeps the budget, the most expensive first."""
     rows = [[option] * len(feasible) for option in range(len(feasible.options))]
     ordered = sorted(rows, key=feasible.spent, reverse=True)
     return [feasible.config(row) for row in ordered if feasible.fits(row)]
