@@ -11,7 +11,7 @@ from rlquant.evaluation.measure import measure
 from rlquant.evaluation.racing import Racing
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.export.onnx.exporter import OnnxExport, export_onnx
-from rlquant.export.quantized_layers import freeze
+from rlquant.export.quantized_layers import dequantize
 from rlquant.export.rlq.packed import load, pack, save, unpack
 from rlquant.export.targets import TARGETS, Target
 from rlquant.layers import LayerFacts, find_layers
@@ -73,9 +73,9 @@ __all__ = [
     "Target",
     "TrainOutcome",
     "TrainSettings",
+    "dequantize",
     "export_onnx",
     "find_layers",
-    "freeze",
     "layer_problem",
     "load",
     "load_table",

@@ -12,25 +12,25 @@ from rlquant.arguments import explained
 from rlquant.documents import parse_json, read_as
 from rlquant.errors import ChoiceError, ConfigFormatError, FileFormatError
 
-Method = Literal["keep", "post_training", "ternary", "distilled"]
-Rounding = Literal["nearest", "stochastic", "error_feedback", "learned"]
-Points = Literal["symmetric", "clipped", "fixed_point", "uniform", "quantile", "kmeans", "learned"]
+Method = Literal["float", "post_training", "ternary", "distilled"]
+Rounding = Literal["nearest", "stochastic", "gptq", "learned"]
+Points = Literal["symmetric", "clipped", "fixed_point", "affine", "quantile", "kmeans", "learned"]
 Fidelity = Literal["calibrated", "tuned", "trained"]
-BucketSize = int | Literal["channel"] | None
+GroupSize = int | Literal["channel"] | None
 
 METHODS: tuple[Method, ...] = get_args(Method)
 ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
 POINTS: tuple[Points, ...] = get_args(Points)
 FIDELITIES: tuple[Fidelity, ...] = get_args(Fidelity)
 
-BY_OUTPUTS: frozenset[str] = frozenset({"error_feedback", "learned"})
+HESSIAN_BASED: frozenset[str] = frozenset({"gptq", "learned"})
 """Roundings that look at what the layer gives out, so that they need the moments of its inputs."""
 
 STORED_CODEBOOKS: frozenset[str] = frozenset({"quantile", "kmeans", "learned"})
 """Points whose codebook is stored with the layer; the others are implied by kind and bits."""
 
 FLOAT_BITS = 32
-"""The width of a layer that is kept; only `method="keep"` may carry it."""
+"""The width of a layer that is kept; only `method="float"` may carry it."""
 TERNARY_BITS = 2
 """The width of a ternary layer in bit-operations."""
 
@@ -45,7 +45,7 @@ class LayerChoice:
         layer: module path, e.g. "blocks.0.conv1".
         bits: width of a weight's code; 1..16 for implied codebooks, 1..8 for stored ones.
         rounding: rule by which a weight goes to one of its two neighbouring points.
-        method: how the quantized layer comes about; "keep" leaves it in float32.
+        method: how the quantized layer comes about; "float" leaves it in float32.
         points: where the quantization points lie.
         activation_bits: width of the layer's input, 2..16; `None` leaves it float.
     """
@@ -64,7 +64,7 @@ class LayerChoice:
         self._require("method", self.method, METHODS)
         self._require("rounding", self.rounding, ROUNDINGS)
         self._require("points", self.points, POINTS)
-        if not (self.method == "keep" and self.bits == FLOAT_BITS):
+        if not (self.method == "float" and self.bits == FLOAT_BITS):
             most = 8 if self.points in STORED_CODEBOOKS else 16
             self._require_width("bits", self.bits, 1, most, f" with points={self.points!r}")
         if self.activation_bits is not None:
@@ -85,14 +85,14 @@ class LayerChoice:
     @property
     def arithmetic_bits(self) -> int:
         """Weight width that bit-operations count: 32 when kept, 2 when ternary."""
-        if self.method == "keep":
+        if self.method == "float":
             return FLOAT_BITS
         return TERNARY_BITS if self.method == "ternary" else self.bits
 
     @property
     def decided(self) -> tuple[str, ...]:
         """The decisions besides bits that mean something under the choice's method."""
-        if self.method == "keep":
+        if self.method == "float":
             return ("method",)
         if self.method == "ternary":
             return ("method", "activation_bits")
@@ -105,8 +105,8 @@ class LayerChoice:
         without a training step (`calibrated`) distilled is post_training and learned points are
         their quantile start; weights that training assigns anew have no rounding by outputs.
         """
-        if self.method == "keep":
-            return LayerChoice(self.layer, FLOAT_BITS, method="keep")
+        if self.method == "float":
+            return LayerChoice(self.layer, FLOAT_BITS, method="float")
         if self.method == "ternary":
             return LayerChoice(
                 self.layer,
@@ -116,7 +116,7 @@ class LayerChoice:
             )
         if fidelity != "calibrated":
             trained = self.method == "distilled" or self.points == "learned"
-            plain = trained and self.rounding in BY_OUTPUTS
+            plain = trained and self.rounding in HESSIAN_BASED
             return replace(self, rounding="nearest") if plain else self
         return replace(
             self,

@@ -16,7 +16,7 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.errors import DataError, NetworkError, unknown_name
 from rlquant.forward_pass import outputs_of
 from rlquant.plain_network import remedy_of, require_network, require_plain
-from rlquant.quantizers.buckets import to_rows
+from rlquant.quantizers.groups import to_rows
 from rlquant.quantizers.integer_grid import quantize_integer
 from rlquant.responsiveness import require_responsive, require_responsive_alone
 
@@ -115,28 +115,28 @@ def channel_axis_of(module: nn.Module) -> int:
 @explained
 @isolated(seed=0)
 def find_layers(
-    network: nn.Module, example_input: Tensor | Sequence[Tensor], *, keep: Iterable[str] = ()
+    network: nn.Module, example_input: Tensor | Sequence[Tensor], *, exclude: Iterable[str] = ()
 ) -> tuple[LayerFacts, ...]:
     """Find the quantizable layers in the order in which one forward pass first runs them.
 
     Args:
         network: left as it is; a copy in eval mode is run once.
         example_input: one batch as the network takes it (a tuple is passed as arguments).
-        keep: layers that will stay in float32: left out, and allowed to be unquantizable.
+        exclude: layers that will stay in float32: left out, and allowed to be unquantizable.
 
     Raises:
         NetworkError: no quantizable layer; a network that is compiled, parametrized or quantized
             already, or cannot be copied; a layer that shares its weight with another module or
             has a meta, integer or non-finite weight, or does not answer to it.
         DataError: `example_input` holds no sample, or the network does not run on it.
-        UnknownNameError: `keep` names a layer that is not there.
+        UnknownNameError: `exclude` names a layer that is not there.
     """
     candidates = {
         n: m for n, m in require_network(network).named_modules() if layer_kind(m) is not None
     }
-    kept = set(keep)
+    kept = set(exclude)
     for name in kept - candidates.keys():
-        raise unknown_name("layer in keep", str(name), candidates)  # it may be of any type
+        raise unknown_name("layer in exclude", str(name), candidates)  # it may be of any type
     searched = {n: m for n, m in candidates.items() if n not in kept}
     require_quantizable(network, searched)
     trace = _Trace.of(network, example_input, tuple(searched))
@@ -148,7 +148,7 @@ def find_layers(
     if not trace.macs:
         raise NetworkError(
             f"no quantizable layer: {type(network).__name__} runs no "
-            f"{', '.join(cls.__name__ for cls in KINDS)} outside keep={sorted(kept)}"
+            f"{', '.join(cls.__name__ for cls in KINDS)} outside exclude={sorted(kept)}"
         )
     require_responsive(network, as_arguments(example_input), list(trace.macs))
     return tuple(_facts(name, searched[name], trace) for name in trace.macs)
@@ -189,7 +189,7 @@ def _require_plain_weight(name: str, module: nn.Module) -> None:
     if weight.numel() == 0:
         raise NetworkError(
             f"layer {name!r}: its weight of shape {tuple(weight.shape)} has no element; "
-            f"name the layer in keep"
+            f"name the layer in exclude"
         )
     if not torch.isfinite(weight.detach()).all():
         raise NetworkError(f"layer {name!r}: its weight has NaN or infinite values")
@@ -236,7 +236,7 @@ def _require_untied(network: nn.Module, searched: Mapping[str, nn.Module]) -> No
         if len(shared) > 1:
             raise NetworkError(
                 f"layer {name!r}: its weight is tied ({', '.join(shared)}) and cannot be quantized "
-                f"once for all; name every layer that shares it in keep"
+                f"once for all; name every layer that shares it in exclude"
             )
 
 

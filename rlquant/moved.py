@@ -39,7 +39,7 @@ PACKAGES = {
 """Package -> other packages that its modules moved to, the first of which took its own place."""
 
 RENAMED = {
-    "rlquant.assignment.error_feedback": "rlquant.rounding.gptq",
+    "rlquant.assignment.gptq": "rlquant.rounding.gptq",
     "rlquant.assignment.policy_training": "rlquant.rounding.reinforce",
     "rlquant.assignment.relaxation": "rlquant.rounding.adaround",
     "rlquant.choices": "rlquant.config",

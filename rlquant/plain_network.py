@@ -116,5 +116,5 @@ def remedy_of(module: nn.Module) -> str:
     for hook in module._forward_pre_hooks.values():
         for cls, call in REMEDIES.items():
             if isinstance(hook, cls):
-                return f"call {call} first, or name the layer in keep"
-    return "name the layer in keep"
+                return f"call {call} first, or name the layer in exclude"
+    return "name the layer in exclude"

@@ -86,7 +86,7 @@ def _unresponsive(name: str, silent: str) -> NetworkError:
     return NetworkError(
         f"layer {name!r}: it gives the same outputs with other weights ({silent}), so that "
         f"quantizing it has no effect; let its forward compute with its attribute weight, not "
-        f"with a copy or view of it, or name the layer in keep"
+        f"with a copy or view of it, or name the layer in exclude"
     )
 
 

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rlquant.arguments import explained
-from rlquant.config import BucketSize, Fidelity, LayerChoice, Method, Points, Rounding
+from rlquant.config import Fidelity, GroupSize, LayerChoice, Method, Points, Rounding
 from rlquant.errors import ChoiceError
-from rlquant.quantizers.buckets import require_bucket_size
+from rlquant.quantizers.groups import require_group_size
 
 HEADS = ("bits", "rounding", "method", "points", "activation_bits")
 """The decisions of a layer, in the order in which actions give them."""
@@ -36,8 +36,8 @@ class SearchSpace:
 
     Attributes:
         bits, rounding, method, points, activation_bits: the options of `LayerChoice`'s fields.
-        keep: layers that stay in float32 and are not searched.
-        bucket_size: weights that share a scale: a number, "channel" or None (whole tensor).
+        exclude: layers that stay in float32 and are not searched.
+        group_size: weights that share a scale: a number, "channel" or None (whole tensor).
     """
 
     bits: tuple[int, ...] = (2, 3, 4, 5, 6, 8)
@@ -45,24 +45,24 @@ class SearchSpace:
     method: tuple[Method, ...] = ("post_training",)
     points: tuple[Points, ...] = ("clipped",)
     activation_bits: tuple[int | None, ...] = (None,)
-    keep: tuple[str, ...] = ()
-    bucket_size: BucketSize = "channel"
+    exclude: tuple[str, ...] = ()
+    group_size: GroupSize = "channel"
 
     @explained
     def __post_init__(self) -> None:
-        for field in (*HEADS, "keep"):
+        for field in (*HEADS, "exclude"):
             value = getattr(self, field)
             if isinstance(value, str) or not isinstance(value, Sequence):
                 raise ChoiceError(f"SearchSpace: {field}={value!r}, give a tuple of options")
             object.__setattr__(self, field, tuple(value))
-            if field != "keep" and not value:
+            if field != "exclude" and not value:
                 raise ChoiceError(f"SearchSpace: {field} is empty, give at least one option")
             if len(set(value)) != len(value):
                 raise ChoiceError(f"SearchSpace: {field}={value!r} names an option twice")
-        for name in self.keep:
+        for name in self.exclude:
             if not isinstance(name, str):
-                raise ChoiceError(f"SearchSpace: keep names layers by their str, not {name!r}")
-        require_bucket_size(self.bucket_size)
+                raise ChoiceError(f"SearchSpace: exclude names layers by their str, not {name!r}")
+        require_group_size(self.group_size)
         for field in HEADS:  # each option must exist in some choice, with the others at their best
             for option in getattr(self, field):
                 plain: dict[str, Any] = {"bits": 4, field: option}
@@ -142,7 +142,7 @@ def _legal(layer: str, fields: dict[str, Any]) -> LayerChoice | None:
     try:
         return LayerChoice(layer, **fields)
     except ChoiceError:
-        if fields["method"] in ("ternary", "keep"):  # points mean nothing, so cannot be wrong
+        if fields["method"] in ("ternary", "float"):  # points mean nothing, so cannot be wrong
             return LayerChoice(layer, **{**fields, "points": "symmetric"})
         return None
 
@@ -151,7 +151,7 @@ TRAINING_SPACE = SearchSpace(
     bits=(2, 3, 4, 5, 6, 7, 8),
     rounding=("nearest", "stochastic"),
     method=("post_training", "ternary", "distilled"),
-    points=("symmetric", "clipped", "fixed_point", "uniform", "quantile", "kmeans", "learned"),
+    points=("symmetric", "clipped", "fixed_point", "affine", "quantile", "kmeans", "learned"),
 )
 """Everything that training can make of a layer with float activations."""
 

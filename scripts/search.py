@@ -47,7 +47,7 @@ from rlquant_agents.search.uniform import uniform_evaluations
 COMPARED = 256
 """Samples on which an exported network is compared with PyTorch's."""
 UNIFORM = "uniform"
-"""The searcher of the reference; it is no rival."""
+"""The searcher of the reference; it is no baseline."""
 PRETRAINED = "pretrained"
 """Names the agent that comes with the package; a folder of that name is meant by ./pretrained."""
 
@@ -223,7 +223,7 @@ def trained(
     task: Task,
     found: Sequence[SearchResult],
 ) -> list[FinalNetwork]:
-    """Train what was found and its rivals for --final-epochs; nothing by default."""
+    """Train what was found and its baselines for --final-epochs; nothing by default."""
     if not settings.final_epochs:
         return []
     longer = replace(settings, fidelity="trained", steps=None, epochs=settings.final_epochs)
@@ -236,8 +236,8 @@ def report(
     rows: Sequence[Row], results: Sequence[SearchResult], command: Sequence[str], title: str
 ) -> str:
     """Return the summary, the mixes and every layer's choices as Markdown."""
-    rivals = {r.searcher: r.best for r in results if r.searcher != UNIFORM}
-    searched = rivals or {r.searcher: r.best for r in results}
+    baselines = {r.searcher: r.best for r in results if r.searcher != UNIFORM}
+    searched = baselines or {r.searcher: r.best for r in results}
     return "\n\n".join(
         [
             f"# {title}",

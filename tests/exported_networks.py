@@ -25,12 +25,12 @@ MIXED = (
     {"bits": 2},
     {"bits": 3, "points": "kmeans"},
     {"bits": 8},
-    {"bits": 4, "points": "uniform"},
+    {"bits": 4, "points": "affine"},
     {"bits": 4, "method": "ternary"},
     {"bits": 12},
     {"bits": 5, "points": "fixed_point"},
-    {"bits": 32, "method": "keep"},
-    {"bits": 11, "points": "uniform"},
+    {"bits": 32, "method": "float"},
+    {"bits": 11, "points": "affine"},
 )
 
 

@@ -11,10 +11,10 @@ CHOICES = (
     LayerChoice("", 2, points="clipped"),
     LayerChoice("", 4, "stochastic", points="clipped"),
     LayerChoice("", 4, points="fixed_point"),
-    LayerChoice("", 3, "stochastic", points="uniform"),
+    LayerChoice("", 3, "stochastic", points="affine"),
     LayerChoice("", 2, points="quantile"),
     LayerChoice("", 3, points="kmeans"),
     LayerChoice("", 3, points="learned"),
     LayerChoice("", 2, method="ternary"),
-    LayerChoice("", 32, method="keep"),
+    LayerChoice("", 32, method="float"),
 )

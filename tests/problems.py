@@ -27,8 +27,8 @@ ROOT = Path(__file__).parents[1]
 WIDE = SearchSpace(
     bits=(1, 2, 3, 4, 8),
     rounding=("nearest", "stochastic"),
-    method=("post_training", "ternary", "keep", "distilled"),
-    points=("symmetric", "clipped", "fixed_point", "uniform", "quantile", "kmeans", "learned"),
+    method=("post_training", "ternary", "float", "distilled"),
+    points=("symmetric", "clipped", "fixed_point", "affine", "quantile", "kmeans", "learned"),
     activation_bits=(None, 3, 8),
 )
 
@@ -50,7 +50,7 @@ def problem(
 
 @cache
 def wide_problem(name: str) -> QuantizationProblem:
-    space = WIDE if name != "words" else SearchSpace(points=("symmetric", "kmeans", "uniform"))
+    space = WIDE if name != "words" else SearchSpace(points=("symmetric", "kmeans", "affine"))
     return problem(name, trained(name), space=space, seed=5)
 
 

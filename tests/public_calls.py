@@ -54,9 +54,9 @@ CONFIG = QuantizationConfig(
         LayerChoice("last", 2, points="quantile"),
     )
 )
-BY_OUTPUTS = QuantizationConfig(
+HESSIAN_BASED = QuantizationConfig(
     (
-        LayerChoice("first", 2, "error_feedback", points="clipped"),
+        LayerChoice("first", 2, "gptq", points="clipped"),
         LayerChoice("second", 2, "learned", points="clipped"),
         LayerChoice("last", 8),
     )
@@ -87,7 +87,7 @@ class Toys:
     packed: bytes
     table: rlquant.Table
     problem: rlquant.QuantizationProblem
-    by_outputs: rlquant.QuantizationProblem
+    hessian_based: rlquant.QuantizationProblem
 
 
 @cache
@@ -107,7 +107,7 @@ def prepare() -> Toys:
         rlquant.pack(quantized),
         random_table(3, 4),
         _problem(network, train, validation),
-        _problem(network, train, validation, rounding=("error_feedback", "learned")),
+        _problem(network, train, validation, rounding=("gptq", "learned")),
     )
 
 
@@ -181,9 +181,9 @@ def _quantize(folder: Path) -> Any:
     return _outputs(made, toys.validation)
 
 
-def _quantize_by_outputs(folder: Path) -> Any:
+def _quantize_hessian_based(folder: Path) -> Any:
     toys = prepare()
-    return rlquant.quantize(toys.network, BY_OUTPUTS, toys.train, calibration_samples=64)
+    return rlquant.quantize(toys.network, HESSIAN_BASED, toys.train, calibration_samples=64)
 
 
 def _quantize_images(folder: Path) -> Any:
@@ -223,7 +223,7 @@ def _train_fixed_point(folder: Path) -> Any:
 def _refine(folder: Path) -> Any:
     toys = prepare()
     settings = NetworkPolicySettings(steps=3, samples=1, rate=0.1, start=8.0, prior=4.0)
-    return rlquant.refine(toys.by_outputs, BY_OUTPUTS, toys.train, settings=settings)
+    return rlquant.refine(toys.hessian_based, HESSIAN_BASED, toys.train, settings=settings)
 
 
 def _find_layers(folder: Path) -> Any:
@@ -265,7 +265,7 @@ def _quantizers(folder: Path) -> Any:
             x, x.new_tensor([0.0, 0.5, 1.0]), rounding="stochastic", generator=draw
         ),
         "quantize_to_scale": lambda: quantizers.quantize_to_scale(x, x.abs().amax(dim=1), 3),
-        "quantize_uniform": lambda: quantizers.quantize_uniform(x, 3).dequantize(),
+        "quantize_affine": lambda: quantizers.quantize_affine(x, 3).dequantize(),
         "round_nearest": lambda: quantizers.round_nearest(x),
         "round_stochastic": lambda: quantizers.round_stochastic(x, generator=draw),
         "rounder": lambda: quantizers.rounder("nearest", None)(x),
@@ -296,8 +296,8 @@ def _save_and_load(folder: Path) -> Any:
     return size, read_config(path), rlquant.load(path, prepare().network)
 
 
-def _freeze(folder: Path) -> Any:
-    return rlquant.freeze(prepare().quantized)
+def _dequantize(folder: Path) -> Any:
+    return rlquant.dequantize(prepare().quantized)
 
 
 def _export_onnx(folder: Path) -> Any:
@@ -370,7 +370,7 @@ def _scan(folder: Path) -> Any:
 
 
 def _build(folder: Path) -> Any:
-    problem = prepare().by_outputs
+    problem = prepare().hessian_based
     return _outputs(problem.build(problem.feasible.config((1, 0, 1))), prepare().validation)
 
 
@@ -384,7 +384,7 @@ def _evaluate_tuned(folder: Path) -> Any:
 def _race(folder: Path) -> Any:
     problem = fresh_problem(racing=rlquant.Racing())
     good, bad = (problem.feasible.config(row) for row in ((2, 2, 2), (0, 0, 0)))
-    return problem.evaluate(good), problem.evaluate(bad, rival=good)
+    return problem.evaluate(good), problem.evaluate(bad, incumbent=good)
 
 
 def _probe(folder: Path) -> Any:
@@ -515,7 +515,7 @@ def _load_task(folder: Path) -> Any:
 
 PUBLIC_CALLS: Mapping[str, Call] = {
     "quantize": _quantize,
-    "quantize by outputs": _quantize_by_outputs,
+    "quantize by outputs": _quantize_hessian_based,
     "quantize images": _quantize_images,
     "quantize without data": _quantize_without_data,
     "train": _train,
@@ -529,7 +529,7 @@ PUBLIC_CALLS: Mapping[str, Call] = {
     "pack": _pack,
     "unpack": _unpack,
     "save and load": _save_and_load,
-    "freeze": _freeze,
+    "dequantize": _dequantize,
     "export_onnx": _export_onnx,
     "export integers": _export_integers,
     "profile_latency": _profile,

@@ -16,10 +16,10 @@ from toy_problem import ToyProblem
 
 MIXED = SearchSpace(
     bits=(2, 4, 8),
-    method=("post_training", "ternary", "keep"),
+    method=("post_training", "ternary", "float"),
     points=("clipped", "kmeans"),
     activation_bits=(None, 8),
-    keep=("classifier",),
+    exclude=("classifier",),
 )
 
 

@@ -39,7 +39,7 @@ def enumerated(problem: Problem, **names: Any) -> Table:
 @cache
 def grouped_problem() -> GroupedProblem:
     """A live network of three layers in two groups."""
-    space = SearchSpace(bits=(2, 3, 8), points=("clipped", "uniform"))
+    space = SearchSpace(bits=(2, 3, 8), points=("clipped", "affine"))
     return GroupedProblem(problem("mlp", trained("mlp"), space=space), GROUPS)
 
 

@@ -20,8 +20,8 @@ import rlquant_agents
 from ambient_modes import AMBIENT_MODES, together, what_is_set
 from public_calls import (
     BUDGET,
-    BY_OUTPUTS,
     CONFIG,
+    HESSIAN_BASED,
     PUBLIC_CALLS,
     QUICK,
     TRAINED,
@@ -322,7 +322,7 @@ def test_what_is_returned_can_be_trained_on_also_out_of_inference_mode() -> None
         returned = (
             rlquant.quantize(toys.network, CONFIG, toys.train, calibration_samples=64),
             rlquant.unpack(toys.packed, toys.network),
-            rlquant.freeze(toys.quantized),
+            rlquant.dequantize(toys.quantized),
             rlquant.train(toys.network, TRAINED, toys.train, settings=QUICK)[0],
             toys.problem.build(toys.problem.feasible.config((1, 0, 1))),
             rlquant_agents.search_problem(toys.problem, searcher="uniform", evaluations=3).network,
@@ -419,7 +419,7 @@ def test_what_needs_gradients_refuses_a_network_that_records_none(
     toys = prepare()
     asked = {
         "fisher": lambda: rlquant_agents.search_problem(problem, searcher="knapsack-fisher"),
-        "refine": lambda: rlquant.refine(problem, BY_OUTPUTS, toys.train),
+        "refine": lambda: rlquant.refine(problem, HESSIAN_BASED, toys.train),
         "search": lambda: rlquant_agents.search_problem(problem, refine=toys.train),
     }
     for call in asked.values():
@@ -444,7 +444,7 @@ def test_fisher_and_refine_refuse_an_objective_without_gradients() -> None:
     with pytest.raises(SettingsError, match=r"detached' gives a loss .* which has no gradient"):
         rlquant_agents.search_problem(problem, searcher="knapsack-fisher")
     with pytest.raises(SettingsError, match=r"detached' gives a loss .* which has no gradient"):
-        rlquant.refine(problem, BY_OUTPUTS, prepare().train)
+        rlquant.refine(problem, HESSIAN_BASED, prepare().train)
 
 
 def test_a_network_with_autocast_inside_another_one_is_trained_as_outside_of_it() -> None:

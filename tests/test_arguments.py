@@ -137,7 +137,7 @@ def test_of_a_dataclass_the_field_is_named() -> None:
         (lambda: rlquant.measure("x", samples_of("mlp", 4)), "network"),
         (lambda: rlquant.TabularProblem("x", Budget.bops(1)), "TabularProblem: table='x'"),
         (lambda: rlquant.probe(None), "probe: problem is NoneType"),
-        (lambda: rlquant.freeze(10**5000), "freeze: quantized=a int too long to write"),
+        (lambda: rlquant.dequantize(10**5000), "dequantize: quantized=a int too long to write"),
     ],
 )
 def test_public_calls_name_the_argument(call: Callable[[], Any], words: str) -> None:

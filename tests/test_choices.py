@@ -54,7 +54,7 @@ fidelities = st.sampled_from(("calibrated", "tuned", "trained"))
         ({"bits": 0}, "bits=0, use a whole number in 1..16 with points='symmetric'"),
         ({"bits": 17}, "bits=17, use a whole number in 1..16"),
         ({"bits": 32}, "bits=32, use a whole number in 1..16"),
-        ({"bits": 33, "method": "keep"}, "bits=33, use a whole number in 1..16"),
+        ({"bits": 33, "method": "float"}, "bits=33, use a whole number in 1..16"),
         ({"bits": 9, "points": "kmeans"}, "bits=9, use a whole number in 1..8 with points='kmean"),
         ({"bits": 9, "points": "quantile"}, "use a whole number in 1..8"),
         ({"bits": 9, "points": "learned"}, "use a whole number in 1..8"),
@@ -82,7 +82,7 @@ def test_a_choice_cannot_be_changed() -> None:
 def test_bit_operations_count_32_bits_for_float_and_2_for_ternary() -> None:
     assert LayerChoice("conv", 5).arithmetic_bits == 5
     assert LayerChoice("conv", 5, method="distilled").arithmetic_bits == 5
-    assert LayerChoice("conv", 5, method="keep").arithmetic_bits == 32
+    assert LayerChoice("conv", 5, method="float").arithmetic_bits == 32
     assert LayerChoice("conv", 5, method="ternary").arithmetic_bits == 2
 
 
@@ -101,9 +101,9 @@ def test_the_canonical_form_is_its_own(choice: LayerChoice, fidelity: Fidelity) 
 def test_a_kept_layer_has_nothing_else(
     choice: LayerChoice, other: LayerChoice, fidelity: Fidelity
 ) -> None:
-    kept = replace(choice, method="keep").canonical(fidelity)
-    assert kept == LayerChoice("conv", 32, method="keep")
-    assert kept == replace(other, method="keep").canonical(fidelity)
+    kept = replace(choice, method="float").canonical(fidelity)
+    assert kept == LayerChoice("conv", 32, method="float")
+    assert kept == replace(other, method="float").canonical(fidelity)
 
 
 @given(choice=layer_choices(), fidelity=fidelities)
@@ -216,7 +216,7 @@ def test_a_key_is_the_same_in_every_process() -> None:
 @pytest.mark.parametrize(
     ("choice", "decided"),
     [
-        (LayerChoice("a", 32, method="keep"), ("method",)),
+        (LayerChoice("a", 32, method="float"), ("method",)),
         (LayerChoice("a", 2, method="ternary"), ("method", "activation_bits")),
         (LayerChoice("a", 4), ("method", "rounding", "points", "activation_bits")),
     ],

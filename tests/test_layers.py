@@ -80,7 +80,7 @@ def test_subclasses_count_as_their_parent() -> None:
 
 
 def test_kept_layers_are_left_out() -> None:
-    found = facts_of(fresh(Mlp), torch.zeros(2, FEATURES), keep=("second",))
+    found = facts_of(fresh(Mlp), torch.zeros(2, FEATURES), exclude=("second",))
     assert list(found) == ["first", "last"]
 
 
@@ -105,7 +105,7 @@ def test_layers_that_never_run_are_left_out_and_said(caplog: pytest.LogCaptureFi
 def test_nothing_is_said_of_layers_that_are_kept(caplog: pytest.LogCaptureFixture) -> None:
     network = fresh(Mlp)
     network.unused = nn.Linear(2, 2)
-    find_layers(network, torch.zeros(2, FEATURES), keep=["unused"])
+    find_layers(network, torch.zeros(2, FEATURES), exclude=["unused"])
     assert caplog.messages == []
 
 
@@ -212,13 +212,15 @@ def test_the_network_stays_as_it_is(name: str) -> None:
 def test_a_network_without_quantizable_layers_is_refused() -> None:
     with pytest.raises(NetworkError, match=r"no quantizable layer: Sequential runs no Linear, Con"):
         find_layers(nn.Sequential(nn.ReLU(), nn.Flatten()), torch.zeros(2, 3))
-    with pytest.raises(NetworkError, match=r"outside keep=\['first', 'last', 'second'\]"):
-        find_layers(fresh(Mlp), torch.zeros(2, FEATURES), keep=("first", "second", "last"))
+    with pytest.raises(NetworkError, match=r"outside exclude=\['first', 'last', 'second'\]"):
+        find_layers(fresh(Mlp), torch.zeros(2, FEATURES), exclude=("first", "second", "last"))
 
 
 def test_an_unknown_layer_in_keep_gets_the_nearest_name() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown layer in keep 'frist'; did you mean 'fi"):
-        find_layers(fresh(Mlp), torch.zeros(2, FEATURES), keep=("frist",))
+    with pytest.raises(
+        UnknownNameError, match=r"unknown layer in exclude 'frist'; did you mean 'fi"
+    ):
+        find_layers(fresh(Mlp), torch.zeros(2, FEATURES), exclude=("frist",))
 
 
 def test_tied_weights_are_refused_with_all_their_names() -> None:
@@ -227,11 +229,11 @@ def test_tied_weights_are_refused_with_all_their_names() -> None:
     with pytest.raises(NetworkError, match=words):
         find_layers(fresh(TiedNet), example)
     with pytest.raises(NetworkError, match=r"layer 'logits': its weight is tied"):
-        find_layers(fresh(TiedNet), example, keep=("words",))
+        find_layers(fresh(TiedNet), example, exclude=("words",))
 
 
 def test_tied_weights_may_be_kept() -> None:
-    found = facts_of(fresh(TiedNet), samples_of("words", 2)[0], keep=("words", "logits"))
+    found = facts_of(fresh(TiedNet), samples_of("words", 2)[0], exclude=("words", "logits"))
     assert list(found) == ["middle"]
 
 
@@ -243,7 +245,7 @@ def test_parametrized_weights_are_refused() -> None:
         find_layers(network, torch.zeros(2, FEATURES))
     # What is kept is saved too, and a file holds nothing that is parametrized.
     with pytest.raises(NetworkError, match=r"layer 'second': .*remove_parametrizations"):
-        find_layers(network, torch.zeros(2, FEATURES), keep=("second",))
+        find_layers(network, torch.zeros(2, FEATURES), exclude=("second",))
     parametrize.remove_parametrizations(network.second, "weight")
     assert list(facts_of(network, torch.zeros(2, FEATURES))) == ["first", "second", "last"]
 
@@ -262,18 +264,18 @@ def test_a_weight_that_is_no_parameter_can_only_be_kept() -> None:
     network.second.register_buffer("weight", weight)
     with pytest.raises(NetworkError, match="layer 'second': its weight is no parameter of its own"):
         find_layers(network, torch.zeros(2, FEATURES))
-    found = facts_of(network, torch.zeros(2, FEATURES), keep=("second",))
+    found = facts_of(network, torch.zeros(2, FEATURES), exclude=("second",))
     assert list(found) == ["first", "last"]
 
 
 def test_a_frozen_network_is_refused_where_its_inputs_are_quantized() -> None:
     config = QuantizationConfig((LayerChoice("first", 4, activation_bits=4),))
     data = samples(16)
-    frozen = rlquant.freeze(rlquant.quantize(fresh(Mlp), config, data, calibration_samples=16))
+    frozen = rlquant.dequantize(rlquant.quantize(fresh(Mlp), config, data, calibration_samples=16))
     words = "'first.input_quantizer' quantizes the inputs of a layer: the network is already quan"
     for keep in ((), ("first",)):
         with pytest.raises(NetworkError, match=words):
-            find_layers(frozen, torch.zeros(2, FEATURES), keep=keep)
+            find_layers(frozen, torch.zeros(2, FEATURES), exclude=keep)
 
 
 def test_a_quantized_network_is_refused() -> None:
@@ -328,7 +330,7 @@ def test_modules_called_by_keyword_are_found_like_others() -> None:
         ("up", 2 * 4 * 3 * 3, True),
         ("outer", 6, False),
     ]
-    assert list(facts_of(Keyword(), torch.zeros(2, 2, 4), keep=("up",))) == ["outer"]
+    assert list(facts_of(Keyword(), torch.zeros(2, 2, 4), exclude=("up",))) == ["outer"]
     assert count_macs(Keyword(), torch.zeros(2, 2, 4), ["up"]) == {"up": 72}
 
 
@@ -345,5 +347,7 @@ def test_an_example_without_data_is_refused() -> None:
 
 def test_what_is_kept_must_be_names() -> None:
     config: Any = QuantizationConfig((LayerChoice("first", 2),))
-    with pytest.raises(UnknownNameError, match=r"unknown layer in keep .LayerChoice.*known: first"):
-        find_layers(fresh(Mlp), torch.zeros(2, FEATURES), keep=config)
+    with pytest.raises(
+        UnknownNameError, match=r"unknown layer in exclude .LayerChoice.*known: first"
+    ):
+        find_layers(fresh(Mlp), torch.zeros(2, FEATURES), exclude=config)

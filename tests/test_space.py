@@ -39,7 +39,7 @@ fidelities = st.sampled_from(("calibrated", "tuned", "trained"))
 
 def test_decisions_with_one_option_are_not_asked() -> None:
     assert SearchSpace().heads == (Head("bits", (2, 3, 4, 5, 6, 8)),)
-    space = SearchSpace(bits=(4,), points=("kmeans", "uniform"), activation_bits=(None, 8))
+    space = SearchSpace(bits=(4,), points=("kmeans", "affine"), activation_bits=(None, 8))
     assert [head.name for head in space.heads] == ["points", "activation_bits"]
     assert [head.name for head in SearchSpace(bits=(4,)).heads] == ["bits"]  # at least one
 
@@ -63,7 +63,7 @@ def test_an_action_means_the_options_it_points_at(space: SearchSpace) -> None:
             continue
         assert choice.layer == "conv"
         for head, index in zip(space.heads, action, strict=True):
-            if head.name != "points" or choice.method not in ("ternary", "keep"):
+            if head.name != "points" or choice.method not in ("ternary", "float"):
                 assert getattr(choice, head.name) == head.options[index]
 
 
@@ -144,8 +144,8 @@ def test_a_calibrated_space_has_the_same_options(space: SearchSpace) -> None:
 
 
 def test_a_space_is_a_value() -> None:
-    space = SearchSpace(bits=[2, 4], keep=["conv1"])  # type: ignore[arg-type]
-    assert space == SearchSpace(bits=(2, 4), keep=("conv1",))
+    space = SearchSpace(bits=[2, 4], exclude=["conv1"])  # type: ignore[arg-type]
+    assert space == SearchSpace(bits=(2, 4), exclude=("conv1",))
     assert SearchSpace(bits=range(2, 5)) == SearchSpace(bits=(2, 3, 4))  # type: ignore[arg-type]
     assert space.heads  # cached, and no part of the value
     assert pickle.loads(pickle.dumps(space)) == space
@@ -162,10 +162,10 @@ def test_an_empty_field_is_refused(field: str) -> None:
     [
         ({"bits": 4}, "SearchSpace: bits=4, give a tuple of options"),
         ({"points": "kmeans"}, "SearchSpace: points='kmeans', give a tuple of options"),
-        ({"keep": "conv1"}, "SearchSpace: keep='conv1', give a tuple of options"),
+        ({"exclude": "conv1"}, "SearchSpace: exclude='conv1', give a tuple of options"),
         ({"bits": {2, 4}}, "give a tuple of options"),
         ({"bits": (2, 4, 2)}, r"SearchSpace: bits=\(2, 4, 2\) names an option twice"),
-        ({"keep": ("a", "a")}, r"keep=\('a', 'a'\) names an option twice"),
+        ({"exclude": ("a", "a")}, r"exclude=\('a', 'a'\) names an option twice"),
         ({"bits": (4, 32)}, "bits=32, use a whole number in 1..16"),
         ({"bits": (4, 0)}, "bits=0, use a whole number"),
         ({"rounding": ("nearest", "up")}, "rounding='up', use one of"),
@@ -180,13 +180,13 @@ def test_an_impossible_space_is_refused(fields: dict[str, Any], words: str) -> N
         SearchSpace(**fields)
 
 
-@pytest.mark.parametrize("bucket_size", [0, -1, 2.5, "row", True])
-def test_an_impossible_bucket_size_is_refused(bucket_size: Any) -> None:
-    with pytest.raises(QuantizationError, match=r"bucket_size=.*, use a positive whole number"):
-        SearchSpace(bucket_size=bucket_size)
+@pytest.mark.parametrize("group_size", [0, -1, 2.5, "row", True])
+def test_an_impossible_group_size_is_refused(group_size: Any) -> None:
+    with pytest.raises(QuantizationError, match=r"group_size=.*, use a positive whole number"):
+        SearchSpace(group_size=group_size)
 
 
 @pytest.mark.parametrize("name", [3, None, b"conv", ("conv",)])
 def test_what_is_kept_is_named(name: Any) -> None:
     with pytest.raises(ChoiceError, match="keep names layers by their str"):
-        SearchSpace(keep=(name,))
+        SearchSpace(exclude=(name,))

@@ -66,7 +66,7 @@ def toys_of(mlp: type[Mlp], conv: type[ConvNet]) -> public_calls.Toys:
     images.load_state_dict(toys.images.state_dict())
     chosen = public_calls.CONFIG
     quantized = rlquant.quantize(network, chosen, toys.train, calibration_samples=64)
-    rounding = ("error_feedback", "learned")
+    rounding = ("gptq", "learned")
     return replace(
         toys,
         network=network,
@@ -74,7 +74,9 @@ def toys_of(mlp: type[Mlp], conv: type[ConvNet]) -> public_calls.Toys:
         quantized=quantized,
         packed=rlquant.pack(quantized),
         problem=public_calls._problem(network, toys.train, toys.validation),
-        by_outputs=public_calls._problem(network, toys.train, toys.validation, rounding=rounding),
+        hessian_based=public_calls._problem(
+            network, toys.train, toys.validation, rounding=rounding
+        ),
     )
 
 

@@ -24,7 +24,7 @@ SIZES = (40, 160, 80, 320, 60, 200, 30, 90)
 
 PENALTY: dict[object, float] = {
     "stochastic": 0.2,
-    "error_feedback": -0.03,
+    "gptq": -0.03,
     "symmetric": 0.05,
     "quantile": -0.02,
     "kmeans": -0.04,
@@ -45,7 +45,7 @@ MIXED = SearchSpace(
 
 def damage(choice: LayerChoice) -> float:
     """What a choice does to a layer of sensitivity 1: a sum over its decisions."""
-    if choice.method == "keep":
+    if choice.method == "float":
         return -0.01
     activation = PENALTY.get(choice.activation_bits, 0.0)
     if choice.method == "ternary":
@@ -105,7 +105,7 @@ class ToyProblem:
 
     @property
     def float_score(self) -> Score:
-        kept = [LayerChoice(facts.name, FLOAT_BITS, method="keep") for facts in self.layers]
+        kept = [LayerChoice(facts.name, FLOAT_BITS, method="float") for facts in self.layers]
         return self._score(QuantizationConfig(tuple(kept)), FLOAT_LOSS)
 
     def evaluate(self, config: QuantizationConfig) -> Score:
@@ -144,7 +144,7 @@ class ToyProblem:
         return min(self.loss(self.feasible.config(indices)) for indices in fitting)
 
     def within(self, fraction: float) -> Budget:
-        """A budget: 0 leaves the cheapest configuration only, 1 also the dearest."""
+        """A budget: 0 leaves the cheapest configuration only, 1 also the most expensive."""
         feasible = self.feasible
         units = feasible.smallest + fraction * (feasible.largest - feasible.smallest)
         return Budget.average_bits(self._cost.value(round(units)))

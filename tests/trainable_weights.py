@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlquant.config import BucketSize, LayerChoice
+from rlquant.config import GroupSize, LayerChoice
 from rlquant.network.weights import WeightForm
 from rlquant.training.mixed_network import trainable_weight
 from rlquant.training.settings import TrainSettings
 from rlquant.training.trainable_weight import TrainableWeight
 from strategies import seeded
 
-PLACED = ("symmetric", "clipped", "fixed_point", "uniform", "quantile", "kmeans")
-BUCKET_SIZES: tuple[BucketSize, ...] = ("channel", 16, None)
+PLACED = ("symmetric", "clipped", "fixed_point", "affine", "quantile", "kmeans")
+BUCKET_SIZES: tuple[GroupSize, ...] = ("channel", 16, None)
 
 
 @dataclass(frozen=True)
@@ -71,20 +71,20 @@ def moved(w: Tensor, seed: int = 1) -> Tensor:
 
 
 def form_of(
-    way: str, bucket_size: BucketSize = "channel", w: Tensor | None = None, bits: int = 3
+    way: str, group_size: GroupSize = "channel", w: Tensor | None = None, bits: int = 3
 ) -> WeightForm:
     """The form of a weight that is trained in the way of that name."""
     choice = LayerChoice("conv", bits, **WAYS[way].fields).canonical("trained")
-    return WeightForm.of(weight() if w is None else w, choice, bucket_size, seed=3)
+    return WeightForm.of(weight() if w is None else w, choice, group_size, seed=3)
 
 
 def made(
-    way: str, bucket_size: BucketSize = "channel", w: Tensor | None = None, bits: int = 3
+    way: str, group_size: GroupSize = "channel", w: Tensor | None = None, bits: int = 3
 ) -> TrainableWeight:
     """What trains a weight in the way of that name, at its start."""
     settings = TrainSettings(**WAYS[way].settings)
     start = weight() if w is None else w
-    found = trainable_weight(form_of(way, bucket_size, start, bits), start, settings)
+    found = trainable_weight(form_of(way, group_size, start, bits), start, settings)
     assert found is not None
     return found
 

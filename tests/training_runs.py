@@ -29,7 +29,7 @@ CHOICES: Mapping[str, tuple[LayerChoice, ...]] = {
     "mlp": (
         LayerChoice("first", 2, method="ternary"),
         LayerChoice("second", 3, method="distilled", points="learned"),
-        LayerChoice("last", 4, "stochastic", method="distilled", points="uniform"),
+        LayerChoice("last", 4, "stochastic", method="distilled", points="affine"),
     ),
     "conv": (
         LayerChoice("stem", 8, points="clipped"),
@@ -112,7 +112,7 @@ def same(a: nn.Module, b: nn.Module) -> bool:
     return hash_of(a) == hash_of(b)
 
 
-def bucket_values(network: nn.Module, layer: str) -> int:
+def group_values(network: nn.Module, layer: str) -> int:
     """The most values that the weights of an output channel take."""
     weight = network.get_submodule(layer).weight
     assert isinstance(weight, Tensor)

@@ -23,7 +23,7 @@ MISSION = SearchSpace(
     bits=(2, 3, 4, 5, 6, 7, 8),
     rounding=("nearest", "stochastic"),
     method=("post_training", "ternary", "distilled"),
-    points=("symmetric", "clipped", "fixed_point", "uniform", "quantile", "kmeans", "learned"),
+    points=("symmetric", "clipped", "fixed_point", "affine", "quantile", "kmeans", "learned"),
 )
 
 

@@ -116,7 +116,7 @@ def search(
         racing: how evaluations that cannot win are ended early, see `rlquant.Racing`; by default
             none is.
         refine: assign the weights of the best configuration anew in the end, see `rlquant.refine`;
-            for roundings "error_feedback" and "learned", at fidelity "calibrated".
+            for roundings "gptq" and "learned", at fidelity "calibrated".
 
     Returns:
         The best configuration, its score, and `network`, the very network that was scored.

@@ -16,7 +16,7 @@ DTYPES = ["f4", "f2", "bfloat16", "f8", "i8", "i4", "i2", "i1", "u1", "b1", "c8"
 BYTES = [4, 2, 2, 8, 8, 4, 2, 1, 1, 1, 8, 16]
 QUANTIZED, TERNARY = 255, 2  # in place of a type; of keep, post_training, ternary, distilled
 SYMMETRIC, CLIPPED, FIXED_POINT, UNIFORM = range(4)  # and further points, with a stored codebook
-PER_CHANNEL, WHOLE_TENSOR = -1, 0  # bucket sizes that are no number of weights
+PER_CHANNEL, WHOLE_TENSOR = -1, 0  # group sizes that are no number of weights
 
 
 def varint(data, at):
@@ -76,20 +76,20 @@ def decode_entropy(data, options, count):
     return constriction.stream.stack.AnsCoder(words).decode(model, count)
 
 
-def per_weight(values, shape, bucket, axis):
-    """Spread the numbers of the buckets so that they fit the weights."""
-    if values.size > 1 and bucket != PER_CHANNEL:
-        return values.repeat(bucket)[: math.prod(shape)].reshape(shape)
+def per_weight(values, shape, group, axis):
+    """Spread the numbers of the groups so that they fit the weights."""
+    if values.size > 1 and group != PER_CHANNEL:
+        return values.repeat(group)[: math.prod(shape)].reshape(shape)
     return values.reshape([-1 if i == axis else 1 for i in range(len(shape))])
 
 
-def dequantize(body, at, shape, record, coded, bucket):
+def dequantize(body, at, shape, record, coded, group):
     """Return a quantized weight's values, and where its bytes end."""
     method, _, points, bits, activation_bits, axis, number, _ = record
     count, ternary = math.prod(shape), method == TERNARY
-    buckets = {WHOLE_TENSOR: 1, PER_CHANNEL: shape[axis]}.get(bucket) or -(-count // bucket)
-    scales = 0 if ternary else 1 if points == FIXED_POINT else buckets
-    offsets = 0 if ternary or points < UNIFORM else buckets
+    groups = {WHOLE_TENSOR: 1, PER_CHANNEL: shape[axis]}.get(group) or -(-count // group)
+    scales = 0 if ternary else 1 if points == FIXED_POINT else groups
+    offsets = 0 if ternary or points < UNIFORM else groups
     stored = 2 if ternary else 2**bits if points > UNIFORM else 0
     plain = -(-count // 5) if ternary else -(-count // 8) * bits
     start = at + (plain if coded is None else coded)
@@ -110,9 +110,9 @@ def dequantize(body, at, shape, record, coded, bucket):
         codebook = codebook / np.float32(2**bits - 1) if offsets else codebook - 2 ** (bits - 1)
     result = codebook[codes].reshape(shape)
     if scales:
-        result = result * per_weight(scale, shape, bucket, axis)
+        result = result * per_weight(scale, shape, group, axis)
     if offsets:
-        result = result + per_weight(offset, shape, bucket, axis)
+        result = result + per_weight(offset, shape, group, axis)
     return result, end + (6 if activation_bits else 0)  # scale and zero point of the inputs
 
 
@@ -125,11 +125,11 @@ def tensors(path):
     if hashlib.blake2b(data[:20] + data[36:], digest_size=16).digest() != checksum:
         raise ValueError(f"{path} is damaged: its checksum does not match")
     try:
-        body, at, (bucket,) = data[36 + size :], 0, struct.unpack_from("<i", data, 36)
+        body, at, (group,) = data[36 + size :], 0, struct.unpack_from("<i", data, 36)
         for name, shape, number, record, coded in entries(data[36 : 36 + size]):
             begin, bits = at, "-"
             if number == QUANTIZED:
-                array, at = dequantize(body, at, shape, record, coded, bucket)
+                array, at = dequantize(body, at, shape, record, coded, group)
                 bits = "1.6" if record[0] == TERNARY else record[3]
             else:
                 at += math.prod(shape) * BYTES[number]

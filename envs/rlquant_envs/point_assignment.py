@@ -38,7 +38,7 @@ class PointAssignment(gymnasium.Env[Observation, Any]):
         one_at_a_time: one group a step, each seen after the decisions before it.
         task: name of a registered task, e.g. "digits/mlp".
         layer: name of a layer of the task's network; the first by default.
-        bits, points, group_size, calibration_samples: see `layer_problem`.
+        bits, points, weights_per_action, calibration_samples: see `layer_problem`.
 
     Raises:
         SettingsError: both `problem` and what only `task` uses.
@@ -57,7 +57,7 @@ class PointAssignment(gymnasium.Env[Observation, Any]):
         layer: str | None = None,
         bits: int | None = None,
         points: Points | None = None,
-        group_size: int | None = None,
+        weights_per_action: int | None = None,
         calibration_samples: int | None = None,
         render_mode: str | None = None,
     ) -> None:
@@ -65,7 +65,7 @@ class PointAssignment(gymnasium.Env[Observation, Any]):
         given = {
             "bits": bits,
             "points": points,
-            "group_size": group_size,
+            "weights_per_action": weights_per_action,
             "calibration_samples": calibration_samples,
         }
         settings: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
@@ -74,7 +74,7 @@ class PointAssignment(gymnasium.Env[Observation, Any]):
             problem = layer_problem(chosen.network, chosen.train, layer, **settings)
         elif settings or task is not None or layer is not None:
             raise SettingsError(
-                "PointAssignment: task, layer, bits, points, group_size and calibration_samples "
+                "PointAssignment: task, layer, bits, points, weights_per_action and calibration_samples "
                 "make a problem; leave them out where problem is given"
             )
         if not isinstance(problem, LayerProblem):

@@ -63,7 +63,7 @@ class FeasibleSet:
             raise BudgetError(
                 f"budget {budget} cannot be kept: the smallest reachable is "
                 f"{cost.value(self.smallest)} (every layer at its cheapest option); raise the "
-                f"budget, offer fewer bits, or use larger buckets"
+                f"budget, offer fewer bits, or use larger groups"
             )
 
     def __len__(self) -> int:
@@ -117,7 +117,7 @@ class FeasibleSet:
     def nearest(self, layer: int, option: int, spent: int) -> int:
         """Return the allowed option nearest to `option`; itself where it is allowed.
 
-        Among equally near ones the dearest is taken: it uses the budget best.
+        Among equally near ones the most expensive is taken: it uses the budget best.
         """
         allowed = self.allowed(layer, spent)
         if allowed[option]:
@@ -128,7 +128,7 @@ class FeasibleSet:
     def repair(self, indices: Sequence[int] | Indices) -> Indices:
         """Return a configuration within the budget, near `indices`; itself where it fits.
 
-        As long as it is too dear, the layer with most bits (of those the dearest) steps to the
+        As long as it is too dear, the layer with most bits (of those the most expensive) steps to the
         nearest cheaper option, so the widest layers give way first and none is starved.
         """
         repaired = np.array(indices, dtype=np.int64)

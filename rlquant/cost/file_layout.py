@@ -1,7 +1,7 @@
 """The layout of the packed file `.rlq`: what is stored, in which order, in how many bytes.
 
     prologue   magic, version, length of the contents, length of the body, checksum
-    contents   bucket size, number of tensors, then one entry a tensor, sorted by name:
+    contents   group size, number of tensors, then one entry a tensor, sorted by name:
                shared prefix with the name before, rest of the name, type, shape;
                a quantized weight has a record of its choice behind its entry
     body       the tensors' bytes in the same order, nothing between them; of a quantized weight
@@ -40,7 +40,7 @@ CODED_VERSION = 2
 PROLOGUE = struct.Struct("<4sHxxIQ16s")
 """Magic, version, bytes of contents, bytes of body, BLAKE2b-128 of all but itself."""
 CONTENTS_HEAD = struct.Struct("<iI")
-"""Bucket size (-1 per channel, 0 whole tensor, else weights) and number of tensors."""
+"""Group size (-1 per channel, 0 whole tensor, else weights) and number of tensors."""
 
 DTYPES: tuple[torch.dtype, ...] = (
     torch.float32,

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rlquant.config import STORED_CODEBOOKS, BucketSize, LayerChoice
-from rlquant.quantizers.buckets import to_rows
+from rlquant.config import STORED_CODEBOOKS, GroupSize, LayerChoice
+from rlquant.quantizers.groups import to_rows
 from rlquant.quantizers.tensor import TERNARY_CODES_PER_BYTE, storage_dtype
 
 LAYER_RECORD_BYTES = 8
@@ -29,8 +29,8 @@ class NumberCounts(NamedTuple):
     values: int
 
     @classmethod
-    def of(cls, choice: LayerChoice, buckets: int) -> NumberCounts:
-        """Count them for a weight cut into so many buckets.
+    def of(cls, choice: LayerChoice, groups: int) -> NumberCounts:
+        """Count them for a weight cut into so many groups.
 
         A ternary layer stores -Wn and +Wp, a fixed-point one has one scale per tensor.
         """
@@ -39,8 +39,8 @@ class NumberCounts(NamedTuple):
         if choice.points == "fixed_point":
             return cls(1, 0, 0)
         if choice.points in ("symmetric", "clipped"):
-            return cls(buckets, 0, 0)
-        return cls(buckets, buckets, 2**choice.bits if choice.points in STORED_CODEBOOKS else 0)
+            return cls(groups, 0, 0)
+        return cls(groups, groups, 2**choice.bits if choice.points in STORED_CODEBOOKS else 0)
 
 
 def code_bytes(choice: LayerChoice, weights: int) -> int:
@@ -56,26 +56,26 @@ class LayerStorage:
 
     Attributes:
         weights: number of weights.
-        buckets: number of buckets.
-        smallest: smallest non-zero over the buckets of max |w|; 0 if all are zero.
+        groups: number of groups.
+        smallest: smallest non-zero over the groups of max |w|; 0 if all are zero.
         largest: largest of the same, the tensor's max |w|.
         element_bytes: bytes of one weight of the float network.
     """
 
     weights: int
-    buckets: int
+    groups: int
     smallest: float
     largest: float
     element_bytes: int = 4
 
     @classmethod
-    def of(cls, weight: Tensor, bucket_size: BucketSize, channel_axis: int) -> LayerStorage:
+    def of(cls, weight: Tensor, group_size: GroupSize, channel_axis: int) -> LayerStorage:
         """Read the facts off a weight."""
-        magnitudes = to_rows(weight.detach(), bucket_size, channel_axis).abs().amax(dim=1)
+        magnitudes = to_rows(weight.detach(), group_size, channel_axis).abs().amax(dim=1)
         present = magnitudes[magnitudes > 0]
         return cls(
             weights=weight.numel(),
-            buckets=len(magnitudes),
+            groups=len(magnitudes),
             smallest=float(present.min()) if len(present) else 0.0,
             largest=float(magnitudes.max()),
             element_bytes=weight.element_size(),
@@ -96,17 +96,17 @@ class LayerStorage:
 
     def number_bytes(self, choice: LayerChoice) -> int:
         """Return the bytes of the scales, offsets and stored codebook."""
-        return sum(NumberCounts.of(choice, self.buckets)) * self.scale_dtype(choice).itemsize
+        return sum(NumberCounts.of(choice, self.groups)) * self.scale_dtype(choice).itemsize
 
     def bits(self, choice: LayerChoice) -> int:
         """Return the bits that `average_bits` counts: codes, scales, offsets, stored codebook."""
-        if choice.method == "keep":
+        if choice.method == "float":
             return self.weights * 8 * self.element_bytes
         return self.code_bits(choice) + 8 * self.number_bytes(choice)
 
     def file_bytes(self, choice: LayerChoice) -> int:
         """Return the bytes that the layer's weight takes in the packed file."""
-        if choice.method == "keep":
+        if choice.method == "float":
             return self.weights * self.element_bytes
         activations = 0 if choice.activation_bits is None else ACTIVATION_BYTES
         body = code_bytes(choice, self.weights) + self.number_bytes(choice)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from rlquant.ambient import torch_generator_kept
-from rlquant.config import BucketSize, LayerChoice, QuantizationConfig
+from rlquant.config import GroupSize, LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
 from rlquant.evaluation.incremental import IncrementalNetwork
@@ -19,10 +19,10 @@ from rlquant.evaluation.measure import judge, measure_float
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.layers import LayerFacts
 from rlquant.network.calibrate import FloatReference, calibrate
+from rlquant.network.hessians import output_hessian
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized, quantizes_activations
-from rlquant.network.second_moments import output_moments
 from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 from rlquant.score import Measurement, Objective
 
@@ -43,7 +43,7 @@ class Evaluator:
         calibration: samples for calibration, run as one batch.
         validation: samples to measure on, run in batches of `batch_size`.
         objective: how outputs are judged.
-        bucket_size: weights that share a scale.
+        group_size: weights that share a scale.
         seed: decides random draws of quantizers.
         batch_size: larger batches than about 250 images are slower: their memory is not reused.
         activation_range: how the range of a layer's inputs is taken from the calibration samples.
@@ -59,7 +59,7 @@ class Evaluator:
         validation: Samples,
         objective: Objective,
         *,
-        bucket_size: BucketSize,
+        group_size: GroupSize,
         seed: int,
         batch_size: int = 250,
         activation_range: RangeMethod = "mse",
@@ -76,7 +76,7 @@ class Evaluator:
         self._working = copy_network(network)
         self._modules = {f.name: self._working.get_submodule(f.name) for f in layers}
         weights = {name: _weight(module).detach() for name, module in self._modules.items()}
-        self.bank = WeightBank(weights, layers, bucket_size, seed, moments=lambda: self.moments)
+        self.bank = WeightBank(weights, layers, group_size, seed, moments=lambda: self.moments)
         names = [facts.name for facts in layers]
         self.incremental = IncrementalNetwork(
             self._working, names, self.reference, calibration, self.batches, prefix_bytes
@@ -90,7 +90,7 @@ class Evaluator:
     @cached_property
     def moments(self) -> dict[str, Tensor]:
         """By what matrix each layer's weight errors count, measured on first use."""
-        return output_moments(self.network, self.layers, self.calibration)
+        return output_hessian(self.network, self.layers, self.calibration)
 
     def measure(
         self,

@@ -34,10 +34,10 @@ class Racing:
     """When an evaluation is ended before it has seen all validation samples.
 
     Attributes:
-        confidence: at least this probability that a configuration that beats its rival on all
+        confidence: at least this probability that a configuration that beats its incumbent on all
             samples is not given up; above 0.5 and below 1, shared between all looks. It takes mean
             differences as normal: few samples with very large losses make it less.
-        top: the rival is the best configuration so far (1) or the second best (2), ...
+        top: the incumbent is the best configuration so far (1) or the second best (2), ...
         seed: of the order of the validation samples.
     """
 
@@ -85,16 +85,16 @@ def require_racing(racing: Any, objective: Objective, fidelity: str) -> Racing |
 
 
 class Race:
-    """One configuration against a rival whose losses on all samples are known.
+    """One configuration against a incumbent whose losses on all samples are known.
 
     Args:
         needed: how many standard errors above 0 the difference must be for an end.
-        rival: the rival's losses, float64 `(samples,)`; where they are not all finite nothing ends.
+        incumbent: the incumbent's losses, float64 `(samples,)`; where they are not all finite nothing ends.
     """
 
-    def __init__(self, needed: float, rival: Losses) -> None:
-        self._needed, self._rival = needed, rival
-        self._beatable = not np.isfinite(rival).all()
+    def __init__(self, needed: float, incumbent: Losses) -> None:
+        self._needed, self._incumbent = needed, incumbent
+        self._beatable = not np.isfinite(incumbent).all()
         self._losses: list[Losses] = []
         self._metric = 0.0
         self.seen = 0
@@ -104,7 +104,7 @@ class Race:
         self._metric += float(look[0])
         self._losses.append(look[1:])
         self.seen += len(look) - 1
-        if self._beatable or self.seen == len(self._rival):
+        if self._beatable or self.seen == len(self._incumbent):
             return False
         difference, error = self._difference()
         return not math.isfinite(difference) or difference > self._needed * error
@@ -112,25 +112,25 @@ class Race:
     def outcome(self) -> Measurement:
         """Return what is known of a configuration that was given up.
 
-        Its loss is the rival's on all samples plus the difference on those seen: that varies less
+        Its loss is the incumbent's on all samples plus the difference on those seen: that varies less
         than the mean of what was seen.
         """
         difference, error = self._difference()
-        loss, accuracy = float(self._rival.mean()) + difference, self._metric / self.seen
+        loss, accuracy = float(self._incumbent.mean()) + difference, self._metric / self.seen
         if not math.isfinite(loss):
             return Measurement(math.inf, accuracy, self.seen, math.inf)
         return Measurement(loss, accuracy, self.seen, error)
 
     def _difference(self) -> tuple[float, float]:
-        """Return how much larger the loss is than the rival's, estimated, and its standard error.
+        """Return how much larger the loss is than the incumbent's, estimated, and its standard error.
 
         The error is that of a draw without replacement: none where all samples were seen. Of less
         than `LEAST_SEEN` it is infinite.
         """
         with np.errstate(invalid="ignore", over="ignore"):  # losses that are not finite
-            differences = np.concatenate(self._losses) - self._rival[: self.seen]
+            differences = np.concatenate(self._losses) - self._incumbent[: self.seen]
             mean = float(differences.mean())
             if self.seen < LEAST_SEEN:
                 return mean, math.inf
-            unseen = 1.0 - self.seen / len(self._rival)
+            unseen = 1.0 - self.seen / len(self._incumbent)
             return mean, float(differences.std(ddof=1)) * math.sqrt(unseen / self.seen)

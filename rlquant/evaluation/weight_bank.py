@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from rlquant.config import BucketSize, LayerChoice
+from rlquant.config import GroupSize, LayerChoice
 from rlquant.layers import LayerFacts
 from rlquant.network.weights import Moments, quantize_weight
 from rlquant.quantizers import QuantizedTensor
@@ -24,7 +24,7 @@ class WeightBank:
     Args:
         weights: float weight of each searched layer.
         layers: facts of the same layers.
-        bucket_size: weights that share a scale.
+        group_size: weights that share a scale.
         seed: decides random draws, together with the layer's name.
         max_bytes: of the weights kept, dequantized and quantized; the least recently used go first.
         moments: asked for roundings that look at the layers' outputs.
@@ -34,14 +34,14 @@ class WeightBank:
         self,
         weights: Mapping[str, Tensor],
         layers: tuple[LayerFacts, ...],
-        bucket_size: BucketSize,
+        group_size: GroupSize,
         seed: int,
         max_bytes: int = DEFAULT_BYTES,
         moments: Moments | None = None,
     ) -> None:
         self._weights = dict(weights)
         self._axes = {facts.name: facts.channel_axis for facts in layers}
-        self._bucket_size: BucketSize = bucket_size
+        self._group_size: GroupSize = group_size
         self._seed, self._moments = seed, moments
         self._max_bytes = max_bytes
         self._kept: OrderedDict[LayerChoice, _Kept] = OrderedDict()
@@ -53,7 +53,7 @@ class WeightBank:
 
     def values(self, choice: LayerChoice) -> Tensor:
         """Return the dequantized weight of a canonical choice; never write to it."""
-        if choice.method == "keep":
+        if choice.method == "float":
             return self._weights[choice.layer]
         return self._find(choice).values
 
@@ -75,7 +75,7 @@ class WeightBank:
             tensor = quantize_weight(
                 original,
                 choice,
-                bucket_size=self._bucket_size,
+                group_size=self._group_size,
                 channel_axis=self._axes[choice.layer],
                 seed=self._seed,
                 moments=self._moments,

@@ -93,7 +93,7 @@ def float_tensors(network: nn.Module, layers: Mapping[str, QuantizedLayer]) -> d
 
 @explained
 @isolated()
-def freeze(quantized: nn.Module) -> nn.Module:
+def dequantize(quantized: nn.Module) -> nn.Module:
     """Return a plain copy: dequantized weights as ordinary parameters, the same outputs.
 
     Input quantizers stay, as the outputs need them. The copy can be traced, compiled and

@@ -10,7 +10,7 @@ from rlquant.config import LayerChoice, Points
 from rlquant.data import Data, take_samples
 from rlquant.errors import ChoiceError, unknown_name
 from rlquant.layers import find_layers
-from rlquant.network.second_moments import WIDEST, output_moments
+from rlquant.network.hessians import WIDEST, output_hessian
 from rlquant.network.weights import quantize_weight
 from rlquant.plain_network import device_of, require_network
 from rlquant.rounding.layer_problem import LayerProblem
@@ -25,7 +25,7 @@ def layer_problem(
     *,
     bits: int = 2,
     points: Points = "clipped",
-    group_size: int = 1,
+    weights_per_action: int = 1,
     calibration_samples: int = 512,
 ) -> LayerProblem:
     """Return the assignment of a layer of a float network as a problem.
@@ -36,7 +36,7 @@ def layer_problem(
         layer: its name; the first that can be quantized by default.
         bits: width of a code.
         points: where the points lie.
-        group_size: weights that share an action.
+        weights_per_action: weights that share an action.
         calibration_samples: at most so many of the calibration data are used.
 
     Raises:
@@ -57,7 +57,7 @@ def layer_problem(
     chosen = names[0] if layer is None else layer
     if chosen not in names:
         raise unknown_name("layer", chosen, names)
-    moments = output_moments(network, layers, samples)
+    moments = output_hessian(network, layers, samples)
     if chosen not in moments:
         raise ChoiceError(
             f"layer {chosen!r}: its inputs have no moments; choose a linear layer or a convolution "
@@ -68,5 +68,9 @@ def layer_problem(
     nearest = quantize_weight(weight.detach(), LayerChoice(chosen, bits, points=points))
     place = names.index(chosen) / max(len(names) - 1, 1)
     return LayerProblem.of(
-        weight.detach(), nearest, moments[chosen], group_size=group_size, place=place
+        weight.detach(),
+        nearest,
+        moments[chosen],
+        weights_per_action=weights_per_action,
+        place=place,
     )

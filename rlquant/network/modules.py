@@ -19,7 +19,7 @@ class QuantizedWeight(nn.Module):
     def __init__(self, choice: LayerChoice, tensor: QuantizedTensor) -> None:
         super().__init__()
         self.choice = choice
-        self._form = (tensor.bits, tensor.kind, tensor.bucket_size, tensor.channel_axis)
+        self._form = (tensor.bits, tensor.kind, tensor.group_size, tensor.channel_axis)
         self._strides = tensor.strides
         self.register_buffer("codes", tensor.codes)
         self.register_buffer("scale", tensor.scale)
@@ -29,7 +29,7 @@ class QuantizedWeight(nn.Module):
     @property
     def tensor(self) -> QuantizedTensor:
         """The quantized weight."""
-        bits, kind, bucket_size, channel_axis = self._form
+        bits, kind, group_size, channel_axis = self._form
         buffers = {name: self._buffers[name] for name in ("scale", "offset", "values")}
         codes = self._buffers["codes"]
         assert codes is not None
@@ -38,7 +38,7 @@ class QuantizedWeight(nn.Module):
             bits,
             kind,
             **buffers,
-            bucket_size=bucket_size,
+            group_size=group_size,
             channel_axis=channel_axis,
             strides=self._strides,
         )

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
-from rlquant.config import BucketSize, LayerChoice, QuantizationConfig
+from rlquant.config import GroupSize, LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.float_share import FloatShare
 from rlquant.data import Data, take_samples
@@ -24,14 +24,14 @@ from rlquant.layers import (
     require_quantizable,
 )
 from rlquant.network.calibrate import FloatReference, calibrate
+from rlquant.network.hessians import output_hessian
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
-from rlquant.network.second_moments import output_moments
 from rlquant.network.weights import Moments, quantize_weight
 from rlquant.plain_network import device_of, require_network
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor, activation_grid
 from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
-from rlquant.quantizers.buckets import require_bucket_size
+from rlquant.quantizers.groups import require_group_size
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def build_quantized(
     device = device_of(network)
     for choice in config:
         module = quantized.get_submodule(choice.layer)
-        if choice.method == "keep":
+        if choice.method == "float":
             continue
         install_weight(module, choice, weights(choice))
         if choice.activation_bits is not None:
@@ -102,7 +102,7 @@ def quantize(
     config: QuantizationConfig,
     calibration: Data | None = None,
     *,
-    bucket_size: BucketSize = "channel",
+    group_size: GroupSize = "channel",
     seed: int = 0,
     calibration_samples: int = 512,
     activation_range: RangeMethod = "mse",
@@ -112,11 +112,11 @@ def quantize(
     Args:
         network: trained float network.
         config: one choice per layer; layers not named stay in float32 and, other than with
-            `problem.build(config)`, which names them `keep`, get no bias corrected.
+            `problem.build(config)`, which names them `exclude`, get no bias corrected.
         calibration: training data; with them BatchNorm statistics are re-estimated and biases
             corrected (worth more than any search). Needed where activations are quantized, and for
-            roundings "error_feedback" and "learned".
-        bucket_size: weights that share a scale: a number, "channel" or None (whole tensor).
+            roundings "gptq" and "learned".
+        group_size: weights that share a scale: a number, "channel" or None (whole tensor).
         seed: decides random draws: of stochastic rounding, and of the policy of learned rounding.
         calibration_samples: at most so many of the calibration data are used.
         activation_range: how the range of a layer's quantized inputs is chosen: "mse" (least
@@ -130,9 +130,9 @@ def quantize(
         NetworkError, DataError, QuantizationError: see `find_layers`, `take_samples`.
     """
     require_known_layers(config, require_network(network))
-    require_bucket_size(bucket_size)
+    require_group_size(group_size)
     require_range_method(activation_range)
-    quantized = [c.layer for c in config if c.method != "keep"]
+    quantized = [c.layer for c in config if c.method != "float"]
     require_quantizable(network, {name: network.get_submodule(name) for name in quantized})
     _log_float_share(network, quantized)
     config = config.canonical("calibrated")
@@ -147,7 +147,7 @@ def quantize(
         return quantize_weight(
             weight.detach(),
             choice,
-            bucket_size=bucket_size,
+            group_size=group_size,
             channel_axis=channel_axis_of(module),
             seed=seed,
             moments=moments,
@@ -166,7 +166,7 @@ def quantize(
     )
     layers = layers_of(network, config, samples.first(2).inputs)
     reference = FloatReference.measure(network, layers, samples)
-    moments = cache(lambda: output_moments(network, layers, samples))
+    moments = cache(lambda: output_hessian(network, layers, samples))
     ranges = (
         measure_input_ranges(network, layers, samples, activation_range)
         if quantizes_activations(config)
@@ -191,7 +191,7 @@ def layers_of(
     """Return the facts of the layers that `config` names; every one must run in a forward pass."""
     named = {choice.layer for choice in config}
     rest = [n for n, m in network.named_modules() if layer_kind(m) and n not in named]
-    layers = find_layers(network, example, keep=rest)
+    layers = find_layers(network, example, exclude=rest)
     missing = named - {facts.name for facts in layers}
     if missing:
         raise ChoiceError(

@@ -14,22 +14,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rlquant.config import BucketSize, LayerChoice, Rounding
+from rlquant.config import GroupSize, LayerChoice, Rounding
 from rlquant.cost.size import LayerStorage
 from rlquant.errors import QuantizationError
 from rlquant.quantizers import (
     QuantizedTensor,
     kmeans_points,
     quantile_points,
+    quantize_affine,
     quantize_integer,
     quantize_power_of_two,
     quantize_ternary,
     quantize_to_points,
     quantize_to_scale,
-    quantize_uniform,
     ternary_scales,
 )
-from rlquant.quantizers.buckets import spread
 from rlquant.quantizers.fake import (
     FakeQuantized,
     Round,
@@ -38,6 +37,7 @@ from rlquant.quantizers.fake import (
     fake_integer,
     fake_uniform,
 )
+from rlquant.quantizers.groups import spread
 from rlquant.quantizers.rounding import PURE_ROUNDINGS, rounder
 from rlquant.rounding.gptq import feed_back
 from rlquant.rounding.learned import learn
@@ -45,12 +45,12 @@ from rlquant.rounding.learned import learn
 Assignment = Callable[[Tensor, QuantizedTensor, Tensor, torch.Generator], QuantizedTensor]
 """A weight, its nearest rounding, moments and draws in, other codes on the same grid out."""
 ASSIGNMENTS: Mapping[Rounding, Assignment] = {
-    "error_feedback": lambda weight, nearest, moments, draws: feed_back(weight, nearest, moments),
+    "gptq": lambda weight, nearest, moments, draws: feed_back(weight, nearest, moments),
     "learned": learn,
 }
 """Roundings that look at the layer's outputs."""
 Moments = Callable[[], Mapping[str, Tensor]]
-"""Gives the matrix by which each layer's weight errors count, see `output_moments`."""
+"""Gives the matrix by which each layer's weight errors count, see `output_hessian`."""
 
 
 def layer_generator(seed: int, layer: str) -> torch.Generator:
@@ -65,7 +65,7 @@ class WeightForm:
 
     Attributes:
         choice: canonical choice of the layer.
-        bucket_size: weights that share a scale.
+        group_size: weights that share a scale.
         channel_axis: output-channel axis of the weight.
         scale_dtype: type in which scales, offsets and codebook are stored. The float weight
             decides it, so that the size is known before anything is trained.
@@ -73,7 +73,7 @@ class WeightForm:
     """
 
     choice: LayerChoice
-    bucket_size: BucketSize
+    group_size: GroupSize
     channel_axis: int
     scale_dtype: torch.dtype
     seed: int
@@ -83,32 +83,32 @@ class WeightForm:
         cls,
         weight: Tensor,
         choice: LayerChoice,
-        bucket_size: BucketSize = "channel",
+        group_size: GroupSize = "channel",
         channel_axis: int = 0,
         seed: int = 0,
     ) -> WeightForm:
         """Read the storage type off a float weight."""
-        storage = LayerStorage.of(weight, bucket_size, channel_axis)
-        return cls(choice, bucket_size, channel_axis, storage.scale_dtype(choice), seed)
+        storage = LayerStorage.of(weight, group_size, channel_axis)
+        return cls(choice, group_size, channel_axis, storage.scale_dtype(choice), seed)
 
     @property
     def generator(self) -> torch.Generator:
         """The generator of the draw that is stored: always at its start."""
         return layer_generator(self.seed, self.choice.layer)
 
-    def buckets(self) -> dict[str, Any]:
+    def groups(self) -> dict[str, Any]:
         """Return the arguments that say which weights share a scale."""
-        return {"bucket_size": self.bucket_size, "channel_axis": self.channel_axis}
+        return {"group_size": self.group_size, "channel_axis": self.channel_axis}
 
     @property
-    def has_plain_buckets(self) -> bool:
-        """Whether buckets are output channels at axis 0, or the whole weight."""
-        one = self.bucket_size is None or self.choice.points == "fixed_point"
-        return one or (self.bucket_size == "channel" and self.channel_axis == 0)
+    def has_plain_groups(self) -> bool:
+        """Whether groups are output channels at axis 0, or the whole weight."""
+        one = self.group_size is None or self.choice.points == "fixed_point"
+        return one or (self.group_size == "channel" and self.channel_axis == 0)
 
-    def fake_buckets(self) -> dict[str, Any]:
-        """Return the arguments of the fake quantizers of plain buckets."""
-        return {"channels": self.bucket_size == "channel", "scale_dtype": self.scale_dtype}
+    def fake_groups(self) -> dict[str, Any]:
+        """Return the arguments of the fake quantizers of plain groups."""
+        return {"channels": self.group_size == "channel", "scale_dtype": self.scale_dtype}
 
     def rounding(self, generator: torch.Generator) -> dict[str, Any]:
         """Return the arguments that say how weights are rounded."""
@@ -120,8 +120,8 @@ def _no_fit(weight: Tensor, form: WeightForm) -> None:
 
 
 def _clipping_scale(weight: Tensor, form: WeightForm) -> Tensor | None:
-    dtype, buckets = form.scale_dtype, form.buckets()
-    return quantize_integer(weight, form.choice.bits, clip=True, scale_dtype=dtype, **buckets).scale
+    dtype, groups = form.scale_dtype, form.groups()
+    return quantize_integer(weight, form.choice.bits, clip=True, scale_dtype=dtype, **groups).scale
 
 
 def _power_of_two(weight: Tensor, form: WeightForm) -> Tensor | None:
@@ -129,11 +129,11 @@ def _power_of_two(weight: Tensor, form: WeightForm) -> Tensor | None:
 
 
 def _quantiles(weight: Tensor, form: WeightForm) -> Tensor:
-    return quantile_points(weight, 2**form.choice.bits, **form.buckets())
+    return quantile_points(weight, 2**form.choice.bits, **form.groups())
 
 
 def _kmeans(weight: Tensor, form: WeightForm) -> Tensor:
-    return kmeans_points(weight, 2**form.choice.bits, **form.buckets())
+    return kmeans_points(weight, 2**form.choice.bits, **form.groups())
 
 
 Fitted = Tensor | None
@@ -144,7 +144,7 @@ Fake = Callable[[Tensor, Fitted, WeightForm, Round], FakeQuantized]
 
 
 def _covering(w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator) -> QuantizedTensor:
-    common = {**form.buckets(), **form.rounding(draws), "scale_dtype": form.scale_dtype}
+    common = {**form.groups(), **form.rounding(draws), "scale_dtype": form.scale_dtype}
     return quantize_integer(w, form.choice.bits, **common)
 
 
@@ -152,7 +152,7 @@ def _at_scale(
     w: Tensor, scale: Fitted, form: WeightForm, draws: torch.Generator
 ) -> QuantizedTensor:
     assert scale is not None
-    common = {**form.buckets(), **form.rounding(draws)}
+    common = {**form.groups(), **form.rounding(draws)}
     return quantize_to_scale(w, scale, form.choice.bits, **common)
 
 
@@ -161,24 +161,24 @@ def _one_scale(
 ) -> QuantizedTensor:
     assert scale is not None
     bits, rounding = form.choice.bits, form.rounding(draws)
-    return quantize_to_scale(w, scale, bits, bucket_size=None, **rounding)
+    return quantize_to_scale(w, scale, bits, group_size=None, **rounding)
 
 
 def _linear(w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator) -> QuantizedTensor:
-    common = {**form.buckets(), **form.rounding(draws), "scale_dtype": form.scale_dtype}
-    return quantize_uniform(w, form.choice.bits, **common)
+    common = {**form.groups(), **form.rounding(draws), "scale_dtype": form.scale_dtype}
+    return quantize_affine(w, form.choice.bits, **common)
 
 
 def _at_points(
     w: Tensor, points: Fitted, form: WeightForm, draws: torch.Generator
 ) -> QuantizedTensor:
     assert points is not None
-    common = {**form.buckets(), **form.rounding(draws), "scale_dtype": form.scale_dtype}
+    common = {**form.groups(), **form.rounding(draws), "scale_dtype": form.scale_dtype}
     return quantize_to_points(w, points, **common)
 
 
 def _fake_covering(w: Tensor, _: Fitted, form: WeightForm, round_: Round) -> FakeQuantized:
-    return fake_integer(w, form.choice.bits, round_, **form.fake_buckets())
+    return fake_integer(w, form.choice.bits, round_, **form.fake_groups())
 
 
 def _fake_at_scale(w: Tensor, scale: Fitted, form: WeightForm, round_: Round) -> FakeQuantized:
@@ -188,12 +188,12 @@ def _fake_at_scale(w: Tensor, scale: Fitted, form: WeightForm, round_: Round) ->
 
 
 def _fake_linear(w: Tensor, _: Fitted, form: WeightForm, round_: Round) -> FakeQuantized:
-    return fake_uniform(w, form.choice.bits, round_, **form.fake_buckets())
+    return fake_uniform(w, form.choice.bits, round_, **form.fake_groups())
 
 
 def _fake_at_points(w: Tensor, points: Fitted, form: WeightForm, round_: Round) -> FakeQuantized:
     assert points is not None
-    return fake_at_points(w, points, round_, **form.fake_buckets())
+    return fake_at_points(w, points, round_, **form.fake_groups())
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,7 @@ class Quantizer:
     Attributes:
         fit: what is decided once per layer.
         assign: gives the quantized weight.
-        fake: gives the same values faster, for layers whose buckets are channels (axis 0) or the
+        fake: gives the same values faster, for layers whose groups are channels (axis 0) or the
             whole tensor.
     """
 
@@ -216,7 +216,7 @@ QUANTIZERS: Mapping[str, Quantizer] = {
     "symmetric": Quantizer(_no_fit, _covering, _fake_covering),
     "clipped": Quantizer(_clipping_scale, _at_scale, _fake_at_scale),
     "fixed_point": Quantizer(_power_of_two, _one_scale, _fake_at_scale),
-    "uniform": Quantizer(_no_fit, _linear, _fake_linear),
+    "affine": Quantizer(_no_fit, _linear, _fake_linear),
     "quantile": Quantizer(_quantiles, _at_points, _fake_at_points),
     "kmeans": Quantizer(_kmeans, _at_points, _fake_at_points),
     "learned": Quantizer(_quantiles, _at_points, _fake_at_points),  # where learned points start
@@ -255,13 +255,13 @@ def fake_weight(
         form: the layer's.
         generator: of random draws.
     """
-    if form.has_plain_buckets and weight.dtype == torch.float32:
+    if form.has_plain_groups and weight.dtype == torch.float32:
         round_ = rounder(form.choice.rounding, generator)
         return QUANTIZERS[form.choice.points].fake(weight, fitted, form, round_)
     quantized = assign_weight(weight, fitted, form, generator)
     scale = None
     if quantized.scale is not None:
-        layout = (weight.shape, quantized.bucket_size, quantized.channel_axis)
+        layout = (weight.shape, quantized.group_size, quantized.channel_axis)
         scale = spread(quantized.scale.float(), *layout)
     return FakeQuantized(quantized.dequantize(), quantized.codes, scale)
 
@@ -270,7 +270,7 @@ def quantize_weight(
     weight: Tensor,
     choice: LayerChoice,
     *,
-    bucket_size: BucketSize = "channel",
+    group_size: GroupSize = "channel",
     channel_axis: int = 0,
     seed: int = 0,
     moments: Moments | None = None,
@@ -282,7 +282,7 @@ def quantize_weight(
     Args:
         weight: float.
         choice: canonical, of one layer.
-        bucket_size: weights that share a scale.
+        group_size: weights that share a scale.
         channel_axis: output-channel axis of the weight.
         seed: of random draws.
         moments: asked where the rounding looks at the layer's outputs.
@@ -291,17 +291,17 @@ def quantize_weight(
         QuantizationError: weights not quantizable, or such a rounding without moments.
     """
     if choice.rounding in ASSIGNMENTS:
-        return _assigned_by_outputs(weight, choice, bucket_size, channel_axis, seed, moments)
-    form = WeightForm.of(weight, choice, bucket_size, channel_axis, seed)
+        return _assigned_hessian_based(weight, choice, group_size, channel_axis, seed, moments)
+    form = WeightForm.of(weight, choice, group_size, channel_axis, seed)
     if choice.method == "ternary":
         return quantize_ternary(weight, *ternary_scales(weight), scale_dtype=form.scale_dtype)
     return assign_weight(weight, fit_weight(weight, form), form)
 
 
-def _assigned_by_outputs(
+def _assigned_hessian_based(
     weight: Tensor,
     choice: LayerChoice,
-    bucket_size: BucketSize,
+    group_size: GroupSize,
     channel_axis: int,
     seed: int,
     moments: Moments | None,
@@ -314,6 +314,6 @@ def _assigned_by_outputs(
             f"embeddings, transposed and 3-d convolutions and more than 2048 weights a channel"
         )
     plain = replace(choice, rounding="nearest")
-    nearest = quantize_weight(weight, plain, bucket_size=bucket_size, channel_axis=channel_axis)
+    nearest = quantize_weight(weight, plain, group_size=group_size, channel_axis=channel_axis)
     draws = layer_generator(seed, choice.layer)
     return ASSIGNMENTS[choice.rounding](weight, nearest, matrix, draws)

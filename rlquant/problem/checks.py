@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rlquant.config import BY_OUTPUTS, Fidelity
+from rlquant.config import HESSIAN_BASED, Fidelity
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.budget import Budget
 from rlquant.data import Samples, why_not_finite
 from rlquant.errors import ChoiceError, DataError, NetworkError, SettingsError
 from rlquant.forward_pass import outputs_of
 from rlquant.layers import LayerFacts
-from rlquant.network.second_moments import WIDEST, is_measured
+from rlquant.network.hessians import WIDEST, is_measured
 from rlquant.plain_network import device_of
 from rlquant.score import Measurement, Objective
 from rlquant.space import SearchSpace, default_space
@@ -123,11 +123,11 @@ def require_finite_float(measured: Measurement, objective: Objective, samples: S
 
 def require_moments(network: nn.Module, layers: Iterable[LayerFacts], space: SearchSpace) -> None:
     """Raise `ChoiceError` where roundings look at outputs and a layer has no moments for it."""
-    by_outputs = BY_OUTPUTS.intersection(space.rounding)
+    hessian_based = HESSIAN_BASED.intersection(space.rounding)
     for facts in layers:
-        if by_outputs and not is_measured(network.get_submodule(facts.name)):
+        if hessian_based and not is_measured(network.get_submodule(facts.name)):
             raise ChoiceError(
-                f"layer {facts.name!r}: rounding={min(by_outputs)!r} is for linear layers and "
+                f"layer {facts.name!r}: rounding={min(hessian_based)!r} is for linear layers and "
                 f"convolutions of up to {WIDEST} weights an output channel; name the layer in "
                 f"keep, or leave the rounding out"
             )
@@ -141,5 +141,5 @@ def require_activations(layers: Iterable[LayerFacts], space: SearchSpace) -> Non
         if facts.kind == "embedding":
             raise ChoiceError(
                 f"layer {facts.name!r} is an embedding, whose inputs are no activations: name it "
-                f"in keep, or search with activation_bits=(None,)"
+                f"in exclude, or search with activation_bits=(None,)"
             )

@@ -164,7 +164,7 @@ class QuantizationProblem:
         first_batch = self.validation.first(self.batch_size)
         require_runs(self.network, self.objective, self.calibration.first(2), first_batch)
         example = self.calibration.first(2).inputs
-        self.layers = find_layers(self.network, example, keep=self.space.keep)
+        self.layers = find_layers(self.network, example, exclude=self.space.exclude)
         self.notes = self._noted()
         if self.stochastic:
             require_repeatable(self.network, self.validation.first(2))
@@ -175,8 +175,8 @@ class QuantizationProblem:
         require_moments(self.network, self.layers, self.space)
         if self.calibration.infinite():  # as in a mask, or else nothing can be calibrated on them
             FloatReference.measure(self.network, self.layers, self.calibration)
-        kept_macs = count_macs(self.network, example, self.space.keep)
-        self.costs = NetworkCosts.of(self.network, self.layers, self.space.bucket_size, kept_macs)
+        kept_macs = count_macs(self.network, example, self.space.exclude)
+        self.costs = NetworkCosts.of(self.network, self.layers, self.space.group_size, kept_macs)
         self.feasible = self._feasible(self.budget)
         self.plan = TrainingPlan.of(
             fidelity,
@@ -198,7 +198,7 @@ class QuantizationProblem:
             calibration=self.calibration,
             validation=self.validation,
             objective=self.objective,
-            bucket_size=self.space.bucket_size,
+            group_size=self.space.group_size,
             seed=self.seed,
             fidelity=fidelity,
             batch_size=self.batch_size,
@@ -224,7 +224,7 @@ class QuantizationProblem:
     def _noted(self) -> tuple[str, ...]:
         """Return what one should know before scores are compared, once it is in the log."""
         names = [facts.name for facts in self.layers]
-        share = FloatShare.of(self.network, names, self.space.keep, "named in keep")
+        share = FloatShare.of(self.network, names, self.space.exclude, "named in exclude")
         logger.log(logging.WARNING if share.share > 0.5 else logging.INFO, "%s", share)
         if not self.stochastic:
             return (str(share),)
@@ -240,14 +240,14 @@ class QuantizationProblem:
         self,
         config: QuantizationConfig,
         watch: Watcher | None = None,
-        rival: QuantizationConfig | None = None,
+        incumbent: QuantizationConfig | None = None,
     ) -> Score:
         """Score any valid configuration of the searched layers, also one over the budget.
 
         Args:
             config: what to score.
             watch: told how its training goes, or went where it is known; may end it.
-            rival: where the problem races: the evaluation ends early, and its score is partial,
+            incumbent: where the problem races: the evaluation ends early, and its score is partial,
                 as soon as it is clear that `config` does not beat this one.
 
         Raises:
@@ -255,7 +255,7 @@ class QuantizationProblem:
             EvaluationStopped: `watch` ended the training.
         """
         canonical = self.canonical(config)
-        opponent = None if rival is None else self.canonical(rival)
+        opponent = None if incumbent is None else self.canonical(incumbent)
         return self._score(canonical, self._measurements.get(canonical, watch, opponent))
 
     def unmeasured(self, config: QuantizationConfig) -> Score:
@@ -316,7 +316,7 @@ class QuantizationProblem:
         names = [facts.name for facts in self.layers]
         for name in named.keys() - set(names):
             raise unknown_name("searched layer", name, names)
-        kept = {name: LayerChoice(name, 32, method="keep") for name in names}
+        kept = {name: LayerChoice(name, 32, method="float") for name in names}
         return QuantizationConfig(
             tuple(named.get(n, kept[n]).canonical(self.fidelity) for n in names)
         )

@@ -27,7 +27,7 @@ from rlquant.training.watching import Watcher
 class Measurements:
     """Answers for canonical configurations, never measuring what is remembered or stored.
 
-    An answer depends on what is asked alone: `rival` and `watch` end an evaluation at the same look
+    An answer depends on what is asked alone: `incumbent` and `watch` end an evaluation at the same look
     whether it runs now, ran before, or was ended there or earlier when it ran.
 
     Args:
@@ -63,28 +63,28 @@ class Measurements:
         self,
         config: QuantizationConfig,
         watch: Watcher | None = None,
-        rival: QuantizationConfig | None = None,
+        incumbent: QuantizationConfig | None = None,
     ) -> Measurement:
-        """Return a configuration's measurement; a partial one only where it lost against `rival`.
+        """Return a configuration's measurement; a partial one only where it lost against `incumbent`.
 
         Args:
             config: canonical.
             watch: told how its training goes, or went; may end it.
-            rival: canonical; where the problem races, the configuration to beat.
+            incumbent: canonical; where the problem races, the configuration to beat.
 
         Raises:
             EvaluationStopped: `watch` ended the training.
         """
         with self._lock:
-            return self._get(config, watch, rival)
+            return self._get(config, watch, incumbent)
 
     def _get(
         self,
         config: QuantizationConfig,
         watch: Watcher | None,
-        rival: QuantizationConfig | None,
+        incumbent: QuantizationConfig | None,
     ) -> Measurement:
-        ending = self._ending(watch, rival)
+        ending = self._ending(watch, incumbent)
         whole = self._whole(config)
         if ending is None:
             return whole or self._measure(config)
@@ -96,22 +96,24 @@ class Measurements:
             return ending.outcome()
         return whole or self._measure(config, ending, known=len(looks or ()))
 
-    def _ending(self, watch: Watcher | None, rival: QuantizationConfig | None) -> Ending | None:
+    def _ending(self, watch: Watcher | None, incumbent: QuantizationConfig | None) -> Ending | None:
         """Return what may end an evaluation early, if anything may."""
         if self.measuring.plan is not None:
             return None if watch is None else Watched(watch)
         racing = self.measuring.racing
-        if racing is None or rival is None:
+        if racing is None or incumbent is None:
             return None
         batches = sum(1 for _ in self.measuring.look_sizes())
-        return Race(racing.quantile(batches - 1), self._losses(rival))  # the last one ends nothing
+        return Race(
+            racing.quantile(batches - 1), self._losses(incumbent)
+        )  # the last one ends nothing
 
-    def _losses(self, rival: QuantizationConfig) -> Losses:
+    def _losses(self, incumbent: QuantizationConfig) -> Losses:
         """Return the losses of all samples of a configuration, which is measured if need be."""
-        looks = self._looks(rival) or ()
+        looks = self._looks(incumbent) or ()
         if sum(len(look) - 1 for look in looks) < len(self.measuring.validation):
-            self._measure(rival)
-            looks = self._looks(rival) or ()
+            self._measure(incumbent)
+            looks = self._looks(incumbent) or ()
         return np.concatenate([look[1:] for look in looks])
 
     def _whole(self, config: QuantizationConfig) -> Measurement | None:

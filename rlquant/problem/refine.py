@@ -17,17 +17,17 @@ from torch import nn
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
-from rlquant.config import BY_OUTPUTS, LayerChoice, QuantizationConfig
+from rlquant.config import HESSIAN_BASED, LayerChoice, QuantizationConfig
 from rlquant.data import Data, Samples, take_samples
 from rlquant.errors import SettingsError
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.measure import run_batches
 from rlquant.evaluation.repeated import RepeatedEvaluator
-from rlquant.export.quantized_layers import freeze
+from rlquant.export.quantized_layers import dequantize
 from rlquant.network.calibrate import calibrate
 from rlquant.network.gradients import require_gradients
+from rlquant.network.hessians import output_hessian
 from rlquant.network.quantize import build_quantized, quantizes_activations
-from rlquant.network.second_moments import output_moments
 from rlquant.network.weights import layer_generator, quantize_weight
 from rlquant.problem.live import QuantizationProblem
 from rlquant.quantizers import QuantizedTensor
@@ -58,7 +58,7 @@ def refine(
     settings: NetworkPolicySettings = REFINING,
     watch: Watcher | None = None,
 ) -> tuple[nn.Module, Score]:
-    """Assign the weights of layers with rounding "error_feedback" or "learned" anew.
+    """Assign the weights of layers with rounding "gptq" or "learned" anew.
 
     First in execution order, each layer by its inputs in the network quantized so far; then, for
     "learned", across layers by a policy on the network's loss. Grids and all costs stay. Each step
@@ -81,14 +81,14 @@ def refine(
     """
     evaluator = require_refinable(problem)
     canonical = problem.canonical(config)
-    by_outputs = [c for c in canonical if c.rounding in BY_OUTPUTS]
-    learned = [c.layer for c in by_outputs if c.rounding == "learned"]
+    hessian_based = [c for c in canonical if c.rounding in HESSIAN_BASED]
+    learned = [c.layer for c in hessian_based if c.rounding == "learned"]
     if learned:
         _require_gradients(problem, learned)
     score = problem.evaluate(canonical)
-    weights = {c.layer: evaluator.bank.tensor(c) for c in canonical if c.method != "keep"}
+    weights = {c.layer: evaluator.bank.tensor(c) for c in canonical if c.method != "float"}
     best = _Refined(weights, network_with(evaluator, canonical, weights), score)
-    if by_outputs:
+    if hessian_based:
         weights = in_execution_order(problem, evaluator, canonical, best.weights)
         best = best.or_better(evaluator, canonical, weights, "in execution order")
     if learned:
@@ -141,16 +141,16 @@ def in_execution_order(
     found = dict(weights)
     for facts in problem.layers:
         choice = config[facts.name]
-        if choice.rounding not in BY_OUTPUTS:
+        if choice.rounding not in HESSIAN_BASED:
             continue
-        plain = freeze(network_with(evaluator, config, found))
+        plain = dequantize(network_with(evaluator, config, found))
         found[facts.name] = quantize_weight(
             _float_weight(problem, choice),
             choice,
-            bucket_size=problem.space.bucket_size,
+            group_size=problem.space.group_size,
             channel_axis=facts.channel_axis,
             seed=problem.seed,
-            moments=partial(output_moments, plain, (facts,), problem.calibration),
+            moments=partial(output_hessian, plain, (facts,), problem.calibration),
         )
     return found
 
@@ -170,7 +170,7 @@ def across_layers(
     loss = TrainingLoss(problem.objective, distillation_weight=1.0)
     batches = SampleBatches(samples, TrainSettings(batch_size=BATCH), problem.seed)
     found = learn_across_layers(
-        freeze(network_with(evaluator, config, weights)),
+        dequantize(network_with(evaluator, config, weights)),
         {name: weights[name] for name in learned},
         evaluator.moments,
         batches,

@@ -2,6 +2,7 @@
 
 from rlquant.quantizers.activation import ActivationQuantizer, activation_grid
 from rlquant.quantizers.activation_ranges import activation_range
+from rlquant.quantizers.affine import quantize_affine
 from rlquant.quantizers.codebook import kmeans_points, quantile_points, quantize_to_points
 from rlquant.quantizers.fixed_point import quantize_fixed_point
 from rlquant.quantizers.integer_grid import (
@@ -9,7 +10,6 @@ from rlquant.quantizers.integer_grid import (
     quantize_power_of_two,
     quantize_to_scale,
 )
-from rlquant.quantizers.linear_scaling import quantize_uniform
 from rlquant.quantizers.rounding import round_nearest, round_stochastic, rounder
 from rlquant.quantizers.tensor import QuantizedTensor, storage_dtype
 from rlquant.quantizers.ternary import (
@@ -26,13 +26,13 @@ __all__ = [
     "activation_range",
     "kmeans_points",
     "quantile_points",
+    "quantize_affine",
     "quantize_fixed_point",
     "quantize_integer",
     "quantize_power_of_two",
     "quantize_ternary",
     "quantize_to_points",
     "quantize_to_scale",
-    "quantize_uniform",
     "round_nearest",
     "round_stochastic",
     "rounder",

@@ -1,4 +1,4 @@
-"""Stored codebooks: quantization points anywhere on each bucket's [0, 1], and where to put them."""
+"""Stored codebooks: quantization points anywhere on each group's [0, 1], and where to put them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from rlquant.arguments import explained
-from rlquant.config import BucketSize, Rounding
+from rlquant.config import GroupSize, Rounding
 from rlquant.errors import QuantizationError
-from rlquant.quantizers.buckets import from_rows, require_bucket_size, to_rows
-from rlquant.quantizers.linear_scaling import bucket_scaling, to_unit
+from rlquant.quantizers.affine import group_scaling, to_unit
+from rlquant.quantizers.groups import from_rows, require_group_size, to_rows
 from rlquant.quantizers.rounding import round_nearest, rounder
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
@@ -33,19 +33,19 @@ def quantize_to_points(
     weights: Tensor,
     points: Tensor,
     *,
-    bucket_size: BucketSize = 256,
+    group_size: GroupSize = 256,
     rounding: Rounding = "nearest",
     generator: torch.Generator | None = None,
     scale_dtype: torch.dtype = torch.float32,
     channel_axis: int = 0,
 ) -> QuantizedTensor:
-    """Quantize to given points, which lie in the [0, 1] of every bucket.
+    """Quantize to given points, which lie in the [0, 1] of every group.
 
     Args:
         weights: float, any shape; never written to.
         points: shape `(count,)`, `2 <= count <= 256`, ascending (equal ones allowed), finite;
-            0 is a bucket's minimum, 1 its maximum. They may lie outside.
-        bucket_size: consecutive weights (C order), "channel", or None for the whole tensor.
+            0 is a group's minimum, 1 its maximum. They may lie outside.
+        group_size: consecutive weights (C order), "channel", or None for the whole tensor.
         rounding: "nearest" (a tie goes to the lower point) or "stochastic" (one of the two
             neighbouring points, the upper with probability equal to the distance from the
             lower over their gap). A weight outside all points takes the outermost.
@@ -55,7 +55,7 @@ def quantize_to_points(
         channel_axis: the output-channel axis, for "channel".
 
     Returns:
-        Kind "stored", of ceil(log2(count)) bits; a constant bucket has scale 0 and is kept
+        Kind "stored", of ceil(log2(count)) bits; a constant group has scale 0 and is kept
         exactly (up to `scale_dtype`).
 
     Raises:
@@ -64,22 +64,22 @@ def quantize_to_points(
     Source: Polino et al. 2018, "Differentiable quantization" (the assignment step).
     """
     require_quantizable(weights)
-    require_bucket_size(bucket_size)
+    require_group_size(group_size)
     _require_points(points)
     round_ = rounder(rounding, generator)
     bits = (points.numel() - 1).bit_length()
     values = round_for_storage(points.detach().to(weights.device, torch.float32), scale_dtype)
-    rows = to_rows(weights.detach().float(), bucket_size, channel_axis)
-    scale, offset = bucket_scaling(rows, scale_dtype)
+    rows = to_rows(weights.detach().float(), group_size, channel_axis)
+    scale, offset = group_scaling(rows, scale_dtype)
     codes = codes_at(to_unit(rows, scale, offset), values.float(), round_).to(codes_dtype(bits))
     return QuantizedTensor(
-        from_rows(codes, weights.shape, bucket_size, channel_axis),
+        from_rows(codes, weights.shape, group_size, channel_axis),
         bits,
         "stored",
         scale=scale,
         offset=offset,
         values=values,
-        bucket_size=bucket_size,
+        group_size=group_size,
         channel_axis=channel_axis,
         strides=strides_of(weights),
     )
@@ -87,17 +87,17 @@ def quantize_to_points(
 
 @explained
 def quantile_points(
-    weights: Tensor, count: int, *, bucket_size: BucketSize = 256, channel_axis: int = 0
+    weights: Tensor, count: int, *, group_size: GroupSize = 256, channel_axis: int = 0
 ) -> Tensor:
-    """Place points at equally spaced quantiles of the weights, scaled to their buckets' [0, 1].
+    """Place points at equally spaced quantiles of the weights, scaled to their groups' [0, 1].
 
-    Padding and constant buckets do not enter; a tensor of constant buckets alone gets equally
+    Padding and constant groups do not enter; a tensor of constant groups alone gets equally
     spaced points.
 
     Args:
         weights: float, any shape.
         count: number of points, 2..256.
-        bucket_size: as in `quantize_to_points`.
+        group_size: as in `quantize_to_points`.
         channel_axis: the output-channel axis, for "channel".
 
     Returns:
@@ -109,15 +109,15 @@ def quantile_points(
 
     Source: Polino et al. 2018, "Differentiable quantization" (initialisation by quantiles).
     """
-    scaled = _scaled(weights, count, bucket_size, channel_axis)
+    scaled = _scaled(weights, count, group_size, channel_axis)
     return torch.from_numpy(_quantiles(scaled, count)).to(weights.device, torch.float32)
 
 
 @explained
 def kmeans_points(
-    weights: Tensor, count: int, *, bucket_size: BucketSize = 256, channel_axis: int = 0
+    weights: Tensor, count: int, *, group_size: GroupSize = 256, channel_axis: int = 0
 ) -> Tensor:
-    """Place points by 1-D k-means of the weights, scaled to their buckets' [0, 1].
+    """Place points by 1-D k-means of the weights, scaled to their groups' [0, 1].
 
     Lloyd's algorithm from the quantile points until no assignment changes or for 100 rounds;
     deterministic. A point that no weight takes stays where it is. Arguments, result and errors
@@ -125,7 +125,7 @@ def kmeans_points(
 
     Source: Lloyd 1982, "Least squares quantization in PCM".
     """
-    scaled = np.sort(_scaled(weights, count, bucket_size, channel_axis))
+    scaled = np.sort(_scaled(weights, count, group_size, channel_axis))
     points = _quantiles(scaled, count)
     sums = np.concatenate([[0.0], np.cumsum(scaled)])
     previous: npt.NDArray[np.intp] | None = None
@@ -188,15 +188,15 @@ def look_up(table: Tensor, index: Tensor) -> Tensor:
 
 
 def _scaled(
-    weights: Tensor, count: int, bucket_size: BucketSize, channel_axis: int
+    weights: Tensor, count: int, group_size: GroupSize, channel_axis: int
 ) -> npt.NDArray[np.float64]:
-    """Return the weights of all buckets that vary, scaled to [0, 1], without padding."""
+    """Return the weights of all groups that vary, scaled to [0, 1], without padding."""
     require_quantizable(weights)
-    require_bucket_size(bucket_size)
+    require_group_size(group_size)
     if not isinstance(count, int) or isinstance(count, bool) or not 2 <= count <= MOST_POINTS:
         raise QuantizationError(f"count={count!r} points, use a whole number in 2..{MOST_POINTS}")
-    rows = to_rows(weights.detach().float(), bucket_size, channel_axis)
-    scale, offset = bucket_scaling(rows, torch.float32)
+    rows = to_rows(weights.detach().float(), group_size, channel_axis)
+    scale, offset = group_scaling(rows, torch.float32)
     varies = (scale > 0)[:, None].expand_as(rows).reshape(-1)[: weights.numel()]
     unit = to_unit(rows, scale, offset).reshape(-1)[: weights.numel()]
     scaled: npt.NDArray[np.float64] = unit[varies].double().cpu().numpy()

@@ -1,7 +1,7 @@
 """Fake quantization for training steps: the values alone, without checks or codes to store.
 
 Each function gives, bit for bit, what the quantizer of the same name in the other files
-dequantizes to; tests hold them equal. They work in the layout of the weight, whose buckets are
+dequantizes to; tests hold them equal. They work in the layout of the weight, whose groups are
 its output channels (axis 0) or the whole of it, and take what is not finite as it comes.
 """
 
@@ -26,7 +26,7 @@ class FakeQuantized:
     Attributes:
         values: float32, shape and layout of the weight.
         codes: int64, shape of the weight; only for points.
-        scale: of each bucket, broadcasts against the weight; only for points.
+        scale: of each group, broadcasts against the weight; only for points.
     """
 
     values: Tensor
@@ -54,7 +54,7 @@ def fake_at_scale(weight: Tensor, scale: Tensor, bits: int, round_: Round) -> Fa
 def fake_uniform(
     weight: Tensor, bits: int, round_: Round, *, channels: bool, scale_dtype: torch.dtype
 ) -> FakeQuantized:
-    """Return what `quantize_uniform` dequantizes to."""
+    """Return what `quantize_affine` dequantizes to."""
     scale, offset = _scaling(weight, channels, scale_dtype)
     last = 2**bits - 1
     codes = round_(_unit(weight, scale, offset).mul_(last)).clamp(0, last)
@@ -73,7 +73,7 @@ def fake_at_points(
 
 
 def extremes(weight: Tensor, channels: bool) -> tuple[Tensor, Tensor]:
-    """Return least and greatest weight of each bucket, in a shape that broadcasts."""
+    """Return least and greatest weight of each group, in a shape that broadcasts."""
     axes = tuple(range(1 if channels else 0, weight.dim()))
     if not axes:  # which PyTorch would take for all of them
         return weight, weight
@@ -93,5 +93,5 @@ def _scaling(weight: Tensor, channels: bool, dtype: torch.dtype) -> tuple[Tensor
 
 
 def _unit(weight: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
-    # A constant bucket has scale 0: divided by infinity, its weights are at 0 of it.
+    # A constant group has scale 0: divided by infinity, its weights are at 0 of it.
     return (weight - offset).div_(torch.where(scale > 0, scale, torch.inf))

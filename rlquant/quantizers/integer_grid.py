@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from rlquant.arguments import explained
-from rlquant.config import BucketSize, Rounding
+from rlquant.config import GroupSize, Rounding
 from rlquant.errors import QuantizationError
-from rlquant.quantizers.buckets import from_rows, require_bucket_size, to_rows
+from rlquant.quantizers.groups import from_rows, require_group_size, to_rows
 from rlquant.quantizers.rounding import rounder
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
@@ -37,21 +37,21 @@ def quantize_integer(
     weights: Tensor,
     bits: int,
     *,
-    bucket_size: BucketSize = "channel",
+    group_size: GroupSize = "channel",
     clip: bool = False,
     rounding: Rounding = "nearest",
     generator: torch.Generator | None = None,
     scale_dtype: torch.dtype = torch.float32,
     channel_axis: int = 0,
 ) -> QuantizedTensor:
-    """Quantize to a scale per bucket times the integers of `bits` bits, without offset.
+    """Quantize to a scale per group times the integers of `bits` bits, without offset.
 
     Args:
         weights: float, any shape; never written to.
         bits: 1..16. One bit has only {-1, 0}: it covers negative weights, positive ones go to 0.
-        bucket_size: consecutive weights (C order), "channel", or None for the whole tensor.
-        clip: False takes the smallest scale that covers the bucket; True one that minimises the
-            bucket's squared error under nearest rounding, where weights outside saturate (a
+        group_size: consecutive weights (C order), "channel", or None for the whole tensor.
+        clip: False takes the smallest scale that covers the group; True one that minimises the
+            group's squared error under nearest rounding, where weights outside saturate (a
             search; never worse than the covering scale).
         rounding: "nearest" (a tie goes to the lower point) or "stochastic".
         generator: needed by "stochastic".
@@ -60,23 +60,23 @@ def quantize_integer(
         channel_axis: the output-channel axis, for "channel".
 
     Returns:
-        Kind "integer"; a bucket with nothing to cover has scale 1.
+        Kind "integer"; a group with nothing to cover has scale 1.
 
     Raises:
         QuantizationError: weights not quantizable, or an argument outside its range.
     """
     require_quantizable(weights)
     require_bits(bits)
-    require_bucket_size(bucket_size)
+    require_group_size(group_size)
     round_ = rounder(rounding, generator)
-    rows = to_rows(weights.detach().float(), bucket_size, channel_axis)
+    rows = to_rows(weights.detach().float(), group_size, channel_axis)
     scale = covering = _covering(rows, bits, scale_dtype)
     if clip:
         scale = _clipping_scale(rows, covering, bits)
         if tail := weights.numel() % rows.shape[1]:
-            # The padding of a short last bucket must not weigh in its error.
+            # The padding of a short last group must not weigh in its error.
             scale[-1:] = _clipping_scale(rows[-1:, :tail], covering[-1:], bits)
-    return _on_grid(weights, rows, scale, bits, round_, bucket_size, channel_axis)
+    return _on_grid(weights, rows, scale, bits, round_, group_size, channel_axis)
 
 
 @explained
@@ -85,7 +85,7 @@ def quantize_to_scale(
     scale: Tensor,
     bits: int,
     *,
-    bucket_size: BucketSize = "channel",
+    group_size: GroupSize = "channel",
     rounding: Rounding = "nearest",
     generator: torch.Generator | None = None,
     channel_axis: int = 0,
@@ -94,9 +94,9 @@ def quantize_to_scale(
 
     Args:
         weights: float, any shape; never written to.
-        scale: shape `(buckets,)`, above 0, as it is stored (float32 or float16).
+        scale: shape `(groups,)`, above 0, as it is stored (float32 or float16).
         bits: 1..16.
-        bucket_size: consecutive weights (C order), "channel", or None for the whole tensor.
+        group_size: consecutive weights (C order), "channel", or None for the whole tensor.
         rounding: "nearest" (a tie goes to the lower point) or "stochastic".
         generator: needed by "stochastic".
         channel_axis: the output-channel axis, for "channel".
@@ -110,15 +110,15 @@ def quantize_to_scale(
     """
     require_quantizable(weights)
     require_bits(bits)
-    require_bucket_size(bucket_size)
+    require_group_size(group_size)
     round_ = rounder(rounding, generator)
-    rows = to_rows(weights.detach().float(), bucket_size, channel_axis)
+    rows = to_rows(weights.detach().float(), group_size, channel_axis)
     if scale.shape != rows.shape[:1] or not ((scale > 0) & torch.isfinite(scale)).all():
         raise QuantizationError(
             f"scale of shape {tuple(scale.shape)}: give one finite number above 0 for each of "
-            f"{len(rows)} buckets"
+            f"{len(rows)} groups"
         )
-    return _on_grid(weights, rows, scale, bits, round_, bucket_size, channel_axis)
+    return _on_grid(weights, rows, scale, bits, round_, group_size, channel_axis)
 
 
 @explained
@@ -171,16 +171,16 @@ def _on_grid(
     scale: Tensor,
     bits: int,
     round_: Callable[[Tensor], Tensor],
-    bucket_size: BucketSize,
+    group_size: GroupSize,
     channel_axis: int,
 ) -> QuantizedTensor:
     codes = _codes(round_(rows / scale.float()[:, None]), bits)
     return QuantizedTensor(
-        from_rows(codes, weights.shape, bucket_size, channel_axis),
+        from_rows(codes, weights.shape, group_size, channel_axis),
         bits,
         "integer",
         scale=scale,
-        bucket_size=bucket_size,
+        group_size=group_size,
         channel_axis=channel_axis,
         strides=strides_of(weights),
     )
@@ -196,8 +196,8 @@ def covering_scale(low: Tensor, high: Tensor, bits: int) -> Tensor:
     """Return the smallest scale whose grid covers `[low, high]`; 1 where nothing is covered.
 
     Args:
-        low: least weight of each bucket, any shape.
-        high: greatest weight of each bucket, same shape.
+        low: least weight of each group, any shape.
+        high: greatest weight of each group, same shape.
         bits: 1..16.
     """
     half = 2 ** (bits - 1)

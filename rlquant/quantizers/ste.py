@@ -111,7 +111,7 @@ def values_at_points(
     """Return `values` = offset + scale * points[codes], with the gradient of the points.
 
     A point gets the sum, over the weights assigned to it, of the gradient times the scale of the
-    weight's bucket; the assignment is taken as constant. A bucket of scale 0 moves no point. The
+    weight's group; the assignment is taken as constant. A group of scale 0 moves no point. The
     latent weights get the gradient unchanged (straight-through).
 
     Args:
@@ -119,7 +119,7 @@ def values_at_points(
         points: shape `(count,)`, the parameters that are trained.
         values: shape of `latent`, the dequantized weights.
         codes: shape of `latent`, whole numbers in `[0, count)`.
-        scale: broadcasts against `latent`: the scale of each weight's bucket.
+        scale: broadcasts against `latent`: the scale of each weight's group.
 
     Source: Polino et al. 2018, "Differentiable quantization".
     """

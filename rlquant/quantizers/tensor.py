@@ -1,4 +1,4 @@
-"""The one form of every quantized weight: codes, codebook, scale and offset per bucket."""
+"""The one form of every quantized weight: codes, codebook, scale and offset per group."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rlquant.config import BucketSize
+from rlquant.config import GroupSize
 from rlquant.errors import QuantizationError
-from rlquant.quantizers.buckets import spread
+from rlquant.quantizers.groups import spread
 
-CodebookKind = Literal["integer", "uniform", "stored", "ternary"]
+CodebookKind = Literal["integer", "affine", "stored", "ternary"]
 
 TERNARY_CODES_PER_BYTE = 5  # 3**5 = 243 fits a byte
 HALF_OFFSET_BITS = 10
@@ -29,12 +29,12 @@ class QuantizedTensor:
     Attributes:
         codes: shape of the weight, contiguous; uint8 up to 8 bits, int32 above; in `[0, 2**bits)`.
         bits: width of a code (2 for ternary).
-        kind: "integer" (-2**(b-1) .. 2**(b-1)-1, implied), "uniform" (equally spaced on [0, 1],
+        kind: "integer" (-2**(b-1) .. 2**(b-1)-1, implied), "affine" (equally spaced on [0, 1],
             implied), "stored" (any ascending values) or "ternary" (-Wn, 0, +Wp).
-        scale: shape `(buckets,)`, or None for 1.
-        offset: shape `(buckets,)`, or None for 0.
+        scale: shape `(groups,)`, or None for 1.
+        offset: shape `(groups,)`, or None for 0.
         values: the stored codebook, at most `2**bits` values; None where it is implied.
-        bucket_size: consecutive weights, "channel", or None for the whole tensor.
+        group_size: consecutive weights, "channel", or None for the whole tensor.
         channel_axis: the output-channel axis of the weight.
         strides: memory layout that `dequantize` reproduces; None for contiguous.
     """
@@ -45,7 +45,7 @@ class QuantizedTensor:
     scale: Tensor | None = None
     offset: Tensor | None = None
     values: Tensor | None = None
-    bucket_size: BucketSize = None
+    group_size: GroupSize = None
     channel_axis: int = 0
     strides: tuple[int, ...] | None = None
 
@@ -76,7 +76,7 @@ class QuantizedTensor:
         else:
             values = torch.empty(self.codes.shape, dtype=torch.float32, device=self.codes.device)
         self._write_points(values)
-        layout = (self.codes.shape, self.bucket_size, self.channel_axis)
+        layout = (self.codes.shape, self.group_size, self.channel_axis)
         if self.scale is not None:
             values *= spread(self.scale.float(), *layout)
         if self.offset is not None:
@@ -146,10 +146,10 @@ def storage_dtype(
     """Return the type in which a layer's scales, offsets and codebook are stored.
 
     Args:
-        smallest: smallest non-zero over the layer's buckets of the bucket's max |w|.
+        smallest: smallest non-zero over the layer's groups of the group's max |w|.
         largest: largest of the same.
         bits: width of a code.
-        offset: whether buckets store an offset too, whose rounding error all their weights share.
+        offset: whether groups store an offset too, whose rounding error all their weights share.
 
     Returns:
         float16 where the layer's smallest scale keeps at least four significant bits in it,

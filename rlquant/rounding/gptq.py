@@ -1,4 +1,4 @@
-"""Assignment with error feedback: what one weight is off by, the ones after it make up for."""
+"""Assignment with GPTQ: what one weight is off by, the ones after it make up for."""
 
 from __future__ import annotations
 

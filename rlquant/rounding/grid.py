@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rlquant.quantizers import QuantizedTensor
-from rlquant.quantizers.buckets import spread
+from rlquant.quantizers.groups import spread
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -17,7 +17,7 @@ class Grid:
 
     Attributes:
         codebook: ascending, shape `(count,)`.
-        scale: of each weight, shape of the weight; 0 in a constant bucket.
+        scale: of each weight, shape of the weight; 0 in a constant group.
         offset: of each weight, shape of the weight.
     """
 
@@ -29,7 +29,7 @@ class Grid:
     def of(cls, quantized: QuantizedTensor) -> Grid:
         """Read the grid off a quantized weight."""
         shape = quantized.codes.shape
-        layout = (shape, quantized.bucket_size, quantized.channel_axis)
+        layout = (shape, quantized.group_size, quantized.channel_axis)
         parts = []
         for numbers, default in ((quantized.scale, 1.0), (quantized.offset, 0.0)):
             if numbers is None:

@@ -51,7 +51,7 @@ class LayerProblem:
         nearest: QuantizedTensor,
         moments: Tensor,
         *,
-        group_size: int = 1,
+        weights_per_action: int = 1,
         place: float = 0.0,
     ) -> LayerProblem:
         """Group the weights of a layer.
@@ -60,15 +60,15 @@ class LayerProblem:
             weight: the float weight, output channels first.
             nearest: nearest rounding; gives the grid.
             moments: of the layer's inputs, shape `(groups, fan_in, fan_in)`.
-            group_size: weights that share an action; the last group of a channel may be smaller.
+            weights_per_action: weights that share an action; the last group of a channel may be smaller.
             place: of the layer in the network, 0..1.
 
         Raises:
             SettingsError: a group size below 1, or nothing that nearest rounding changes.
         """
-        whole_number("group_size", group_size, 1)
+        whole_number("weights_per_action", weights_per_action, 1)
         between = Neighbours.of(weight, nearest, moments)
-        grouping = Grouping.of(between.position, group_size)
+        grouping = Grouping.of(between.position, weights_per_action)
         error = float(quadratic(between.error(between.nearest), moments).sum())
         if not error > 0:
             raise SettingsError(

@@ -21,7 +21,7 @@ FROM_A_START = PolicySettings(start=2.0, prior=4.0)
 def learn(
     weight: Tensor, quantized: QuantizedTensor, moments: Tensor, generator: torch.Generator
 ) -> QuantizedTensor:
-    """Assign weights by error feedback and by relaxation, and learn from the better of the two.
+    """Assign weights by GPTQ and by relaxation, and learn from the better of the two.
 
     Coordinate descent follows each of them and the learned assignment. Every output channel keeps
     its best one, so that none is worse than nearest rounding, or than any of these ways.

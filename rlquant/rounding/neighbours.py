@@ -22,7 +22,7 @@ class Neighbours:
         quantized: gives the grid.
         lower: index of the point below, int64.
         below: value of that point minus the weight, the error where the weight goes down.
-        gap: value of the point above minus that of the point below; 0 in a constant bucket.
+        gap: value of the point above minus that of the point below; 0 in a constant group.
         position: how far up from the point below lies what is wanted of the weight, as a share of
             the gap, 0..1.
     """

@@ -29,7 +29,7 @@ class PolicySettings:
         start: logit added towards a given start, away from it elsewhere.
         entropy: bonus for staying undecided, per weight, relative to nearest rounding's loss.
         deviation: loss added per weight that is expected to leave its nearest point, likewise.
-        group_size: weights of a channel, alike in their positions, that go up or down together.
+        weights_per_action: weights of a channel, alike in their positions, that go up or down together.
     """
 
     steps: int = 300
@@ -40,7 +40,7 @@ class PolicySettings:
     start: float = 2.0
     entropy: float = 0.0
     deviation: float = 0.0
-    group_size: int = 1
+    weights_per_action: int = 1
 
     def __post_init__(self) -> None:
         whole_number(f"{PLACE}: steps", self.steps, 1)
@@ -51,7 +51,7 @@ class PolicySettings:
             raise SettingsError(
                 f"{PLACE}: baseline={self.baseline!r}, use none, greedy or leave_one_out"
             )
-        whole_number(f"{PLACE}: group_size", self.group_size, 1)
+        whole_number(f"{PLACE}: weights_per_action", self.weights_per_action, 1)
         for field in ("rate", "prior", "start", "entropy", "deviation"):
             require_not_negative(PLACE, field, getattr(self, field))
 
@@ -85,7 +85,7 @@ def learn_assignment(
     Source: Polino et al. 2018, future work, with the estimators of `score_gradient`.
     """
     between = Neighbours.of(weight, quantized, moments)
-    grouping = Grouping.of(between.position, settings.group_size)
+    grouping = Grouping.of(between.position, settings.weights_per_action)
     logits = grouping.means(prior_logits(between, settings.prior))
     if start is not None:
         logits = logits + settings.start * grouping.means(between.going_up(start).float() * 2 - 1)

@@ -35,7 +35,7 @@ def resolve_groups(groups: Groups, layers: Sequence[str]) -> dict[str, tuple[str
     if missing:
         raise SettingsError(
             f"groups: {', '.join(missing)} in no group; name every searched layer in one, or keep "
-            f"these out of the space with SearchSpace(keep=...)"
+            f"these out of the space with SearchSpace(exclude=...)"
         )
     order: dict[str, list[str]] = {}
     for layer in layers:

@@ -77,7 +77,7 @@ def write_table(table: Table, path: PathLike) -> int:
 def read_table(path: PathLike) -> Table:
     """Read a table's file; its values are unpacked when they are first asked for.
 
-    Safe for files from strangers: nothing in them is run, and no memory is taken on their word.
+    Safe for untrusted input: nothing in them is run, and no memory is taken on their word.
 
     Raises:
         FileFormatError: the file is damaged, foreign, of another version or too large; for its

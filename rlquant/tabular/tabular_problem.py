@@ -112,7 +112,7 @@ class TabularProblem:
         for name in named:
             if name not in names:
                 raise unknown_name("searched layer", name, names)
-        kept = LayerChoice("", 32, method="keep")
+        kept = LayerChoice("", 32, method="float")
         whole = tuple(named.get(name) or for_layer(kept, name) for name in names)
         found: list[int] = self.feasible.indices(QuantizationConfig(whole)).tolist()
         return found

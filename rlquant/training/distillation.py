@@ -7,7 +7,7 @@ from torch import Tensor
 from rlquant.network.weights import Fitted, WeightForm, assign_weight, fake_weight, fit_weight
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.ste import straight_through
-from rlquant.training.bucket_range import narrowed, range_holders
+from rlquant.training.group_range import narrowed, range_holders
 from rlquant.training.trainable_weight import TrainableWeight
 
 
@@ -15,7 +15,7 @@ class DistilledWeight(TrainableWeight):
     """Latent weights, assigned to points anew at each step, with straight-through gradients.
 
     Clipping scales, fixed-point scales, quantile and k-means points are those of the float weight
-    and stay; covering scales, minimum and range of a bucket follow the latent weights.
+    and stay; covering scales, minimum and range of a group follow the latent weights.
 
     Source: Polino et al. 2018, "Quantized distillation".
     """
@@ -35,9 +35,9 @@ class DistilledWeight(TrainableWeight):
         return assign_weight(latent.detach(), self.fitted, self.form)
 
     def holds_grid(self, latent: Tensor) -> Tensor | None:
-        """Return where the extremes of the buckets are, where these decide the grid."""
+        """Return where the extremes of the groups are, where these decide the grid."""
         return range_holders(latent.detach(), self.form)
 
     def narrowed(self, latent: Tensor, share: float) -> Tensor:
-        """Return the weights clamped to a share of their bucket's range."""
+        """Return the weights clamped to a share of their group's range."""
         return narrowed(latent, self.form, share)

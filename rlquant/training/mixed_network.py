@@ -96,7 +96,7 @@ class MixedNetwork:
         self.weights: dict[str, TrainableWeight] = {}
         self.network = lay_out(copy_network(network), layout)
         for choice in config:
-            if choice.method != "keep":
+            if choice.method != "float":
                 self._prepare(choice, form(choice), frozen, start)
         self.network.train()
         for parameter in self._shifts():
@@ -172,7 +172,7 @@ class MixedNetwork:
         """Yield the parameters that no configuration would train, tied ones once."""
         seen = {id(parameter) for parameter in self._shifts()}
         quantized = {
-            id(self.network.get_submodule(c.layer)) for c in self.config if c.method != "keep"
+            id(self.network.get_submodule(c.layer)) for c in self.config if c.method != "float"
         }
         for module in self.network.modules():
             if id(module) in quantized or isinstance(module, parametrize.ParametrizationList):
@@ -215,7 +215,7 @@ class MixedNetwork:
     def finish(self) -> nn.Module:
         """Return the quantized network, projected once more, in eval mode, not calibrated."""
         quantized = build_quantized(self._float, self.config, self._projected, self._ranges)
-        searched = {c.layer for c in self.config if c.method != "keep"}
+        searched = {c.layer for c in self.config if c.method != "float"}
         trained = dict(self.network.named_modules())
         with torch.no_grad():
             for name, module in quantized.named_modules():

@@ -38,7 +38,7 @@ class NetworkPolicySettings:
         rate: of Adam on the logits; it falls to 0 along a line.
         start: logit towards the assignment that is begun at, away from it elsewhere.
         prior: logits added are this times the position between the points, less 1/2.
-        point_rate: of Adam on stored codebooks, whose buckets span 1; they get their gradient under
+        point_rate: of Adam on stored codebooks, whose groups span 1; they get their gradient under
             the sampled assignments. 0 leaves them.
         estimator: of the gradient of the expected loss. "score": score function with the mean loss
             of the other samples as baseline; unbiased, and as noisy as there are weights. "linear":

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from rlquant.network.weights import WeightForm, assign_weight, fake_weight, fit_weight
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.ste import values_at_points
-from rlquant.training.bucket_range import narrowed, range_holders
+from rlquant.training.group_range import narrowed, range_holders
 from rlquant.training.trainable_weight import LearnedNumbers, TrainableWeight
 
 
 class LearnedPoints(TrainableWeight):
-    """Points in the [0, 1] of each bucket, trained; the assignment is made anew at each step.
+    """Points in the [0, 1] of each group, trained; the assignment is made anew at each step.
 
     With method "post_training" the latent weights stay, as in the paper; with "distilled" they
     are trained too.
@@ -48,11 +48,11 @@ class LearnedPoints(TrainableWeight):
         return assign_weight(latent.detach(), self.points.detach(), self.form)
 
     def holds_grid(self, latent: Tensor) -> Tensor | None:
-        """Return where the extremes of the buckets are, where these decide the grid."""
+        """Return where the extremes of the groups are, where these decide the grid."""
         return range_holders(latent.detach(), self.form)
 
     def narrowed(self, latent: Tensor, share: float) -> Tensor:
-        """Return the weights clamped to a share of their bucket's range."""
+        """Return the weights clamped to a share of their group's range."""
         return narrowed(latent, self.form, share)
 
     def learned(self) -> Sequence[LearnedNumbers]:

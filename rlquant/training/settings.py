@@ -83,7 +83,7 @@ class TrainSettings:
 
     With "adam" the rates of latent weights and scales are relative to what they move: a latent
     weight moves by about `learning_rate` times the root mean square of its layer's weights a
-    step, a scale by `scale_rate` times its start; points by `point_rate` of their bucket's range.
+    step, a scale by `scale_rate` times its start; points by `point_rate` of their group's range.
     With "sgd" every rate is an ordinary one.
 
     Attributes:

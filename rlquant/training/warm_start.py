@@ -23,7 +23,7 @@ STEPS = 40
 NUMBER_RATE = 0.02
 """Steps in which scales or points are fitted, and their first rate relative to their unit."""
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3)
-"""Of a bucket's range, tried where the latent weights decide it."""
+"""Of a group's range, tried where the latent weights decide it."""
 MARGIN = 0.1
 """How far inside its cell a reassigned weight begins; nearer to the border it would soon leave."""
 
@@ -67,12 +67,12 @@ def reassigned(weight: Tensor, trainable: TrainableWeight, moments: Tensor) -> T
 def best_range(weight: Tensor, trainable: TrainableWeight, moments: Tensor) -> Tensor:
     """Return the weights clamped to the share of their range that makes the least error.
 
-    Where buckets are output channels each has its own share, else all have one. At few bits an
-    outlier costs a bucket most of its points, and training alone hardly moves it.
+    Where groups are output channels each has its own share, else all have one. At few bits an
+    outlier costs a group most of its points, and training alone hardly moves it.
     """
     if trainable.narrowed(weight, SHARES[-1]) is weight:
         return weight
-    own = trainable.form.bucket_size == "channel"
+    own = trainable.form.group_size == "channel"
     found, least = weight, None
     for share in SHARES:
         clamped = trainable.narrowed(weight, share)

@@ -28,7 +28,7 @@ from small_networks import trained
 from tables import GROUPS, live_table
 from toy_problem import ToyProblem
 
-SPACE = SearchSpace(bits=(2, 3, 8), points=("clipped", "uniform"))
+SPACE = SearchSpace(bits=(2, 3, 8), points=("clipped", "affine"))
 
 
 def live() -> Problem:

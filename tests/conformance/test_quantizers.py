@@ -16,14 +16,14 @@ from rlquant.quantizers import (
     QuantizedTensor,
     kmeans_points,
     quantile_points,
+    quantize_affine,
     quantize_integer,
     quantize_power_of_two,
     quantize_ternary,
     quantize_to_points,
-    quantize_uniform,
     ternary_scales,
 )
-from rlquant.quantizers.buckets import spread
+from rlquant.quantizers.groups import spread
 from rlquant.quantizers.tensor import strides_of
 from strategies import seeded, seeds, weights
 
@@ -35,11 +35,11 @@ EXAMPLES = settings(max_examples=12, deadline=None)
 class Case:
     name: str
     quantize: Callable[[Tensor, Generator], QuantizedTensor]
-    nearest: bool = True  # a weight takes the nearest point of its bucket, else a neighbour
+    nearest: bool = True  # a weight takes the nearest point of its group, else a neighbour
     by_distance: bool = True  # False: ternary goes by its threshold, and 16 bits are too many
     idempotent: bool = False  # deterministic, and the grid of the result is the same grid
     keeps_extremes: bool = False
-    covers: bool = False  # the grid covers each bucket in equal steps
+    covers: bool = False  # the grid covers each group in equal steps
 
 
 def _integer(bits: int, **options: object) -> Callable[[Tensor, Generator], QuantizedTensor]:
@@ -47,20 +47,20 @@ def _integer(bits: int, **options: object) -> Callable[[Tensor, Generator], Quan
 
 
 def _uniform(bits: int, **options: object) -> Callable[[Tensor, Generator], QuantizedTensor]:
-    return lambda w, g: quantize_uniform(w, bits, generator=g, **options)  # type: ignore[arg-type]
+    return lambda w, g: quantize_affine(w, bits, generator=g, **options)  # type: ignore[arg-type]
 
 
 def _kmeans(w: Tensor, _: Generator) -> QuantizedTensor:
-    return quantize_to_points(w, kmeans_points(w, 4, bucket_size=4), bucket_size=4)
+    return quantize_to_points(w, kmeans_points(w, 4, group_size=4), group_size=4)
 
 
 def _quantile(w: Tensor, _: Generator) -> QuantizedTensor:
-    return quantize_to_points(w, quantile_points(w, 8, bucket_size=None), bucket_size=None)
+    return quantize_to_points(w, quantile_points(w, 8, group_size=None), group_size=None)
 
 
 def _points(rounding: Rounding = "nearest") -> Callable[[Tensor, Generator], QuantizedTensor]:
     points = torch.tensor([0, 0.1, 0.5, 0.5, 1])
-    return lambda w, g: quantize_to_points(w, points, bucket_size=6, rounding=rounding, generator=g)
+    return lambda w, g: quantize_to_points(w, points, group_size=6, rounding=rounding, generator=g)
 
 
 def _last_axis(w: Tensor, _: Generator) -> QuantizedTensor:
@@ -78,21 +78,21 @@ RANDOM = {"nearest": False, "covers": True}
 CASES = (
     Case("integer-1", _integer(1), idempotent=True),
     Case("integer-2", _integer(2), **COVERING),
-    Case("integer-4-buckets-of-4", _integer(4, bucket_size=4), **COVERING),
-    Case("integer-8-tensor", _integer(8, bucket_size=None), **COVERING),
+    Case("integer-4-groups-of-4", _integer(4, group_size=4), **COVERING),
+    Case("integer-8-tensor", _integer(8, group_size=None), **COVERING),
     Case("integer-16", _integer(16), by_distance=False, **COVERING),
     Case("integer-3-float16", _integer(3, scale_dtype=HALF), **COVERING),
     Case("integer-3-last-axis", _last_axis, **COVERING),
     Case("integer-3-stochastic", _integer(3, rounding="stochastic"), **RANDOM),
     Case("clipped-1", _integer(1, clip=True)),
-    Case("clipped-3-buckets-of-4", _integer(3, clip=True, bucket_size=4)),
+    Case("clipped-3-groups-of-4", _integer(3, clip=True, group_size=4)),
     Case("clipped-4-float16", _integer(4, clip=True, scale_dtype=HALF)),
     Case("power-of-two-3", lambda w, _: quantize_power_of_two(w, 3)),
     Case("power-of-two-4-float16", lambda w, _: quantize_power_of_two(w, 4, scale_dtype=HALF)),
     Case("uniform-1", _uniform(1), **SCALED),
-    Case("uniform-3-buckets-of-4", _uniform(3, bucket_size=4), **SCALED),
-    Case("uniform-8-tensor", _uniform(8, bucket_size=None), **SCALED),
-    Case("uniform-12", _uniform(12, bucket_size="channel"), by_distance=False, **SCALED),
+    Case("uniform-3-groups-of-4", _uniform(3, group_size=4), **SCALED),
+    Case("uniform-8-tensor", _uniform(8, group_size=None), **SCALED),
+    Case("uniform-12", _uniform(12, group_size="channel"), by_distance=False, **SCALED),
     Case("uniform-4-float16", _uniform(4, scale_dtype=HALF)),
     Case("uniform-2-stochastic", _uniform(2, rounding="stochastic"), keeps_extremes=True, **RANDOM),
     Case("points", _points(), idempotent=True, keeps_extremes=True),
@@ -108,9 +108,9 @@ def tolerance(w: Tensor) -> float:
     return FLOAT_ERROR * float(w.abs().max()) + torch.finfo(torch.float32).tiny
 
 
-def points_of_buckets(q: QuantizedTensor) -> Tensor:
+def points_of_groups(q: QuantizedTensor) -> Tensor:
     """The values that each weight could have taken, shape `(*weights, points)`."""
-    layout = (q.codes.shape, q.bucket_size, q.channel_axis)
+    layout = (q.codes.shape, q.group_size, q.channel_axis)
     values = q.codebook.expand(*q.codes.shape, -1)
     if q.scale is not None:
         values = values * spread(q.scale.float(), *layout)[..., None]
@@ -152,7 +152,7 @@ class TestEveryQuantizer:
         assert int(q.codes.min()) >= 0
         assert int(q.codes.max()) < q.codebook.numel() <= 2**q.bits
         if q.bits <= 8:
-            chosen = points_of_buckets(q).gather(-1, q.codes.long()[..., None])[..., 0]
+            chosen = points_of_groups(q).gather(-1, q.codes.long()[..., None])[..., 0]
             assert torch.equal(chosen, values)
 
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -194,7 +194,7 @@ class TestEveryQuantizer:
 @given(w=weights(), seed=seeds)
 def test_a_weight_takes_the_nearest_point_or_a_neighbour(case: Case, w: Tensor, seed: int) -> None:
     q = case.quantize(w, seeded(seed))
-    values, points = q.dequantize(), points_of_buckets(q)
+    values, points = q.dequantize(), points_of_groups(q)
     if case.nearest:
         least = (points - w[..., None]).abs().min(dim=-1).values
         assert ((values - w).abs() <= least + tolerance(w)).all()
@@ -211,7 +211,7 @@ def test_error_is_below_one_step_or_half_of_it(case: Case, w: Tensor, seed: int)
     assert q.scale is not None
     step = q.scale.float() * float(q.codebook[1] - q.codebook[0])
     bound = step * (0.5 if case.nearest else 1.0)
-    bound = spread(bound, w.shape, q.bucket_size, q.channel_axis) * (1 + FLOAT_ERROR)
+    bound = spread(bound, w.shape, q.group_size, q.channel_axis) * (1 + FLOAT_ERROR)
     assert ((q.dequantize() - w).abs() <= bound + tolerance(w)).all()
 
 

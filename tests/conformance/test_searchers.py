@@ -43,7 +43,9 @@ What is blind is no search and may end anywhere."""
 PROBLEMS: dict[str, Callable[[], ToyProblem]] = {
     "bits": lambda: ToyProblem(4, 4.0),
     "mixed": lambda: ToyProblem(3, 5.0, MIXED),
-    "kept": lambda: ToyProblem(3, 12.0, SearchSpace(bits=(2, 4), method=("post_training", "keep"))),
+    "kept": lambda: ToyProblem(
+        3, 12.0, SearchSpace(bits=(2, 4), method=("post_training", "float"))
+    ),
     "one layer": lambda: ToyProblem(1, 3.5, SearchSpace(bits=(2, 3, 4))),
     "one option": lambda: ToyProblem(3, 5.0, SearchSpace(bits=(4,))),
     "one of all": lambda: ToyProblem(1, 5.0, SearchSpace(bits=(4,))),

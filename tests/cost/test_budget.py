@@ -33,7 +33,7 @@ from small_networks import FEATURES, Mlp, SharedLayerNet, fresh, samples_of
 
 FC = LayerFacts("fc", "linear", (4, 6), parameters=24, macs=24)
 # 24 weights in 4 channels, of ordinary size: scales are float16.
-STORAGE = {"fc": LayerStorage(weights=24, buckets=4, smallest=0.5, largest=1.0)}
+STORAGE = {"fc": LayerStorage(weights=24, groups=4, smallest=0.5, largest=1.0)}
 
 
 def fc(bits: int = 3, **other: Any) -> LayerChoice:
@@ -54,11 +54,11 @@ def costs_of(network: nn.Module, example: torch.Tensor) -> tuple[NetworkCosts, A
         (fc(), 24 * 3 + 4 * 16),  # a scale per channel
         (fc(points="clipped"), 24 * 3 + 4 * 16),
         (fc(points="fixed_point"), 24 * 3 + 16),  # one scale
-        (fc(points="uniform"), 24 * 3 + 2 * 4 * 16),  # scale and offset
+        (fc(points="affine"), 24 * 3 + 2 * 4 * 16),  # scale and offset
         (fc(points="quantile"), 24 * 3 + 2 * 4 * 16 + 8 * 16),  # and 2^3 points
         (fc(points="kmeans"), 24 * 3 + 2 * 4 * 16 + 8 * 16),
         (fc(method="ternary"), 5 * 8 + 2 * 16),  # five codes to a byte, Wp and Wn
-        (fc(method="keep"), 24 * 32),
+        (fc(method="float"), 24 * 32),
         (fc(activation_bits=8), 24 * 3 + 4 * 16),  # weights alone are counted
     ],
     ids=str,
@@ -78,7 +78,7 @@ def test_scales_that_float16_cannot_hold_cost_32_bits() -> None:
 @pytest.mark.parametrize(("bits", "number"), [(10, 16), (11, 32), (16, 32)])
 def test_offsets_of_wide_codes_are_float32(bits: int, number: int) -> None:
     cost = AverageBitsCost(STORAGE)
-    assert cost.of_layer(FC, fc(bits, points="uniform")) == 24 * bits + 2 * 4 * number
+    assert cost.of_layer(FC, fc(bits, points="affine")) == 24 * bits + 2 * 4 * number
     assert cost.of_layer(FC, fc(bits)) == 24 * bits + 4 * 16  # no offset
 
 
@@ -86,7 +86,7 @@ def test_average_bits_of_a_small_network() -> None:
     # 48 + 64 + 24 weights; 8 + 8 + 3 output channels with a float16 scale each
     costs, layers = costs_of(fresh(Mlp), torch.zeros(2, FEATURES))
     choices = {"first": LayerChoice("first", 2), "second": LayerChoice("second", 4)}
-    choices["last"] = LayerChoice("last", 8, points="uniform")
+    choices["last"] = LayerChoice("last", 8, points="affine")
     bits = total(costs.average_bits, layers, choices)
     assert costs.average_bits.weights == 136
     assert bits == (48 * 2 + 8 * 16) + (64 * 4 + 8 * 16) + (24 * 8 + 2 * 3 * 16)
@@ -110,7 +110,7 @@ def test_scales_add_0_146_bits_to_a_small_residual_network() -> None:
     [
         (fc(), 9 + 4 * 2),  # 72 bits of codes, four scales
         (fc(points="fixed_point"), 9 + 2),
-        (fc(points="uniform"), 9 + 8 * 2),
+        (fc(points="affine"), 9 + 8 * 2),
         (fc(points="kmeans"), 9 + 8 * 2 + 8 * 2),
         (fc(method="ternary"), 5 + 2 * 2),
         (fc(activation_bits=8), 9 + 4 * 2 + ACTIVATION_BYTES),
@@ -122,10 +122,10 @@ def test_bytes_of_a_layer(choice: LayerChoice, body: int) -> None:
 
 
 def test_a_kept_layer_is_stored_as_it_is() -> None:
-    assert SizeCost(STORAGE, 100, 1000).of_layer(FC, fc(method="keep")) == 24 * 4
+    assert SizeCost(STORAGE, 100, 1000).of_layer(FC, fc(method="float")) == 24 * 4
     half = {"fc": LayerStorage(24, 4, 0.5, 1.0, element_bytes=2)}
-    assert SizeCost(half, 100, 1000).of_layer(FC, fc(method="keep")) == 24 * 2
-    assert AverageBitsCost(half).of_layer(FC, fc(method="keep")) == 24 * 16
+    assert SizeCost(half, 100, 1000).of_layer(FC, fc(method="float")) == 24 * 2
+    assert AverageBitsCost(half).of_layer(FC, fc(method="float")) == 24 * 16
 
 
 def test_the_fixed_part_is_the_file_without_the_searched_weights() -> None:
@@ -154,7 +154,7 @@ def test_a_shared_layer_of_two_names_is_stored_once() -> None:
         (fc(), 24 * 3 * 32),
         (fc(activation_bits=8), 24 * 3 * 8),
         (fc(method="ternary", activation_bits=4), 24 * 2 * 4),
-        (fc(method="keep"), 24 * 32 * 32),
+        (fc(method="float"), 24 * 32 * 32),
     ],
     ids=str,
 )
@@ -164,7 +164,7 @@ def test_bit_operations_of_a_layer(choice: LayerChoice, operations: int) -> None
 
 def test_layers_that_are_not_searched_count_as_float() -> None:
     network = fresh(Mlp)
-    layers = find_layers(network, torch.zeros(2, FEATURES), keep=("second",))
+    layers = find_layers(network, torch.zeros(2, FEATURES), exclude=("second",))
     kept_macs = count_macs(network, torch.zeros(2, FEATURES), ("second",))
     costs = NetworkCosts.of(network, layers, "channel", kept_macs)
     choices = {f.name: LayerChoice(f.name, 2, activation_bits=4) for f in layers}
@@ -192,7 +192,7 @@ def table(tmp_path: Path) -> LatencyTable:
 def test_latencies_are_whole_nanoseconds(table: LatencyTable) -> None:
     assert table.of_layer(FC, fc()) == 1_000_000  # 0.001 in binary is a little more
     assert table.of_layer(FC, fc(activation_bits=8)) == 500_000
-    assert table.of_layer(FC, fc(method="keep")) == 4_000_000
+    assert table.of_layer(FC, fc(method="float")) == 4_000_000
     assert table.value(1_500_000) == 0.0015
 
 
@@ -229,7 +229,7 @@ def test_layers_that_are_not_searched_take_their_float_latency(tmp_path: Path) -
     path = tmp_path / "latency.csv"
     path.write_text(KEPT_TABLE, encoding="utf-8")
     network, example = fresh(Mlp), torch.zeros(2, FEATURES)
-    layers = find_layers(network, example, keep=("second",))
+    layers = find_layers(network, example, exclude=("second",))
     kept_macs = count_macs(network, example, ("second",))
     costs = NetworkCosts.of(network, layers, "channel", kept_macs)
     cost = costs.under(Budget.latency(1, path))

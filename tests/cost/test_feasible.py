@@ -33,7 +33,7 @@ OPTIONS = (
     LayerChoice("", 3, activation_bits=8),
     LayerChoice("", 3, points="kmeans", activation_bits=8),
     LayerChoice("", 8),
-    LayerChoice("", 32, method="keep"),
+    LayerChoice("", 32, method="float"),
 )
 
 
@@ -67,9 +67,9 @@ def feasible_set(rows: list[list[int]], limit: float, fixed: int = 0) -> Feasibl
 
 
 @st.composite
-def small_sets(draw: st.DrawFn, *, dearest: int = 9) -> FeasibleSet:
+def small_sets(draw: st.DrawFn, *, most_expensive: int = 9) -> FeasibleSet:
     layers, options = draw(st.integers(1, 4)), draw(st.integers(1, len(OPTIONS)))
-    row = st.lists(st.integers(0, dearest), min_size=options, max_size=options)
+    row = st.lists(st.integers(0, most_expensive), min_size=options, max_size=options)
     rows = draw(st.lists(row, min_size=layers, max_size=layers))
     fixed = draw(st.integers(0, 3))
     smallest = fixed + sum(min(row) for row in rows)
@@ -196,7 +196,7 @@ def test_the_nearest_option_is_allowed_and_keeps_the_bits_where_it_can(
     assert found.fits(taken)
 
 
-def test_of_equally_near_options_the_dearest_is_taken() -> None:
+def test_of_equally_near_options_the_most_expensive_is_taken() -> None:
     options = [LayerChoice("", bits) for bits in (2, 4, 3)]
     facts = LayerFacts("fc", "linear", (1, 1), 1, 1)
     units = {LayerChoice("fc", 2): 1, LayerChoice("fc", 4): 2, LayerChoice("fc", 3): 9}
@@ -210,7 +210,7 @@ def test_distance_counts_bits_first() -> None:
     everything_else = LayerChoice("", 4, "stochastic", "distilled", "kmeans", 8)
     assert option_distance(a, everything_else) < 1 == option_distance(a, LayerChoice("", 5))
     assert option_distance(LayerChoice("", 2), LayerChoice("", 2, method="ternary")) == 0.1
-    assert option_distance(LayerChoice("", 8), LayerChoice("", 32, method="keep")) > 24
+    assert option_distance(LayerChoice("", 8), LayerChoice("", 32, method="float")) > 24
 
 
 # --- repair
@@ -264,7 +264,7 @@ def test_a_sample_keeps_the_budget(found: FeasibleSet, seed: int) -> None:
     assert all(found.fits(found.sample(generator)) for _ in range(5))
 
 
-@given(found=small_sets(dearest=1000), grid=st.integers(1, 40), seed=st.integers(0, 2**32))
+@given(found=small_sets(most_expensive=1000), grid=st.integers(1, 40), seed=st.integers(0, 2**32))
 def test_costs_finer_than_the_grid_never_break_the_budget(
     found: FeasibleSet, grid: int, seed: int
 ) -> None:

@@ -51,28 +51,28 @@ EXPECTED = (
 )
 
 
-def problem(network: nn.Module, *keep: str) -> QuantizationProblem:
+def problem(network: nn.Module, *exclude: str) -> QuantizationProblem:
     return QuantizationProblem(
         network,
         samples(30),
         samples(20, seed=1),
         budget=Budget.size_ratio(1.5),
         calibration_samples=30,
-        space=SearchSpace(keep=keep),
+        space=SearchSpace(exclude=exclude),
     )
 
 
 def test_every_byte_that_stays_float_has_a_reason() -> None:
-    share = FloatShare.of(Mixed(), ["head"], [], "named in keep")
+    share = FloatShare.of(Mixed(), ["head"], [], "named in exclude")
     assert (share.total, share.float_bytes, share.chosen) == (800, 704, 0)
     assert share.reasons == EXPECTED
     assert str(share).startswith("704 of 800 bytes (88%) stay float whatever is chosen: 256 of Li")
     assert str(share).endswith(
         "116 of Mixed, which is no kind of layer that is quantized; 12 of other modules"
     )
-    kept = FloatShare.of(Mixed(), ["head"], ["unused"], "named in keep")
+    kept = FloatShare.of(Mixed(), ["head"], ["unused"], "named in exclude")
     assert kept.chosen == 256
-    assert kept.reasons[0] == ("layers named in keep", 256)
+    assert kept.reasons[0] == ("layers named in exclude", 256)
 
 
 def test_a_network_of_which_all_is_searched_says_so() -> None:
@@ -94,7 +94,7 @@ def test_a_problem_says_it_where_few_bytes_stay_float(caplog: pytest.LogCaptureF
         made = problem(nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 3)), "1")
     (said,) = [r for r in caplog.records if "stay float" in r.message]
     assert said.levelname == "INFO"
-    assert "96 of layers named in keep; 44 of biases" in made.notes[0]
+    assert "96 of layers named in exclude; 44 of biases" in made.notes[0]
 
 
 @pytest.mark.parametrize(("layer", "level"), [("head", "WARNING"), ("unused", "INFO")])

@@ -25,7 +25,7 @@ from toy_problem import MIXED, ToyProblem
 ID = "rlquant_envs:rlquant/LayerwiseQuantization-v0"
 ONE_OPTION = SearchSpace(bits=(4,))
 KEEPING = SearchSpace(
-    bits=(2, 16), method=("keep", "ternary", "post_training"), points=("kmeans", "clipped")
+    bits=(2, 16), method=("float", "ternary", "post_training"), points=("kmeans", "clipped")
 )
 SPACES = {"bits": SearchSpace(bits=(2, 3, 8)), "mixed": MIXED, "one": ONE_OPTION, "keep": KEEPING}
 
@@ -54,7 +54,7 @@ def play(
 def wanted_bits(space: SearchSpace, action: list[int]) -> int:
     """The bits that an action asks for, legal or not."""
     asked = {head.name: head.options[i] for head, i in zip(space.heads, action, strict=True)}
-    of_method = {"keep": 32, "ternary": 2}
+    of_method = {"float": 32, "ternary": 2}
     return of_method.get(asked.get("method", ""), asked["bits"])
 
 

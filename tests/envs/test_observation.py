@@ -112,7 +112,7 @@ def test_budget_and_last_choice_features_by_hand() -> None:
 
 def test_the_last_choice_is_the_executed_one_in_every_head() -> None:
     space = SearchSpace(
-        bits=(2, 4, 8), points=("clipped", "uniform"), activation_bits=(None, 8, 6, 4, 2)
+        bits=(2, 4, 8), points=("clipped", "affine"), activation_bits=(None, 8, 6, 4, 2)
     )
     env = LayerwiseQuantization(ToyProblem(3, 40.0, space))
     env.reset(seed=0)

@@ -25,9 +25,11 @@ ID = "rlquant_envs:rlquant/PointAssignment-v0"
 FEATURES = list(GROUP_FEATURES)
 
 
-def problem(seed: int = 0, group_size: int = 1, groups: int = 1) -> LayerProblem:
+def problem(seed: int = 0, weights_per_action: int = 1, groups: int = 1) -> LayerProblem:
     weight, moments = layer(seed, groups)
-    return LayerProblem.of(weight, nearest(weight), moments, group_size=group_size, place=0.5)
+    return LayerProblem.of(
+        weight, nearest(weight), moments, weights_per_action=weights_per_action, place=0.5
+    )
 
 
 @pytest.mark.parametrize("one_at_a_time", [False, True])
@@ -39,7 +41,12 @@ def test_it_keeps_the_rules_of_gymnasium(one_at_a_time: bool) -> None:
 
 def test_the_problem_of_a_task_is_made_by_name() -> None:
     env = gymnasium.make(
-        ID, task="digits/mlp", layer="classifier", bits=3, group_size=4, calibration_samples=64
+        ID,
+        task="digits/mlp",
+        layer="classifier",
+        bits=3,
+        weights_per_action=4,
+        calibration_samples=64,
     )
     made = env.unwrapped.problem  # type: ignore[attr-defined]
     assert made.count == 10 * 8
@@ -48,9 +55,11 @@ def test_the_problem_of_a_task_is_made_by_name() -> None:
 
 
 @pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("group_size", [1, 5])
-def test_rewards_of_all_steps_add_up_to_that_of_the_one_step(group_size: int, groups: int) -> None:
-    made = problem(1, group_size, groups)
+@pytest.mark.parametrize("weights_per_action", [1, 5])
+def test_rewards_of_all_steps_add_up_to_that_of_the_one_step(
+    weights_per_action: int, groups: int
+) -> None:
+    made = problem(1, weights_per_action, groups)
     actions = torch.rand(made.count, generator=seeded(2)).numpy() < 0.5
     at_once, in_turn = PointAssignment(made), PointAssignment(made, one_at_a_time=True)
     at_once.reset()
@@ -98,7 +107,7 @@ def test_features_by_hand() -> None:
 
 
 def test_groups_are_of_one_channel_and_of_similar_positions() -> None:
-    made = problem(3, group_size=5)
+    made = problem(3, weights_per_action=5)
     assert made.count == 6 * 3
     position, group = made.between.position[0], made.grouping.index[0]
     for channel in range(6):
@@ -125,8 +134,8 @@ def test_impossible_arguments_are_refused() -> None:
         PointAssignment("digits/mlp")  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="render_mode='human': there is nothing to render"):
         PointAssignment(made, render_mode="human")
-    with pytest.raises(SettingsError, match="group_size=0"):
-        problem(group_size=0)
+    with pytest.raises(SettingsError, match="weights_per_action=0"):
+        problem(weights_per_action=0)
     weight = torch.tensor([[-2.0, 1.0]])
     with pytest.raises(SettingsError, match="nothing is to be chosen"):
         LayerProblem.of(weight, nearest(weight), torch.eye(2)[None])

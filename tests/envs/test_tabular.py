@@ -28,7 +28,7 @@ from toy_problem import MIXED, ToyProblem
 
 ID = f"rlquant_envs:{TABULAR_ID}"
 KEEPING = SearchSpace(
-    bits=(2, 16), method=("keep", "ternary", "post_training"), points=("kmeans", "clipped")
+    bits=(2, 16), method=("float", "ternary", "post_training"), points=("kmeans", "clipped")
 )
 
 
@@ -48,7 +48,7 @@ PAIRS: dict[str, tuple[Problem, Table]] = {
 
 
 def between(problem: Problem, fraction: float) -> Budget:
-    """A budget: 0 leaves the cheapest configuration only, 1 also the dearest."""
+    """A budget: 0 leaves the cheapest configuration only, 1 also the most expensive."""
     feasible = problem.with_budget(Budget.average_bits(100.0)).feasible
     units = feasible.smallest + fraction * (feasible.largest - feasible.smallest)
     return Budget.average_bits(feasible.cost.value(round(units)))

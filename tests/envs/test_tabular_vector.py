@@ -24,7 +24,7 @@ from toy_problem import MIXED, ToyProblem
 
 ID = f"rlquant_envs:{TABULAR_ID}"
 KEEPING = SearchSpace(
-    bits=(2, 16), method=("keep", "ternary", "post_training"), points=("kmeans", "clipped")
+    bits=(2, 16), method=("float", "ternary", "post_training"), points=("kmeans", "clipped")
 )
 
 
@@ -48,7 +48,7 @@ TABLES: dict[str, Table] = {
 
 
 def between(table: Table, quantity: str, fraction: float) -> Budget:
-    """A budget: 0 leaves the cheapest configuration only, 1 also the dearest."""
+    """A budget: 0 leaves the cheapest configuration only, 1 also the most expensive."""
     make = getattr(Budget, quantity)
     feasible = TabularQuantization(table, budget=make(2.0**40)).problem.feasible
     units = feasible.smallest + fraction * (feasible.largest - feasible.smallest)

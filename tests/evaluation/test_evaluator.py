@@ -32,11 +32,11 @@ CHOICES = (
     LayerChoice("", 2, method="ternary"),
     LayerChoice("", 3, points="clipped"),
     LayerChoice("", 3, "stochastic"),
-    LayerChoice("", 4, "stochastic", points="uniform"),
+    LayerChoice("", 4, "stochastic", points="affine"),
     LayerChoice("", 4, points="fixed_point"),
     LayerChoice("", 3, points="quantile"),
     LayerChoice("", 2, "stochastic", points="kmeans"),
-    LayerChoice("", FLOAT_BITS, method="keep"),
+    LayerChoice("", FLOAT_BITS, method="float"),
 )
 
 
@@ -55,7 +55,7 @@ def evaluator_of(network: nn.Module, name: str, *, seed: int = SEED) -> Evaluato
         Samples((calibration[0],), calibration[1]),
         Samples((validation[0],), validation[1]),
         Classification(),
-        bucket_size="channel",
+        group_size="channel",
         seed=seed,
         batch_size=16,
     )
@@ -72,7 +72,7 @@ def canonical_configs(draw: st.DrawFn, layers: tuple[LayerFacts, ...]) -> Quanti
     for facts in layers:
         choice = for_layer(draw(st.sampled_from(CHOICES)), facts.name)
         bits = draw(st.sampled_from((None, None, 2, 6)))
-        if facts.kind != "embedding" and choice.method != "keep":
+        if facts.kind != "embedding" and choice.method != "float":
             choice = with_activation_bits(choice, bits)
         chosen.append(choice.canonical())
     return QuantizationConfig(tuple(chosen))
@@ -134,7 +134,7 @@ def test_the_float_network_is_measured_as_it_is(name: str) -> None:
 def test_sixteen_bits_are_nearly_float(name: str) -> None:
     evaluator = shared_evaluator(name)
     measured = evaluator.measure(uniform(evaluator, LayerChoice("", 16)))
-    kept = evaluator.measure(uniform(evaluator, LayerChoice("", FLOAT_BITS, method="keep")))
+    kept = evaluator.measure(uniform(evaluator, LayerChoice("", FLOAT_BITS, method="float")))
     assert measured.loss == pytest.approx(kept.loss, abs=1e-3)
     assert measured.samples == 50
 
@@ -183,7 +183,7 @@ def test_an_unknown_range_method_is_refused_at_once() -> None:
             taken,
             taken,
             Classification(),
-            bucket_size="channel",
+            group_size="channel",
             seed=SEED,
             activation_range="maximum",  # type: ignore[arg-type]
         )
@@ -301,7 +301,7 @@ def test_activation_bits_do_not_quantize_the_weight_again() -> None:
 
 def test_a_kept_weight_is_the_original() -> None:
     network = fresh(Mlp)
-    kept = LayerChoice("first", FLOAT_BITS, method="keep")
+    kept = LayerChoice("first", FLOAT_BITS, method="float")
     assert bank_of(network).values(kept).data_ptr() == network.first.weight.data_ptr()
 
 

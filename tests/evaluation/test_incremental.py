@@ -73,7 +73,7 @@ def evaluator_of(name: str, prefix_bytes: int, batch_size: int = 10) -> Evaluato
         calibration,
         validation,
         Recording(),
-        bucket_size="channel",
+        group_size="channel",
         seed=3,
         batch_size=batch_size,
         prefix_bytes=prefix_bytes,
@@ -93,7 +93,7 @@ def walks(draw: st.DrawFn, name: str) -> list[QuantizationConfig]:
         chosen = list(start[:agreed])
         for facts in layers[len(chosen) :]:
             choice = for_layer(draw(st.sampled_from(few)), facts.name)
-            if linear and choice.method != "keep" and draw(st.integers(0, 4)) == 0:
+            if linear and choice.method != "float" and draw(st.integers(0, 4)) == 0:
                 choice = LayerChoice(
                     choice.layer, choice.bits, choice.rounding, choice.method, choice.points, 4
                 )
@@ -218,7 +218,7 @@ def test_a_network_that_cannot_be_cut_is_run_whole_and_says_so_once(
             taken,
             taken,
             Recording(),
-            bucket_size="channel",
+            group_size="channel",
             seed=0,
         )
         configs = [uniform(evaluator, bits) for bits in (2, 3)]

@@ -18,9 +18,9 @@ from rlquant.score import Classification, FunctionObjective
 from small_networks import samples_of
 
 
-def raced(losses: Tensor, rival: Tensor, size: int = 25, needed: float = 2.0) -> Race:
+def raced(losses: Tensor, incumbent: Tensor, size: int = 25, needed: float = 2.0) -> Race:
     """Race over batches of `size` samples, each with a summed metric of half its samples."""
-    race = Race(needed, rival.numpy())
+    race = Race(needed, incumbent.numpy())
     for part in losses.double().split(size):
         if race.ends(np.concatenate([[len(part) / 2], part.numpy()])):
             break
@@ -128,18 +128,18 @@ def test_a_race_ends_at_the_first_look_that_is_clear(needed: float, seen: int) -
     assert raced(torch.tensor([3.0, -1.0] * 50), zeros(), size=20, needed=needed).seen == seen
 
 
-def test_an_estimate_is_the_rivals_loss_and_the_paired_difference() -> None:
-    rival = torch.linspace(0, 9, 100, dtype=torch.float64)
+def test_an_estimate_is_the_incumbents_loss_and_the_paired_difference() -> None:
+    incumbent = torch.linspace(0, 9, 100, dtype=torch.float64)
     noise = torch.tensor([-0.01, 0.01] * 50)
-    race = raced(rival + 1.0 + noise, rival)
+    race = raced(incumbent + 1.0 + noise, incumbent)
     assert race.seen == 50
     assert race.outcome().loss == pytest.approx(4.5 + 1.0, abs=1e-3)
 
 
 def test_who_is_no_worse_runs_to_the_end() -> None:
-    rival = torch.linspace(0, 1, 100, dtype=torch.float64)
-    assert raced(rival - 0.1, rival).seen == 100
-    assert raced(rival.clone(), rival).seen == 100
+    incumbent = torch.linspace(0, 1, 100, dtype=torch.float64)
+    assert raced(incumbent - 0.1, incumbent).seen == 100
+    assert raced(incumbent.clone(), incumbent).seen == 100
 
 
 def test_the_last_batch_ends_no_race() -> None:
@@ -164,10 +164,10 @@ def test_a_loss_that_is_not_finite_ends_the_race(loss: float, size: int) -> None
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
-def test_a_rival_whose_loss_is_not_finite_is_beaten_by_all(loss: float) -> None:
-    rival = zeros()
-    rival[99] = loss
-    assert raced(torch.ones(100), rival).seen == 100
+def test_a_incumbent_whose_loss_is_not_finite_is_beaten_by_all(loss: float) -> None:
+    incumbent = zeros()
+    incumbent[99] = loss
+    assert raced(torch.ones(100), incumbent).seen == 100
 
 
 DIFFERENCES: dict[str, Callable[[torch.Generator], Tensor]] = {
@@ -188,8 +188,8 @@ def test_few_of_those_that_would_have_won_are_given_up(kind: str, size: int) -> 
     needed = Racing(confidence=0.95).quantile(math.ceil(400 / size) - 1)
     wrongly = 0
     for _ in range(400):
-        rival = torch.randn(400, generator=draw, dtype=torch.float64)
+        incumbent = torch.randn(400, generator=draw, dtype=torch.float64)
         difference = DIFFERENCES[kind](draw)
-        losses = rival + difference - difference.mean() - 1e-9
-        wrongly += raced(losses, rival, size, needed).seen < 400
+        losses = incumbent + difference - difference.mean() - 1e-9
+        wrongly += raced(losses, incumbent, size, needed).seen < 400
     assert wrongly <= 20 + 3 * math.sqrt(19)

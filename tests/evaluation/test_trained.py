@@ -24,9 +24,9 @@ from small_networks import NETWORKS, fresh
 from training_runs import (
     CHOICES,
     SHORT,
-    bucket_values,
     each,
     float_network,
+    group_values,
     hash_of,
     mixed,
     outputs_of,
@@ -66,7 +66,7 @@ def test_what_is_measured_is_the_network_that_is_built(name: str) -> None:
     assert measured.accuracy == correct / VALIDATION
     assert measured.samples == VALIDATION
     for choice in CHOICES[name]:
-        assert bucket_values(network, choice.layer) <= 2**choice.bits
+        assert group_values(network, choice.layer) <= 2**choice.bits
 
 
 @pytest.mark.parametrize("name", CHOICES)

@@ -16,7 +16,7 @@ from small_networks import NETWORKS, fresh, samples_of
 MLP_CHOICES = (
     LayerChoice("first", 3, points="quantile", activation_bits=4),
     LayerChoice("second", 2, method="ternary", activation_bits=8),
-    LayerChoice("last", 12, points="uniform"),
+    LayerChoice("last", 12, points="affine"),
 )
 Seal = Callable[..., bytes]
 

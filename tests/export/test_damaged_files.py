@@ -201,7 +201,7 @@ def altered(contents: bytes, name: str, /, **fields: object) -> bytes:
     """The contents with one entry changed."""
     reader = ContentsReader(contents)
     entries = [replace(e, **fields) if e.name == name else e for e in reader.entries()]
-    return write_contents(reader.bucket_size, entries)
+    return write_contents(reader.group_size, entries)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_missing_tensors(kept: int, parts: Parts, mlp: nn.Module, seal: Seal) ->
     reader = ContentsReader(parts[0])
     entries = list(reader.entries())[:kept]
     with pytest.raises(FileFormatError, match=f"it has {kept} tensors, the network 6"):
-        unpack(seal(write_contents(reader.bucket_size, entries), b""), mlp)
+        unpack(seal(write_contents(reader.group_size, entries), b""), mlp)
 
 
 def test_only_weights_of_layers_are_quantized(parts: Parts, seal: Seal, mlp: nn.Module) -> None:
@@ -254,9 +254,9 @@ def test_only_weights_of_layers_are_quantized(parts: Parts, seal: Seal, mlp: nn.
 
 
 @pytest.mark.parametrize("code", [-2, 65, 2**31 - 1])
-def test_wrong_bucket_sizes(code: int, parts: Parts, mlp: nn.Module, seal: Seal) -> None:
+def test_wrong_group_sizes(code: int, parts: Parts, mlp: nn.Module, seal: Seal) -> None:
     contents = struct.pack("<i", code) + parts[0][4:]
-    with pytest.raises(FileFormatError, match=f"bucket size {code} is larger than every tensor"):
+    with pytest.raises(FileFormatError, match=f"group size {code} is larger than every tensor"):
         unpack(seal(contents, parts[1]), mlp)
 
 
@@ -273,7 +273,7 @@ def first_record(contents: bytes) -> bytes:
     ("place", "value", "message"),
     [
         (0, 200, "index out of range"),
-        (0, 0, "method='keep'"),
+        (0, 0, "method='float'"),
         (1, 200, "index out of range"),
         (2, 200, "index out of range"),
         (3, 0, "bits=0, use a whole number in 1..8"),

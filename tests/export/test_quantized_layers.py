@@ -20,12 +20,12 @@ from rlquant.quantizers import ActivationQuantizer
 from small_networks import NETWORKS, fresh, samples_of
 
 
-def quantized(name: str, bucket_size: object = "channel", **fields: object) -> nn.Module:
+def quantized(name: str, group_size: object = "channel", **fields: object) -> nn.Module:
     network = fresh(NETWORKS[name].build)
     layers = [n for n, _ in network.named_modules() if n in ("first", "second", "up", "twice")]
     config = QuantizationConfig(tuple(LayerChoice(n, 3, **fields) for n in layers))
     return rlquant.quantize(
-        network, config, samples_of(name, 32), bucket_size=bucket_size, calibration_samples=32
+        network, config, samples_of(name, 32), group_size=group_size, calibration_samples=32
     )
 
 
@@ -34,7 +34,7 @@ def quantized(name: str, bucket_size: object = "channel", **fields: object) -> n
 def test_frozen_networks_are_plain_and_give_the_same(name: str, activation_bits: int) -> None:
     network = quantized(name, activation_bits=activation_bits)
     inputs, _ = samples_of(name, 9)
-    frozen = rlquant.freeze(network)
+    frozen = rlquant.dequantize(network)
     assert not any(parametrize.is_parametrized(module) for module in frozen.modules())
     assert not any("Parametrized" in type(module).__name__ for module in frozen.modules())
     assert torch.equal(frozen(inputs), network(inputs))
@@ -50,23 +50,23 @@ def test_freezing_leaves_the_network_and_its_other_copies_alone() -> None:
     other = copy.deepcopy(network)
     inputs, _ = samples_of("mlp", 9)
     before = network(inputs)
-    frozen = rlquant.freeze(network)
+    frozen = rlquant.dequantize(network)
     for parameter in frozen.parameters():
         parameter.zero_()
     assert torch.equal(network(inputs), before)
     assert torch.equal(other(inputs), before)
-    assert torch.equal(rlquant.freeze(other)(inputs), before)
+    assert torch.equal(rlquant.dequantize(other)(inputs), before)
 
 
 def test_frozen_weights_keep_their_layout() -> None:
     network = fresh(NETWORKS["conv"].build).to(memory_format=torch.channels_last)
     config = QuantizationConfig((LayerChoice("conv", 3),))
-    frozen = rlquant.freeze(rlquant.quantize(network, config))
+    frozen = rlquant.dequantize(rlquant.quantize(network, config))
     assert isinstance(frozen.conv.weight, nn.Parameter)
     assert frozen.conv.weight.stride() == network.conv.weight.stride()
 
 
-@pytest.mark.parametrize("points", ["clipped", "uniform", "kmeans"])
+@pytest.mark.parametrize("points", ["clipped", "affine", "kmeans"])
 def test_a_quantized_network_compiles(points: str) -> None:
     network = quantized("mlp", points=points, activation_bits=8)
     inputs, _ = samples_of("mlp", 9)
@@ -102,7 +102,7 @@ def test_a_float_network_is_not_quantized(mlp: nn.Module) -> None:
     with pytest.raises(NetworkError, match=r"no layer of this Mlp is quantized.*rlquant\.quantize"):
         pack(mlp)
     with pytest.raises(NetworkError, match="no layer of this Mlp is quantized"):
-        rlquant.freeze(mlp)
+        rlquant.dequantize(mlp)
 
 
 class Doubled(nn.Module):
@@ -127,13 +127,13 @@ def test_a_float_network_without_gradients_is_not_quantized(mlp: nn.Module) -> N
 
 @pytest.mark.parametrize("activation_bits", [None, 4])
 def test_a_frozen_network_is_not_saved(activation_bits: int | None) -> None:
-    frozen = rlquant.freeze(quantized("mlp", activation_bits=activation_bits))
+    frozen = rlquant.dequantize(quantized("mlp", activation_bits=activation_bits))
     with pytest.raises(NetworkError, match=r"no layer of this Mlp .*a frozen network is not saved"):
         pack(frozen)
 
 
 def test_copies_of_a_network_whose_layers_are_all_kept_are_saved(mlp: nn.Module) -> None:
-    kept = QuantizationConfig((LayerChoice("first", 32, method="keep"),))
+    kept = QuantizationConfig((LayerChoice("first", 32, method="float"),))
     network = rlquant.quantize(mlp, kept)
     assert pack(pickle.loads(pickle.dumps(copy.deepcopy(network)))) == pack(network)
     assert pack(unpack(pack(network), mlp)) == pack(network)
@@ -146,11 +146,11 @@ def test_an_input_quantizer_without_a_quantized_weight_is_not_saved() -> None:
         pack(network)
 
 
-def with_choice(choice: LayerChoice, bits: int, *, bucket_size: object = "channel") -> nn.Module:
+def with_choice(choice: LayerChoice, bits: int, *, group_size: object = "channel") -> nn.Module:
     """A network whose first layer has `bits` bits and carries another choice."""
     network = fresh(NETWORKS["mlp"].build)
     tensor = quantize_weight(
-        network.first.weight.detach(), LayerChoice("first", bits), bucket_size=bucket_size
+        network.first.weight.detach(), LayerChoice("first", bits), group_size=group_size
     )
     install_weight(network.first, choice, tensor)
     return network
@@ -161,7 +161,7 @@ def with_choice(choice: LayerChoice, bits: int, *, bucket_size: object = "channe
     [
         LayerChoice("first", 4),
         LayerChoice("first", 3, method="ternary"),
-        LayerChoice("first", 3, points="uniform"),
+        LayerChoice("first", 3, points="affine"),
         LayerChoice("first", 3, points="fixed_point"),
         LayerChoice("first", 3, activation_bits=4),
     ],
@@ -178,11 +178,11 @@ def test_an_input_quantizer_that_was_not_chosen_is_refused() -> None:
         pack(network)
 
 
-def test_one_bucket_size_for_all() -> None:
-    network = with_choice(LayerChoice("first", 3), 3, bucket_size=16)
+def test_one_group_size_for_all() -> None:
+    network = with_choice(LayerChoice("first", 3), 3, group_size=16)
     choice = LayerChoice("second", 3)
     install_weight(network.second, choice, quantize_weight(network.second.weight, choice))
-    with pytest.raises(NetworkError, match="different bucket sizes"):
+    with pytest.raises(NetworkError, match="different group sizes"):
         pack(network)
 
 

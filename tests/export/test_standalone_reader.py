@@ -36,7 +36,7 @@ import numpy
 for path in sys.argv[2:]:
     numpy.savez(path + ".npz", **reader.read(path))
 """
-KINDS = ("symmetric", "clipped", "fixed_point", "uniform", "quantile", "kmeans", "ternary", "keep")
+KINDS = ("symmetric", "clipped", "fixed_point", "affine", "quantile", "kmeans", "ternary", "float")
 BUCKETS = ("channel", 5, 32, 10**5, None)
 
 
@@ -49,8 +49,8 @@ def run(*arguments: object, fails: bool = False) -> str:
 
 
 def choice(layer: str, kind: str, bits: int, activation_bits: int | None) -> LayerChoice:
-    if kind == "keep":
-        return LayerChoice(layer, 32, method="keep")
+    if kind == "float":
+        return LayerChoice(layer, 32, method="float")
     if kind == "ternary":
         return LayerChoice(layer, 2, method="ternary", activation_bits=activation_bits)
     return LayerChoice(layer, bits, points=kind, activation_bits=activation_bits)
@@ -73,17 +73,17 @@ class Everything(nn.Module):
 
 
 def saved(folder: Path, *, entropy_coding: bool = False) -> list[Path]:
-    """Files with every kind of layer under every bucket size, of 1 to 16 bits."""
+    """Files with every kind of layer under every group size, of 1 to 16 bits."""
     paths = []
     for number, kind in enumerate(KINDS):
-        for place, bucket_size in enumerate(BUCKETS):
+        for place, group_size in enumerate(BUCKETS):
             bits = [1 + (3 * number + place + shift) % 8 for shift in (0, 3, 5)]
-            if kind in ("symmetric", "uniform"):
+            if kind in ("symmetric", "affine"):
                 bits[0] += 8
             layers = zip(("conv", "up", "last"), bits, strict=True)
             config = QuantizationConfig(tuple(choice(n, kind, b, None) for n, b in layers))
-            network = rlquant.quantize(fresh(Everything), config, bucket_size=bucket_size)
-            paths.append(folder / f"{kind}-{bucket_size}.rlq")
+            network = rlquant.quantize(fresh(Everything), config, group_size=group_size)
+            paths.append(folder / f"{kind}-{group_size}.rlq")
             rlquant.save(network, paths[-1], entropy_coding=entropy_coding)
     return paths
 
@@ -99,7 +99,7 @@ def test_arrays_are_those_that_rlquant_loads(tmp_path: Path, entropy_coding: boo
     assert any(path.read_bytes()[4] == CODED_VERSION for path in paths) == entropy_coding
     run("-c", ALONE, READER, *paths)
     for path in paths:
-        loaded = rlquant.freeze(rlquant.load(path, fresh(Everything, 7)))
+        loaded = rlquant.dequantize(rlquant.load(path, fresh(Everything, 7)))
         expected = stored_tensors(loaded)
         with np.load(f"{path}.npz") as arrays:
             assert sorted(arrays) == sorted(expected)
@@ -109,7 +109,7 @@ def test_arrays_are_those_that_rlquant_loads(tmp_path: Path, entropy_coding: boo
 
 def test_it_lists_a_file_whose_inputs_are_quantized(tmp_path: Path) -> None:
     choices = (
-        choice("first", "uniform", 3, 4),
+        choice("first", "affine", 3, 4),
         choice("second", "ternary", 2, 8),
         choice("last", "symmetric", 12, None),
     )

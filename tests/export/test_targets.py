@@ -14,12 +14,12 @@ from rlquant.export.targets import refusals, target_named
 INT8, INT4, PACKED = (TARGETS[n] for n in ("onnxruntime-int8", "onnxruntime-int4", "packed"))
 
 
-@pytest.mark.parametrize("space", [SearchSpace(), TRAINING_SPACE, SearchSpace(bucket_size=None)])
+@pytest.mark.parametrize("space", [SearchSpace(), TRAINING_SPACE, SearchSpace(group_size=None)])
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_what_is_left_of_a_space_can_be_expressed(target, space) -> None:
     left = target.restrict(space)
     assert left.options()
-    assert not any(target.refusal(choice, left.bucket_size) for choice in left.options("trained"))
+    assert not any(target.refusal(choice, left.group_size) for choice in left.options("trained"))
 
 
 def test_a_space_loses_nothing_that_can_be_expressed() -> None:
@@ -32,7 +32,7 @@ def test_a_space_loses_nothing_that_can_be_expressed() -> None:
     assert INT8.restrict(SearchSpace(bits=(2, 8))).activation_bits == (8,)
     assert INT8.restrict(SearchSpace(activation_bits=(None, 8))).activation_bits == (None, 8)
     assert INT8.restrict(SearchSpace(activation_bits=(4, 8))).activation_bits == (8,)
-    assert INT8.restrict(SearchSpace(bucket_size=None)).bucket_size is None
+    assert INT8.restrict(SearchSpace(group_size=None)).group_size is None
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_space_loses_nothing_that_can_be_expressed() -> None:
         (INT4, SearchSpace(bits=(8,)), r"bits=\(8,\)"),
         (INT8, SearchSpace(points=("kmeans",)), r"points=\('kmeans',\)"),
         (INT8, SearchSpace(activation_bits=(4,)), r"activation_bits=\(4,\)"),
-        (INT8, SearchSpace(bucket_size=64), r"bucket_size=64.*\('channel', None\)"),
+        (INT8, SearchSpace(group_size=64), r"group_size=64.*\('channel', None\)"),
     ],
 )
 def test_what_was_asked_for_is_never_replaced(target, space, said) -> None:
@@ -60,7 +60,7 @@ def test_the_8_bit_target_takes_grids_of_integers(points: Points) -> None:
 def test_refusals_name_the_decision_and_what_is_allowed() -> None:
     choices = (
         LayerChoice("fits", 8, activation_bits=8),
-        LayerChoice("kept", 32, method="keep"),
+        LayerChoice("kept", 32, method="float"),
         LayerChoice("wide", 9, activation_bits=8),
         LayerChoice("third", 8, method="ternary", activation_bits=8),
         LayerChoice("half", 8, activation_bits=4),
@@ -71,7 +71,7 @@ def test_refusals_name_the_decision_and_what_is_allowed() -> None:
     assert "method='ternary'" in found["third"]
     assert found["half"] == "activation_bits=4, use one of (8, None)"
     blocks = refusals(INT8, [(choices[0], 64)])
-    assert blocks == {"fits": "bucket_size=64, use one of ('channel', None)"}
+    assert blocks == {"fits": "group_size=64, use one of ('channel', None)"}
     assert not refusals(PACKED, [(choice, 64) for choice in choices])
 
 

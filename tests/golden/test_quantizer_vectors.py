@@ -8,11 +8,11 @@ from torch import Tensor
 
 from rlquant.quantizers import (
     quantile_points,
+    quantize_affine,
     quantize_fixed_point,
     quantize_integer,
     quantize_ternary,
     quantize_to_points,
-    quantize_uniform,
     sparsity_threshold,
     ternary_scales,
 )
@@ -109,7 +109,7 @@ class TestLinearScaling:
     """Polino et al. 2018; a tie goes to the lower point."""
 
     def test_two_bits_have_four_points(self) -> None:
-        q = quantize_uniform(V, 2)
+        q = quantize_affine(V, 2)
         close(q.dequantize(), [-1, 0, 0, 0, 2])
         assert q.codes.tolist() == [0, 1, 1, 1, 3]
         assert q.scale is not None
@@ -117,12 +117,12 @@ class TestLinearScaling:
         assert (q.scale.tolist(), q.offset.tolist()) == ([3.0], [-1.0])
 
     def test_one_bit_has_the_extremes(self) -> None:
-        close(quantize_uniform(V, 1).dequantize(), [-1, -1, -1, -1, 2])
+        close(quantize_affine(V, 1).dequantize(), [-1, -1, -1, -1, 2])
 
     def test_stochastic_shares_variance_and_mean(self) -> None:
         draws = 40_000
-        q = quantize_uniform(
-            V.repeat(draws, 1), 2, bucket_size=5, rounding="stochastic", generator=seeded(0)
+        q = quantize_affine(
+            V.repeat(draws, 1), 2, group_size=5, rounding="stochastic", generator=seeded(0)
         )
         values = q.dequantize().double()
         lower = torch.tensor([-1.0, -1, 0, 0, 2])
@@ -134,20 +134,20 @@ class TestLinearScaling:
         torch.testing.assert_close(values.var(dim=0), variances, rtol=0, atol=0.01)
         torch.testing.assert_close(values.mean(dim=0), V.double(), rtol=0, atol=0.0125)
 
-    def test_a_short_last_bucket_is_not_padded_with_zeros(self) -> None:
+    def test_a_short_last_group_is_not_padded_with_zeros(self) -> None:
         w = torch.tensor([1, 2, 3, 4, 5, 6.2, 7])
-        close(quantize_uniform(w, 1, bucket_size=4).dequantize(), [1, 1, 4, 4, 5, 7, 7])
-        close(quantize_uniform(w, 2, bucket_size=4).dequantize(), [1, 2, 3, 4, 5, 19 / 3, 7])
+        close(quantize_affine(w, 1, group_size=4).dequantize(), [1, 1, 4, 4, 5, 7, 7])
+        close(quantize_affine(w, 2, group_size=4).dequantize(), [1, 2, 3, 4, 5, 19 / 3, 7])
 
     @pytest.mark.parametrize("count", [1, 4])
     @pytest.mark.parametrize("bits", [1, 2, 8])
-    def test_a_constant_bucket_stays_exactly(self, count: int, bits: int) -> None:
+    def test_a_constant_group_stays_exactly(self, count: int, bits: int) -> None:
         w = torch.full((count,), 0.37)
-        assert torch.equal(quantize_uniform(w, bits).dequantize(), w)
+        assert torch.equal(quantize_affine(w, bits).dequantize(), w)
 
     def test_an_outlier_takes_the_small_weights_with_it(self) -> None:
         w = torch.tensor([0.1, -0.1, 0.05, -0.05, 10])
-        close(quantize_uniform(w, 2).dequantize(), [-0.1, -0.1, -0.1, -0.1, 10])
+        close(quantize_affine(w, 2).dequantize(), [-0.1, -0.1, -0.1, -0.1, 10])
 
 
 class TestPoints:
@@ -158,15 +158,15 @@ class TestPoints:
         assert q.codes.tolist() == [0, 1, 1, 2, 3]
         close(q.dequantize(), [-1, -0.25, -0.25, 0.5, 2])
 
-    def test_two_buckets(self) -> None:
+    def test_two_groups(self) -> None:
         w = torch.tensor([0, 1, 0.5, 10, 14])
-        q = quantize_to_points(w, POINTS, bucket_size=3)
+        q = quantize_to_points(w, POINTS, group_size=3)
         assert q.codes.tolist() == [0, 3, 2, 0, 3]
         assert q.scale is not None
         assert q.scale.tolist() == [1.0, 4.0]
         close(q.dequantize(), [0, 1, 0.5, 10, 14])
 
-    def test_a_constant_bucket_stays_whatever_the_points(self) -> None:
+    def test_a_constant_group_stays_whatever_the_points(self) -> None:
         w = torch.full((4,), 0.37)
         q = quantize_to_points(w, torch.tensor([0.1, 0.4, 0.6, 0.9]))
         assert torch.equal(q.dequantize(), w)
@@ -176,9 +176,9 @@ class TestPoints:
         close(quantile_points(V, 3), [0, 0.366667, 1])
 
     def test_padding_does_not_enter_the_quantiles(self) -> None:
-        # Scaled: 0, 1/3, 2/3, 1 and 0, 1; the padding of the second bucket would add two 1s.
+        # Scaled: 0, 1/3, 2/3, 1 and 0, 1; the padding of the second group would add two 1s.
         w = torch.tensor([0.0, 1, 2, 3, 5, 6])
-        close(quantile_points(w, 3, bucket_size=4), [0, 0.5, 1])
+        close(quantile_points(w, 3, group_size=4), [0, 0.5, 1])
 
 
 class TestTernary:
@@ -221,11 +221,11 @@ class TestTernary:
 
 
 class TestSize:
-    """Polino et al. 2018: b*N + 2*32 bits a bucket; the number of buckets is rounded up."""
+    """Polino et al. 2018: b*N + 2*32 bits a group; the number of groups is rounded up."""
 
-    def test_600_weights_in_buckets_of_256(self) -> None:
+    def test_600_weights_in_groups_of_256(self) -> None:
         w = torch.randn(600, generator=seeded(0))
-        q = quantize_uniform(w, 4, bucket_size=256)
+        q = quantize_affine(w, 4, group_size=256)
         assert q.scale is not None
         assert q.scale.numel() == 3
         assert q.size_bits() == 600 * 4 + 192
@@ -233,7 +233,7 @@ class TestSize:
     @pytest.mark.parametrize(("bits", "reduction"), [(2, 14.2222), (4, 7.5294), (8, 3.8788)])
     def test_reduction(self, bits: int, reduction: float) -> None:
         w = torch.randn(4, 256, generator=seeded(0))
-        size = quantize_uniform(w, bits).size_bits()
+        size = quantize_affine(w, bits).size_bits()
         assert 32 * w.numel() / size == pytest.approx(reduction, abs=5e-5)
 
     def test_what_each_kind_stores(self) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from layer_choices import CHOICES
-from rlquant.config import BucketSize, LayerChoice, QuantizationConfig
+from rlquant.config import GroupSize, LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
 from rlquant.errors import (
     ChoiceError,
@@ -93,17 +93,17 @@ def test_the_global_random_state_is_not_touched() -> None:
 # --- the network
 
 
-def test_roundings_by_outputs_need_calibration_data_and_are_worth_them() -> None:
+def test_roundings_hessian_based_need_calibration_data_and_are_worth_them() -> None:
     network, data = trained("conv"), samples_of("conv", 400, seed=3)
     layers = [f.name for f in find_layers(network, (data[0][:2],))]
     configs = {
         rounding: QuantizationConfig(
             tuple(LayerChoice(name, 2, rounding, points="clipped") for name in layers)
         )
-        for rounding in ("nearest", "error_feedback", "learned")
+        for rounding in ("nearest", "gptq", "learned")
     }
     with pytest.raises(QuantizationError, match="give calibration data"):
-        quantize(network, configs["error_feedback"])
+        quantize(network, configs["gptq"])
     outputs = network(data[0]).detach()
     errors = {
         rounding: float(
@@ -113,7 +113,7 @@ def test_roundings_by_outputs_need_calibration_data_and_are_worth_them() -> None
         )
         for rounding, config in configs.items()
     }
-    for rounding in ("error_feedback", "learned"):  # which is better depends on the layers behind
+    for rounding in ("gptq", "learned"):  # which is better depends on the layers behind
         assert errors[rounding] < errors["nearest"]
 
 
@@ -137,7 +137,7 @@ def test_the_users_network_is_never_changed(name: str, calibrated: bool) -> None
 
 def test_without_calibration_the_weights_alone_are_another() -> None:
     network = trained("conv")
-    chosen = config(LayerChoice("conv", 3), LayerChoice("classifier", 4, points="uniform"))
+    chosen = config(LayerChoice("conv", 3), LayerChoice("classifier", 4, points="affine"))
     quantized = quantize(network, chosen)
     for name in ("conv", "classifier"):
         expected = quantize_weight(weight_of(network, name).detach(), chosen[name]).dequantize()
@@ -179,7 +179,7 @@ def test_the_state_of_a_quantized_network_holds_all_of_it() -> None:
 
 def test_kept_layers_stay_exactly() -> None:
     network = fresh(Mlp)
-    quantized = quantize(network, config(LayerChoice("first", 32, method="keep")))
+    quantized = quantize(network, config(LayerChoice("first", 32, method="float")))
     assert not parametrize.is_parametrized(quantized.get_submodule("first"))
     assert torch.equal(quantized(samples(4)[0]), network(samples(4)[0]))
 
@@ -249,9 +249,9 @@ def test_the_channels_of_a_transposed_convolution_have_a_scale_each() -> None:
     assert channel_axis_of(network.up) == 1
 
 
-@pytest.mark.parametrize(("bucket_size", "scales"), [("channel", 8), (6, 8), (7, 7), (None, 1)])
-def test_buckets_are_as_large_as_asked(bucket_size: BucketSize, scales: int) -> None:
-    quantized = quantize(fresh(Mlp), config(LayerChoice("first", 3)), bucket_size=bucket_size)
+@pytest.mark.parametrize(("group_size", "scales"), [("channel", 8), (6, 8), (7, 7), (None, 1)])
+def test_groups_are_as_large_as_asked(group_size: GroupSize, scales: int) -> None:
+    quantized = quantize(fresh(Mlp), config(LayerChoice("first", 3)), group_size=group_size)
     found = quantized_weight(quantized.get_submodule("first"))
     assert found is not None
     assert found.tensor.scale is not None
@@ -274,7 +274,7 @@ def test_weights_keep_their_type(dtype: torch.dtype) -> None:
 def test_the_input_of_a_layer_lies_on_its_grid() -> None:
     network, data = trained("mlp"), samples_of("mlp", SAMPLES)
     chosen = config(
-        LayerChoice("second", 32, method="keep"), LayerChoice("last", 8, activation_bits=3)
+        LayerChoice("second", 32, method="float"), LayerChoice("last", 8, activation_bits=3)
     )
     quantized = quantize(network, chosen, data, calibration_samples=SAMPLES)
     seen: list[Tensor] = []
@@ -312,7 +312,7 @@ def test_activation_bits_need_data() -> None:
 
 
 def test_a_kept_layer_needs_no_ranges() -> None:
-    quantize(fresh(Mlp), config(LayerChoice("first", 4, method="keep", activation_bits=8)))
+    quantize(fresh(Mlp), config(LayerChoice("first", 4, method="float", activation_bits=8)))
 
 
 def test_an_embedding_has_no_activations_to_quantize() -> None:
@@ -373,7 +373,7 @@ def test_quantize_builds_the_very_network_that_a_problem_builds(
 
 def test_layers_left_out_are_not_calibrated_but_kept_ones_are() -> None:
     network, data = trained("mlp"), samples_of("mlp", SAMPLES)
-    first, kept = LayerChoice("first", 2), LayerChoice("last", 32, method="keep")
+    first, kept = LayerChoice("first", 2), LayerChoice("last", 32, method="float")
     biases = []
     for chosen in (config(first), config(first, kept)):
         quantized = quantize(network, chosen, data, calibration_samples=SAMPLES)
@@ -406,10 +406,10 @@ def test_an_unknown_layer_gets_the_nearest_name() -> None:
         quantize(fresh(Mlp), config(LayerChoice("secnod", 4)))
 
 
-@pytest.mark.parametrize("bucket_size", [0, "row"])
-def test_an_impossible_bucket_size_is_refused(bucket_size: Any) -> None:
-    with pytest.raises(QuantizationError, match=r"bucket_size=.*, use a positive whole number"):
-        quantize(fresh(Mlp), config(LayerChoice("first", 4)), bucket_size=bucket_size)
+@pytest.mark.parametrize("group_size", [0, "row"])
+def test_an_impossible_group_size_is_refused(group_size: Any) -> None:
+    with pytest.raises(QuantizationError, match=r"group_size=.*, use a positive whole number"):
+        quantize(fresh(Mlp), config(LayerChoice("first", 4)), group_size=group_size)
 
 
 @pytest.mark.parametrize("calibrated", [False, True])
@@ -458,9 +458,9 @@ def test_calibration_data_that_make_statistics_infinite_are_refused(name: str) -
     words = r"calibration: .* are not finite in the float network; 1 of the 48 samples have inf"
     with pytest.raises(DataError, match=words):
         quantize(network, config(LayerChoice(first.name, 4)), (inputs, targets))
-    by_outputs = config(LayerChoice(first.name, 4, rounding="error_feedback"))
+    hessian_based = config(LayerChoice(first.name, 4, rounding="gptq"))
     with pytest.raises(DataError, match=words):
-        quantize(network, by_outputs, (inputs, targets))
+        quantize(network, hessian_based, (inputs, targets))
 
 
 def test_an_unknown_range_method_is_refused() -> None:

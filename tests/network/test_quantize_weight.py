@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from layer_choices import CHOICES
-from rlquant.config import BY_OUTPUTS, POINTS, BucketSize, LayerChoice
+from rlquant.config import HESSIAN_BASED, POINTS, GroupSize, LayerChoice
 from rlquant.cost.size import LayerStorage
 from rlquant.errors import (
     QuantizationError,
 )
 from rlquant.network.weights import layer_generator, quantize_weight
 from rlquant.quantizers import (
+    quantize_affine,
     quantize_integer,
     quantize_ternary,
-    quantize_uniform,
     ternary_scales,
 )
 from rlquant.rounding.output_error import reconstruction_error
@@ -28,15 +28,15 @@ from strategies import seeded
 WEIGHT = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize("choice", [c for c in CHOICES if c.method != "keep"], ids=str)
-@pytest.mark.parametrize("bucket_size", ["channel", 6, None])
+@pytest.mark.parametrize("choice", [c for c in CHOICES if c.method != "float"], ids=str)
+@pytest.mark.parametrize("group_size", ["channel", 6, None])
 @pytest.mark.parametrize("factor", [1.0, 1e-7, 1e6])
 def test_a_quantized_weight_takes_the_bits_that_its_cost_says(
-    choice: LayerChoice, bucket_size: BucketSize, factor: float
+    choice: LayerChoice, group_size: GroupSize, factor: float
 ) -> None:
     weight = WEIGHT * factor
-    quantized = quantize_weight(weight, choice, bucket_size=bucket_size)
-    storage = LayerStorage.of(weight, bucket_size, 0)
+    quantized = quantize_weight(weight, choice, group_size=group_size)
+    storage = LayerStorage.of(weight, group_size, 0)
     assert quantized.size_bits() == storage.bits(choice)
     numbers = [t for t in (quantized.scale, quantized.offset, quantized.values) if t is not None]
     assert {t.dtype for t in numbers} == {storage.scale_dtype(choice)}
@@ -52,8 +52,8 @@ def test_each_choice_calls_its_quantizer_with_scales_as_stored() -> None:
             quantize_integer(WEIGHT, 3, clip=True, scale_dtype=half),
         ),
         (
-            LayerChoice("", 3, points="uniform"),
-            quantize_uniform(WEIGHT, 3, bucket_size="channel", scale_dtype=half),
+            LayerChoice("", 3, points="affine"),
+            quantize_affine(WEIGHT, 3, group_size="channel", scale_dtype=half),
         ),
         (
             LayerChoice("", 2, method="ternary"),
@@ -81,7 +81,7 @@ def test_more_bits_are_nearer_to_the_weight(points: Any) -> None:
 def test_sixteen_uniform_bits_are_finer_than_ten() -> None:
     errors = [
         float(
-            (quantize_weight(WEIGHT, LayerChoice("", b, points="uniform")).dequantize() - WEIGHT)
+            (quantize_weight(WEIGHT, LayerChoice("", b, points="affine")).dequantize() - WEIGHT)
             .abs()
             .max()
         )
@@ -91,16 +91,18 @@ def test_sixteen_uniform_bits_are_finer_than_ten() -> None:
 
 
 def test_roundings_that_need_inputs_are_refused_without_them() -> None:
-    for rounding in sorted(BY_OUTPUTS):
+    for rounding in sorted(HESSIAN_BASED):
         choice = LayerChoice("fc", 3, rounding)  # type: ignore[arg-type]
         for moments in (None, dict[str, Tensor]):
             with pytest.raises(QuantizationError, match=r"layer 'fc': .* there are no moments"):
                 quantize_weight(WEIGHT, choice, moments=moments)
 
 
-@pytest.mark.parametrize("rounding", sorted(BY_OUTPUTS))
+@pytest.mark.parametrize("rounding", sorted(HESSIAN_BASED))
 @pytest.mark.parametrize("points", [p for p in POINTS if p != "learned"])
-def test_roundings_by_outputs_keep_the_grid_and_lower_the_error(points: Any, rounding: Any) -> None:
+def test_roundings_hessian_based_keep_the_grid_and_lower_the_error(
+    points: Any, rounding: Any
+) -> None:
     rows = torch.randn(60, 3, generator=seeded(1)) @ torch.randn(3, 7, generator=seeded(2))
     rows = rows + 0.2 * torch.randn(60, 7, generator=seeded(3))
     matrix = (rows.T @ rows / 60)[None]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rlquant.config import STORED_CODEBOOKS, BucketSize, LayerChoice, Points, Rounding
+from rlquant.config import STORED_CODEBOOKS, GroupSize, LayerChoice, Points, Rounding
 from rlquant.cost.size import LayerStorage
 from rlquant.network.weights import (
     QUANTIZERS,
@@ -27,39 +27,39 @@ from rlquant.quantizers import (
     QuantizedTensor,
     kmeans_points,
     quantile_points,
+    quantize_affine,
     quantize_integer,
     quantize_power_of_two,
     quantize_ternary,
     quantize_to_points,
-    quantize_uniform,
     ternary_scales,
 )
-from rlquant.quantizers.buckets import spread
+from rlquant.quantizers.groups import spread
 from strategies import laid_out, seeded, seeds, weights
 
-bucket_sizes = st.sampled_from(("channel", 4, 10**6, None))
+group_sizes = st.sampled_from(("channel", 4, 10**6, None))
 roundings = st.sampled_from(("nearest", "stochastic"))
 
 
 def _quantiles(w: Tensor, bits: int, common: dict[str, Any]) -> QuantizedTensor:
-    buckets = {"bucket_size": common["bucket_size"]}
-    return quantize_to_points(w, quantile_points(w, 2**bits, **buckets), **common)
+    groups = {"group_size": common["group_size"]}
+    return quantize_to_points(w, quantile_points(w, 2**bits, **groups), **common)
 
 
 def _kmeans(w: Tensor, bits: int, common: dict[str, Any]) -> QuantizedTensor:
-    buckets = {"bucket_size": common["bucket_size"]}
-    return quantize_to_points(w, kmeans_points(w, 2**bits, **buckets), **common)
+    groups = {"group_size": common["group_size"]}
+    return quantize_to_points(w, kmeans_points(w, 2**bits, **groups), **common)
 
 
 def _power(w: Tensor, bits: int, common: dict[str, Any]) -> QuantizedTensor:
-    return quantize_power_of_two(w, bits, **{n: v for n, v in common.items() if n != "bucket_size"})
+    return quantize_power_of_two(w, bits, **{n: v for n, v in common.items() if n != "group_size"})
 
 
 WHOLE: Mapping[str, Callable[[Tensor, int, dict[str, Any]], QuantizedTensor]] = {
     "symmetric": lambda w, bits, common: quantize_integer(w, bits, **common),
     "clipped": lambda w, bits, common: quantize_integer(w, bits, clip=True, **common),
     "fixed_point": _power,
-    "uniform": lambda w, bits, common: quantize_uniform(w, bits, **common),
+    "affine": lambda w, bits, common: quantize_affine(w, bits, **common),
     "quantile": _quantiles,
     "kmeans": _kmeans,
     "learned": _quantiles,
@@ -85,53 +85,53 @@ def test_every_kind_of_points_has_a_quantizer() -> None:
 
 @pytest.mark.parametrize("points", WHOLE)
 @settings(max_examples=15, deadline=None)
-@given(w=weights(), data=st.data(), bucket_size=bucket_sizes, rounding=roundings, seed=seeds)
+@given(w=weights(), data=st.data(), group_size=group_sizes, rounding=roundings, seed=seeds)
 def test_fitted_and_assigned_is_quantized_whole(
     points: Points,
     w: Tensor,
     data: st.DataObject,
-    bucket_size: BucketSize,
+    group_size: GroupSize,
     rounding: Rounding,
     seed: int,
 ) -> None:
     before = w.clone()
     bits = data.draw(st.integers(1, 6 if points in STORED_CODEBOOKS else 12))
     choice = LayerChoice("any", bits, rounding, points=points)
-    form = WeightForm.of(w, choice, bucket_size, 0, seed)
+    form = WeightForm.of(w, choice, group_size, 0, seed)
     made = assign_weight(w, fit_weight(w, form), form)
     common = {
-        "bucket_size": bucket_size,
+        "group_size": group_size,
         "rounding": rounding,
         "generator": layer_generator(seed, "any"),
-        "scale_dtype": LayerStorage.of(w, bucket_size, 0).scale_dtype(choice),
+        "scale_dtype": LayerStorage.of(w, group_size, 0).scale_dtype(choice),
     }
     assert same(made, WHOLE[points](w, bits, common))
-    assert same(made, quantize_weight(w, choice, bucket_size=bucket_size, seed=seed))
+    assert same(made, quantize_weight(w, choice, group_size=group_size, seed=seed))
     assert torch.equal(w, before)
 
 
 @settings(max_examples=15, deadline=None)
-@given(w=weights(), bucket_size=bucket_sizes)
-def test_a_ternary_weight_has_the_scales_of_least_error(w: Tensor, bucket_size: BucketSize) -> None:
+@given(w=weights(), group_size=group_sizes)
+def test_a_ternary_weight_has_the_scales_of_least_error(w: Tensor, group_size: GroupSize) -> None:
     choice = LayerChoice("any", 2, method="ternary")
-    dtype = WeightForm.of(w, choice, bucket_size).scale_dtype
+    dtype = WeightForm.of(w, choice, group_size).scale_dtype
     wanted = quantize_ternary(w, *ternary_scales(w), scale_dtype=dtype)
-    assert same(quantize_weight(w, choice, bucket_size=bucket_size), wanted)
+    assert same(quantize_weight(w, choice, group_size=group_size), wanted)
 
 
 @pytest.mark.parametrize("points", WHOLE)
 @settings(max_examples=15, deadline=None)
-@given(w=weights(), data=st.data(), bucket_size=bucket_sizes, rounding=roundings, seed=seeds)
+@given(w=weights(), data=st.data(), group_size=group_sizes, rounding=roundings, seed=seeds)
 def test_the_values_of_a_training_step_are_those_that_would_be_stored(
     points: Points,
     w: Tensor,
     data: st.DataObject,
-    bucket_size: BucketSize,
+    group_size: GroupSize,
     rounding: Rounding,
     seed: int,
 ) -> None:
     bits = data.draw(st.integers(1, 6 if points in STORED_CODEBOOKS else 12))
-    form = WeightForm.of(w, LayerChoice("any", bits, rounding, points=points), bucket_size)
+    form = WeightForm.of(w, LayerChoice("any", bits, rounding, points=points), group_size)
     fitted = fit_weight(w, form)
     latent = w + 0.3 * torch.randn(w.shape, generator=seeded(seed))
     latent = laid_out(latent, data.draw(st.sampled_from(("plain", "channels_last"))))
@@ -145,7 +145,7 @@ def test_the_values_of_a_training_step_are_those_that_would_be_stored(
         assert step.scale is not None
         assert stored.scale is not None
         assert torch.equal(step.codes.long(), stored.codes.long())
-        scale = spread(stored.scale.float(), w.shape, bucket_size)
+        scale = spread(stored.scale.float(), w.shape, group_size)
         assert torch.equal(step.scale.expand(w.shape), scale.expand(w.shape))
     assert torch.equal(latent, before)
 

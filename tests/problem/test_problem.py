@@ -83,7 +83,7 @@ def test_layers_that_are_kept_count_as_float() -> None:
     whole = problem().float_score
     assert whole.average_bits == 32
     assert whole.bops == 136 * 32 * 32
-    part = problem(space=SearchSpace(keep=("second",)))
+    part = problem(space=SearchSpace(exclude=("second",)))
     assert [facts.name for facts in part.layers] == ["first", "last"]
     assert part.float_score.average_bits == 32
     assert part.float_score.bops == whole.bops
@@ -96,7 +96,7 @@ def test_the_float_network_is_scored_as_it_is() -> None:
     outputs = made.network(*made.validation.inputs)
     loss = float(nn.functional.cross_entropy(outputs, made.validation.targets).detach())
     assert made.float_score.loss == pytest.approx(loss)
-    kept = tuple(LayerChoice(f.name, 32, method="keep") for f in made.layers)
+    kept = tuple(LayerChoice(f.name, 32, method="float") for f in made.layers)
     assert made.evaluate(QuantizationConfig(kept)).average_bits == 32
 
 
@@ -160,7 +160,7 @@ def test_the_latency_of_kept_layers_counts() -> None:
         ("linear", "3x8", None, 2, None): 0.002,
         ("linear", "8x8", None, 32, None): 0.01,
     }
-    space = SearchSpace(bits=(2,), keep=("second",))
+    space = SearchSpace(bits=(2,), exclude=("second",))
     made = problem(budget=Budget.latency(0.02, LatencyTable(rows)), space=space)
     score = made.evaluate(made.feasible.config([0, 0]))
     assert score.latency == made.feasible.cost.value(made.feasible.smallest) == 0.013
@@ -186,7 +186,7 @@ def test_a_network_of_two_inputs_is_scored() -> None:
 
 def test_layers_that_are_not_named_are_kept_and_order_does_not_matter() -> None:
     made = problem()
-    kept = LayerChoice("second", 32, method="keep")
+    kept = LayerChoice("second", 32, method="float")
     config = QuantizationConfig((LayerChoice("last", 4), LayerChoice("first", 2)))
     canonical = made.canonical(config)
     assert list(canonical) == [LayerChoice("first", 2), kept, LayerChoice("last", 4)]
@@ -211,7 +211,7 @@ def test_an_unknown_layer_gets_the_nearest_name() -> None:
     for use in (problem().evaluate, problem().build):
         with pytest.raises(UnknownNameError, match="unknown searched layer 'frist'; did you mean"):
             use(config)
-    kept = problem(space=SearchSpace(keep=("second",)))
+    kept = problem(space=SearchSpace(exclude=("second",)))
     with pytest.raises(UnknownNameError, match="unknown searched layer 'second'"):
         kept.evaluate(QuantizationConfig((LayerChoice("second", 4),)))
 
@@ -324,8 +324,8 @@ def test_what_a_score_depends_on_is_in_the_fingerprint() -> None:
         {"batch_size": 17},
         {"activation_range": "minmax"},
         {"objective": Named("another name")},
-        {"space": SearchSpace(bucket_size=16)},
-        {"space": SearchSpace(keep=("second",))},
+        {"space": SearchSpace(group_size=16)},
+        {"space": SearchSpace(exclude=("second",))},
     ]
     prints = [problem(**variant).fingerprint for variant in variants]
     assert len(set(prints)) == len(prints)

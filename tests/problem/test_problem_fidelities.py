@@ -138,7 +138,7 @@ def test_equal_canonical_forms_are_one_training() -> None:
     assert list(canonical) == [
         LayerChoice("first", 2, method="ternary"),
         LayerChoice("second", 2, method="ternary"),
-        LayerChoice("last", 32, method="keep"),
+        LayerChoice("last", 32, method="float"),
     ]
 
 

@@ -58,7 +58,7 @@ def test_what_cannot_be_raced_is_refused(settings: dict[str, Any], words: str) -
 def test_a_hopeless_configuration_ends_early() -> None:
     made = raced()
     whole = made.evaluate(bits(8, 8, 8))
-    partial = made.evaluate(bits(1, 1, 1), rival=bits(8, 8, 8))
+    partial = made.evaluate(bits(1, 1, 1), incumbent=bits(8, 8, 8))
     assert (whole.partial, whole.standard_error, whole.samples) == (False, None, 300)
     assert partial.partial
     assert partial.samples < 300
@@ -68,7 +68,7 @@ def test_a_hopeless_configuration_ends_early() -> None:
     assert partial.size_bytes == made.unmeasured(bits(1, 1, 1)).size_bytes  # costs are exact
 
 
-LOSER, RIVAL, WEAK = bits(1, 1, 1), bits(8, 8, 8), bits(1, 1, 2)
+LOSER, INCUMBENT, WEAK = bits(1, 1, 1), bits(8, 8, 8), bits(1, 1, 2)
 BAD = bits(3, 3, 3)
 
 
@@ -79,7 +79,7 @@ def told(made: QuantizationProblem) -> None:
 
 
 def told_between_races(made: QuantizationProblem) -> None:
-    made.evaluate(LOSER, rival=BAD)
+    made.evaluate(LOSER, incumbent=BAD)
     told(made)
 
 
@@ -88,16 +88,16 @@ BEFORE: dict[str, Callable[[QuantizationProblem], object]] = {
     "the loser by a worker after a shorter race": told_between_races,
     "the loser by a worker before a shorter race": lambda made: (
         told(made),
-        made.evaluate(LOSER, rival=BAD),
+        made.evaluate(LOSER, incumbent=BAD),
     ),
     "nothing": lambda made: None,
     "the loser whole": lambda made: made.evaluate(LOSER),
-    "the rival whole": lambda made: made.evaluate(RIVAL),
-    "both whole": lambda made: made.evaluate_many([LOSER, RIVAL]),
-    "the same race": lambda made: made.evaluate(LOSER, rival=RIVAL),
-    "a longer race": lambda made: made.evaluate(LOSER, rival=WEAK),
-    "a race to its end": lambda made: made.evaluate(LOSER, rival=bits(1, 2, 1)),
-    "the rival's own race": lambda made: made.evaluate(RIVAL, rival=LOSER),
+    "the incumbent whole": lambda made: made.evaluate(INCUMBENT),
+    "both whole": lambda made: made.evaluate_many([LOSER, INCUMBENT]),
+    "the same race": lambda made: made.evaluate(LOSER, incumbent=INCUMBENT),
+    "a longer race": lambda made: made.evaluate(LOSER, incumbent=WEAK),
+    "a race to its end": lambda made: made.evaluate(LOSER, incumbent=bits(1, 2, 1)),
+    "the incumbent's own race": lambda made: made.evaluate(INCUMBENT, incumbent=LOSER),
 }
 
 
@@ -111,9 +111,9 @@ def test_a_race_ends_alike_whatever_is_known_before(
     BEFORE[before](made)
     if where == "stored":
         made = raced(store=path)
-    for rival in (RIVAL, WEAK):
-        score = made.evaluate(LOSER, rival=rival)
-        assert score == raced().evaluate(LOSER, rival=rival)
+    for incumbent in (INCUMBENT, WEAK):
+        score = made.evaluate(LOSER, incumbent=incumbent)
+        assert score == raced().evaluate(LOSER, incumbent=incumbent)
         assert score.partial
     assert made.evaluate(LOSER) == raced().evaluate(LOSER)  # whole, however it was raced
 
@@ -121,44 +121,44 @@ def test_a_race_ends_alike_whatever_is_known_before(
 def test_a_race_that_was_run_is_not_run_again(tmp_path: Path) -> None:
     path = tmp_path / "evaluations.sqlite"
     with counting() as measured:
-        first = raced(store=path).evaluate(LOSER, rival=RIVAL)
+        first = raced(store=path).evaluate(LOSER, incumbent=INCUMBENT)
         assert measured.call_count == 2
         made = raced(store=path)
-        assert [made.evaluate(LOSER, rival=RIVAL) for _ in range(2)] == [first, first]
+        assert [made.evaluate(LOSER, incumbent=INCUMBENT) for _ in range(2)] == [first, first]
         assert measured.call_count == 2
     assert made.store is not None
-    assert made.store.count() == 1  # the rival; what lost was not measured whole
+    assert made.store.count() == 1  # the incumbent; what lost was not measured whole
 
 
 def test_a_race_that_needs_more_than_is_known_is_run_once_more(tmp_path: Path) -> None:
     made = raced(store=tmp_path / "evaluations.sqlite")
-    short = made.evaluate(LOSER, rival=RIVAL)
+    short = made.evaluate(LOSER, incumbent=INCUMBENT)
     with counting() as measured:
-        longer = made.evaluate(LOSER, rival=WEAK)
+        longer = made.evaluate(LOSER, incumbent=WEAK)
         assert longer.samples > short.samples
         assert measured.call_count == 2
-        assert made.evaluate(LOSER, rival=WEAK) == longer
-        assert made.evaluate(LOSER, rival=RIVAL) == short
+        assert made.evaluate(LOSER, incumbent=WEAK) == longer
+        assert made.evaluate(LOSER, incumbent=INCUMBENT) == short
         assert measured.call_count == 2
-    assert longer == raced().evaluate(LOSER, rival=WEAK)
+    assert longer == raced().evaluate(LOSER, incumbent=WEAK)
 
 
 def test_what_another_process_measured_meanwhile_changes_no_race(tmp_path: Path) -> None:
     path = tmp_path / "evaluations.sqlite"
     made, other = raced(store=path), raced(store=path)
-    made.evaluate(LOSER, rival=RIVAL)
+    made.evaluate(LOSER, incumbent=INCUMBENT)
     other.evaluate(LOSER)
-    longer = made.evaluate(LOSER, rival=WEAK)
+    longer = made.evaluate(LOSER, incumbent=WEAK)
     assert longer.partial
-    assert longer == raced().evaluate(LOSER, rival=WEAK)
+    assert longer == raced().evaluate(LOSER, incumbent=WEAK)
 
 
 def test_another_confidence_races_on_the_same_store(tmp_path: Path) -> None:
     path, strict = tmp_path / "evaluations.sqlite", Racing(confidence=0.9999999)
-    first = raced(store=path).evaluate(LOSER, rival=RIVAL)
-    score = raced(store=path, racing=strict).evaluate(LOSER, rival=RIVAL)
-    assert score == raced(racing=strict).evaluate(LOSER, rival=RIVAL) != first
-    assert raced(store=path).evaluate(LOSER, rival=RIVAL) == first
+    first = raced(store=path).evaluate(LOSER, incumbent=INCUMBENT)
+    score = raced(store=path, racing=strict).evaluate(LOSER, incumbent=INCUMBENT)
+    assert score == raced(racing=strict).evaluate(LOSER, incumbent=INCUMBENT) != first
+    assert raced(store=path).evaluate(LOSER, incumbent=INCUMBENT) == first
 
 
 def test_looks_that_memory_has_no_room_for_are_found_in_the_store_or_made_again(
@@ -166,9 +166,9 @@ def test_looks_that_memory_has_no_room_for_are_found_in_the_store_or_made_again(
 ) -> None:
     monkeypatch.setattr(looks, "LOOKS_BYTES", 0)
     kept, bare = raced(store=tmp_path / "evaluations.sqlite"), raced()
-    first = [made.evaluate(LOSER, rival=RIVAL) for made in (kept, bare)]
+    first = [made.evaluate(LOSER, incumbent=INCUMBENT) for made in (kept, bare)]
     with counting() as measured:
-        again = [made.evaluate(LOSER, rival=RIVAL) for made in (kept, bare)]
+        again = [made.evaluate(LOSER, incumbent=INCUMBENT) for made in (kept, bare)]
     assert first == again
     assert measured.call_count == 2  # by the one that has no store
 
@@ -176,41 +176,41 @@ def test_looks_that_memory_has_no_room_for_are_found_in_the_store_or_made_again(
 def test_what_follows_a_race_that_was_broken_off_is_right() -> None:
     made, plain = raced(), raced()
     for config in (bits(1, 1, 1), bits(1, 1, 8), bits(1, 8, 1)):
-        assert made.evaluate(config, rival=RIVAL).partial
+        assert made.evaluate(config, incumbent=INCUMBENT).partial
     for config in (bits(1, 1, 1), bits(1, 1, 8), bits(8, 8, 3)):
         assert made.evaluate(config) == plain.evaluate(config)
 
 
-def test_an_estimate_is_the_rivals_loss_and_the_paired_difference() -> None:
+def test_an_estimate_is_the_incumbents_loss_and_the_paired_difference() -> None:
     made = raced()
-    given_up, whole = made.evaluate(LOSER, rival=RIVAL), made.evaluate(LOSER)
+    given_up, whole = made.evaluate(LOSER, incumbent=INCUMBENT), made.evaluate(LOSER)
     assert given_up.samples < whole.samples == 300
     assert given_up.samples % 20 == 0
     assert given_up.standard_error is not None
     assert abs(given_up.loss - whole.loss) < 4 * given_up.standard_error
     batches = made.validation.first(given_up.samples).batches(20)
     losses = []
-    for config in (LOSER, RIVAL):
+    for config in (LOSER, INCUMBENT):
         outputs = outputs_of(made, config, batches)
         losses.append(torch.cat([Classification().losses(*each) for each in outputs]))
     difference = float((losses[0] - losses[1]).mean())
-    assert given_up.loss == pytest.approx(made.evaluate(RIVAL).loss + difference, rel=1e-5)
+    assert given_up.loss == pytest.approx(made.evaluate(INCUMBENT).loss + difference, rel=1e-5)
     correct = sum(float((o.argmax(1) == t).sum()) for o, t in outputs_of(made, LOSER, batches))
     assert given_up.accuracy == pytest.approx(correct / given_up.samples)
 
 
 def test_of_one_batch_nothing_is_saved() -> None:
-    assert not raced(batch_size=300).evaluate(LOSER, rival=RIVAL).partial
+    assert not raced(batch_size=300).evaluate(LOSER, incumbent=INCUMBENT).partial
 
 
 def test_an_objective_that_gives_no_loss_a_sample_is_refused() -> None:
     with pytest.raises(DataError, match=r"gave the shape \(20, 1\) for 20 samples"):
-        raced(objective=Columns()).evaluate(RIVAL)
+        raced(objective=Columns()).evaluate(INCUMBENT)
 
 
 def test_who_is_raced_to_the_end_has_the_score_of_a_whole_evaluation() -> None:
     first, second = raced(), raced()
-    score = first.evaluate(bits(8, 8, 8), rival=bits(1, 1, 1))
+    score = first.evaluate(bits(8, 8, 8), incumbent=bits(1, 1, 1))
     assert score == second.evaluate(bits(8, 8, 8))
     assert not score.partial
 
@@ -229,9 +229,11 @@ def test_races_have_a_fingerprint_of_their_own_by_their_order() -> None:
     assert raced(racing=Racing(top=2, confidence=0.9)).fingerprint == prints[1]  # the same scores
 
 
-def test_without_racing_a_rival_changes_nothing() -> None:
+def test_without_racing_a_incumbent_changes_nothing() -> None:
     made = problem()
-    assert made.evaluate(bits(1, 1, 1), rival=bits(8, 8, 8)) == problem().evaluate(bits(1, 1, 1))
+    assert made.evaluate(bits(1, 1, 1), incumbent=bits(8, 8, 8)) == problem().evaluate(
+        bits(1, 1, 1)
+    )
 
 
 class Columns(Classification):
@@ -262,11 +264,11 @@ def test_losses_that_are_not_finite_lose_and_are_beaten() -> None:
     made = raced(objective=Strict())
     finite = made.evaluate(bits(8, 8, 8))
     assert math.isfinite(finite.loss)
-    given_up = made.evaluate(bits(1, 1, 1), rival=bits(8, 8, 8))
+    given_up = made.evaluate(bits(1, 1, 1), incumbent=bits(8, 8, 8))
     assert (given_up.partial, given_up.loss, given_up.standard_error) == (True, math.inf, math.inf)
     whole = raced(objective=Strict())
     assert whole.evaluate(bits(1, 1, 1)).loss == math.inf
-    assert whole.evaluate(bits(8, 8, 8), rival=bits(1, 1, 1)) == finite
+    assert whole.evaluate(bits(8, 8, 8), incumbent=bits(1, 1, 1)) == finite
 
 
 @pytest.mark.parametrize("top", [1, 2])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from problems import bits, problem
-from rlquant.config import BY_OUTPUTS, LayerChoice, QuantizationConfig
+from rlquant.config import HESSIAN_BASED, LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
 from rlquant.errors import (
     BudgetError,
@@ -168,30 +168,32 @@ def test_networks_that_cannot_be_searched_are_refused() -> None:
 
 
 def test_an_unknown_layer_in_keep_is_refused() -> None:
-    with pytest.raises(UnknownNameError, match="unknown layer in keep 'lats'; did you mean 'last'"):
-        problem(space=SearchSpace(keep=("lats",)))
+    with pytest.raises(
+        UnknownNameError, match="unknown layer in exclude 'lats'; did you mean 'last'"
+    ):
+        problem(space=SearchSpace(exclude=("lats",)))
 
 
 def test_an_embedding_is_not_searched_with_activation_bits() -> None:
     space = SearchSpace(activation_bits=(None, 8))
     with pytest.raises(ChoiceError, match="layer 'words' is an embedding, whose inputs are no act"):
         problem("words", space=space)
-    kept = SearchSpace(activation_bits=(None, 8), keep=("words",))
+    kept = SearchSpace(activation_bits=(None, 8), exclude=("words",))
     assert [f.name for f in problem("words", fresh(WordNet), space=kept).layers] == ["classifier"]
 
 
-@pytest.mark.parametrize("rounding", sorted(BY_OUTPUTS))
+@pytest.mark.parametrize("rounding", sorted(HESSIAN_BASED))
 def test_a_layer_without_moments_is_not_searched_with_it(rounding: Any) -> None:
     space = SearchSpace(rounding=("nearest", rounding))
     words = f"layer 'words': rounding='{rounding}' is for linear layers and convolutions of up"
     with pytest.raises(ChoiceError, match=words):
         problem("words", space=space)
-    kept = SearchSpace(rounding=("nearest", rounding), keep=("words",))
+    kept = SearchSpace(rounding=("nearest", rounding), exclude=("words",))
     assert [f.name for f in problem("words", fresh(WordNet), space=kept).layers] == ["classifier"]
 
 
 @pytest.mark.parametrize("fidelity", ["calibrated", "tuned"])
-@pytest.mark.parametrize("rounding", sorted(BY_OUTPUTS))
+@pytest.mark.parametrize("rounding", sorted(HESSIAN_BASED))
 def test_it_is_searched_like_any_other_rounding(rounding: Any, fidelity: Any) -> None:
     space = SearchSpace(bits=(2, 3), rounding=("nearest", rounding))
     made = problem("conv", trained("conv"), space=space, fidelity=fidelity)

@@ -30,7 +30,7 @@ def conv() -> QuantizationProblem:
     return problem("conv", trained("conv"), space=SearchSpace(bits=(2, 3)))
 
 
-@pytest.mark.parametrize("rounding", ["error_feedback", "learned"])
+@pytest.mark.parametrize("rounding", ["gptq", "learned"])
 @pytest.mark.parametrize("activation_bits", [None, 8])
 def test_the_score_is_that_of_the_network_and_never_worse(
     rounding: Any, activation_bits: Any
@@ -66,7 +66,7 @@ def test_other_roundings_and_kept_layers_stay_as_they_were_scored() -> None:
     first = made.layers[0].name
     for config in (
         uniform(made, 2, "nearest"),
-        QuantizationConfig((LayerChoice(first, 32, method="keep"),)),
+        QuantizationConfig((LayerChoice(first, 32, method="float"),)),
     ):
         network, score = refine(made, config, samples_of("conv", 400, seed=3), settings=SHORT)
         assert score == made.evaluate(config)

@@ -9,15 +9,15 @@ from torch import Tensor
 
 from rlquant.errors import QuantizationError
 from rlquant.quantizers import kmeans_points, quantile_points, quantize_to_points
-from rlquant.quantizers.buckets import to_rows
 from rlquant.quantizers.codebook import FEW_BORDERS, places
+from rlquant.quantizers.groups import to_rows
 from strategies import points, seeded, weights
 
 
 def scaled(w: Tensor, size: int) -> Tensor:
-    """The weights of every bucket that varies, brought to [0, 1], without padding."""
-    buckets = w.reshape(-1).split(size)
-    varying = [b for b in buckets if b.max() > b.min()]
+    """The weights of every group that varies, brought to [0, 1], without padding."""
+    groups = w.reshape(-1).split(size)
+    varying = [b for b in groups if b.max() > b.min()]
     return torch.cat([torch.empty(0), *((b - b.min()) / (b.max() - b.min()) for b in varying)])
 
 
@@ -28,7 +28,7 @@ def squared_error(u: Tensor, p: Tensor) -> float:
 @settings(max_examples=30, deadline=None)
 @given(w=weights(), p=points(), size=st.sampled_from([4, 256, None]))
 def test_every_weight_takes_the_nearest_point(w: Tensor, p: Tensor, size: int | None) -> None:
-    q = quantize_to_points(w, p, bucket_size=size)
+    q = quantize_to_points(w, p, group_size=size)
     assert q.scale is not None
     assert q.offset is not None
     rows = to_rows(w, size)
@@ -58,7 +58,7 @@ def test_stochastic_share_is_the_distance() -> None:
     u = torch.tensor([0.0, 0.1, 0.3, 0.45, 0.9, 1.0])
     p = torch.tensor([0.1, 0.2, 0.6, 0.8])
     q = quantize_to_points(
-        u.repeat(20_000, 1), p, bucket_size=6, rounding="stochastic", generator=seeded(0)
+        u.repeat(20_000, 1), p, group_size=6, rounding="stochastic", generator=seeded(0)
     )
     mean = q.dequantize().double().mean(dim=0)
     expected = torch.tensor([0.1, 0.1, 0.3, 0.45, 0.8, 0.8], dtype=torch.float64)
@@ -89,7 +89,7 @@ def test_quantile_points_are_numpy_percentiles(w: Tensor, count: int) -> None:
     expected = np.linspace(0, 1, count)
     if u.numel():
         expected = np.percentile(u.double().numpy(), np.linspace(0, 100, count))
-    found = quantile_points(w, count, bucket_size=4)
+    found = quantile_points(w, count, group_size=4)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
 
 
@@ -99,12 +99,12 @@ def test_kmeans_points_are_ascending_and_never_worse_than_their_start(
     w: Tensor, count: int
 ) -> None:
     u = scaled(w, 4)
-    start = quantile_points(w, count, bucket_size=4)
-    found = kmeans_points(w, count, bucket_size=4)
+    start = quantile_points(w, count, group_size=4)
+    found = kmeans_points(w, count, group_size=4)
     assert found.dtype == torch.float32
     assert (found[1:] >= found[:-1]).all()
     assert squared_error(u, found) <= squared_error(u, start) + 1e-9
-    assert torch.equal(found, kmeans_points(w, count, bucket_size=4))
+    assert torch.equal(found, kmeans_points(w, count, group_size=4))
 
 
 def test_kmeans_finds_separate_clusters() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rlquant.quantizers import QuantizedTensor, tensor
-from rlquant.quantizers.buckets import bucket_count, spread
+from rlquant.quantizers.groups import group_count, spread
 from rlquant.quantizers.tensor import codes_dtype, strides_of
 from strategies import SHAPES, laid_out, seeded, seeds
 
@@ -19,14 +19,14 @@ LAYOUTS = ("plain", "channels_last", "transposed")
 @st.composite
 def quantized(draw: st.DrawFn) -> QuantizedTensor:
     shape = torch.Size(draw(st.sampled_from((*SHAPES, (), (40, 9)))))
-    kind = draw(st.sampled_from(("integer", "uniform", "stored", "ternary")))
+    kind = draw(st.sampled_from(("integer", "affine", "stored", "ternary")))
     bits = 2 if kind == "ternary" else draw(st.integers(1, 8 if kind == "stored" else 16))
-    bucket_size = draw(st.sampled_from((None, "channel", 1, 4, 1000)))
+    group_size = draw(st.sampled_from((None, "channel", 1, 4, 1000)))
     axis = draw(st.integers(0, max(len(shape) - 1, 0)))
     number_type = draw(st.sampled_from((torch.float32, torch.float16)))
     random = seeded(draw(seeds))
     options = 3 if kind == "ternary" else 2**bits
-    buckets = bucket_count(shape, bucket_size, axis)
+    groups = group_count(shape, group_size, axis)
 
     def numbers(count: int) -> Tensor:
         return torch.randn(count, generator=random).to(number_type)
@@ -35,17 +35,17 @@ def quantized(draw: st.DrawFn) -> QuantizedTensor:
         torch.randint(options, shape, generator=random).to(codes_dtype(bits)),
         bits,
         kind,
-        scale=numbers(buckets) if draw(st.booleans()) else None,
-        offset=numbers(buckets) if draw(st.booleans()) else None,
+        scale=numbers(groups) if draw(st.booleans()) else None,
+        offset=numbers(groups) if draw(st.booleans()) else None,
         values=numbers(options) if kind in ("stored", "ternary") else None,
-        bucket_size=bucket_size,
+        group_size=group_size,
         channel_axis=axis,
         strides=strides_of(laid_out(torch.empty(shape), draw(st.sampled_from(LAYOUTS)))),
     )
 
 
 def plainly(q: QuantizedTensor) -> Tensor:
-    layout = (q.codes.shape, q.bucket_size, q.channel_axis)
+    layout = (q.codes.shape, q.group_size, q.channel_axis)
     result = q.codebook[q.codes.long()]
     if q.scale is not None:
         result = result * spread(q.scale.float(), *layout)

@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rlquant.config import BucketSize
+from rlquant.config import GroupSize
 from rlquant.errors import QuantizationError
 from rlquant.quantizers import QuantizedTensor, quantize_integer, quantize_power_of_two
-from rlquant.quantizers.buckets import to_rows
+from rlquant.quantizers.groups import to_rows
 from strategies import seeded, weights
 
 
-def bucket_errors(q: QuantizedTensor, w: Tensor) -> Tensor:
-    """Squared error per bucket, in float64; the padding repeats the last weight's error."""
+def group_errors(q: QuantizedTensor, w: Tensor) -> Tensor:
+    """Squared error per group, in float64; the padding repeats the last weight's error."""
     error = (q.dequantize().double() - w.double()).square()
-    size = q.bucket_size
+    size = q.group_size
     if isinstance(size, int):
         error = torch.nn.functional.pad(error.reshape(-1), (0, -w.numel() % size))
     return to_rows(error, size, q.channel_axis).sum(dim=1)
@@ -61,19 +61,19 @@ def test_float16_scales_are_rounded_upward_when_covering() -> None:
 @given(
     w=weights(),
     bits=st.integers(1, 8),
-    bucket_size=st.sampled_from([4, "channel", None]),
+    group_size=st.sampled_from([4, "channel", None]),
     dtype=st.sampled_from([torch.float32, torch.float16]),
 )
 def test_clipping_is_never_worse_than_covering(
-    w: Tensor, bits: int, bucket_size: int | str | None, dtype: torch.dtype
+    w: Tensor, bits: int, group_size: int | str | None, dtype: torch.dtype
 ) -> None:
     clipped, covering = (
-        quantize_integer(w, bits, clip=clip, bucket_size=bucket_size, scale_dtype=dtype)  # type: ignore[arg-type]
+        quantize_integer(w, bits, clip=clip, group_size=group_size, scale_dtype=dtype)  # type: ignore[arg-type]
         for clip in (True, False)
     )
-    bound = bucket_errors(covering, w)
+    bound = group_errors(covering, w)
     noise = (2.0**-22 * w.abs().max().double()) ** 2 * w.numel()
-    assert (bucket_errors(clipped, w) <= bound * (1 + 1e-5) + noise).all()
+    assert (group_errors(clipped, w) <= bound * (1 + 1e-5) + noise).all()
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
@@ -86,28 +86,28 @@ def test_clipping_comes_near_the_best_of_a_fine_grid(bits: int) -> None:
         step = (covering * share)[:, None]
         error = ((w / step).round().clamp(-half, half - 1) * step - w).square().sum(dim=1)
         best = torch.minimum(best, error)
-    found = bucket_errors(quantize_integer(w, bits, clip=True), w)
+    found = group_errors(quantize_integer(w, bits, clip=True), w)
     assert float(found.sum()) <= 1.02 * float(best.sum())
 
 
-def test_clipping_ignores_the_padding_of_the_last_bucket() -> None:
+def test_clipping_ignores_the_padding_of_the_last_group() -> None:
     w = torch.randn(9, generator=seeded(0)) * torch.tensor([1.0] * 8 + [20.0])
-    alone = quantize_integer(w[4:], 2, clip=True, bucket_size=None)
-    padded = quantize_integer(torch.cat([torch.zeros(8), w[4:]]), 2, clip=True, bucket_size=8)
+    alone = quantize_integer(w[4:], 2, clip=True, group_size=None)
+    padded = quantize_integer(torch.cat([torch.zeros(8), w[4:]]), 2, clip=True, group_size=8)
     assert scale_of(padded)[1] == scale_of(alone)[0]
 
 
-@pytest.mark.parametrize("bucket_size", ["channel", None, 7])
+@pytest.mark.parametrize("group_size", ["channel", None, 7])
 @pytest.mark.parametrize("scale_dtype", [torch.float32, torch.float16])
 def test_how_many_scales_are_tried_together_changes_nothing(
-    bucket_size: BucketSize, scale_dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    group_size: GroupSize, scale_dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     weight = torch.randn(6, 40, generator=seeded(0)) ** 3
     weight[0] = 0.0
     found = []
     for at_once in (1, 1000, 2**15):
         monkeypatch.setattr("rlquant.quantizers.integer_grid.TRIED_AT_ONCE", at_once)
-        settings = {"bucket_size": bucket_size, "scale_dtype": scale_dtype}
+        settings = {"group_size": group_size, "scale_dtype": scale_dtype}
         found.append([quantize_integer(weight, b, clip=True, **settings) for b in (1, 3, 8)])  # type: ignore[arg-type]
     for one, some, all_of_them in zip(*found, strict=True):
         assert torch.equal(one.scale, some.scale)

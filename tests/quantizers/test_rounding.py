@@ -63,7 +63,7 @@ def test_rounder_knows_what_is_pure() -> None:
     assert torch.equal(drawn, round_stochastic(x, generator=seeded(3)))
 
 
-@pytest.mark.parametrize("name", ["error_feedback", "learned", "up"])
+@pytest.mark.parametrize("name", ["gptq", "learned", "up"])
 def test_rounder_names_what_is_available(name: str) -> None:
     with pytest.raises(QuantizationError, match=r"'nearest', 'stochastic'"):
         rounder(name, None)  # type: ignore[arg-type]

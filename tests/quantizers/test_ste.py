@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rlquant.quantizers import ActivationQuantizer, activation_grid, quantize_to_points
-from rlquant.quantizers.buckets import spread
+from rlquant.quantizers.groups import spread
 from rlquant.quantizers.ste import straight_through, ternary_values, values_at_points
 from rlquant.quantizers.ternary import ternary_signs
 from strategies import seeded, seeds, weights
@@ -54,11 +54,11 @@ def ternary(latent: Tensor, scales: Tensor, threshold: float = 0.05) -> Tensor:
 
 
 def at_points(
-    latent: Tensor, points: Tensor, bucket_size: int | None = None, **storage: torch.dtype
+    latent: Tensor, points: Tensor, group_size: int | None = None, **storage: torch.dtype
 ) -> Tensor:
-    q = quantize_to_points(latent, points, bucket_size=bucket_size, **storage)
+    q = quantize_to_points(latent, points, group_size=group_size, **storage)
     assert q.scale is not None
-    scale = spread(q.scale.to(latent.dtype), latent.shape, bucket_size)
+    scale = spread(q.scale.to(latent.dtype), latent.shape, group_size)
     return values_at_points(latent, points, q.dequantize().to(latent.dtype), q.codes, scale)
 
 
@@ -140,7 +140,7 @@ class TestTernary:
 class TestPoints:
     """Polino et al. 2018, differentiable quantization."""
 
-    def test_one_bucket(self) -> None:
+    def test_one_group(self) -> None:
         latent, points = leaf(V), leaf(POINTS)
         values = at_points(latent, points)
         close(values.detach(), [-1, -0.25, -0.25, 0.5, 2])
@@ -149,17 +149,17 @@ class TestPoints:
         assert latent.grad is not None
         assert torch.equal(latent.grad, G)
 
-    def test_two_buckets_and_a_point_that_no_weight_takes(self) -> None:
+    def test_two_groups_and_a_point_that_no_weight_takes(self) -> None:
         points = leaf(POINTS)
-        values = at_points(torch.tensor([0, 1, 0.5, 10, 14]), points, bucket_size=3)
+        values = at_points(torch.tensor([0, 1, 0.5, 10, 14]), points, group_size=3)
         close(values.detach(), [0, 1, 0.5, 10, 14])
         values.backward(torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5]))
         close(points.grad, [1.7, 0, 0.3, 2.2])
 
-    def test_a_constant_bucket_moves_no_point_and_stays(self) -> None:
+    def test_a_constant_group_moves_no_point_and_stays(self) -> None:
         points = leaf(torch.tensor([0.1, 0.4, 0.6, 0.9]))
         w = torch.tensor([0.37, 0.37, 0.37, 0.37, 0.0, 1.0])
-        values = at_points(w, points, bucket_size=4)
+        values = at_points(w, points, group_size=4)
         assert torch.equal(values[:4], w[:4])
         values.backward(torch.tensor([9.0, 9.0, 9.0, 9.0, 1.0, 2.0]))
         close(points.grad, [1.0, 0, 0, 2.0])
@@ -167,19 +167,19 @@ class TestPoints:
     @settings(max_examples=25, deadline=None)
     @given(
         w=weights(),
-        bucket_size=st.sampled_from((3, 6, None)),
+        group_size=st.sampled_from((3, 6, None)),
         dtype=st.sampled_from((torch.float32, torch.float16)),
     )
     def test_finite_differences_agree_with_the_assignment_held(
-        self, w: Tensor, bucket_size: int | None, dtype: torch.dtype
+        self, w: Tensor, group_size: int | None, dtype: torch.dtype
     ) -> None:
         latent, points = w.double(), leaf(torch.tensor([-0.1, 0.2, 0.35, 0.9]))
-        curved(at_points(latent, points, bucket_size, scale_dtype=dtype)).backward()
-        q = quantize_to_points(latent, points, bucket_size=bucket_size, scale_dtype=dtype)
+        curved(at_points(latent, points, group_size, scale_dtype=dtype)).backward()
+        q = quantize_to_points(latent, points, group_size=group_size, scale_dtype=dtype)
         assert q.scale is not None
         assert q.offset is not None
         assert q.values is not None
-        scale, offset = (spread(t.double(), latent.shape, bucket_size) for t in (q.scale, q.offset))
+        scale, offset = (spread(t.double(), latent.shape, group_size) for t in (q.scale, q.offset))
         at = q.values.double()
         wanted = slopes(lambda p: curved(offset + scale * p[q.codes.long()]), at, 1e-4)
         assert points.grad is not None

@@ -10,29 +10,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rlquant.config import BucketSize, Rounding
+from rlquant.config import GroupSize, Rounding
 from rlquant.errors import QuantizationError
 from rlquant.quantizers import quantize_integer, quantize_to_scale
 from strategies import seeded, seeds, weights
 
-bucket_sizes = st.sampled_from(("channel", 1, 4, None))
+group_sizes = st.sampled_from(("channel", 1, 4, None))
 
 
 def test_values_saturate_and_ties_go_down() -> None:
     w = torch.tensor([-1.3, -0.26, -0.125, 0.1, 0.125, 0.25, 0.9])
-    q = quantize_to_scale(w, torch.tensor([0.25]), 3, bucket_size=None)
+    q = quantize_to_scale(w, torch.tensor([0.25]), 3, group_size=None)
     assert q.dequantize().tolist() == [-1.0, -0.25, -0.25, 0.0, 0.0, 0.25, 0.75]
     assert q.codes.tolist() == [0, 3, 3, 4, 4, 5, 7]
     assert (q.kind, q.bits, q.offset, q.values) == ("integer", 3, None, None)
 
 
-def test_every_bucket_has_its_scale() -> None:
+def test_every_group_has_its_scale() -> None:
     w = torch.tensor([[1.0, -2.0], [1.0, -2.0]])
     channels = quantize_to_scale(w, torch.tensor([1.0, 4.0]), 2)
     assert channels.dequantize().tolist() == [[1, -2], [0, -4]]
     last = quantize_to_scale(w, torch.tensor([1.0, 4.0]), 2, channel_axis=1)
     assert last.dequantize().tolist() == [[1, -4], [1, -4]]
-    three = quantize_to_scale(w, torch.tensor([1.0, 4.0]), 2, bucket_size=3)
+    three = quantize_to_scale(w, torch.tensor([1.0, 4.0]), 2, group_size=3)
     assert three.dequantize().tolist() == [[1, -2], [1, -4]]
 
 
@@ -40,7 +40,7 @@ def test_every_bucket_has_its_scale() -> None:
 @given(
     w=weights(),
     bits=st.integers(1, 8),
-    bucket_size=bucket_sizes,
+    group_size=group_sizes,
     rounding=st.sampled_from(("nearest", "stochastic")),
     clip=st.booleans(),
     dtype=st.sampled_from((torch.float16, torch.float32)),
@@ -49,7 +49,7 @@ def test_every_bucket_has_its_scale() -> None:
 def test_at_the_scales_of_a_grid_it_gives_that_grid(
     w: Tensor,
     bits: int,
-    bucket_size: BucketSize,
+    group_size: GroupSize,
     rounding: Rounding,
     clip: bool,
     dtype: torch.dtype,
@@ -59,7 +59,7 @@ def test_at_the_scales_of_a_grid_it_gives_that_grid(
     found = quantize_integer(
         w,
         bits,
-        bucket_size=bucket_size,
+        group_size=group_size,
         clip=clip,
         rounding=rounding,
         generator=seeded(seed),
@@ -67,7 +67,7 @@ def test_at_the_scales_of_a_grid_it_gives_that_grid(
     )
     assert found.scale is not None
     again = quantize_to_scale(
-        w, found.scale, bits, bucket_size=bucket_size, rounding=rounding, generator=seeded(seed)
+        w, found.scale, bits, group_size=group_size, rounding=rounding, generator=seeded(seed)
     )
     assert torch.equal(again.codes, found.codes)
     assert torch.equal(again.dequantize(), found.dequantize())
@@ -83,7 +83,7 @@ def test_whatever_the_weights_are_they_take_points_of_the_grid(
     w: Tensor, bits: int, factor: float
 ) -> None:
     scale = torch.tensor([factor])
-    values = quantize_to_scale(w, scale, bits, bucket_size=None).dequantize()
+    values = quantize_to_scale(w, scale, bits, group_size=None).dequantize()
     half = 2 ** (bits - 1)
     grid = torch.arange(-half, half) * scale
     nearest = grid[(w[..., None] - grid).abs().argmin(dim=-1)]
@@ -105,7 +105,7 @@ def test_whatever_the_weights_are_they_take_points_of_the_grid(
     ],
 )
 def test_wrong_scales_are_refused(scale: Tensor) -> None:
-    with pytest.raises(QuantizationError, match="one finite number above 0 for each of 2 buckets"):
+    with pytest.raises(QuantizationError, match="one finite number above 0 for each of 2 groups"):
         quantize_to_scale(torch.ones(2, 3), scale, 4)
 
 
@@ -113,8 +113,8 @@ def test_what_every_quantizer_refuses_is_refused() -> None:
     one = torch.ones(1)
     for bad, words in (
         (lambda: quantize_to_scale(torch.tensor([math.nan]), one, 4), "NaN or infinite"),
-        (lambda: quantize_to_scale(torch.ones(3), one, 17, bucket_size=None), r"in 1\.\.16"),
-        (lambda: quantize_to_scale(torch.ones(3), one, 4, bucket_size=0), "bucket_size=0"),
+        (lambda: quantize_to_scale(torch.ones(3), one, 17, group_size=None), r"in 1\.\.16"),
+        (lambda: quantize_to_scale(torch.ones(3), one, 4, group_size=0), "group_size=0"),
         (
             lambda: quantize_to_scale(torch.ones(1), one, 4, rounding="stochastic"),
             "needs randomness",

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from rlquant.quantizers import (
     QuantizedTensor,
+    quantize_affine,
     quantize_integer,
     quantize_to_points,
-    quantize_uniform,
 )
 from rlquant.rounding.coordinate_descent import descend
 from rlquant.rounding.grid import Grid
@@ -23,9 +23,9 @@ from strategies import seeded, seeds
 POINTS = torch.tensor([0.0, 0.1, 0.4, 1.0])
 QUANTIZERS: dict[str, Callable[[Tensor], QuantizedTensor]] = {
     "integer": lambda w: quantize_integer(w, 2),
-    "clipped": lambda w: quantize_integer(w, 2, clip=True, bucket_size=None),
-    "uniform": lambda w: quantize_uniform(w, 2, bucket_size=5),
-    "points": lambda w: quantize_to_points(w, POINTS, bucket_size="channel"),
+    "clipped": lambda w: quantize_integer(w, 2, clip=True, group_size=None),
+    "affine": lambda w: quantize_affine(w, 2, group_size=5),
+    "points": lambda w: quantize_to_points(w, POINTS, group_size="channel"),
 }
 
 
@@ -105,10 +105,10 @@ def test_only_what_may_move_moves() -> None:
     assert not torch.equal(free.codes[others], start.codes[others])
 
 
-def test_constant_buckets_stay() -> None:
+def test_constant_groups_stay() -> None:
     w, moments = problem(6)
     w[1] = 0.37
-    start = quantize_uniform(w, 2, bucket_size="channel")
+    start = quantize_affine(w, 2, group_size="channel")
     found = descend(w, start, moments)
     assert torch.equal(found.codes[1], start.codes[1])
     assert torch.equal(found.dequantize()[1], w[1])

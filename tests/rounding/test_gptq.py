@@ -1,4 +1,4 @@
-"""Error feedback: a vector by hand, when it is nearest rounding, and what it is worth."""
+"""GPTQ: a vector by hand, when it is nearest rounding, and what it is worth."""
 
 from __future__ import annotations
 

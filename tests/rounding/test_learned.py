@@ -65,7 +65,7 @@ def test_it_works_where_gradients_are_switched_off(context: type) -> None:
         assert torch.equal(learn(weight, plain, moments, seeded(1)).codes, expected)
 
 
-def test_a_constant_bucket_keeps_its_codes() -> None:
+def test_a_constant_group_keeps_its_codes() -> None:
     weight, moments = layer(5)
     weight[2] = 0.0
     plain = nearest(weight)
@@ -80,7 +80,7 @@ def test_each_channel_takes_its_best_and_of_equals_the_first() -> None:
         1,
         "stored",
         values=torch.tensor([0.0, 1.0]),
-        bucket_size=None,
+        group_size=None,
     )
     other = replace(plain, codes=torch.tensor([[0, 0], [1, 0]], dtype=torch.uint8))
     found = best_per_channel(weight, [plain, other], torch.eye(2)[None])

@@ -9,9 +9,9 @@ from torch import Tensor
 from assigned_layers import layer
 from rlquant.quantizers import (
     QuantizedTensor,
+    quantize_affine,
     quantize_integer,
     quantize_to_points,
-    quantize_uniform,
 )
 from rlquant.rounding.neighbours import Neighbours, quadratic
 from rlquant.rounding.output_error import channel_errors
@@ -21,10 +21,10 @@ POINTS = torch.tensor([0.0, 0.1, 0.4, 1.0])
 
 def quantized(kind: str, weight: Tensor) -> QuantizedTensor:
     if kind == "points":
-        return quantize_to_points(weight, POINTS, bucket_size="channel")
-    if kind == "uniform":
-        return quantize_uniform(weight, 2, bucket_size=5)
-    return quantize_integer(weight, 2, clip=kind == "clipped", bucket_size=None)
+        return quantize_to_points(weight, POINTS, group_size="channel")
+    if kind == "affine":
+        return quantize_affine(weight, 2, group_size=5)
+    return quantize_integer(weight, 2, clip=kind == "clipped", group_size=None)
 
 
 def test_down_and_up_by_hand() -> None:
@@ -41,7 +41,7 @@ def test_down_and_up_by_hand() -> None:
     assert torch.allclose(between.error(up)[0], found.dequantize() - weight)
 
 
-@pytest.mark.parametrize("kind", ["integer", "clipped", "uniform", "points"])
+@pytest.mark.parametrize("kind", ["integer", "clipped", "affine", "points"])
 def test_the_nearest_neighbour_is_the_quantizers_choice(kind: str) -> None:
     weight, moments = layer(1)
     given = quantized(kind, weight)
@@ -52,10 +52,10 @@ def test_the_nearest_neighbour_is_the_quantizers_choice(kind: str) -> None:
         assert torch.allclose(quadratic(between.error(up), moments).reshape(-1), exact, rtol=1e-4)
 
 
-def test_a_constant_bucket_has_nowhere_to_go() -> None:
+def test_a_constant_group_has_nowhere_to_go() -> None:
     weight, moments = layer(2)
     weight[1] = 0.0
-    given = quantize_uniform(weight, 2, bucket_size="channel")
+    given = quantize_affine(weight, 2, group_size="channel")
     between = Neighbours.of(weight, given, moments)
     assert not between.gap[0, 1].any()
     assert not between.assigned(torch.ones_like(between.nearest)).dequantize()[1].any()

@@ -74,7 +74,7 @@ def test_deviation_keeps_weights_at_their_nearest_points() -> None:
         ({"steps": 0}, "steps"),
         ({"samples": 1}, "samples"),
         ({"baseline": "mean"}, "baseline"),
-        ({"group_size": 0}, "group_size"),
+        ({"weights_per_action": 0}, "weights_per_action"),
         ({"rate": -1.0}, "rate"),
         ({"prior": float("nan")}, "prior"),
     ],
@@ -110,7 +110,7 @@ def test_weights_of_a_group_go_together_and_fewer_choices_gain_less(baseline: An
     between = Neighbours.of(weight, plain, moments)
     errors = []
     for size in (1, 4, 24):
-        settings = PolicySettings(group_size=size, baseline=baseline)
+        settings = PolicySettings(weights_per_action=size, baseline=baseline)
         found = learn_assignment(weight, plain, moments, generator=seeded(0), settings=settings)
         errors.append(error(weight, found, moments))
         moved = (between.going_up(found) != between.nearest).any(dim=-1)

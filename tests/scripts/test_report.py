@@ -42,7 +42,7 @@ def test_the_script_makes_the_page_that_the_search_made(folder: Path) -> None:
     assert f"report: {page}" in ran.stdout
 
 
-def test_rivals_and_another_place(
+def test_incumbents_and_another_place(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "both.html"

@@ -152,7 +152,7 @@ def test_a_loss_that_is_not_finite_is_null_in_the_summary() -> None:
         (["--seed", "-1", "--task", "digits/mpl"], "seed=-1"),
         (["--reward", "los", "--task", "digits/mpl"], "did you mean 'loss'"),
         (["--bits", "2", "2"], "names an option twice"),
-        (["--keep", "clasifier"], "clasifier"),
+        (["--exclude", "clasifier"], "clasifier"),
         (["--quantity", "latency"], "--latency-table"),
         (["--calibration-samples", "0"], "calibration_samples=0"),
         (["--agent", "nowhere"], "nowhere"),

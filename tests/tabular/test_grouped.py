@@ -167,7 +167,7 @@ def test_a_group_that_is_not_named_stays_in_float() -> None:
     partly = QuantizationConfig((LayerChoice("last", 2),))
     layers = [choice.layer for choice in grouped.expand(partly)]
     assert layers == ["last"]
-    kept = [LayerChoice(name, 32, method="keep") for name in ("first", "second")]
+    kept = [LayerChoice(name, 32, method="float") for name in ("first", "second")]
     whole = QuantizationConfig((*kept, LayerChoice("last", 2)))
     assert grouped.evaluate(partly) == grouped.problem.evaluate(whole)
 

@@ -75,9 +75,9 @@ def test_a_shipped_table_is_a_landscape(name: str) -> None:
             assert score.average_bits <= limit
             assert problem.evaluate(config) == score
     front = [score for _, score in problem.pareto()]
-    for cheaper, dearer in itertools.pairwise(front):
-        assert cheaper.average_bits < dearer.average_bits
-        assert cheaper.loss > dearer.loss
+    for cheaper, more_expensive in itertools.pairwise(front):
+        assert cheaper.average_bits < more_expensive.average_bits
+        assert cheaper.loss > more_expensive.loss
 
 
 @pytest.mark.parametrize("name", table_names())

@@ -34,7 +34,7 @@ QUANTITIES = ("average_bits", "size_bytes", "size_ratio", "bops")
 
 
 def within(table: Table, quantity: str, fraction: float) -> TabularProblem:
-    """A budget between the cheapest (0) and the dearest configuration (1)."""
+    """A budget between the cheapest (0) and the most expensive configuration (1)."""
     loose = TabularProblem(table, getattr(Budget, quantity)(2.0**50))
     feasible = loose.feasible
     units = feasible.smallest + fraction * (feasible.largest - feasible.smallest)
@@ -81,9 +81,9 @@ def test_the_order_of_choices_and_what_has_no_effect_do_not_matter() -> None:
 
 
 def test_kept_layers_can_be_left_out_where_the_table_holds_them() -> None:
-    space = SearchSpace(bits=(2, 4), method=("post_training", "keep"))
+    space = SearchSpace(bits=(2, 4), method=("post_training", "float"))
     problem = TabularProblem(enumerated(ToyProblem(2, 40.0, space)), LOOSE)
-    kept = LayerChoice("layer0", 32, method="keep")
+    kept = LayerChoice("layer0", 32, method="float")
     other = LayerChoice("layer1", 4, points="clipped")
     whole = problem.evaluate(QuantizationConfig((kept, other)))
     assert problem.evaluate(QuantizationConfig((other,))) == whole
@@ -155,7 +155,7 @@ def test_indices_that_are_not_in_the_table_are_refused(indices: Any, words: str)
 
 
 def beats(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    """Whether a is cheaper or better and neither dearer nor worse; equal ones by the rest."""
+    """Whether a is cheaper or better and neither more expensive nor worse; equal ones by the rest."""
     if a[:2] == b[:2]:
         return a[2:] < b[2:]
     return a[0] <= b[0] and a[1] <= b[1]

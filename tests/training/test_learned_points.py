@@ -88,7 +88,7 @@ def test_without_any_step_taken_sorting_changes_nothing() -> None:
     assert torch.equal(trainable.points, START)
 
 
-def test_points_may_leave_their_buckets_range_and_merge_and_part_again() -> None:
+def test_points_may_leave_their_groups_range_and_merge_and_part_again() -> None:
     trainable = layer()
     with torch.no_grad():
         trainable.points.copy_(torch.tensor([-0.3, 0.5, 0.5, 1.4]))

@@ -34,7 +34,7 @@ class TestAStep:
         settings = TrainSettings(
             steps=1, optimizer="sgd", momentum=0.0, learning_rate=0.1, distillation_weight=0.0
         )
-        config = QuantizationConfig((LayerChoice("0", 1, method="distilled", points="uniform"),))
+        config = QuantizationConfig((LayerChoice("0", 1, method="distilled", points="affine"),))
         data = torch.tensor([[0.0, 1.0, 0.0]]), torch.ones(1)
         trained, outcome = rlquant.train(
             network, config, data, objective=half_square, settings=settings

@@ -114,7 +114,7 @@ def test_integer_and_fraction_bits_make_one_word() -> None:
     assert FixedPoint(8, 24).fraction_bits == 24
 
 
-@pytest.mark.parametrize("rounding", ["learned", "error_feedback", "down"])
+@pytest.mark.parametrize("rounding", ["learned", "gptq", "down"])
 def test_rounding_is_nearest_or_stochastic(rounding: Any) -> None:
     words = rf"rounding='{rounding}', use one of \('nearest', 'stochastic'\)"
     refused_format(words, 8, 8, rounding=rounding)

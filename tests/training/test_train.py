@@ -20,10 +20,10 @@ from training_runs import (
     CHOICES,
     LONG,
     SHORT,
-    bucket_values,
     codes_of,
     each,
     float_network,
+    group_values,
     hash_of,
     outputs_of,
     same,
@@ -52,7 +52,7 @@ class TestMixed:
             found = quantized_weight(trained.get_submodule(choice.layer))
             assert found is not None
             assert found.choice == choice
-            assert bucket_values(trained, choice.layer) <= (
+            assert group_values(trained, choice.layer) <= (
                 3 if choice.method == "ternary" else 2**choice.bits
             )
         assert not any(module.training for module in trained.modules())
@@ -65,11 +65,11 @@ class TestMixed:
         rlquant.save(trained, tmp_path / "trained.rlq")
         loaded = rlquant.load(tmp_path / "trained.rlq", fresh(NETWORKS[name].build, seed=9))
         assert torch.equal(outputs_of(loaded, name), outputs_of(trained, name))
-        assert torch.equal(outputs_of(rlquant.freeze(trained), name), outputs_of(trained, name))
+        assert torch.equal(outputs_of(rlquant.dequantize(trained), name), outputs_of(trained, name))
 
     def test_frozen_codes_and_kept_weights_stay_and_the_rest_moves(self) -> None:
         choices = [c for c in CHOICES["conv"] if c.layer != "conv"]
-        config = QuantizationConfig((*choices, LayerChoice("conv", 32, method="keep")))
+        config = QuantizationConfig((*choices, LayerChoice("conv", 32, method="float")))
         trained, _ = train("conv", config, settings=LONG)
         plain = rlquant.quantize(float_network("conv"), config, samples_of("conv", 512))
         assert torch.equal(codes_of(trained, "stem"), codes_of(plain, "stem"))
@@ -163,7 +163,7 @@ class TestFloatControl:
 
     def test_kept_layers_beside_quantized_ones_train_and_frozen_codes_do_not(self) -> None:
         config = QuantizationConfig(
-            (LayerChoice("first", 32, method="keep"), LayerChoice("second", 4))
+            (LayerChoice("first", 32, method="float"), LayerChoice("second", 4))
         )
         trained, _ = train("mlp", config, settings=replace(SHORT, train_kept=True))
         start, end = float_network("mlp").state_dict(), trained.state_dict()

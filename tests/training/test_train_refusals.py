@@ -162,7 +162,7 @@ class TestConfigurations:
         settings = replace(SHORT, optimizer="sgd", arithmetic=FixedPoint(8, 8))
         words = r"arithmetic=FixedPoint\(\.\.\.\) trains all weights on one grid; give an empty"
         refused(SettingsError, words, settings=settings)
-        kept = QuantizationConfig((LayerChoice("first", 32, method="keep"),))
+        kept = QuantizationConfig((LayerChoice("first", 32, method="float"),))
         for config in (kept, QuantizationConfig(())):
             _, outcome = train("mlp", config, settings=settings, validation_data=GOOD)
             assert outcome.validation is not None
@@ -188,7 +188,7 @@ class TestArguments:
             ("seed", 0.5, SettingsError, r"seed=0\.5, use a whole number from 0 to"),
             ("calibration_samples", 0, SettingsError, "calibration_samples=0, use a whole number"),
             ("activation_range", "max", UnknownNameError, "unknown activation range 'max'"),
-            ("bucket_size", 0, QuantizationError, "bucket_size=0, use a positive whole number"),
+            ("group_size", 0, QuantizationError, "group_size=0, use a positive whole number"),
             ("objective", 3, SettingsError, "objective=3, give a function"),
             ("device", "nowhere", SettingsError, "device='nowhere' cannot be used here"),
         ],

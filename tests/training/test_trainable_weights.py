@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlquant.config import BucketSize
+from rlquant.config import GroupSize
 from rlquant.data import fingerprint_tensors
 from rlquant.errors import QuantizationError
 from rlquant.network.weights import quantize_weight
@@ -29,30 +29,30 @@ def leaf(values: Tensor, trains: bool = True) -> Tensor:
     return values.detach().clone().requires_grad_(trains)
 
 
-@pytest.mark.parametrize("bucket_size", BUCKET_SIZES)
+@pytest.mark.parametrize("group_size", BUCKET_SIZES)
 @pytest.mark.parametrize("name", WAYS)
 class TestEveryWay:
     def test_at_its_start_it_is_what_is_made_without_training(
-        self, name: str, bucket_size: BucketSize
+        self, name: str, group_size: GroupSize
     ) -> None:
-        trainable, form = made(name, bucket_size), form_of(name, bucket_size)
+        trainable, form = made(name, group_size), form_of(name, group_size)
         project = trainable.project(weight())
         if "sparsity" not in name:  # which only training knows
             choice = form.choice
             assert same(
-                project, quantize_weight(weight(), choice, bucket_size=bucket_size, seed=form.seed)
+                project, quantize_weight(weight(), choice, group_size=group_size, seed=form.seed)
             )
         values = project.dequantize()
         most = 3 if "ternary" in name else 2**form.choice.bits
-        rows = values.reshape(-1, 27) if bucket_size == "channel" else [values.flatten()]
-        if bucket_size == 16:
+        rows = values.reshape(-1, 27) if group_size == "channel" else [values.flatten()]
+        if group_size == 16:
             rows = values.flatten().split(16)
         assert all(len(row.unique()) <= most for row in rows)
 
     def test_it_computes_with_exactly_what_is_stored(
-        self, name: str, bucket_size: BucketSize
+        self, name: str, group_size: GroupSize
     ) -> None:
-        trainable, latent = made(name, bucket_size), leaf(moved(weight()))
+        trainable, latent = made(name, group_size), leaf(moved(weight()))
         shift(trainable)
         stored = trainable.project(latent)
         assert not torch.equal(stored.codes, trainable.project(weight()).codes)
@@ -62,17 +62,15 @@ class TestEveryWay:
             assert torch.equal(computed, stored.dequantize())
             assert computed.dtype == latent.dtype
 
-    def test_projecting_is_the_same_every_time(self, name: str, bucket_size: BucketSize) -> None:
-        trainable, latent = made(name, bucket_size), moved(weight())
+    def test_projecting_is_the_same_every_time(self, name: str, group_size: GroupSize) -> None:
+        trainable, latent = made(name, group_size), moved(weight())
         first = trainable.project(latent)
         trainable(latent)
         assert same(trainable.project(latent), first)
-        assert same(made(name, bucket_size).project(latent), first)
+        assert same(made(name, group_size).project(latent), first)
 
-    def test_what_is_stored_keeps_its_type_and_size(
-        self, name: str, bucket_size: BucketSize
-    ) -> None:
-        trainable, form = made(name, bucket_size), form_of(name, bucket_size)
+    def test_what_is_stored_keeps_its_type_and_size(self, name: str, group_size: GroupSize) -> None:
+        trainable, form = made(name, group_size), form_of(name, group_size)
         start = trainable.project(weight())
         assert stored_types(start) == {form.scale_dtype}
         for factor in (1e-3, 1.0, 50.0):
@@ -82,9 +80,9 @@ class TestEveryWay:
             assert (later.kind, later.bits) == (start.kind, start.bits)
 
     def test_the_gradient_reaches_exactly_what_trains(
-        self, name: str, bucket_size: BucketSize
+        self, name: str, group_size: GroupSize
     ) -> None:
-        trainable, way = made(name, bucket_size), WAYS[name]
+        trainable, way = made(name, group_size), WAYS[name]
         assert trainable.trains_latent is way.trains_latent
         latent = leaf(moved(weight()), trainable.trains_latent)
         upstream = torch.linspace(0.5, 1.5, latent.numel()).reshape(latent.shape)
@@ -104,9 +102,9 @@ class TestEveryWay:
             assert parameter.grad.any()
 
     def test_nan_is_never_stored_and_never_passes_for_a_number(
-        self, name: str, bucket_size: BucketSize
+        self, name: str, group_size: GroupSize
     ) -> None:
-        trainable, latent = made(name, bucket_size), moved(weight())
+        trainable, latent = made(name, group_size), moved(weight())
         latent[0, 0, 0, 0] = math.nan
         with pytest.raises(QuantizationError, match="NaN or infinite"):
             trainable.project(latent)
@@ -116,17 +114,17 @@ class TestEveryWay:
             return
         assert torch.isnan(values[0, 0, 0, 0])
 
-    def test_the_weights_are_never_written_to(self, name: str, bucket_size: BucketSize) -> None:
+    def test_the_weights_are_never_written_to(self, name: str, group_size: GroupSize) -> None:
         start, latent = weight(), leaf(moved(weight()))
         before = fingerprint_tensors([start, latent])
-        trainable = made(name, bucket_size, start)
+        trainable = made(name, group_size, start)
         trainable(latent).sum().backward()
         trainable.project(latent)
         assert fingerprint_tensors([start, latent]) == before
 
-    def test_a_layer_of_zeros_stays_finite(self, name: str, bucket_size: BucketSize) -> None:
+    def test_a_layer_of_zeros_stays_finite(self, name: str, group_size: GroupSize) -> None:
         zeros = torch.zeros(5, 3, 3, 3)
-        trainable, latent = made(name, bucket_size, zeros), leaf(zeros)
+        trainable, latent = made(name, group_size, zeros), leaf(zeros)
         trainable(latent).sum().backward()
         assert not trainable.project(latent).dequantize().any()
         assert torch.isfinite(trainable.project(moved(weight())).dequantize()).all()
@@ -160,13 +158,13 @@ def test_stochastic_steps_average_to_the_weights_between_the_points(name: str) -
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("bucket_size", BUCKET_SIZES)
+@pytest.mark.parametrize("group_size", BUCKET_SIZES)
 @pytest.mark.parametrize("name", WAYS)
 def test_values_come_in_the_type_of_the_network(
-    name: str, bucket_size: BucketSize, dtype: torch.dtype
+    name: str, group_size: GroupSize, dtype: torch.dtype
 ) -> None:
     start = weight().to(dtype)
-    trainable, latent = made(name, bucket_size, start), moved(weight()).to(dtype)
+    trainable, latent = made(name, group_size, start), moved(weight()).to(dtype)
     trainable.draws = trainable.form.generator
     values = trainable(leaf(latent))
     assert values.dtype == dtype

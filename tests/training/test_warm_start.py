@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rlquant.config import LayerChoice
 from rlquant.data import fingerprint_tensors
 from rlquant.layers import LayerFacts, find_layers
-from rlquant.network.second_moments import InputMoments, measure_second_moments
+from rlquant.network.hessians import InputMoments, measure_hessians
 from rlquant.network.weights import WeightForm
 from rlquant.rounding.output_error import reconstruction_error
 from rlquant.training import warm_start
@@ -29,7 +29,7 @@ SETTLED = [name for name, way in WAYS.items() if not (way.is_stochastic and "lea
 """The ways in which what is adapted is what is stored; learned points see other draws."""
 
 
-def second_moments(groups: int = 1, fan_in: int = 27, mean: float = 0.5) -> Tensor:
+def hessians(groups: int = 1, fan_in: int = 27, mean: float = 0.5) -> Tensor:
     """Moments of correlated inputs whose mean is not 0."""
     mixing = torch.randn(groups, fan_in, fan_in, generator=seeded(5))
     rows = mean + torch.randn(groups, 200, fan_in, generator=seeded(6)) @ mixing / fan_in**0.5
@@ -42,25 +42,25 @@ def error_of(
     return float(reconstruction_error(trainable.project(latent).dequantize() - w, moments))
 
 
-def restored(name: str, bucket_size: object, start: LayerStart) -> tuple[TrainableWeight, Tensor]:
+def restored(name: str, group_size: object, start: LayerStart) -> tuple[TrainableWeight, Tensor]:
     """A fresh layer that begins where it is told to."""
-    trainable, latent = made(name, bucket_size), weight()  # type: ignore[arg-type]
+    trainable, latent = made(name, group_size), weight()  # type: ignore[arg-type]
     begin(trainable, latent, start)
     return trainable, latent
 
 
 @pytest.mark.parametrize("name", SETTLED)
 @pytest.mark.parametrize(
-    ("kind", "bucket_size"),
+    ("kind", "group_size"),
     [*(("moments", size) for size in BUCKET_SIZES), ("two groups", "channel"), ("none", None)],
 )
-def test_no_layer_ends_above_its_start(name: str, bucket_size: object, kind: str) -> None:
-    moments = None if kind == "none" else second_moments()
+def test_no_layer_ends_above_its_start(name: str, group_size: object, kind: str) -> None:
+    moments = None if kind == "none" else hessians()
     w = weight()
     if kind == "two groups":
-        w, moments = w[:4], second_moments(2)
+        w, moments = w[:4], hessians(2)
     before = fingerprint_tensors([w])
-    trainable = made(name, bucket_size, w)  # type: ignore[arg-type]
+    trainable = made(name, group_size, w)  # type: ignore[arg-type]
     cold = error_of(trainable, w, w, moments)
     start = adapt_layer(w, trainable, moments)
     assert error_of(trainable, start.latent, w, moments) <= cold * (1 + 1e-5)
@@ -70,7 +70,7 @@ def test_no_layer_ends_above_its_start(name: str, bucket_size: object, kind: str
 
 @pytest.mark.parametrize("name", [n for n in SETTLED if n != "post_training-learned-nearest"])
 def test_with_moments_most_of_the_error_of_correlated_inputs_goes(name: str) -> None:
-    w, moments = weight(), second_moments()
+    w, moments = weight(), hessians()
     trainable = made(name)
     cold = error_of(trainable, w, w, moments)
     start = adapt_layer(w, trainable, moments)
@@ -80,7 +80,7 @@ def test_with_moments_most_of_the_error_of_correlated_inputs_goes(name: str) -> 
 @pytest.mark.parametrize("name", WAYS)
 def test_a_layer_begins_where_it_was_left(name: str) -> None:
     adapted = made(name)
-    start = adapt_layer(weight(), adapted, second_moments())
+    start = adapt_layer(weight(), adapted, hessians())
     trainable, latent = restored(name, "channel", start)
     assert torch.equal(latent, start.latent)
     left, begun = adapted.project(start.latent), trainable.project(latent)
@@ -92,7 +92,7 @@ def test_a_layer_begins_where_it_was_left(name: str) -> None:
 
 @pytest.mark.parametrize("name", WAYS)
 def test_the_same_layer_is_adapted_in_the_same_way(name: str) -> None:
-    starts = [adapt_layer(weight(), made(name), second_moments()) for _ in range(2)]
+    starts = [adapt_layer(weight(), made(name), hessians()) for _ in range(2)]
     assert torch.equal(starts[0].latent, starts[1].latent)
     for key, value in starts[0].numbers.items():
         assert torch.equal(value, starts[1].numbers[key])
@@ -100,7 +100,7 @@ def test_the_same_layer_is_adapted_in_the_same_way(name: str) -> None:
 
 def test_where_it_begins_does_not_change_with_what_was_adapted() -> None:
     trainable = made("distilled-learned-nearest")
-    start = adapt_layer(weight(), trainable, second_moments())
+    start = adapt_layer(weight(), trainable, hessians())
     kept = [start.latent.clone(), start.numbers["points"].clone()]
     with torch.no_grad():
         trainable.points.add_(1.0)  # type: ignore[operator]
@@ -111,14 +111,14 @@ def test_where_it_begins_does_not_change_with_what_was_adapted() -> None:
 @pytest.mark.parametrize("name", ["ternary-threshold", "distilled-clipped-nearest"])
 def test_zeros_and_wide_types_are_adapted_too(name: str) -> None:
     zeros = torch.zeros(5, 3, 3, 3)
-    start = adapt_layer(zeros, made(name, w=zeros), second_moments())
+    start = adapt_layer(zeros, made(name, w=zeros), hessians())
     assert not start.latent.any()
     wide = weight().double()
     trainable = made(name, w=wide)
-    cold = error_of(trainable, wide, wide, second_moments())
-    start = adapt_layer(wide, trainable, second_moments())
+    cold = error_of(trainable, wide, wide, hessians())
+    start = adapt_layer(wide, trainable, hessians())
     assert start.latent.dtype == torch.float64
-    assert error_of(trainable, start.latent, wide, second_moments()) < cold
+    assert error_of(trainable, start.latent, wide, hessians()) < cold
 
 
 # --- layers of a network
@@ -129,7 +129,7 @@ def facts_of(name: str) -> tuple[LayerFacts, ...]:
 
 
 def moments_of(name: str) -> Mapping[str, InputMoments]:
-    return measure_second_moments(float_network(name), facts_of(name), taken(name))
+    return measure_hessians(float_network(name), facts_of(name), taken(name))
 
 
 def weight_of(name: str, layer: str) -> Tensor:

@@ -119,7 +119,7 @@ def choices_table(configs: Mapping[str, QuantizationConfig]) -> str:
 def describe(config: QuantizationConfig, layer: str) -> str:
     """Return a layer's choice in words."""
     choice = config[layer]
-    if choice.method in ("keep", "ternary"):
+    if choice.method in ("float", "ternary"):
         return choice.method
     words = [f"{choice.bits} bits", choice.points, choice.method.replace("_", "-")]
     return ", ".join([*words, *(["stochastic"] if choice.rounding == "stochastic" else [])])

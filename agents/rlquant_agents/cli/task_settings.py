@@ -16,7 +16,7 @@ from rlquant import (
     TrainSettings,
     tasks,
 )
-from rlquant.config import BucketSize, Fidelity, Method, Points, Rounding
+from rlquant.config import Fidelity, GroupSize, Method, Points, Rounding
 from rlquant.cost.budget import Quantity
 from rlquant.errors import BudgetError, SettingsError
 from rlquant.export.targets import TargetName, target_named
@@ -45,8 +45,8 @@ class TaskSettings:
         points: where the quantization points lie; by default clipped, and all of them where
             networks are trained.
         activation_bits: widths of the layers' inputs to choose from; None leaves them float.
-        keep: layers that stay in float32.
-        bucket_size: weights that share a scale: a number, channel, or None for the whole tensor.
+        exclude: layers that stay in float32.
+        group_size: weights that share a scale: a number, channel, or None for the whole tensor.
         target: where the network will run: leaves only what can be expressed there among the
             options. packed is everything; onnxruntime-int8 gives all layers 8-bit inputs, under a
             latency budget the choice between them and float.
@@ -71,8 +71,8 @@ class TaskSettings:
     method: tuple[Method, ...] | None = None
     points: tuple[Points, ...] | None = None
     activation_bits: tuple[int | None, ...] = (None,)
-    keep: tuple[str, ...] = ()
-    bucket_size: BucketSize = "channel"
+    exclude: tuple[str, ...] = ()
+    group_size: GroupSize = "channel"
     target: TargetName = "packed"
     fidelity: Fidelity = "calibrated"
     steps: int | None = None
@@ -90,8 +90,8 @@ class TaskSettings:
             default_space(self.fidelity),
             **{name: options for name, options in given.items() if options is not None},
             activation_bits=self._activation_bits(),
-            keep=self.keep,
-            bucket_size=self.bucket_size,
+            exclude=self.exclude,
+            group_size=self.group_size,
         )
         return target_named(self.target).restrict(space)
 

@@ -38,7 +38,7 @@ class LayerParts:
     @classmethod
     def of(cls, storage: LayerStorage, choice: LayerChoice) -> LayerParts:
         """Return what a layer takes under a choice."""
-        if choice.method == "keep":
+        if choice.method == "float":
             return cls(floats=storage.file_bytes(choice))
         return cls(
             codes=code_bytes(choice, storage.weights),

@@ -45,7 +45,7 @@ class _Bars:
 
 
 def _kept(choice: LayerChoice) -> bool:
-    return choice.method == "keep"
+    return choice.method == "float"
 
 
 def _marks(widest: int) -> list[int]:

@@ -38,7 +38,7 @@ Neighbours = tuple[Neighbour | None, Neighbour | None]
 def neighbours(run: RunFiles) -> list[Neighbours]:
     """Return the neighbours of each layer's choice.
 
-    Up is the nearest dearer option and down the nearest cheaper one, in what the budget limits and
+    Up is the nearest more expensive option and down the nearest cheaper one, in what the budget limits and
     then in bytes; options that change nothing but bits are nearer than all others.
     """
     chosen = run.facts.chosen(run.config)
@@ -70,7 +70,7 @@ def _nearest(run: RunFiles, layer: int, here: int, sign: int) -> int | None:
 
 
 def _change(run: RunFiles, layer: int, here: int, there: int) -> tuple[int, int | None]:
-    """Return by how many units and bytes one option of a layer is dearer than another."""
+    """Return by how many units and bytes one option of a layer is more expensive than another."""
     units, size = run.facts.cost.units[layer], run.facts.size
     bytes_more = None if size is None else size.units[layer][there] - size.units[layer][here]
     return units[there] - units[here], bytes_more

@@ -122,8 +122,8 @@ def space_in_words(run: RunFiles) -> str:
         if isinstance(options, list) and options:
             named = ", ".join(plain_name(option) for option in options)
             parts.append(f"{plain_name(head)} {named}")
-    bucket = {"channel": "a channel", "None": "a tensor"}.get(str(space.get("bucket_size")))
-    scale = bucket or f"{space.get('bucket_size')} weights"
+    group = {"channel": "a channel", "None": "a tensor"}.get(str(space.get("group_size")))
+    scale = group or f"{space.get('group_size')} weights"
     return f"{'; '.join(parts)}; one scale for {scale}"
 
 

@@ -46,7 +46,7 @@ def duration(seconds: float) -> str:
 
 def choice_in_words(choice: LayerChoice) -> str:
     """Return a layer's choice, e.g. "3 bits, clipped, nearest" or "ternary, 8-bit inputs"."""
-    if choice.method == "keep":
+    if choice.method == "float":
         return "float32"
     words = ["ternary"]
     if choice.method != "ternary":
@@ -76,7 +76,7 @@ def budget_in_words(run: RunFiles) -> str:
 
 
 def cost_in_words(run: RunFiles, beside: Neighbour) -> str:
-    """Say by how much a neighbour is dearer or cheaper, in whole units and in bytes."""
+    """Say by how much a neighbour is more expensive or cheaper, in whole units and in bytes."""
     unit, _ = UNITS[run.quantity]
     words = f"{count(beside.units, '+')} {unit}"
     if beside.size is not None and unit != "bytes":

@@ -241,12 +241,12 @@ class Session:
         if not isinstance(self.problem, QuantizationProblem):
             return self.problem.evaluate(config), True
         try:
-            score = self.problem.evaluate(config, watch, self._rival())
+            score = self.problem.evaluate(config, watch, self._incumbent())
             return score, not score.partial
         except EvaluationStopped:
             return self.problem.unmeasured(config), False
 
-    def _rival(self) -> QuantizationConfig | None:
+    def _incumbent(self) -> QuantizationConfig | None:
         """Return the configuration that a new one has to beat where evaluations race."""
         racing = getattr(self.problem, "racing", None)
         if racing is None or self.best is None:

@@ -18,7 +18,7 @@ from rlquant.errors import DataError, SettingsError
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.forward_pass import outputs_of
 from rlquant.network.gradients import require_gradients
-from rlquant.network.second_moments import output_moments
+from rlquant.network.hessians import output_hessian
 from rlquant.space import for_layer
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import Session
@@ -137,9 +137,9 @@ def fisher_effects(problem: QuantizationProblem, traces: Mapping[str, float]) ->
     bank = WeightBank(
         {facts.name: _weight(network, facts.name) for facts in layers},
         layers,
-        problem.space.bucket_size,
+        problem.space.group_size,
         problem.seed,
-        moments=partial(output_moments, network, layers, problem.calibration),
+        moments=partial(output_hessian, network, layers, problem.calibration),
     )
     effects = np.zeros((len(layers), len(problem.feasible.options)))
     for row, facts in enumerate(layers):

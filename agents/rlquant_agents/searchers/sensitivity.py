@@ -48,7 +48,7 @@ def reference_option(options: Sequence[LayerChoice], space: SearchSpace) -> int:
         option = options[index]
         chosen = (option.rounding, option.method, option.points)
         agree = sum(a == b for a, b in zip(chosen, defaults, strict=True))
-        quantized = option.method != "keep"
+        quantized = option.method != "float"
         return quantized, option.arithmetic_bits, option.activation_bits or 32, agree, -index
 
     return max(range(len(options)), key=rank)
@@ -98,7 +98,7 @@ class _Extrapolation:
         self.options = session.feasible.options
         self.reference = self.options[reference]
         self.index = {option: i for i, option in enumerate(self.options)}
-        widths = {o.bits for o in self.options if o.method != "keep"} - {self.reference.bits}
+        widths = {o.bits for o in self.options if o.method != "float"} - {self.reference.bits}
         self.widths = sorted(
             bits for bits in widths if replace(self.reference, bits=bits) in self.index
         )
@@ -114,7 +114,7 @@ class _Extrapolation:
         effects = np.zeros((len(layers), len(self.options)))
         for layer in layers:
             for column, option in enumerate(self.options):
-                bits = middle if option.method in ("ternary", "keep") else option.bits
+                bits = middle if option.method in ("ternary", "float") else option.bits
                 total = sum(others.get(change, 0.0) for change in self._changes(option))
                 effects[layer, column] = by_width[layer].get(bits, 0.0) + share[layer] * total
         return effects

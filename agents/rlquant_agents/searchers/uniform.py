@@ -12,7 +12,7 @@ from rlquant_agents.search.uniform import uniform_configs
 
 @dataclass(frozen=True, kw_only=True)
 class Uniform(Searcher):
-    """Try every option that all layers can have at once, dearest first."""
+    """Try every option that all layers can have at once, most expensive first."""
 
     name: ClassVar[str] = "uniform"
 

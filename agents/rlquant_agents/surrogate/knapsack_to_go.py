@@ -10,7 +10,7 @@ from rlquant import FeasibleSet
 Floats = npt.NDArray[np.float64]
 
 GRID = 2000
-"""Levels that the room is rounded down to, from nothing to the dearest configuration's."""
+"""Levels that the room is rounded down to, from nothing to the most expensive configuration's."""
 
 
 class KnapsackToGo:

@@ -10,7 +10,7 @@ from torch import nn
 
 from rlquant import LayerChoice, find_layers, tasks
 from rlquant.data import Samples
-from rlquant.network.second_moments import output_moments
+from rlquant.network.hessians import output_hessian
 from rlquant.network.weights import quantize_weight
 from rlquant.quantizers import QuantizedTensor
 from rlquant.rounding.adaround import relax
@@ -41,7 +41,7 @@ def assignment(task_name: str) -> list[Figure]:
     nearest = quantize_weight(plain, LayerChoice(largest.name, BITS, points="clipped"))
 
     def with_moments(assign: Callable[[torch.Tensor], QuantizedTensor]) -> Callable[[], object]:
-        return lambda: assign(output_moments(task.network, (largest,), samples)[largest.name])
+        return lambda: assign(output_hessian(task.network, (largest,), samples)[largest.name])
 
     ways: dict[str, tuple[float, Callable[[torch.Tensor], QuantizedTensor]]] = {
         "policy": (

@@ -53,7 +53,7 @@ def evaluate_anew(problem: QuantizationProblem, config: QuantizationConfig) -> f
         weight = network.get_submodule(facts.name).weight
         assert isinstance(weight, Tensor)
         quantized = quantize_weight(
-            weight, choice, bucket_size="channel", channel_axis=facts.channel_axis, seed=0
+            weight, choice, group_size="channel", channel_axis=facts.channel_axis, seed=0
         )
         weight.data = quantized.dequantize()
     calibrate(network, evaluator.reference, evaluator.calibration)

@@ -74,7 +74,7 @@ def option_words(choice: LayerChoice, asked: Collection[str]) -> str:
         choice: canonical.
         asked: the decisions that a search makes; of the others nothing is said.
     """
-    words = [{"keep": "float", "ternary": "ternary"}.get(choice.method, str(choice.bits))]
+    words = [{"float": "float", "ternary": "ternary"}.get(choice.method, str(choice.bits))]
     said = [head for head in asked if head in choice.decided]
     if "points" in said:
         words.append(choice.points.replace("_", " "))

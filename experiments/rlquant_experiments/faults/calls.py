@@ -176,7 +176,7 @@ _RAW: Mapping[str, tuple[Callable[..., Any], Callable[[Path], Arguments]]] = {
     "Score.from_json": (Score.from_json, lambda f: {"text": toys.problem().float_score.to_json()}),
     "SearchSpace": (
         rlquant.SearchSpace,
-        lambda f: {"bits": (2, 4), "rounding": ("nearest",), "keep": ("last",)},
+        lambda f: {"bits": (2, 4), "rounding": ("nearest",), "exclude": ("last",)},
     ),
     "Budget": (Budget, lambda f: {"quantity": "size_ratio", "limit": 0.5}),
     "Budget.average_bits": (Budget.average_bits, lambda f: {"limit": 3.0}),
@@ -201,7 +201,7 @@ _RAW: Mapping[str, tuple[Callable[..., Any], Callable[[Path], Arguments]]] = {
             "config": toys.CONFIG,
             "calibration": toys.data(40, seed=1),
             "calibration_samples": 40,
-            "bucket_size": 4,
+            "group_size": 4,
         },
     ),
     "measure": (
@@ -209,7 +209,7 @@ _RAW: Mapping[str, tuple[Callable[..., Any], Callable[[Path], Arguments]]] = {
         lambda f: {"network": toys.network(), "data": toys.data(20, seed=3), "batch_size": 8},
     ),
     "train": (rlquant.train, _train),
-    "freeze": (rlquant.freeze, lambda f: {"quantized": toys.quantized()}),
+    "dequantize": (rlquant.dequantize, lambda f: {"quantized": toys.quantized()}),
     "save": (rlquant.save, lambda f: {"quantized": toys.quantized(), "path": f / "x.rlq"}),
     "load": (rlquant.load, lambda f: {"path": _packed(f), "network": toys.network()}),
     "pack": (rlquant.pack, lambda f: {"quantized": toys.quantized()}),
@@ -251,7 +251,7 @@ _RAW: Mapping[str, tuple[Callable[..., Any], Callable[[Path], Arguments]]] = {
         rlquant.refine,
         lambda f: {
             "problem": toys.problem(),
-            "config": QuantizationConfig((LayerChoice("first", 2, rounding="error_feedback"),)),
+            "config": QuantizationConfig((LayerChoice("first", 2, rounding="gptq"),)),
             "train_data": toys.data(40, seed=1),
         },
     ),
@@ -335,7 +335,7 @@ _RAW: Mapping[str, tuple[Callable[..., Any], Callable[[Path], Arguments]]] = {
     ),
     "quantize_integer": (
         quantizers.quantize_integer,
-        lambda f: {"weights": _weights(), "bits": 3, "bucket_size": 4},
+        lambda f: {"weights": _weights(), "bits": 3, "group_size": 4},
     ),
     "quantize_to_scale": (
         quantizers.quantize_to_scale,
@@ -347,15 +347,15 @@ _RAW: Mapping[str, tuple[Callable[..., Any], Callable[[Path], Arguments]]] = {
     ),
     "quantize_to_points": (
         quantizers.quantize_to_points,
-        lambda f: {"weights": _weights(), "points": torch.linspace(0, 1, 4), "bucket_size": 8},
+        lambda f: {"weights": _weights(), "points": torch.linspace(0, 1, 4), "group_size": 8},
     ),
     "quantile_points": (
         quantizers.quantile_points,
         lambda f: {"weights": _weights(), "count": 4},
     ),
     "kmeans_points": (quantizers.kmeans_points, lambda f: {"weights": _weights(), "count": 4}),
-    "quantize_uniform": (
-        quantizers.quantize_uniform,
+    "quantize_affine": (
+        quantizers.quantize_affine,
         lambda f: {"weights": _weights(), "bits": 3},
     ),
     "quantize_fixed_point": (

@@ -71,7 +71,7 @@ def random_problem(draw: random.Random) -> TabularProblem:
         space = SearchSpace(
             bits=_some(draw, range(1, 9), 4),
             rounding=_some(draw, ROUNDINGS, 2),
-            method=_some(draw, ("post_training", "ternary", "keep"), 2),
+            method=_some(draw, ("post_training", "ternary", "float"), 2),
             points=_some(draw, [p for p in POINTS if p != "learned"], 2),
             activation_bits=_some(draw, (None, 2, 4, 8), 2),
         )
@@ -180,7 +180,7 @@ def _mask(
 def _nearest(
     problem: TabularProblem, everything: Counted, chosen: Sequence[int], wanted: int
 ) -> int:
-    """Return the allowed option nearest to the wanted one, the dearest of equally near ones."""
+    """Return the allowed option nearest to the wanted one, the most expensive of equally near ones."""
     allowed = everything.allowed(chosen)
     if allowed[wanted]:
         return wanted

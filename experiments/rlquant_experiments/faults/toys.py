@@ -72,7 +72,7 @@ CONFIG = QuantizationConfig(
     (
         LayerChoice("first", 3, points="quantile", activation_bits=4),
         LayerChoice("second", 2, method="ternary", activation_bits=8),
-        LayerChoice("last", 8, points="uniform"),
+        LayerChoice("last", 8, points="affine"),
     )
 )
 

@@ -26,12 +26,12 @@ def rows(text: str) -> list[list[str]]:
         (LayerChoice("a", 3, points="kmeans"), "3 kmeans"),
         (LayerChoice("a", 3, points="fixed_point"), "3 fixed point"),
         (LayerChoice("a", 5, "stochastic", points="clipped"), "5 clipped stochastic"),
-        (LayerChoice("a", 5, "error_feedback", points="clipped"), "5 clipped error feedback"),
+        (LayerChoice("a", 5, "gptq", points="clipped"), "5 clipped GPTQ"),
         (LayerChoice("a", 2, method="distilled", points="learned"), "2 learned distilled"),
         (LayerChoice("a", 2, method="ternary"), "ternary"),
         (LayerChoice("a", 2, method="ternary", activation_bits=8), "ternary inputs 8"),
-        (LayerChoice("a", 4, points="uniform", activation_bits=4), "4 uniform inputs 4"),
-        (LayerChoice("a", 32, method="keep"), "float"),
+        (LayerChoice("a", 4, points="affine", activation_bits=4), "4 affine inputs 4"),
+        (LayerChoice("a", 32, method="float"), "float"),
     ],
 )
 def test_a_choice_in_few_words(choice: LayerChoice, words: str) -> None:
@@ -49,8 +49,8 @@ def test_every_option_of_every_space_has_words_of_its_own() -> None:
     spaces = [
         SearchSpace(
             bits=(2, 3, 8),
-            rounding=("nearest", "stochastic", "error_feedback"),
-            method=("post_training", "ternary", "keep"),
+            rounding=("nearest", "stochastic", "gptq"),
+            method=("post_training", "ternary", "float"),
             points=("clipped", "kmeans"),
             activation_bits=(None, 8),
         ),
@@ -97,7 +97,7 @@ def test_what_the_words_leave_out_is_said_once() -> None:
     both = said(rounding=("nearest", "stochastic"), activation_bits=(None, 8))
     words = "Where nothing is said, rounding is to the nearest point and inputs are float."
     assert both.count(words) == 1
-    assert "Where nothing is said" not in said(rounding=("error_feedback", "stochastic"))
+    assert "Where nothing is said" not in said(rounding=("gptq", "stochastic"))
 
 
 def test_budgets_that_nothing_keeps_are_left_out() -> None:

@@ -111,7 +111,7 @@ def test_losses_ahead_are_the_best_that_a_beginning_can_come_to(table: Table) ->
             assert ahead[2][n, number] == pytest.approx(min(ends, default=math.inf))
 
 
-def test_limits_lie_between_the_cheapest_and_the_dearest(table: Table) -> None:
+def test_limits_lie_between_the_cheapest_and_the_most_expensive(table: Table) -> None:
     practice = PracticeTable(table, 1, 4, 0)
     limits, feasible = practice.limits(200), practice.problem.feasible
     assert ((feasible.smallest <= limits) & (limits <= feasible.largest)).all()

@@ -73,7 +73,7 @@ def test_frequencies_of_nothing_or_below_0_are_refused(frequencies: tuple[float,
 
 def test_codes_of_all_layers_are_pooled() -> None:
     start = network()
-    quantized = rlquant.quantize(start, everywhere(start, LayerChoice("", 2, points="uniform")))
+    quantized = rlquant.quantize(start, everywhere(start, LayerChoice("", 2, points="affine")))
     counts = code_frequencies(quantized)
     assert len(counts) == 4
     assert sum(counts) == sum(
@@ -138,12 +138,12 @@ def test_the_papers_formula() -> None:
     assert found == pytest.approx([14.2222, 7.5294, 3.8788, 16.2668], abs=5e-5)
 
 
-@pytest.mark.parametrize("points", ["uniform", "quantile"])
+@pytest.mark.parametrize("points", ["affine", "quantile"])
 @pytest.mark.parametrize("bits", [2, 3, 4])
 def test_every_byte_of_a_file_has_a_name(points: str, bits: int) -> None:
     start = network()
     choice = LayerChoice("", bits, points=points)  # type: ignore[arg-type]
-    quantized = rlquant.quantize(start, everywhere(start, choice), bucket_size=256)
+    quantized = rlquant.quantize(start, everywhere(start, choice), group_size=256)
     size = FileSize.of(quantized, 256)
     assert size.file == pytest.approx(size.named)
     layers = 4
@@ -152,8 +152,8 @@ def test_every_byte_of_a_file_has_a_name(points: str, bits: int) -> None:
 
 def test_the_parts_of_a_file_known_by_hand() -> None:
     start = nn.Sequential(nn.Linear(30, 20))  # 600 weights: 2.34 buckets, of which 3 are stored
-    config = QuantizationConfig((LayerChoice("0", 3, points="uniform"),))
-    size = FileSize.of(rlquant.quantize(start, config, bucket_size=256), 256)
+    config = QuantizationConfig((LayerChoice("0", 3, points="affine"),))
+    size = FileSize.of(rlquant.quantize(start, config, group_size=256), 256)
     assert size.formula == 600 * 3 / 8 + 4 * 600 / 256 + 4 * 20
     assert size.buckets == (3 - 600 / 256) * 4
     assert size.blocks == 0
@@ -198,7 +198,7 @@ def test_depth_is_timed_against_operations() -> None:
 
 
 def test_every_layer_of_a_network_gets_the_choice() -> None:
-    config = everywhere(network(), LayerChoice("", 3, points="uniform"))
+    config = everywhere(network(), LayerChoice("", 3, points="affine"))
     assert [choice.layer for choice in config] == ["conv1", "conv2", "hidden", "classifier"]
     assert {choice.bits for choice in config} == {3}
 

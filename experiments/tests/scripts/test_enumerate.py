@@ -17,9 +17,9 @@ from rlquant.tabular.enumeration import Enumeration
 from rlquant.tabular.table_file import read_table
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
-MANY = ["--bits", *map(str, range(1, 17)), "--points", "symmetric", "clipped", "uniform"]
+MANY = ["--bits", *map(str, range(1, 17)), "--points", "symmetric", "clipped", "affine"]
 MANY += ["fixed_point", "kmeans", "quantile", "--rounding", "nearest", "stochastic"]
-MANY += ["error_feedback", "learned"]
+MANY += ["gptq", "learned"]
 TINY = ["--task", "digits/mlp", "--choices", "2", "4", "kmeans", "clipped"]
 
 

@@ -180,7 +180,7 @@ def _outputs(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
 
 
 def _require_expressible(target: Target, layers: Mapping[str, QuantizedLayer]) -> None:
-    choices = ((layer.weight.choice, layer.weight.tensor.bucket_size) for layer in layers.values())
+    choices = ((layer.weight.choice, layer.weight.tensor.group_size) for layer in layers.values())
     refused = refusals(target, choices)
     if refused:
         lines = "".join(f"\n  layer {layer!r}: {reason}" for layer, reason in refused.items())

@@ -143,7 +143,7 @@ def trace(
         hint = "try again with dynamic_batch=False, or " if dynamic_batch else ""
         raise NetworkError(
             f"PyTorch cannot export this {type(quantized).__name__} to ONNX: {_reason(error)}; "
-            f"{hint}export rlquant.freeze(quantized) with torch.onnx to see more"
+            f"{hint}export rlquant.dequantize(quantized) with torch.onnx to see more"
         ) from error
     assert program is not None
     for value in tuple(program.model.graph.initializers.values()):

@@ -42,7 +42,7 @@ def container_bits(bits: int) -> int:
 
 def is_scaled_integer(tensor: QuantizedTensor) -> bool:
     """Return whether `DequantizeLinear` can express a weight: one scale a channel or in all."""
-    return tensor.kind == "integer" and tensor.bucket_size in ("channel", None)
+    return tensor.kind == "integer" and tensor.group_size in ("channel", None)
 
 
 def signed_codes(tensor: QuantizedTensor) -> npt.NDArray[np.int32]:
@@ -122,20 +122,20 @@ def _cast(
 def _placed(
     editor: GraphEditor, before: ir.Node, name: str, tensor: QuantizedTensor, values: ir.Value
 ) -> ir.Value:
-    """Apply scale and offset to points, and bring rows of buckets back to the weight's shape."""
+    """Apply scale and offset to points, and bring rows of groups back to the weight's shape."""
     for operator, kind, numbers in (
         ("Mul", "scale", tensor.scale),
         ("Add", "offset", tensor.offset),
     ):
         if numbers is not None:
-            constant = editor.constant(f"{name}.{kind}", _along_buckets(numbers, tensor))
+            constant = editor.constant(f"{name}.{kind}", _along_groups(numbers, tensor))
             values = editor.node(before, operator, [values, constant], f"{name}.{operator}")
-    if not isinstance(tensor.bucket_size, int):
+    if not isinstance(tensor.group_size, int):
         return values
     count, shape = tensor.codes.numel(), tensor.codes.shape
     flat = editor.constant(f"{name}.flat", np.array([-1]))
     values = editor.node(before, "Reshape", [values, flat], f"{name}.reshape")
-    if count % min(tensor.bucket_size, count):
+    if count % min(tensor.group_size, count):
         ends = [
             editor.constant(f"{name}.{n}", np.array([i])) for n, i in (("from", 0), ("to", count))
         ]
@@ -145,21 +145,21 @@ def _placed(
 
 
 def _in_rows(codes: npt.NDArray[np.integer], tensor: QuantizedTensor) -> npt.NDArray[np.integer]:
-    """Return the codes as rows of one bucket each where buckets are consecutive weights."""
-    size = tensor.bucket_size
+    """Return the codes as rows of one group each where groups are consecutive weights."""
+    size = tensor.group_size
     if not isinstance(size, int):
         return codes
-    size = min(size, codes.size)  # a larger bucket holds the whole tensor
+    size = min(size, codes.size)  # a larger group holds the whole tensor
     missing = -codes.size % size
     return np.concatenate([codes.reshape(-1), np.zeros(missing, codes.dtype)]).reshape(-1, size)
 
 
-def _along_buckets(numbers: Tensor, tensor: QuantizedTensor) -> npt.NDArray[np.float32]:
+def _along_groups(numbers: Tensor, tensor: QuantizedTensor) -> npt.NDArray[np.float32]:
     """Return scales or offsets in a shape that spreads over the codes of `_in_rows`."""
     array: npt.NDArray[np.float32] = numbers.float().cpu().numpy()
-    if isinstance(tensor.bucket_size, int):
+    if isinstance(tensor.group_size, int):
         return array.reshape(-1, 1)
-    if tensor.bucket_size == "channel" and array.size > 1:
+    if tensor.group_size == "channel" and array.size > 1:
         shape = [1] * tensor.codes.dim()
         shape[tensor.channel_axis] = -1
         return array.reshape(shape)
@@ -167,7 +167,7 @@ def _along_buckets(numbers: Tensor, tensor: QuantizedTensor) -> npt.NDArray[np.f
 
 
 def scale_of(tensor: QuantizedTensor) -> npt.NDArray[np.float32]:
-    """Return an integer grid's scales, float32, shape `(buckets,)`."""
+    """Return an integer grid's scales, float32, shape `(groups,)`."""
     assert tensor.scale is not None
     scale: npt.NDArray[np.float32] = tensor.scale.float().cpu().numpy()
     return scale

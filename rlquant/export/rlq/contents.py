@@ -84,7 +84,7 @@ class LayerRecord:
         except (IndexError, ChoiceError) as error:
             raise FileFormatError(f"the record of layer {layer!r} is wrong: {error}") from error
         known = (PACKED, ENTROPY_CODED) if can_be_coded(choice) else (PACKED,)
-        if choice.method == "keep" or number_dtype not in NUMBER_DTYPES or storage not in known:
+        if choice.method == "float" or number_dtype not in NUMBER_DTYPES or storage not in known:
             raise FileFormatError(
                 f"the record of layer {layer!r} is wrong: method={choice.method!r}, "
                 f"{choice.bits} bits, numbers of type {number_dtype}, last byte {storage}"
@@ -107,9 +107,9 @@ class Entry:
         return self.name.rpartition(".")[0]
 
 
-def write_contents(bucket_size: int, entries: Sequence[Entry]) -> bytes:
-    """Return the contents of a file; `bucket_size` is in the file's code."""
-    parts = [CONTENTS_HEAD.pack(bucket_size, len(entries))]
+def write_contents(group_size: int, entries: Sequence[Entry]) -> bytes:
+    """Return the contents of a file; `group_size` is in the file's code."""
+    parts = [CONTENTS_HEAD.pack(group_size, len(entries))]
     previous = ""
     for entry in entries:
         record = entry.kind if isinstance(entry.kind, LayerRecord) else None
@@ -124,13 +124,13 @@ class ContentsReader:
     """Reads contents that nobody vouches for; every fault is a `FileFormatError`.
 
     Attributes:
-        bucket_size: in the file's code: -1 per channel, 0 whole tensor, else consecutive weights.
+        group_size: in the file's code: -1 per channel, 0 whole tensor, else consecutive weights.
         count: number of tensors.
     """
 
     def __init__(self, data: bytes) -> None:
         self._bytes = ByteReader(data, "its contents")
-        self.bucket_size, self.count = CONTENTS_HEAD.unpack(self._bytes.take(CONTENTS_HEAD.size))
+        self.group_size, self.count = CONTENTS_HEAD.unpack(self._bytes.take(CONTENTS_HEAD.size))
         if self.count > MOST_TENSORS:
             raise FileFormatError(
                 f"it has {self.count:,} tensors, at most {MOST_TENSORS:,} are read"

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rlquant.config import STORED_CODEBOOKS, TERNARY_BITS, BucketSize, LayerChoice
+from rlquant.config import STORED_CODEBOOKS, TERNARY_BITS, GroupSize, LayerChoice
 from rlquant.cost.file_layout import encode_varint
 from rlquant.cost.size import ACTIVATION_BYTES, NumberCounts, code_bytes
 from rlquant.errors import FileFormatError, NetworkError, QuantizationError
@@ -29,7 +29,7 @@ from rlquant.export.rlq.bit_packing import (
 from rlquant.export.rlq.contents import NUMBER_DTYPES, Entry, LayerRecord
 from rlquant.export.rlq.entropy import can_be_coded, decode_codes, encode_codes
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor
-from rlquant.quantizers.buckets import bucket_count
+from rlquant.quantizers.groups import group_count
 from rlquant.quantizers.tensor import CodebookKind
 
 ACTIVATION = struct.Struct("<fH")
@@ -39,23 +39,23 @@ def codebook_kind(choice: LayerChoice) -> CodebookKind:
     """Return the kind of codebook that a quantized layer has under `choice`."""
     if choice.method == "ternary":
         return "ternary"
-    if choice.points == "uniform":
-        return "uniform"
+    if choice.points == "affine":
+        return "affine"
     return "stored" if choice.points in STORED_CODEBOOKS else "integer"
 
 
-def has_buckets(choice: LayerChoice) -> bool:
-    """Return whether scales go by the network's buckets, not by the tensor."""
+def has_groups(choice: LayerChoice) -> bool:
+    """Return whether scales go by the network's groups, not by the tensor."""
     return choice.method != "ternary" and choice.points != "fixed_point"
 
 
-def body_bytes(entry: Entry, bucket_size: BucketSize) -> int:
+def body_bytes(entry: Entry, group_size: GroupSize) -> int:
     """Return how many bytes an entry's tensor takes in the body."""
     weights, kind = entry.shape.numel(), entry.kind
     if isinstance(kind, torch.dtype):
         return weights * kind.itemsize
     activations = 0 if kind.choice.activation_bits is None else ACTIVATION_BYTES
-    numbers = sum(_counts(kind, entry.shape, bucket_size)) * kind.number_dtype.itemsize
+    numbers = sum(_counts(kind, entry.shape, group_size)) * kind.number_dtype.itemsize
     return _stored_code_bytes(kind, weights) + numbers + activations
 
 
@@ -92,7 +92,7 @@ def record_of(name: str, layer: QuantizedLayer) -> LayerRecord:
             f"holds one of {NUMBER_DTYPES}; convert the float network before it is quantized"
         )
     record = LayerRecord(choice, tensor.channel_axis, number_dtype)
-    counts = _counts(record, tensor.codes.shape, tensor.bucket_size)
+    counts = _counts(record, tensor.codes.shape, tensor.group_size)
     inputs_bits = None if layer.inputs is None else layer.inputs.bits
     is_as_chosen = (
         tensor.kind == codebook_kind(choice)
@@ -139,7 +139,7 @@ def encode_layer(layer: QuantizedLayer, coded: bytes | None = None) -> list[byte
 
 
 def decode_layer(
-    data: Bytes, record: LayerRecord, shape: torch.Size, bucket_size: BucketSize
+    data: Bytes, record: LayerRecord, shape: torch.Size, group_size: GroupSize
 ) -> tuple[QuantizedTensor, ActivationQuantizer | None]:
     """Undo `encode_layer`, strides aside.
 
@@ -147,14 +147,14 @@ def decode_layer(
         data: exactly `body_bytes` long.
         record: the layer's record.
         shape: shape of the weight.
-        bucket_size: the network's.
+        group_size: the network's.
 
     Raises:
         FileFormatError: codes or an activation scale that cannot be.
         SettingsError: constriction is not installed, and the codes are entropy-coded.
     """
     choice = record.choice
-    counts = _counts(record, shape, bucket_size)
+    counts = _counts(record, shape, group_size)
     ternary = choice.method == "ternary"
     codes_end = _stored_code_bytes(record, shape.numel())
     numbers_end = codes_end + sum(counts) * record.number_dtype.itemsize
@@ -172,7 +172,7 @@ def decode_layer(
         scale=scale,
         offset=offset,
         values=values,
-        bucket_size=bucket_size if has_buckets(choice) else None,
+        group_size=group_size if has_groups(choice) else None,
         channel_axis=record.channel_axis,
     )
     return tensor, _decode_activation(data[numbers_end:], choice)
@@ -215,8 +215,8 @@ def _decode_activation(data: Bytes, choice: LayerChoice) -> ActivationQuantizer 
         raise FileFormatError(f"the inputs of layer {choice.layer!r}: {error}") from error
 
 
-def _counts(record: LayerRecord, shape: torch.Size, bucket_size: BucketSize) -> NumberCounts:
-    return NumberCounts.of(record.choice, bucket_count(shape, bucket_size, record.channel_axis))
+def _counts(record: LayerRecord, shape: torch.Size, group_size: GroupSize) -> NumberCounts:
+    return NumberCounts.of(record.choice, group_count(shape, group_size, record.channel_axis))
 
 
 def _numbers(tensor: QuantizedTensor) -> list[Tensor]:

@@ -24,7 +24,7 @@ from torch.nn.utils import parametrize
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
-from rlquant.config import BucketSize, QuantizationConfig
+from rlquant.config import GroupSize, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.file_layout import CODED_VERSION, FILE_VERSION, MAGIC, PROLOGUE, stored_tensors
 from rlquant.documents import require_regular
@@ -36,7 +36,7 @@ from rlquant.export.rlq.layer_body import (
     body_bytes,
     decode_layer,
     encode_layer,
-    has_buckets,
+    has_groups,
     raw_bytes,
     raw_tensor,
     record_of,
@@ -50,7 +50,7 @@ from rlquant.plain_network import require_network
 from rlquant.quantizers.tensor import strides_of
 
 PER_CHANNEL, WHOLE_TENSOR = -1, 0
-"""Bucket sizes in the file that are no number of weights."""
+"""Group sizes in the file that are no number of weights."""
 CHECKSUM_BYTES = 16
 BLOCK_BYTES = 2**20
 MOST_CONTENTS_BYTES = 2**25
@@ -91,7 +91,7 @@ def save(quantized: nn.Module, path: PathLike, *, entropy_coding: bool = False) 
 def load(path: PathLike, network: nn.Module) -> nn.Module:
     """Read a packed file into a copy of `network`: the outputs are the saved network's exactly.
 
-    Safe for files from strangers: nothing in them is run.
+    Safe for untrusted input: nothing in them is run.
 
     Args:
         path: what `save` wrote.
@@ -148,7 +148,7 @@ def pack(quantized: nn.Module, *, entropy_coding: bool = False) -> bytes:
                 record = replace(record, coded_bytes=len(coded))
             entries.append(Entry(name, tensor.shape, record))
             parts += encode_layer(layer, coded)
-    contents = write_contents(_bucket_code(layers), entries)
+    contents = write_contents(_group_code(layers), entries)
     body = b"".join(parts)
     version = _version(_records(entries))
     prologue = PROLOGUE.pack(MAGIC, version, len(contents), len(body), b"")
@@ -168,8 +168,8 @@ def unpack(data: bytes, network: nn.Module) -> nn.Module:
     reader = ContentsReader(contents)
     entries = _matching_entries(reader, network)
     _require_version(version, _records(entries))
-    bucket_size = _bucket_size(reader.bucket_size, entries)
-    sizes = [body_bytes(entry, bucket_size) for entry in entries]
+    group_size = _group_size(reader.group_size, entries)
+    sizes = [body_bytes(entry, group_size) for entry in entries]
     if sum(sizes) != len(body):
         raise FileFormatError(f"its tensors take {sum(sizes)} bytes, but it has {len(body)}")
     require_answering(network, [e.layer for e in entries if isinstance(e.kind, LayerRecord)])
@@ -182,7 +182,7 @@ def unpack(data: bytes, network: nn.Module) -> nn.Module:
         if isinstance(entry.kind, torch.dtype):
             targets[entry.name].copy_(raw_tensor(piece, entry.kind, entry.shape))
         else:
-            tensor, inputs = decode_layer(piece, entry.kind, entry.shape, bucket_size)
+            tensor, inputs = decode_layer(piece, entry.kind, entry.shape, group_size)
             module, weight = loaded.get_submodule(entry.layer), targets[entry.name]
             tensor = replace(tensor, strides=strides_of(weight))
             install_weight(module, entry.kind.choice, tensor)
@@ -246,29 +246,29 @@ def _require_version(version: int, records: list[LayerRecord]) -> None:
         )
 
 
-def _bucket_code(layers: Mapping[str, QuantizedLayer]) -> int:
-    """Return the network's bucket size as the file writes it."""
+def _group_code(layers: Mapping[str, QuantizedLayer]) -> int:
+    """Return the network's group size as the file writes it."""
     weights = [layer.weight for layer in layers.values()]
-    sizes = {w.tensor.bucket_size for w in weights if has_buckets(w.choice)}
+    sizes = {w.tensor.group_size for w in weights if has_groups(w.choice)}
     if len(sizes) > 1:
-        raise NetworkError(f"layers have different bucket sizes {sizes}; quantize them with one")
+        raise NetworkError(f"layers have different group sizes {sizes}; quantize them with one")
     size = next(iter(sizes), None)
     if size is None:
         return WHOLE_TENSOR
-    # A bucket larger than every tensor is the whole tensor; a reader rejects larger numbers.
+    # A group larger than every tensor is the whole tensor; a reader rejects larger numbers.
     largest = max(w.tensor.codes.numel() for w in weights)
     return PER_CHANNEL if size == "channel" else min(size, largest)
 
 
-def _bucket_size(code: int, entries: list[Entry]) -> BucketSize:
-    """Undo `_bucket_code`; a number larger than every quantized tensor is an error."""
+def _group_size(code: int, entries: list[Entry]) -> GroupSize:
+    """Undo `_group_code`; a number larger than every quantized tensor is an error."""
     if code == WHOLE_TENSOR:
         return None
     if code == PER_CHANNEL:
         return "channel"
     quantized = (e.shape.numel() for e in entries if isinstance(e.kind, LayerRecord))
     if not 0 < code <= max(quantized, default=0):
-        raise FileFormatError(f"its bucket size {code} is larger than every tensor, or negative")
+        raise FileFormatError(f"its group size {code} is larger than every tensor, or negative")
     return code
 
 
@@ -351,7 +351,7 @@ def _read_contents(path: str | Path) -> tuple[int, bytes]:
 def _most_bytes(network: nn.Module) -> int:
     """Return more bytes than any packed file of a network has, or what is always read.
 
-    A weight takes at most two bytes for its code, and eight in buckets of one.
+    A weight takes at most two bytes for its code, and eight in groups of one.
     """
     tensors = [*network.parameters(), *network.buffers()]
     body = sum(max(t.nbytes, 10 * t.numel()) + MOST_TENSOR_BYTES for t in tensors)

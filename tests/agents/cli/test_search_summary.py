@@ -28,7 +28,7 @@ CONFIG = QuantizationConfig(
         LayerChoice("a", 2, method="ternary"),
         LayerChoice("b", 3, "stochastic", "distilled", "learned"),
         LayerChoice("c", 8, points="clipped"),
-        LayerChoice("d", 32, method="keep"),
+        LayerChoice("d", 32, method="float"),
     )
 )
 
@@ -39,7 +39,7 @@ def test_a_choice_is_described_by_what_it_decides() -> None:
         "ternary",
         "3 bits, learned, distilled, stochastic",
         "8 bits, clipped, post-training",
-        "keep",
+        "float",
     ]
 
 

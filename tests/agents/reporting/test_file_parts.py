@@ -19,17 +19,17 @@ from small_networks import NETWORKS, trained
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
-@pytest.mark.parametrize("bucket_size", ["channel", 16, None])
+@pytest.mark.parametrize("group_size", ["channel", 16, None])
 def test_the_parts_are_the_file_to_the_byte(
-    tmp_path: Path, name: str, bucket_size: int | str | None
+    tmp_path: Path, name: str, group_size: int | str | None
 ) -> None:
     inputs = (None,) if name == "words" else (None, 8)  # word numbers are no activations
     space = SearchSpace(
         bits=(1, 3, 8),
-        method=("post_training", "ternary", "keep"),
-        points=("clipped", "uniform", "kmeans", "fixed_point"),
+        method=("post_training", "ternary", "float"),
+        points=("clipped", "affine", "kmeans", "fixed_point"),
         activation_bits=inputs,
-        bucket_size=bucket_size,  # type: ignore[arg-type]
+        group_size=group_size,  # type: ignore[arg-type]
     )
     asked = problem(name, trained(name), space=space, budget=Budget.average_bits(40))
     draw = np.random.default_rng(0)
@@ -53,7 +53,7 @@ def test_tensors_are_told_apart_by_what_they_are() -> None:
     assert floats["biases"] == 4 * (6 + 3)
     assert floats["weights of layers not searched"] == 4 * 6 * 3
     assert set(floats) == {"normalization layers", "biases", "weights of layers not searched"}
-    assert MIXED.keep == ("classifier",)
+    assert MIXED.exclude == ("classifier",)
 
 
 def test_they_are_read_back_as_they_were() -> None:

@@ -54,7 +54,7 @@ def test_costs_and_losses_are_those_of_the_problem(tmp_path: Path, problem: Prob
         assert each.loss == asked.get(config.key)
 
 
-def test_up_is_dearer_and_down_is_cheaper_and_bits_come_first(tmp_path: Path) -> None:
+def test_up_is_more_expensive_and_down_is_cheaper_and_bits_come_first(tmp_path: Path) -> None:
     run = run_of(tmp_path, live_problem())
     for choice, (down, up) in zip(run.config, neighbours(run), strict=True):
         if down is not None:
@@ -68,7 +68,7 @@ def test_up_is_dearer_and_down_is_cheaper_and_bits_come_first(tmp_path: Path) ->
 
 
 def test_bits_come_first_and_then_what_is_nearest(tmp_path: Path) -> None:
-    space = SearchSpace(bits=(2, 8), points=("clipped", "uniform"), activation_bits=(None, 8))
+    space = SearchSpace(bits=(2, 8), points=("clipped", "affine"), activation_bits=(None, 8))
     run = run_of(tmp_path, ToyProblem(1, 9.0, space), searcher="random", evaluations=2)
 
     def around(choice: LayerChoice) -> tuple[LayerChoice | None, ...]:
@@ -76,10 +76,10 @@ def test_bits_come_first_and_then_what_is_nearest(tmp_path: Path) -> None:
         return tuple(None if each is None else each.choice for each in neighbours(at)[0])
 
     plain = LayerChoice("layer0", 8, points="clipped", activation_bits=8)
-    dearer = replace(plain, activation_bits=None)  # float inputs cost the toy a quarter bit
-    assert around(plain) == (replace(plain, bits=2), dearer)
-    assert around(dearer) == (replace(dearer, bits=2), None)
-    assert around(replace(dearer, bits=2)) == (replace(plain, bits=2), dearer)
+    more_expensive = replace(plain, activation_bits=None)  # float inputs cost the toy a quarter bit
+    assert around(plain) == (replace(plain, bits=2), more_expensive)
+    assert around(more_expensive) == (replace(more_expensive, bits=2), None)
+    assert around(replace(more_expensive, bits=2)) == (replace(plain, bits=2), more_expensive)
 
 
 def test_the_ends_have_no_neighbour(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from toy_problem import MIXED, ToyProblem, WeightBits
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a search on a small network, with a rival beside it."""
+    """The folder of a search on a small network, with a incumbent beside it."""
     folder = tmp_path_factory.mktemp("runs") / "live"
     searched(folder, live_problem())
     searched(folder / "baselines" / "random", live_problem(), searcher="random")

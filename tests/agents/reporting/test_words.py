@@ -39,12 +39,12 @@ def test_parts_and_plain_numbers() -> None:
     ("choice", "words"),
     [
         (LayerChoice("a", 3), "3 bits, symmetric, nearest"),
-        (LayerChoice("a", 1, points="uniform"), "1 bit, uniform, nearest"),
-        (LayerChoice("a", 32, method="keep"), "float32"),
+        (LayerChoice("a", 1, points="affine"), "1 bit, affine, nearest"),
+        (LayerChoice("a", 32, method="float"), "float32"),
         (LayerChoice("a", 2, method="ternary", activation_bits=8), "ternary, 8-bit inputs"),
         (
-            LayerChoice("a", 4, "error_feedback", "distilled", "fixed_point", 6),
-            "4 bits, fixed point, error feedback, distilled, 6-bit inputs",
+            LayerChoice("a", 4, "gptq", "distilled", "fixed_point", 6),
+            "4 bits, fixed point, GPTQ, distilled, 6-bit inputs",
         ),
     ],
 )

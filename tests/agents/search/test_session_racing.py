@@ -28,16 +28,16 @@ def raced(racing: Racing | None = None, **other: Any) -> QuantizationProblem:
     return problem("mlp", trained("mlp"), racing=racing or Racing(), space=space, **settings)
 
 
-def rivals(session: Session) -> list[QuantizationConfig | None]:
-    """Record the rival of each evaluation that the session asks for."""
+def incumbents(session: Session) -> list[QuantizationConfig | None]:
+    """Record the incumbent of each evaluation that the session asks for."""
     asked: list[QuantizationConfig | None] = []
     made = session.problem
     assert isinstance(made, QuantizationProblem)
     evaluate = made.evaluate
 
-    def recorded(config: Any, watch: Any = None, rival: Any = None) -> Score:
-        asked.append(rival)
-        return evaluate(config, watch, rival)
+    def recorded(config: Any, watch: Any = None, incumbent: Any = None) -> Score:
+        asked.append(incumbent)
+        return evaluate(config, watch, incumbent)
 
     made.evaluate = recorded  # type: ignore[method-assign]
     return asked
@@ -62,7 +62,7 @@ def test_a_partial_loss_that_looks_best_is_not_the_best() -> None:
     assert isinstance(made, QuantizationProblem)
     lucky = made.unmeasured(bits(4, 4, 4))
 
-    def evaluate(config: Any, watch: Any, rival: Any) -> Score:
+    def evaluate(config: Any, watch: Any, incumbent: Any) -> Score:
         return Score(
             loss=best.score.loss / 2,
             accuracy=1.0,
@@ -80,18 +80,18 @@ def test_a_partial_loss_that_looks_best_is_not_the_best() -> None:
     assert session.best is best
 
 
-def test_the_rival_is_the_best_within_the_budget() -> None:
+def test_the_incumbent_is_the_best_within_the_budget() -> None:
     session = Session(raced(budget=Budget.average_bits(8.0)), 9)
-    asked = rivals(session)
+    asked = incumbents(session)
     for widths in ((8, 8, 8), (1, 4, 4), (4, 4, 4), (1, 1, 1), (1, 8, 1)):
         session.ask(bits(*widths))
-    assert not session.history[0].feasible  # scales and all, so it is nobody's rival
+    assert not session.history[0].feasible  # scales and all, so it is nobody's incumbent
     assert asked == [None, None, bits(1, 4, 4), bits(4, 4, 4), bits(4, 4, 4)]
 
 
 def test_with_top_two_the_second_best_has_to_be_beaten() -> None:
     session = Session(raced(Racing(top=2)), 9)
-    asked = rivals(session)
+    asked = incumbents(session)
     for widths in ((1, 4, 4), (8, 8, 8), (1, 1, 1), (8, 8, 4), (1, 1, 4)):
         session.ask(bits(*widths))
     losses = {e.config: e.score.loss for e in session.history if e.final}

@@ -59,7 +59,7 @@ def test_the_reward_of_the_search_decides_what_is_best() -> None:
 
 
 def test_where_no_option_fits_everywhere_there_is_none(tmp_path: Path) -> None:
-    space = SearchSpace(bits=(2, 8), keep=("second",))
+    space = SearchSpace(bits=(2, 8), exclude=("second",))
     loose = problem(space=space)
     feasible = loose.feasible
     tight = loose.with_budget(Budget.average_bits(feasible.cost.value(feasible.smallest)))

@@ -32,7 +32,7 @@ def test_the_noise_of_an_option(option: LayerChoice, noise: float) -> None:
 
 
 def test_kept_layers_have_next_to_none() -> None:
-    kept = LayerChoice("", 32, method="keep")
+    kept = LayerChoice("", 32, method="float")
     assert 0 <= noise_to_signal([FACTS], [kept])[0, 0] < 1e-12
 
 

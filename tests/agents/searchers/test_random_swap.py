@@ -12,7 +12,7 @@ from rlquant_agents.searchers.random_swap import RandomSwap, is_full
 from toy_problem import ToyProblem
 
 
-def test_full_is_what_leaves_no_room_for_a_dearer_option() -> None:
+def test_full_is_what_leaves_no_room_for_a_more_expensive_option() -> None:
     problem = ToyProblem(3, 5.0, SearchSpace(bits=(2, 4, 8)))
     rows = np.array([row for row in problem.everything() if problem.feasible.fits(row)])
 

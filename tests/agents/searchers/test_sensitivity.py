@@ -19,14 +19,14 @@ from rlquant_agents.surrogate.weight_error import weight_error
 from toy_problem import MIXED, ToyProblem, damage
 
 KEEPING = SearchSpace(
-    bits=(2, 3, 8), method=("post_training", "keep", "ternary"), activation_bits=(None, 8)
+    bits=(2, 3, 8), method=("post_training", "float", "ternary"), activation_bits=(None, 8)
 )
 SPACES = {
     "bits": SearchSpace(bits=(2, 3, 4, 8, 16)),
     "points": SearchSpace(bits=(2, 8), points=("symmetric", "clipped", "quantile")),
     "mixed": MIXED,
     "keeping": KEEPING,
-    "no bits": SearchSpace(bits=(4,), rounding=("nearest", "stochastic", "error_feedback")),
+    "no bits": SearchSpace(bits=(4,), rounding=("nearest", "stochastic", "gptq")),
 }
 
 
@@ -62,7 +62,7 @@ def test_the_extrapolated_pass_is_exact_where_effects_add_up(space: str) -> None
     (note,) = session.notes
     assert "measured once for all layers" in note
     assert "effects added" in note
-    changed = {"points": "points=", "mixed": "rounding=stochastic", "keeping": "method=keep"}
+    changed = {"points": "points=", "mixed": "rounding=stochastic", "keeping": "method=float"}
     assert changed[space] in note
 
 
@@ -149,7 +149,7 @@ def test_the_reference_is_the_widest_quantized_option() -> None:
     assert widest.activation_bits is None  # type: ignore[attr-defined]
     assert widest.rounding == "nearest"  # type: ignore[attr-defined]
     assert reference(KEEPING).method == "post_training"  # type: ignore[attr-defined]
-    assert reference(SearchSpace(bits=(2, 4), method=("keep",))).method == "keep"  # type: ignore[attr-defined]
+    assert reference(SearchSpace(bits=(2, 4), method=("float",))).method == "float"  # type: ignore[attr-defined]
 
 
 def test_the_weight_error_beyond_the_known_widths_changes_by_four_a_bit() -> None:

@@ -21,7 +21,7 @@ from exported_networks import (
     outputs,
     ran,
 )
-from rlquant.config import BucketSize
+from rlquant.config import GroupSize
 from rlquant.export.onnx.exporter import export_onnx
 from rlquant.export.onnx.runtime import open_session
 from rlquant.export.targets import INT8
@@ -30,7 +30,7 @@ from small_networks import NETWORKS, TwoInputsNet, fresh, samples_of, trained
 
 
 @pytest.mark.parametrize(
-    ("name", "bucket_size"),
+    ("name", "group_size"),
     [
         *((name, "channel") for name in sorted(NETWORKS)),
         ("conv", None),
@@ -39,7 +39,7 @@ from small_networks import NETWORKS, TwoInputsNet, fresh, samples_of, trained
     ],
 )
 def test_weights_of_every_kind_compute_the_same(
-    name: str, bucket_size: BucketSize, tmp_path: Path
+    name: str, group_size: GroupSize, tmp_path: Path
 ) -> None:
     network = trained(name)
     config = configured(network, *MIXED)
@@ -48,7 +48,7 @@ def test_weights_of_every_kind_compute_the_same(
         config,
         calibration=samples_of(name, 64),
         calibration_samples=64,
-        bucket_size=bucket_size,
+        group_size=group_size,
     )
     inputs, _ = samples_of(name, 20, seed=3)
     written = rlquant.export_onnx(quantized, inputs, tmp_path / "model.onnx")
@@ -57,7 +57,7 @@ def test_weights_of_every_kind_compute_the_same(
     assert written.bytes == written.path.stat().st_size
     more, _ = samples_of(name, 33, seed=4)  # the batch is open
     assert difference(ran(written, more), outputs(quantized, more)) < SUMS
-    quantized_layers = {choice.layer for choice in config if choice.method != "keep"}
+    quantized_layers = {choice.layer for choice in config if choice.method != "float"}
     assert set(written.layers) == quantized_layers - {"again"}
 
 
@@ -98,7 +98,7 @@ def test_packed_weights_make_small_files(tmp_path: Path) -> None:
             configured(network, {"bits": bits}),
             calibration=data,
             calibration_samples=64,
-            bucket_size=None,
+            group_size=None,
         )
         written = export_onnx(quantized, data[0], tmp_path / "m.onnx")
         assert written.opset == (25 if bits <= 2 else 21)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 import rlquant
 from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem, SearchSpace
-from rlquant.config import STORED_CODEBOOKS, BucketSize
+from rlquant.config import STORED_CODEBOOKS, GroupSize
 from rlquant.cost.budget import NetworkCosts, total
 from rlquant.cost.file_layout import PROLOGUE, encode_varint, header_bytes_at_most, stored_tensors
 from rlquant.export.rlq.packed import pack, read_config, unpack
@@ -22,7 +22,7 @@ from rlquant.layers import find_layers, layer_kind
 from small_networks import NETWORKS, TiedNet, fresh, samples, samples_of
 
 OTHER_WEIGHTS = 7
-PLACED = ("symmetric", "clipped", "fixed_point", "uniform", "quantile", "kmeans")
+PLACED = ("symmetric", "clipped", "fixed_point", "affine", "quantile", "kmeans")
 
 
 def quantizable(network: nn.Module) -> list[str]:
@@ -30,20 +30,20 @@ def quantizable(network: nn.Module) -> list[str]:
 
 
 @cache
-def problem_of(name: str, bucket_size: BucketSize) -> QuantizationProblem:
+def problem_of(name: str, group_size: GroupSize) -> QuantizationProblem:
     return QuantizationProblem(
         fresh(NETWORKS[name].build).eval(),
         samples_of(name, 40),
         samples_of(name, 20, seed=1),
         budget=Budget.average_bits(64),
-        space=SearchSpace(bucket_size=bucket_size),
+        space=SearchSpace(group_size=group_size),
         calibration_samples=40,
     )
 
 
 @st.composite
 def choices(draw: st.DrawFn, layer: str) -> LayerChoice:
-    method = draw(st.sampled_from(("keep", "post_training", "post_training", "ternary")))
+    method = draw(st.sampled_from(("float", "post_training", "post_training", "ternary")))
     points = draw(st.sampled_from(PLACED))
     activation_bits = None if layer == "words" else draw(st.sampled_from((None, 4, 8)))
     return LayerChoice(
@@ -60,8 +60,8 @@ def choices(draw: st.DrawFn, layer: str) -> LayerChoice:
 @given(data=st.data())
 def test_files_have_the_size_of_the_score_and_give_the_outputs_back(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(NETWORKS)))
-    bucket_size: BucketSize = data.draw(st.sampled_from(("channel", 32, 10**5, None)))
-    problem = problem_of(name, bucket_size)
+    group_size: GroupSize = data.draw(st.sampled_from(("channel", 32, 10**5, None)))
+    problem = problem_of(name, group_size)
     layers = [facts.name for facts in problem.layers]
     config = QuantizationConfig(tuple(data.draw(choices(layer)) for layer in layers))
     quantized = problem.build(config)
@@ -119,7 +119,7 @@ def test_headers_are_as_small_as_they_are_said_to_be(data: st.DataObject) -> Non
         (torch.float32, 0.0),
     ],
 )
-@pytest.mark.parametrize("points", ["clipped", "fixed_point", "uniform", "kmeans", "ternary"])
+@pytest.mark.parametrize("points", ["clipped", "fixed_point", "affine", "kmeans", "ternary"])
 def test_other_float_types_and_magnitudes(
     dtype: torch.dtype, magnitude: float, points: str
 ) -> None:
@@ -133,7 +133,7 @@ def test_other_float_types_and_magnitudes(
     config = QuantizationConfig(tuple(LayerChoice(n, 3, **how) for n in names))
     quantized = rlquant.quantize(network, config)
     packed = pack(quantized)
-    layers = find_layers(network, images, keep=("classifier",))
+    layers = find_layers(network, images, exclude=("classifier",))
     size = NetworkCosts.of(network, layers, "channel").size
     assert len(packed) == total(size, layers, {c.layer: c for c in config})
     loaded = unpack(packed, fresh(NETWORKS["conv"].build, OTHER_WEIGHTS).to(dtype))
@@ -159,14 +159,14 @@ def test_save_load_and_config(
 
 
 def test_kept_layers_are_not_in_the_config(tmp_path: Path, mlp: nn.Module) -> None:
-    kept = LayerChoice("first", 32, method="keep")
+    kept = LayerChoice("first", 32, method="float")
     config = QuantizationConfig((kept, LayerChoice("last", 4)))
     rlquant.save(rlquant.quantize(mlp, config), tmp_path / "x.rlq")
     assert list(read_config(tmp_path / "x.rlq")) == [LayerChoice("last", 4)]
 
 
 def test_a_network_whose_layers_are_all_kept_is_saved(mlp: nn.Module) -> None:
-    config = QuantizationConfig((LayerChoice("first", 32, method="keep"),))
+    config = QuantizationConfig((LayerChoice("first", 32, method="float"),))
     loaded = unpack(pack(rlquant.quantize(mlp, config)), fresh(NETWORKS["mlp"].build, 3))
     inputs, _ = samples_of("mlp", 9)
     assert torch.equal(loaded(inputs), mlp(inputs))

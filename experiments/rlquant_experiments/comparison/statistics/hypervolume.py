@@ -22,7 +22,7 @@ def relative_hypervolume(
     """Return the area that a front dominates over that of the table's own: 1 is the whole front.
 
     The plane is that of the budget's quantity and the log of the loss. The reference point is the
-    same for all searches: what the front's dearest configuration costs, and the loss of its
+    same for all searches: what the front's most expensive configuration costs, and the loss of its
     cheapest one. What lies beyond it on either axis adds nothing. Between two budgets, what is
     cheaper than the smaller one counts as if it cost as much, and what costs more than the larger
     one adds nothing.

@@ -26,7 +26,7 @@ INTRODUCTION = (
     "'stochastic, best' and 'random flips, best' draw as many, of which every channel keeps its "
     "best; random flips leave nearest rounding as often as the policy does. The relaxation is "
     "AdaRound's, with {steps} steps. **learned** is the library's rounding: in each channel the "
-    "better of error feedback and relaxation, each with coordinate descent, a policy from there, "
+    "better of GPTQ and relaxation, each with coordinate descent, a policy from there, "
     "and descent again. Ways across layers begin at it and have {forwards:,} passes of {batch} of "
     "{images:,} training images, where a pass back counts for two: **across layers** takes the "
     "loss to first order around each sample, 'corrected' adds the score function of what that "

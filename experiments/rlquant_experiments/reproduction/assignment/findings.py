@@ -184,7 +184,7 @@ def _relaxation_finding(results: Results, names: Sequence[str]) -> Finding:
         ours=_line(results, names, [POLICY, RELAXATION], figures[0]),
         table=_table(results, names, [POLICY, RELAXATION]),
         comparisons=[compared(results, n, POLICY, RELAXATION, figures[0]) for n in names],
-        note="Learned rounding therefore begins at the better of error feedback and the relaxation "
+        note="Learned rounding therefore begins at the better of GPTQ and the relaxation "
         "in each output channel, and goes on where the relaxation cannot: the loss of the whole "
         "network, discrete and across layers.",
     )

@@ -20,7 +20,7 @@ from rlquant_experiments.reproduction.assignment.lab import AssignLayer
 from rlquant_experiments.reproduction.assignment.presets import AssignmentPreset
 
 NEAREST, STOCHASTIC, FLIPS = "nearest", "stochastic, best", "random flips, best"
-FEEDBACK, FEEDBACK_DESCENT = "error feedback", "error feedback + descent"
+FEEDBACK, FEEDBACK_DESCENT = "GPTQ", "GPTQ + descent"
 RELAXATION, RELAXATION_DESCENT = "relaxation", "relaxation + descent"
 POLICY, CRITICAL, LEARNED = "policy", "policy, self-critical", "learned"
 LAYER_WAYS = (

@@ -10,7 +10,7 @@ import torch
 from torch.func import functional_call
 
 from rlquant.data import Samples
-from rlquant.export.quantized_layers import freeze
+from rlquant.export.quantized_layers import dequantize
 from rlquant.network.weights import layer_generator
 from rlquant.problem.refine import BATCH, REFINING, SAMPLES, Weights, across_layers, network_with
 from rlquant.training.losses import distillation_loss
@@ -63,7 +63,7 @@ def _flips(preset: AssignmentPreset, lab: Lab, bits: int, start: Weights) -> Wei
     up = {n: between[n].going_up(start[n]) for n in lab.layers}
     samples = _training(lab)
     inputs = samples.first(BATCH * BATCHES_A_DRAW).inputs
-    network = freeze(network_with(lab.evaluator, lab.config(bits).canonical(), start))
+    network = dequantize(network_with(lab.evaluator, lab.config(bits).canonical(), start))
     draws = layer_generator(lab.seed, "random flips")
     best, least = start, torch.inf
     with torch.no_grad():

@@ -82,7 +82,7 @@ class _Jobs:
         for bits in v.POST_MORTEM_BITS:
             for bucket in (None, BUCKET):
                 name = v.post_mortem(bits, buckets=bucket is not None)
-                yield self._post_mortem(name, bits, bucket, "uniform")
+                yield self._post_mortem(name, bits, bucket, "affine")
         yield self._post_mortem(v.QUANTILE_START, v.ABLATION_BITS, BUCKET, "quantile")
 
     def distilled(self) -> Iterator[Job]:

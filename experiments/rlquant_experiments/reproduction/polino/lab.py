@@ -125,14 +125,14 @@ class Lab:
     # --- quantized
 
     def post_mortem(
-        self, bits: int, bucket: int | None, points: Points = "uniform", *, renewed: bool
+        self, bits: int, bucket: int | None, points: Points = "affine", *, renewed: bool
     ) -> nn.Module:
         """Return the distilled student, quantized without training.
 
         Args:
             bits: of every layer.
             bucket: weights that share a scale; None for the whole tensor.
-            points: equally spaced ("uniform") in the paper.
+            points: equally spaced ("affine") in the paper.
             renewed: take BatchNorm's statistics anew, which the paper does not.
         """
         student, samples = self.student(), self.samples
@@ -141,7 +141,7 @@ class Lab:
             student,
             everywhere(student, LayerChoice("", bits, points=points)),
             calibration,
-            bucket_size=bucket,
+            group_size=bucket,
             calibration_samples=min(CALIBRATION_IMAGES, len(samples)),
         )
 
@@ -156,7 +156,7 @@ class Lab:
         follows = settings.distillation_weight > 0
         return train_network(
             start,
-            everywhere(start, LayerChoice("", bits, method="distilled", points="uniform")),
+            everywhere(start, LayerChoice("", bits, method="distilled", points="affine")),
             self.samples,
             settings,
             teacher=self.teacher() if follows else None,
@@ -198,7 +198,7 @@ class Lab:
         for layer, count in zip(layers, counts, strict=True):
             weight = student.get_parameter(f"{layer}.weight")
             spaced = torch.linspace(0, 1, count, device=weight.device)
-            quantiles = quantile_points(weight, count, bucket_size=BUCKET)
+            quantiles = quantile_points(weight, count, group_size=BUCKET)
             points[layer] = quantiles if heuristics.quantiles else spaced
             choices.append(LayerChoice(layer, (count - 1).bit_length(), points="learned"))
         return train_network(

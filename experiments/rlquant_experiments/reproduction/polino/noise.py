@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rlquant.quantizers import quantize_uniform
-from rlquant.quantizers.buckets import spread, to_rows
-from rlquant.quantizers.linear_scaling import to_unit
+from rlquant.quantizers import quantize_affine
+from rlquant.quantizers.affine import to_unit
+from rlquant.quantizers.groups import spread, to_rows
 from rlquant_experiments.reproduction.polino.training import BUCKET
 from rlquant_experiments.reproduction.runs import Measured, Progress
 
@@ -59,10 +59,10 @@ def measure_noise(noise: Noise, length: int, seed: int, progress: Progress) -> M
     left = noise.draws
     while left:
         count = min(left, CHUNK // length)
-        rows = quantize_uniform(
+        rows = quantize_affine(
             v.expand(count, length),
             noise.bits,
-            bucket_size=bucket,
+            group_size=bucket,
             rounding="stochastic",
             generator=draws,
         )
@@ -70,7 +70,7 @@ def measure_noise(noise: Noise, length: int, seed: int, progress: Progress) -> M
         left -= count
         progress(count)
     errors = torch.cat(found)
-    nearest = quantize_uniform(v, noise.bits, bucket_size=bucket).dequantize() - v
+    nearest = quantize_affine(v, noise.bits, group_size=bucket).dequantize() - v
     return {
         "bias": float(errors.mean()),
         "spread": float(errors.std()),
@@ -86,7 +86,7 @@ def noise_moments(v: Tensor, x: Tensor, bits: int, bucket: int) -> tuple[float, 
     The noise is a sum of independent terms of two values each, so that both follow from them; a
     Gaussian has an excess kurtosis of 0.
     """
-    grid = quantize_uniform(v, bits, bucket_size=bucket)
+    grid = quantize_affine(v, bits, group_size=bucket)
     assert grid.scale is not None
     assert grid.offset is not None
     last = 2**bits - 1

@@ -60,7 +60,7 @@ def train_network(
         calibration,
         Classification(),
         settings,
-        bucket_size=BUCKET,
+        group_size=BUCKET,
         seed=seed,
     )
     mixed = trainer.begin(config).mixed

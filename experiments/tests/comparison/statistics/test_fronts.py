@@ -43,8 +43,10 @@ def test_on_a_live_problem_the_rectangle_is_that_of_float_and_cheapest() -> None
     problem = ToyProblem(3, 40.0)
     task = FrontTask(problem, 3.0, 7.0, 20, 0)
     feasible = problem.feasible
-    dearest = feasible.config(feasible.costs.argmax(axis=1))
-    assert volume_of(task, [(dearest, problem.evaluate(dearest))]) == 0.0  # costs more than 7
+    most_expensive = feasible.config(feasible.costs.argmax(axis=1))
+    assert (
+        volume_of(task, [(most_expensive, problem.evaluate(most_expensive))]) == 0.0
+    )  # costs more than 7
     cheapest = feasible.config(feasible.costs.argmin(axis=1))
     assert volume_of(task, [(cheapest, problem.evaluate(cheapest))]) == 0.0  # is the corner
     some = feasible.config(np.array([1, 1, 1]))

@@ -1,4 +1,4 @@
-"""Latent weights whose extremes decide the grid of their bucket, and narrower ranges of them."""
+"""Latent weights whose extremes decide the grid of their group, and narrower ranges of them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from rlquant.network.weights import WeightForm
-from rlquant.quantizers.buckets import from_rows, to_rows
+from rlquant.quantizers.groups import from_rows, to_rows
 
 FIXED_SCALES = ("clipped", "fixed_point")
 """Points whose scale is that of the float weight, whatever the latent ones become."""
 
 
 def range_holders(latent: Tensor, form: WeightForm) -> Tensor | None:
-    """Return where each bucket has its least and its greatest weight, one place each.
+    """Return where each group has its least and its greatest weight, one place each.
 
     Args:
         latent: the weights.
@@ -24,14 +24,14 @@ def range_holders(latent: Tensor, form: WeightForm) -> Tensor | None:
     """
     if form.choice.points in FIXED_SCALES:
         return None
-    rows = to_rows(latent, form.bucket_size, form.channel_axis)
+    rows = to_rows(latent, form.group_size, form.channel_axis)
     holders = torch.zeros(rows.shape, dtype=torch.bool, device=latent.device)
     holders.scatter_(1, torch.stack([rows.argmin(dim=1), rows.argmax(dim=1)], dim=1), True)
-    return from_rows(holders, latent.shape, form.bucket_size, form.channel_axis)
+    return from_rows(holders, latent.shape, form.group_size, form.channel_axis)
 
 
 def narrowed(latent: Tensor, form: WeightForm, share: float) -> Tensor:
-    """Return the weights clamped to a share of their bucket's range, so that points lie closer.
+    """Return the weights clamped to a share of their group's range, so that points lie closer.
 
     Args:
         latent: the weights.
@@ -44,10 +44,10 @@ def narrowed(latent: Tensor, form: WeightForm, share: float) -> Tensor:
     """
     if form.choice.points in FIXED_SCALES:
         return latent
-    rows = to_rows(latent, form.bucket_size, form.channel_axis)
+    rows = to_rows(latent, form.group_size, form.channel_axis)
     low, high = rows.aminmax(dim=1, keepdim=True)
     if form.choice.points == "symmetric":
         high = torch.maximum(high, -low)
         low = -high
     clamped = torch.clamp(rows, share * low, share * high)
-    return from_rows(clamped, latent.shape, form.bucket_size, form.channel_axis)
+    return from_rows(clamped, latent.shape, form.group_size, form.channel_axis)

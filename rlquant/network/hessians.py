@@ -48,7 +48,7 @@ class InputMoments:
 
 
 @seeded(0)
-def measure_second_moments(
+def measure_hessians(
     network: nn.Module, layers: Sequence[LayerFacts], samples: Samples
 ) -> dict[str, InputMoments]:
     """Run the float network once over the samples.
@@ -78,7 +78,7 @@ def measure_second_moments(
     return {name: found.moments for name, found in sums.items()}
 
 
-def output_moments(
+def output_hessian(
     network: nn.Module, layers: Sequence[LayerFacts], samples: Samples
 ) -> dict[str, Tensor]:
     """Return the matrix by which each layer's weight errors count, for the layers that have one.
@@ -88,7 +88,7 @@ def output_moments(
     their second moments; float32, shape `(groups, fan_in, fan_in)`, up to a power of two.
     """
     absorbed = {f.name for f in layers if f.normalized or (f.has_bias and f.calls == 1)}
-    measured = measure_second_moments(network, layers, samples)
+    measured = measure_hessians(network, layers, samples)
     return {
         name: _in_range(found.covariance if name in absorbed else found.second)
         for name, found in measured.items()

@@ -11,14 +11,14 @@ from torch import Tensor, nn
 
 from rlquant.data import Samples
 from rlquant.layers import find_layers
-from rlquant.network.second_moments import (
+from rlquant.network.hessians import (
     CHUNK,
     WIDEST,
     InputMoments,
     input_rows,
     is_measured,
-    measure_second_moments,
-    output_moments,
+    measure_hessians,
+    output_hessian,
 )
 from rlquant.rounding.output_error import reconstruction_error
 from small_networks import NETWORKS, SharedLayerNet, fresh, samples_of
@@ -62,7 +62,7 @@ def made(name: str) -> tuple[nn.Module, Samples]:
 
 def measured(network: nn.Module, samples: Samples) -> dict[str, InputMoments]:
     layers = find_layers(network, samples.first(2).inputs)
-    return measure_second_moments(network, layers, samples)
+    return measure_hessians(network, layers, samples)
 
 
 def errors_of(name: str, seed: int = 2) -> tuple[Tensor, InputMoments, Tensor]:
@@ -114,10 +114,10 @@ def assert_close(found: Tensor, wanted: Tensor) -> None:
 
 
 def linear_moments(inputs: Tensor, **fields: bool) -> Tensor:
-    """What `output_moments` gives for one linear layer."""
+    """What `output_hessian` gives for one linear layer."""
     samples = Samples((inputs,), torch.zeros(len(inputs)))
     network = nn.Sequential(fresh(lambda: nn.Linear(inputs.shape[1], 4, **fields)))
-    return output_moments(network, find_layers(network, samples.first(2).inputs), samples)["0"]
+    return output_hessian(network, find_layers(network, samples.first(2).inputs), samples)["0"]
 
 
 def test_a_spread_that_is_small_against_the_mean_is_kept() -> None:
@@ -146,7 +146,7 @@ def test_a_bias_that_calibration_does_not_correct_takes_up_nothing() -> None:
     layer = fresh(lambda: nn.Linear(5, 5))
     network = nn.Sequential(layer, nn.Tanh(), layer)
     samples = Samples((1 + torch.rand(20, 5, generator=seeded(0)),), torch.zeros(20))
-    found = output_moments(network, find_layers(network, *samples.inputs), samples)["0"]
+    found = output_hessian(network, find_layers(network, *samples.inputs), samples)["0"]
     assert_close(found.double(), measured(network, samples)["0"].second)
 
 

@@ -1,4 +1,4 @@
-"""Linear scaling: each bucket is brought to [0, 1] by its minimum and its range."""
+"""Linear scaling: each group is brought to [0, 1] by its minimum and its range."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from rlquant.arguments import explained
-from rlquant.config import BucketSize, Rounding
-from rlquant.quantizers.buckets import from_rows, require_bucket_size, to_rows
+from rlquant.config import GroupSize, Rounding
+from rlquant.quantizers.groups import from_rows, require_group_size, to_rows
 from rlquant.quantizers.rounding import rounder
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
@@ -20,72 +20,72 @@ from rlquant.quantizers.tensor import (
 
 
 @explained
-def quantize_uniform(
+def quantize_affine(
     weights: Tensor,
     bits: int,
     *,
-    bucket_size: BucketSize = 256,
+    group_size: GroupSize = 256,
     rounding: Rounding = "nearest",
     generator: torch.Generator | None = None,
     scale_dtype: torch.dtype = torch.float32,
     channel_axis: int = 0,
 ) -> QuantizedTensor:
-    """Quantize to `2**bits` equally spaced points from each bucket's minimum to its maximum.
+    """Quantize to `2**bits` equally spaced points from each group's minimum to its maximum.
 
     Args:
         weights: float, any shape; never written to.
         bits: 1..16.
-        bucket_size: consecutive weights (C order), "channel", or None for the whole tensor.
+        group_size: consecutive weights (C order), "channel", or None for the whole tensor.
         rounding: "nearest" (a tie goes to the lower point) or "stochastic".
         generator: needed by "stochastic".
         scale_dtype: float32 or float16; codes are assigned with the stored scale and offset.
         channel_axis: the output-channel axis, for "channel".
 
     Returns:
-        Kind "uniform"; offset = minimum, scale = maximum - minimum, 0 for a constant bucket,
+        Kind "affine"; offset = minimum, scale = maximum - minimum, 0 for a constant group,
         which is kept exactly (up to `scale_dtype`).
 
     Raises:
         QuantizationError: weights not quantizable, or an argument outside its range.
 
-    Source: Polino et al. 2018, "Quantization functions" (uniform, linear scaling, bucketing).
+    Source: Polino et al. 2018, "Quantization functions" (uniform, linear scaling, grouping).
     """
     require_quantizable(weights)
     require_bits(bits)
-    require_bucket_size(bucket_size)
+    require_group_size(group_size)
     round_ = rounder(rounding, generator)
-    rows = to_rows(weights.detach().float(), bucket_size, channel_axis)
-    scale, offset = bucket_scaling(rows, scale_dtype)
+    rows = to_rows(weights.detach().float(), group_size, channel_axis)
+    scale, offset = group_scaling(rows, scale_dtype)
     last = 2**bits - 1
     codes = round_(to_unit(rows, scale, offset) * last).clamp(0, last).to(codes_dtype(bits))
     return QuantizedTensor(
-        from_rows(codes, weights.shape, bucket_size, channel_axis),
+        from_rows(codes, weights.shape, group_size, channel_axis),
         bits,
-        "uniform",
+        "affine",
         scale=scale,
         offset=offset,
-        bucket_size=bucket_size,
+        group_size=group_size,
         channel_axis=channel_axis,
         strides=strides_of(weights),
     )
 
 
-def bucket_scaling(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return each bucket's `(scale, offset)` = (max - min, min), as stored in `dtype`.
+def group_scaling(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return each group's `(scale, offset)` = (max - min, min), as stored in `dtype`.
 
     Args:
-        rows: buckets, shape `(buckets, size)`, float32.
+        rows: groups, shape `(groups, size)`, float32.
         dtype: float32 or float16.
 
     Raises:
-        QuantizationError: a bucket's range overflows in `dtype`.
+        QuantizationError: a group's range overflows in `dtype`.
     """
     low, high = rows.aminmax(dim=1)
     return round_for_storage(high - low, dtype), round_for_storage(low, dtype)
 
 
 def to_unit(rows: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
-    """Bring each bucket to [0, 1]; 0 for a bucket of scale 0.
+    """Bring each group to [0, 1]; 0 for a group of scale 0.
 
     Rounding of a float16 scale and offset may put an extreme slightly outside.
     """

@@ -1,14 +1,14 @@
-"""Who holds the grid of a bucket, and narrower ranges where an outlier would cost its points."""
+"""Who holds the grid of a group, and narrower ranges where an outlier would cost its points."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from rlquant.config import BucketSize, LayerChoice, Points
+from rlquant.config import GroupSize, LayerChoice, Points
 from rlquant.network.weights import WeightForm
 from rlquant.rounding.output_error import channel_errors
-from rlquant.training.bucket_range import narrowed, range_holders
+from rlquant.training.group_range import narrowed, range_holders
 from rlquant.training.mixed_network import trainable_weight
 from rlquant.training.settings import TrainSettings
 from rlquant.training.trainable_weight import TrainableWeight
@@ -17,19 +17,19 @@ from rlquant.training.warm_start import adapt_layer, best_range
 W = torch.tensor([[-1.0, 0.25, 0.5, 0.5], [0.0, 0.5, -0.5, 1.5]])
 
 
-def form(points: Points, bucket_size: BucketSize = "channel", bits: int = 2) -> WeightForm:
+def form(points: Points, group_size: GroupSize = "channel", bits: int = 2) -> WeightForm:
     choice = LayerChoice("layer", bits, method="distilled", points=points)
-    return WeightForm.of(W, choice, bucket_size)
+    return WeightForm.of(W, choice, group_size)
 
 
-def trained(points: Points, bucket_size: BucketSize = "channel") -> TrainableWeight:
-    made = trainable_weight(form(points, bucket_size), W, TrainSettings())
+def trained(points: Points, group_size: GroupSize = "channel") -> TrainableWeight:
+    made = trainable_weight(form(points, group_size), W, TrainSettings())
     assert made is not None
     return made
 
 
-def test_each_bucket_has_one_least_and_one_greatest_weight() -> None:
-    found = range_holders(W, form("uniform"))
+def test_each_group_has_one_least_and_one_greatest_weight() -> None:
+    found = range_holders(W, form("affine"))
     assert found is not None
     assert found.tolist() == [[True, False, True, False], [False, False, True, True]]
     found = range_holders(W, form("quantile", None))
@@ -45,7 +45,7 @@ def test_where_scales_are_fixed_no_weight_decides_them(points: Points) -> None:
 
 
 def test_the_range_shrinks_towards_zero() -> None:
-    assert narrowed(W, form("uniform"), 0.5).tolist() == [
+    assert narrowed(W, form("affine"), 0.5).tolist() == [
         [-0.5, 0.25, 0.25, 0.25],
         [0.0, 0.5, -0.25, 0.75],
     ]
@@ -54,10 +54,10 @@ def test_the_range_shrinks_towards_zero() -> None:
         [-0.5, 0.25, 0.5, 0.5],
         [0.0, 0.5, -0.5, 0.75],
     ]
-    assert torch.equal(narrowed(W, form("uniform", None), 1.0), W)
+    assert torch.equal(narrowed(W, form("affine", None), 1.0), W)
 
 
-@pytest.mark.parametrize("points", ["symmetric", "uniform", "learned"])
+@pytest.mark.parametrize("points", ["symmetric", "affine", "learned"])
 def test_each_channel_takes_the_share_of_least_error(points: Points) -> None:
     layer, moments = trained(points), torch.diag(torch.tensor([1.0, 4.0, 4.0, 0.01]))[None]
     found = best_range(W, layer, moments)
@@ -70,7 +70,7 @@ def test_each_channel_takes_the_share_of_least_error(points: Points) -> None:
     assert found[1, 3] < W[1, 3], "the outlier, whose input is nearly always 0, gives way"
 
 
-def test_buckets_that_are_no_channels_share_one_range() -> None:
+def test_groups_that_are_no_channels_share_one_range() -> None:
     layer = trained("symmetric", None)
     found = best_range(W, layer, torch.diag(torch.tensor([1.0, 1.0, 1.0, 0.01]))[None])
     assert any(torch.equal(found, layer.narrowed(W, s)) for s in (0.3, 0.4, 0.5))
