@@ -39,7 +39,7 @@ LAYER_FEATURES: dict[str, str] = {
 """Features of the layer to decide, the same in every episode: name -> meaning."""
 
 BUDGET_FEATURES: dict[str, str] = {
-    "budget": "where the limit lies between the cheapest (0) and the most expensive configuration (1)",
+    "budget": "the limit, between the cheapest configuration (0) and the most expensive (1)",
     "budget_left": "share of the room above the cheapest configuration that is still unspent",
     "room": "budget left over what the layers still to decide could cost above their cheapest",
     "average_room": "budget left per weight still to decide, over the same at the start, / 2",

@@ -74,8 +74,8 @@ class PointAssignment(gymnasium.Env[Observation, Any]):
             problem = layer_problem(chosen.network, chosen.train, layer, **settings)
         elif settings or task is not None or layer is not None:
             raise SettingsError(
-                "PointAssignment: task, layer, bits, points, weights_per_action and calibration_samples "
-                "make a problem; leave them out where problem is given"
+                "PointAssignment: task, layer, bits, points, weights_per_action and "
+                "calibration_samples make a problem; leave them out where problem is given"
             )
         if not isinstance(problem, LayerProblem):
             raise SettingsError(

@@ -128,8 +128,9 @@ class FeasibleSet:
     def repair(self, indices: Sequence[int] | Indices) -> Indices:
         """Return a configuration within the budget, near `indices`; itself where it fits.
 
-        As long as it is too dear, the layer with most bits (of those the most expensive) steps to the
-        nearest cheaper option, so the widest layers give way first and none is starved.
+        As long as it exceeds the budget, the layer with most bits (ties are broken towards the
+        most expensive) steps to the nearest cheaper option: the widest layers give way first and
+        none is starved.
         """
         repaired = np.array(indices, dtype=np.int64)
         rows = np.arange(len(repaired))

@@ -89,7 +89,7 @@ class Race:
 
     Args:
         needed: how many standard errors above 0 the difference must be for an end.
-        incumbent: the incumbent's losses, float64 `(samples,)`; where they are not all finite nothing ends.
+        incumbent: its losses, float64 `(samples,)`; where they are not all finite nothing ends.
     """
 
     def __init__(self, needed: float, incumbent: Losses) -> None:
@@ -112,8 +112,8 @@ class Race:
     def outcome(self) -> Measurement:
         """Return what is known of a configuration that was given up.
 
-        Its loss is the incumbent's on all samples plus the difference on those seen: that varies less
-        than the mean of what was seen.
+        Its loss is the incumbent's on all samples plus the difference on those seen: that varies
+        less than the mean of what was seen.
         """
         difference, error = self._difference()
         loss, accuracy = float(self._incumbent.mean()) + difference, self._metric / self.seen
@@ -122,7 +122,7 @@ class Race:
         return Measurement(loss, accuracy, self.seen, error)
 
     def _difference(self) -> tuple[float, float]:
-        """Return how much larger the loss is than the incumbent's, estimated, and its standard error.
+        """Return the estimated loss difference to the incumbent, and its standard error.
 
         The error is that of a draw without replacement: none where all samples were seen. Of less
         than `LEAST_SEEN` it is infinite.

@@ -27,8 +27,8 @@ from rlquant.training.watching import Watcher
 class Measurements:
     """Answers for canonical configurations, never measuring what is remembered or stored.
 
-    An answer depends on what is asked alone: `incumbent` and `watch` end an evaluation at the same look
-    whether it runs now, ran before, or was ended there or earlier when it ran.
+    An answer depends on what is asked alone: `incumbent` and `watch` end an evaluation at the same
+    look whether it runs now, ran before, or was ended there or earlier when it ran.
 
     Args:
         measuring: what makes the evaluator.
@@ -65,7 +65,7 @@ class Measurements:
         watch: Watcher | None = None,
         incumbent: QuantizationConfig | None = None,
     ) -> Measurement:
-        """Return a configuration's measurement; a partial one only where it lost against `incumbent`.
+        """Return a configuration's measurement; partial only where it lost against `incumbent`.
 
         Args:
             config: canonical.

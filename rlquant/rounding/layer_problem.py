@@ -60,7 +60,7 @@ class LayerProblem:
             weight: the float weight, output channels first.
             nearest: nearest rounding; gives the grid.
             moments: of the layer's inputs, shape `(groups, fan_in, fan_in)`.
-            weights_per_action: weights that share an action; the last group of a channel may be smaller.
+            weights_per_action: weights that share one; the last group of a channel may be smaller.
             place: of the layer in the network, 0..1.
 
         Raises:

@@ -29,7 +29,7 @@ class PolicySettings:
         start: logit added towards a given start, away from it elsewhere.
         entropy: bonus for staying undecided, per weight, relative to nearest rounding's loss.
         deviation: loss added per weight that is expected to leave its nearest point, likewise.
-        weights_per_action: weights of a channel, alike in their positions, that go up or down together.
+        weights_per_action: weights of a channel, alike in position, that go up or down together.
     """
 
     steps: int = 300

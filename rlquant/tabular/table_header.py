@@ -21,7 +21,7 @@ from rlquant.tabular.table import Table, require_count
 from rlquant.tabular.table_costs import MOST_UNITS, TableCosts
 
 FORMAT = "rlquant table"
-VERSION = 1
+VERSION = 2
 
 _ARRAYS = ("average_bits", "size_bytes", "bops")
 _NUMBERS = ("weights", "float_bytes", "fixed_bits", "fixed_bytes", "fixed_bops")

@@ -248,10 +248,10 @@ def changed(data: bytes, change: Callable[[dict[str, Any]], Any]) -> bytes:
         (b"[]", "header is not that of a table"),
         (b'{"format": "something"}', "header is not that of a table"),
         (
-            b'{"format": "rlquant table", "version": 2}',
-            "format version 2, this rlquant reads version 1; use the rlquant that wrote it",
+            b'{"format": "rlquant table", "version": 9}',
+            "format version 9, this rlquant reads version 2; use the rlquant that wrote it",
         ),
-        (b'{"format": "rlquant table", "version": 1}', "header is damaged: name is missing"),
+        (b'{"format": "rlquant table", "version": 2}', "header is damaged: name is missing"),
     ],
 )
 def test_a_header_that_is_none_is_refused(

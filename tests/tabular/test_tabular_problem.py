@@ -155,7 +155,7 @@ def test_indices_that_are_not_in_the_table_are_refused(indices: Any, words: str)
 
 
 def beats(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
-    """Whether a is cheaper or better and neither more expensive nor worse; equal ones by the rest."""
+    """Whether a is cheaper or better, and in neither worse; equal ones by the rest."""
     if a[:2] == b[:2]:
         return a[2:] < b[2:]
     return a[0] <= b[0] and a[1] <= b[1]

@@ -38,8 +38,8 @@ Neighbours = tuple[Neighbour | None, Neighbour | None]
 def neighbours(run: RunFiles) -> list[Neighbours]:
     """Return the neighbours of each layer's choice.
 
-    Up is the nearest more expensive option and down the nearest cheaper one, in what the budget limits and
-    then in bytes; options that change nothing but bits are nearer than all others.
+    Up is the nearest more expensive option and down the nearest cheaper one, in what the budget
+    limits and then in bytes; options that change nothing but bits are nearer than all others.
     """
     chosen = run.facts.chosen(run.config)
     beside = []

@@ -37,8 +37,8 @@ def results(runs: Runs) -> Markup:
 def layers(run: RunFiles) -> Markup:
     """Return the table of layers: what each one is, its choice, and what its neighbours cost."""
     said = (
-        "One option up is the nearest more expensive one, down the nearest cheaper one; options that "
-        "change bits alone come first. Costs are exact. A loss is the change against what was "
+        "One option up is the nearest more expensive one, down the nearest cheaper one; options "
+        "that change bits alone come first. Costs are exact. A loss is the change against what was "
         "chosen, where the search measured exactly that configuration; nothing is estimated."
     )
     chosen, size = run.facts.chosen(run.config), run.facts.size

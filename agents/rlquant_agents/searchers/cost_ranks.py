@@ -12,7 +12,7 @@ Numbers = npt.NDArray[np.float64]
 
 
 class CostRanks:
-    """What numbers in [0, 1] stand for, layer by layer: 0 is the cheapest option, 1 the most expensive.
+    """Numbers in [0, 1] as options, layer by layer: 0 the cheapest, 1 the most expensive.
 
     Args:
         costs: shape `(layers, options)`.

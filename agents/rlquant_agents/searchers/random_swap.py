@@ -23,10 +23,10 @@ SHAKES = 50
 class RandomSwap(Searcher):
     """Draw configurations, then change the best one by one or two layers, in random order.
 
-    Changes that leave no room for a more expensive option anywhere come first: more bits seldom hurt. The
-    first change that is better is kept. Where none of `tries` new neighbours is, the best so
-    far is shaken at `kick` layers and improved from there: iterated local search (Lourenco et al.
-    2003).
+    Changes that leave no room for a more expensive option anywhere come first: more bits seldom
+    hurt. The first change that is better is kept. Where none of `tries` new neighbours is, the
+    best so far is shaken at `kick` layers and improved from there: iterated local search (Lourenco
+    et al. 2003).
 
     Attributes:
         start: share of the evaluations that are drawn at random first.
@@ -95,7 +95,7 @@ class RandomSwap(Searcher):
 
 
 def is_full(feasible: FeasibleSet, rows: Indices) -> npt.NDArray[np.bool_]:
-    """Return which configurations leave no room for a more expensive option at any layer, shape `(n,)`."""
+    """Return which rows leave no room for a more expensive option at any layer, shape `(n,)`."""
     steps = feasible.costs[:, None, :] - feasible.costs[:, :, None]
     smallest = np.where(steps > 0, steps, feasible.limit + 1).min(axis=2)
     number = np.arange(len(feasible))

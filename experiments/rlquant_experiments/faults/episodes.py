@@ -180,7 +180,7 @@ def _mask(
 def _nearest(
     problem: TabularProblem, everything: Counted, chosen: Sequence[int], wanted: int
 ) -> int:
-    """Return the allowed option nearest to the wanted one, the most expensive of equally near ones."""
+    """Return the allowed option nearest to the wanted one; ties go to the most expensive."""
     allowed = everything.allowed(chosen)
     if allowed[wanted]:
         return wanted

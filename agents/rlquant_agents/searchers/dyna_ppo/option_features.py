@@ -20,7 +20,7 @@ STATE_FEATURES: dict[str, str] = {
     "mac_share": "the layer's share of all searched multiply-accumulates",
     "is_linear": "1 for a linear layer",
     "normalized": "1 if its output goes straight into a BatchNorm",
-    "budget": "where the limit lies between the cheapest (0) and the most expensive configuration (1)",
+    "budget": "the limit, between the cheapest configuration (0) and the most expensive (1)",
     "budget_left": "share of the room above the cheapest configuration that is still unspent",
     "room": "budget left over what the layers still to decide could cost above their cheapest",
     "measured": "1 where effects were measured, 0 where only weight errors are known",

@@ -27,9 +27,9 @@ class Decoder(Protocol):
 class ShrunkRanks:
     """One number in [0, 1] a layer: a rank among its options by cost.
 
-    Where the configuration is too dear, all numbers shrink by the same factor, no more than needed.
-    So no trial is wasted on the far side of the budget, the numbers' proportions say who gets what
-    of it, and one number for all decisions is what models of few trials can learn.
+    Where the configuration exceeds the budget, all numbers shrink by the same factor, no more than
+    needed. So no trial is wasted on the far side of the budget, the numbers' proportions say who
+    gets what of it, and one number for all decisions is what models of few trials can learn.
     """
 
     def __init__(self, session: Session) -> None:
