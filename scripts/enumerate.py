@@ -18,14 +18,14 @@ from tqdm import tqdm
 from rlquant import Budget, GroupedProblem, SearchSpace
 from rlquant.errors import SettingsError
 from rlquant.folder_lock import held_file
-from rlquant.tabular.enumeration import Enumeration
 from rlquant.tabular.make_table import make_table
 from rlquant.tabular.table_file import write_table
-from rlquant_agents.cli.choice_words import with_choices
 from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
 from rlquant_agents.cli.task_settings import TaskSettings
 from rlquant_agents.cli.terminal import say
 from rlquant_experiments.comparison.table_report import describe_table
+from rlquant_experiments.tables.choice_words import with_choices
+from rlquant_experiments.tables.enumeration import Enumeration
 
 NO_LIMIT = Budget.average_bits(64.0)
 

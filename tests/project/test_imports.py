@@ -1,9 +1,11 @@
-"""The layers of the project: who may import whom, read from the source with `ast`."""
+"""The layers of the project: who may import whom, and what is reachable, read with `ast`."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import re
+import tomllib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from graphlib import CycleError, TopologicalSorter
@@ -22,6 +24,8 @@ PACKAGES = {
     "scripts": "scripts",
 }
 
+WHEEL = ("rlquant", "rlquant_envs", "rlquant_agents")
+
 # The rooms of a package: a room imports only itself and those before it.
 ROOMS = {
     "rlquant": (
@@ -37,7 +41,8 @@ ROOMS = {
         "__init__",
     ),
     "rlquant_experiments": (
-        *("comparison", "benchmarks", "pretraining", "reproduction", "faults", "__init__"),
+        *("tables", "comparison", "benchmarks", "pretraining", "reproduction", "faults"),
+        "__init__",
     ),
 }
 
@@ -67,6 +72,20 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "experiments": (),
     "tests": (),
 }
+
+
+# Where users come in: the public packages, and the commands that are the product's.
+ENTRANCES = (
+    *("rlquant", "rlquant.__main__", "rlquant.testing", "rlquant_envs", "rlquant_agents"),
+    *(f"scripts.{name}" for name in ("search", "report", "train_agent", "profile_latency")),
+)
+# In the wheel although none of them reaches it -> why.
+UNREACHED = {
+    "rlquant.tabular.make_table": "docs/benchmark.md: makes tables of one's own problems",
+    "rlquant.tabular.random_table": "docs/benchmark.md: makes up tables to try things out",
+}
+PLACE = re.compile(r"(rlquant\w*(?:\.\w+)+):\w+")
+"""An entry of a registry of classes, "module:attribute"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +137,40 @@ def targets(node: ast.AST, known: dict[str, Path]) -> list[str]:
             if isinstance(first, ast.Constant) and isinstance(first.value, str):
                 return [first.value]
     return []
+
+
+def registered(path: Path) -> Iterator[str]:
+    """Yield the modules that the strings of a file name as "module:attribute"."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found = PLACE.fullmatch(node.value)
+            if found:
+                yield found[1]
+
+
+def unreachable(root: Path, entrances: Iterable[str] = ENTRANCES) -> set[str]:
+    """Return the modules of the wheel that no chain of imports from an entrance leads to."""
+    known = modules(root)
+    leads: dict[str, set[str]] = {module: set() for module in known}
+    for found in imports(root):
+        leads[found.module].add(found.target)
+    for module, path in known.items():
+        leads[module].update(registered(path))
+    left, reached = list(entrances), set[str]()
+    while left:
+        module = left.pop()
+        if module in known and module not in reached:
+            reached.add(module)
+            left.extend(leads[module])
+            left.append(module.rpartition(".")[0])  # importing a module runs its packages
+    wheel = {module for module in known if module.partition(".")[0] in WHEEL}
+    return wheel - reached
+
+
+def commands(root: Path) -> list[str]:
+    """Return the modules of the commands that installing the wheel makes."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [place.partition(":")[0] for place in project.get("scripts", {}).values()]
 
 
 def room(module: str) -> str:
@@ -192,6 +245,25 @@ def test_the_project_keeps_its_layers() -> None:
 
 def test_the_project_has_no_circle() -> None:
     assert circle(ROOT) == []
+
+
+def test_everything_in_the_wheel_can_be_reached() -> None:
+    found = unreachable(ROOT, (*ENTRANCES, *commands(ROOT)))
+    assert found == set(UNREACHED), "delete it, move it to experiments/, or give a reason"
+
+
+def test_what_is_reached_is_followed_through_registries_and_functions(tmp_path: Path) -> None:
+    files = {
+        "rlquant/__init__.py": "def f():\n    from rlquant.lazy import x",
+        "rlquant/lazy.py": "from importlib import import_module\nimport_module('rlquant.a.b')",
+        "rlquant/a/__init__.py": "",
+        "rlquant/a/b.py": "PLACES = {'c': 'rlquant.c:C'}",
+        "rlquant/c.py": "",
+        "rlquant/alone.py": "import rlquant.friend",
+        "rlquant/friend.py": "'rlquant.alone'",
+        "experiments/rlquant_experiments/d.py": "import rlquant.alone",
+    }
+    assert unreachable(plant(tmp_path, files)) == {"rlquant.alone", "rlquant.friend"}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from problems import problem
+from problems import counting, problem
 from rlquant import (
     Budget,
     GroupedProblem,
@@ -17,6 +17,7 @@ from rlquant import (
     LayerChoice,
     QuantizationConfig,
     QuantizationProblem,
+    SearchSpace,
 )
 from rlquant.errors import BudgetError, SettingsError, UnknownNameError
 from rlquant.layers import ERROR_BITS, LayerFacts
@@ -218,3 +219,33 @@ def test_it_is_shared_by_deepcopy_and_survives_pickling() -> None:
     config = grouped.feasible.config((1, 3))
     assert again.evaluate(config) == grouped.evaluate(config)
     assert again.fingerprint == grouped.fingerprint
+
+
+def in_three_groups() -> GroupedProblem:
+    made = problem("conv", space=SearchSpace(bits=(2, 3, 8)))
+    names = [facts.name for facts in made.layers]
+    return GroupedProblem(made, {"early": names[:2], "middle": names[2:-1], "last": names[-1:]})
+
+
+def test_a_scan_remembers_nothing() -> None:
+    live = in_three_groups()
+    configs = [live.feasible.config(i) for i in ((0, 0, 0), (0, 0, 1), (2, 0, 1))]
+    with counting() as measured:
+        scanned = [found.loss for found in live.scan(configs)]
+        assert scanned == [score.loss for score in live.evaluate_many(configs)]
+    assert measured.call_count == 6
+    assert list(live.scan([])) == []
+
+
+def test_the_best_order_is_that_of_the_single_layers() -> None:
+    live = in_three_groups()
+    configs = [live.feasible.config(i) for i in ((0, 0, 0), (1, 0, 0), (0, 0, 1))]
+    assert live.expect(configs) == [1, 0, 2]
+    toy = GroupedProblem(ToyProblem(), [f"layer{i}" for i in range(4)])
+    assert toy.expect([toy.feasible.config([0] * 4)] * 2) == [0, 1]
+
+
+def test_what_is_not_live_cannot_be_scanned() -> None:
+    toy = GroupedProblem(ToyProblem(), [f"layer{i}" for i in range(4)])
+    with pytest.raises(SettingsError, match="a ToyProblem is not live"):
+        toy.scan([])

@@ -35,7 +35,6 @@ from rlquant import (
 from rlquant.export.rlq.packed import read_config
 from rlquant.files import reading
 from rlquant.score import Measurement
-from rlquant.tabular.enumeration import Enumeration
 from rlquant.tabular.table_file import read_table, write_table
 from rlquant.tasks.float_training import FloatTrainSettings
 from rlquant.tasks.idx import read_idx
@@ -46,6 +45,7 @@ from rlquant_agents.policies.saved_agent import from_agent
 from rlquant_experiments.comparison.variants import read_variants
 from rlquant_experiments.faults import toys
 from rlquant_experiments.faults.campaign import require
+from rlquant_experiments.tables.enumeration import Enumeration
 
 Judge = Callable[[Path], None]
 SEARCH: Mapping[str, Any] = {"searcher": "random", "evaluations": 6, "seed": 1}

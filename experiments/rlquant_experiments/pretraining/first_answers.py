@@ -12,9 +12,9 @@ import numpy as np
 from rlquant import Budget, Table, TabularProblem
 from rlquant.errors import BudgetError
 from rlquant.score import log_loss
-from rlquant_agents.searchers.dyna_ppo.first_answer import first_answer
 from rlquant_agents.searchers.dyna_ppo.pretrained import WEIGHTS, how_it_was_made
 from rlquant_agents.searchers.knapsack import solve_knapsack
+from rlquant_experiments.pretraining.first_answer import first_answer
 from rlquant_experiments.pretraining.practice_episodes import PracticeTable
 from rlquant_experiments.pretraining.practice_tables import LEAST_ACCURACY
 from rlquant_experiments.pretraining.validation import best_round, share_of_possible

@@ -13,13 +13,13 @@ from rlquant import Budget, GroupedProblem, QuantizationProblem, Table, find_lay
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.folder_lock import held
 from rlquant.paths import PathLike
-from rlquant.tabular.enumeration import Enumeration
 from rlquant.tabular.make_table import make_table
 from rlquant.tabular.table_file import read_table, write_table
 from rlquant.tasks.float_training import train_float
 from rlquant.tasks.registry import load_data
 from rlquant.tasks.task import Splits
 from rlquant_experiments.pretraining.practice_networks import Practice
+from rlquant_experiments.tables.enumeration import Enumeration
 
 logger = logging.getLogger(__name__)
 

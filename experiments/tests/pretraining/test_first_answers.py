@@ -9,7 +9,7 @@ import pytest
 
 from rlquant import Budget, TabularProblem, load_table
 from rlquant.tabular.random_table import random_table
-from rlquant_agents.searchers.dyna_ppo.first_answer import first_answer
+from rlquant_experiments.pretraining.first_answer import first_answer
 from rlquant_experiments.pretraining.first_answers import (
     WAYS,
     FirstAnswers,

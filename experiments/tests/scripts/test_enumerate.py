@@ -13,8 +13,8 @@ import pytest
 
 from problems import counting
 from rlquant import Budget, TabularProblem
-from rlquant.tabular.enumeration import Enumeration
 from rlquant.tabular.table_file import read_table
+from rlquant_experiments.tables.enumeration import Enumeration
 
 SCRIPTS = Path(__file__).parents[3] / "scripts"
 MANY = ["--bits", *map(str, range(1, 17)), "--points", "symmetric", "clipped", "affine"]

@@ -7,7 +7,7 @@ import pytest
 from rlquant import SearchSpace
 from rlquant.config import METHODS, POINTS, ROUNDINGS
 from rlquant.errors import ChoiceError, SettingsError
-from rlquant_agents.cli.choice_words import with_choices
+from rlquant_experiments.tables.choice_words import with_choices
 
 
 def test_words_say_which_decision_they_mean() -> None:

@@ -11,8 +11,8 @@ import torch
 
 from rlquant import Budget, TabularProblem, load_table, table_names
 from rlquant.errors import FileFormatError, SettingsError
-from rlquant_agents.searchers.dyna_ppo.first_answer import first_answer
 from rlquant_agents.searchers.dyna_ppo.pretrained import WEIGHTS
+from rlquant_experiments.pretraining.first_answer import first_answer
 from toy_problem import MIXED, ToyProblem
 
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from problems import counting, problem
+from problems import problem
 from rlquant.config import QuantizationConfig
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.score import Measurement
 from rlquant.space import SearchSpace
-from rlquant.tabular.enumeration import RECORD, Enumeration
 from rlquant.tabular.grouped import GroupedProblem
 from rlquant.tabular.make_table import make_table
+from rlquant_experiments.tables.enumeration import RECORD, Enumeration
 from toy_problem import ToyProblem
 
 SPACE = SearchSpace(bits=(2, 3, 8))
@@ -146,27 +146,3 @@ def test_records_that_cannot_be_are_not_gone_on_from(
         FileFormatError, match=r"t.partial: damaged, it holds values that no configuration"
     ):
         Enumeration(grouped(), place).run()
-
-
-def test_a_scan_remembers_nothing() -> None:
-    live = grouped()
-    configs = [live.feasible.config(i) for i in ((0, 0, 0), (0, 0, 1), (2, 0, 1))]
-    with counting() as measured:
-        scanned = [found.loss for found in live.scan(configs)]
-        assert scanned == [score.loss for score in live.evaluate_many(configs)]
-    assert measured.call_count == 6
-    assert list(live.scan([])) == []
-
-
-def test_the_best_order_is_that_of_the_single_layers() -> None:
-    live = grouped()
-    configs = [live.feasible.config(i) for i in ((0, 0, 0), (1, 0, 0), (0, 0, 1))]
-    assert live.expect(configs) == [1, 0, 2]
-    toy = GroupedProblem(ToyProblem(), [f"layer{i}" for i in range(4)])
-    assert toy.expect([toy.feasible.config([0] * 4)] * 2) == [0, 1]
-
-
-def test_what_is_not_live_cannot_be_scanned() -> None:
-    toy = GroupedProblem(ToyProblem(), [f"layer{i}" for i in range(4)])
-    with pytest.raises(SettingsError, match="a ToyProblem is not live"):
-        toy.scan([])

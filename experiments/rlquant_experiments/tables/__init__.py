@@ -1,0 +1,1 @@
+"""Exhaustively enumerated tables: measuring every configuration of a live problem."""
