@@ -1,4 +1,4 @@
-"""What a computation finds set around it, and how each of ours finds the same.
+"""Ambient state of PyTorch: isolation of public calls from what a caller has set.
 
 Default type and device, autocast, gradient and inference mode, the switches of PyTorch's backends
 and NumPy's error handling belong to the caller, and so do the global random generators. What is

@@ -1,4 +1,4 @@
-"""What is chosen: one layer's quantization, and the whole network's."""
+"""Quantization configurations: one layer's choice, and the whole network's."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class LayerChoice:
 
         A kept layer has nothing else; a ternary one has no bits, rounding or points of its own;
         without a training step (`calibrated`) distilled is post_training and learned points are
-        their quantile start; weights that training assigns anew have no rounding by outputs.
+        their quantile start; weights that training assigns again have no rounding by outputs.
         """
         if self.method == "float":
             return LayerChoice(self.layer, FLOAT_BITS, method="float")

@@ -1,4 +1,4 @@
-"""Data as users give it, and the fixed samples that an evaluation works on."""
+"""Input data in all accepted forms, and the fixed samples of an evaluation."""
 
 from __future__ import annotations
 
@@ -335,7 +335,7 @@ def require_different(training: Samples, validation: Samples) -> None:
     if 2 * shared > len(smaller):
         raise DataError(
             f"{shared} of {len(smaller)} samples are in train_data and in validation_data: a "
-            f"search would be judged on what it was calibrated on; give separate data"
+            f"search would be evaluated on what it was calibrated on; give separate data"
         )
     if shared:
         logger.warning("%d samples of validation_data are in train_data too", shared)

@@ -1,4 +1,4 @@
-"""Names from outside as each place takes them: terminal, Markdown, CSV.
+"""Escaping of untrusted names for terminal, Markdown and CSV.
 
 HTML has `reporting/markup.py`, figures have `png` in `runs/figures.py`.
 """

@@ -1,4 +1,4 @@
-"""One run at a time in a folder: a lock file that says whose run it is.
+"""A folder lock: one run at a time, with a lock file that names its process.
 
 The file is locked by the operating system, which lets go of it whenever and however its process
 ends, and it says whose it is: for people, and for file systems without such locks. It is deleted at

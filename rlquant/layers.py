@@ -325,7 +325,7 @@ def _facts(name: str, module: nn.Module, trace: _Trace) -> LayerFacts:
 def relative_errors(weight: Tensor, channel_axis: int) -> tuple[float, ...]:
     """Return the relative squared error of the clipped per-channel grid at `ERROR_BITS`.
 
-    Large layers are judged on evenly spaced channels, about 65,536 weights of them.
+    Large layers are evaluated on evenly spaced channels, about 65,536 weights of them.
     """
     rows = to_rows(weight, "channel", channel_axis)
     stride = max(1, weight.numel() // SAMPLED_WEIGHTS)

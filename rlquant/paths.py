@@ -1,4 +1,4 @@
-"""Arguments that name a file or folder, made into paths in one way."""
+"""Arguments that name files or folders, as absolute paths."""
 
 from __future__ import annotations
 

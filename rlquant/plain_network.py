@@ -1,4 +1,4 @@
-"""What a network must be before it is copied, run and quantized: a plain module with data."""
+"""Checks that a network is a plain module with data, before it is copied, run and quantized."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REMEDIES: dict[type, str] = {
     WeightNorm: "torch.nn.utils.remove_weight_norm(layer)",
     SpectralNorm: "torch.nn.utils.remove_spectral_norm(layer)",
 }
-"""What makes a weight a parameter again that a hook computes anew in every pass."""
+"""What makes a weight a parameter again that a hook computes again in every pass."""
 
 
 def require_network(network: Any) -> nn.Module:

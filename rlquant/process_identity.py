@@ -1,4 +1,4 @@
-"""Which process wrote something, and whether it still runs."""
+"""Identity of processes: the writer of a file, and whether it still runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether layers answer to their weights: what does not cannot be quantized, and is refused.
+"""Check that layers respond to their weights; layers that do not are refused.
 
 A layer may compute with something else than its weight, such as a copy of it that it keeps. Then
 any number of bits would score as float does.

@@ -1,4 +1,4 @@
-"""What an evaluation measures, and how one number is made of it."""
+"""Scores, objectives and rewards of evaluations."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Score:
 
 @runtime_checkable
 class Objective(Protocol):
-    """How outputs are judged: sums over a batch, so that batches can be added up.
+    """How outputs are scored: sums over a batch, so that batches can be added up.
 
     A plain function `(outputs, targets) -> (summed loss, summed metric)` does too; see
     `as_objective`.

@@ -1,4 +1,4 @@
-"""The search space: which layers, which options per layer, and what an action means."""
+"""The search space: options per layer, and actions as choices."""
 
 from __future__ import annotations
 

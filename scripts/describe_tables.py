@@ -1,4 +1,4 @@
-"""Say what is in complete tables: the space, the exact front, the optimum under each budget."""
+"""Describe complete tables: the space, the exact front, the optimum under each budget."""
 
 from __future__ import annotations
 

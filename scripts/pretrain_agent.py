@@ -1,6 +1,6 @@
 """Teach the agent that `dyna-ppo` begins with, on small networks that no task uses.
 
-Trains the practice networks and measures every configuration of each, teaches one policy on all of
+Trains the training networks and measures every configuration of each, teaches one policy on all of
 these tables, writes its weights, and reports its first answers on the tables that come with
 rlquant. Each step is kept in the folder: interrupted, the same command goes on where it was. On one
 core the tables take about an hour, the training five minutes.
@@ -27,19 +27,19 @@ from rlquant_experiments.pretraining.first_answers import (
     compare_first_answers,
     report_first_answers,
 )
-from rlquant_experiments.pretraining.practice_networks import practices
-from rlquant_experiments.pretraining.practice_tables import practice_tables
 from rlquant_experiments.pretraining.pretrain import PretrainSettings, pretrain
+from rlquant_experiments.pretraining.training_networks import practices
+from rlquant_experiments.pretraining.training_tables import training_tables
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainAgentSettings:
-    """Practice networks, training, and where the weights go.
+    """Training networks, training, and where the weights go.
 
     Attributes:
-        networks: practice networks; of those with less than 0.7 accuracy nothing is learnt.
+        networks: training networks; of those with less than 0.7 accuracy nothing is learnt.
         first: seed of the first of them, the next one has the next seed.
-        folder: keeps practice tables (in tables/), checkpoint and TensorBoard events.
+        folder: keeps training tables (in tables/), checkpoint and TensorBoard events.
         weights: file for the weights; by default pretrained.safetensors in the folder. Those that
             come with rlquant are agents/rlquant_agents/searchers/dyna_ppo/pretrained.safetensors.
         report: Markdown file for the report; by default pretrained.md in the folder.
@@ -86,7 +86,7 @@ def teach(folder: HeldFolder, settings: PretrainAgentSettings, command: Sequence
         hidden=settings.hidden,
     )
     judged = [load_table(name) for name in settings.tables or table_names()]
-    tables = practice_tables(
+    tables = training_tables(
         practices(settings.networks, settings.first),
         settings.folder / "tables",
         progress=settings.progress,

@@ -70,7 +70,7 @@ class SearchSettings(TaskSettings):
         reward: what makes a configuration better: log_loss, loss or accuracy.
         final_epochs: train what was found for so many epochs at the end, beside uniform and
             ternary networks of the same budget, and write model-trained.rlq; 0 for not at all.
-        refine: assign the weights of what was found anew in the end, in execution order and, for
+        refine: assign the weights of what was found again in the end, in execution order and, for
             rounding learned, across layers by the network's loss.
         report: Markdown file for the results and every layer's choice, where wanted.
         out: folder to write; by default runs/<task>-<searcher>-<budget>-seed<seed>.

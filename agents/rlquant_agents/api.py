@@ -84,7 +84,7 @@ def search(
     Args:
         network: trained float network; copied, never changed.
         train_data: for calibration: a pair (inputs, targets), or what iterates such batches.
-        validation_data: what the search is judged on.
+        validation_data: what the search is evaluated on.
         budget: the limit, which the result keeps.
         searcher: a name out of `searchers()`, a `Searcher`, or any object with its method `search`.
         evaluations: distinct configurations that may be measured.
@@ -115,7 +115,7 @@ def search(
             `QuantizationProblem`.
         racing: how evaluations that cannot win are ended early, see `rlquant.Racing`; by default
             none is.
-        refine: assign the weights of the best configuration anew in the end, see `rlquant.refine`;
+        refine: assign the weights of the best configuration again in the end, see `rlquant.refine`;
             for roundings "gptq" and "learned", at fidelity "calibrated".
 
     Returns:
@@ -191,7 +191,7 @@ def search_problem(
         settings: of the searcher, where that is a name.
         callback: told of each evaluation.
         remember: what else is written into settings.json, e.g. the command line.
-        refine: training data by which the weights of the best configuration are assigned anew in
+        refine: training data by which the weights of the best configuration are assigned again in
             the end, see `rlquant.refine`; None for not.
 
     Raises:
@@ -270,7 +270,7 @@ def _finish(result: SearchResult, run: RunFolder | None) -> None:
 def _refined(
     result: SearchResult, problem: QuantizationProblem, train_data: Data, progress: bool
 ) -> SearchResult:
-    """Return the result with its weights assigned anew, as it was where that is interrupted."""
+    """Return the result with its weights assigned again, as it was where that is interrupted."""
     try:
         with TrainingProgressBar("refine", shown=progress) as bar:
             network, score = rlquant.refine(problem, result.best, train_data, watch=bar)

@@ -1,4 +1,4 @@
-"""What every action of a layer means, worked out once for a space."""
+"""A table of actions: the choice behind every action, computed once for a space."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What still fits at a layer: worked out once for each number of options that are affordable."""
+"""Action masks and repairs of a layer, computed once for each number of affordable options."""
 
 from __future__ import annotations
 

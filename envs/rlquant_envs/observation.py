@@ -1,4 +1,4 @@
-"""What an agent sees: named features of the layer to decide and of the budget, all in [0, 1]."""
+"""Observations: named features of the layer to decide and of the budget, all in [0, 1]."""
 
 from __future__ import annotations
 

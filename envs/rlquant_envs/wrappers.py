@@ -1,4 +1,4 @@
-"""Other ways to ask the same questions."""
+"""Wrappers that change the action space of the environments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Python value holds, so that a copy can be followed to everything that it computes with."""
+"""References held by a Python value, followed to everything that a copy computes with."""
 
 from __future__ import annotations
 

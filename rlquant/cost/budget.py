@@ -1,4 +1,4 @@
-"""What a configuration costs, and the budget it has to keep.
+"""Budgets, and the costs of configurations that they limit.
 
 Every cost is a sum of whole numbers over the layers plus a fixed part (bits, bytes,
 bit-operations, nanoseconds), so that a budget is kept exactly and not up to rounding.

@@ -1,4 +1,4 @@
-"""What fits the budget: masks, the smallest reachable value, repair, exactly uniform sampling.
+"""The feasible set: masks, the smallest reachable value, repair, exactly uniform sampling.
 
 A configuration is a vector of option indices, one per searched layer, into the space's canonical
 options. All costs are whole units, so "fits" is exact.

@@ -1,4 +1,4 @@
-"""Which bytes of a network no configuration quantizes, and why."""
+"""The float share: bytes of a network that no configuration quantizes, with reasons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many bits and bytes each part of a quantized network takes, before it is quantized.
+"""Sizes in bits and bytes of each part of a quantized network, known before quantization.
 
 The packed file (`export/packed.py`) follows these formulas to the byte; tests hold them equal.
 """

@@ -1,4 +1,4 @@
-"""Costs as whole units: how many of them a budget allows."""
+"""Whole units of costs, and the number that a budget allows."""
 
 from __future__ import annotations
 

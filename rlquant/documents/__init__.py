@@ -1,4 +1,4 @@
-"""Files from outside, which nobody vouches for: regular, within bounds, every field checked.
+"""Untrusted input files: regular, within bounds, every field checked.
 
 Whatever is read goes through here, and every fault is a `FileFormatError`:
 

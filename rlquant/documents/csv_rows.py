@@ -1,4 +1,4 @@
-"""Rows of a CSV from outside, and the numbers in them."""
+"""Rows of untrusted CSV files, and the numbers in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQLite files from outside: nothing in them is run, their tables are exactly the expected ones."""
+"""Untrusted SQLite files: no code in them runs, their tables are exactly the expected ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bytes of a file from outside: a regular one, and no more of them than its kind may have."""
+"""Reading of untrusted files: regular ones, up to the size that their kind may have."""
 
 from __future__ import annotations
 

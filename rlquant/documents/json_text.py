@@ -1,4 +1,4 @@
-"""JSON from outside, within bounds: what it holds is plain data that later steps can rely on."""
+"""Parsing of untrusted JSON within bounds, into plain data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values out of a document: the types of a dataclass say what its fields must be.
+"""Validation of documents against the types of a dataclass.
 
     @dataclass(frozen=True)
     class Agent:

@@ -1,4 +1,4 @@
-"""Safetensors files from outside: their header within bounds, their tensors as expected."""
+"""Untrusted safetensors files: header within bounds, tensors as expected."""
 
 from __future__ import annotations
 

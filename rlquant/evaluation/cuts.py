@@ -1,4 +1,4 @@
-"""A network cut at its searched layers, so that what does not change is not run again.
+"""Cuts of a network before its searched layers, so that unchanged prefixes are not run again.
 
 The network is traced with torch.fx and cut before the first call of every searched layer. A piece
 runs the same modules and functions on the same tensors as the whole network does; `cut` checks that

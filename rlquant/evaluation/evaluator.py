@@ -15,7 +15,7 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
 from rlquant.evaluation.incremental import IncrementalNetwork
 from rlquant.evaluation.looks import LooksAt
-from rlquant.evaluation.measure import judge, measure_float
+from rlquant.evaluation.measure import measure_float, score_outputs
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.layers import LayerFacts
 from rlquant.network.calibrate import FloatReference, calibrate
@@ -42,7 +42,7 @@ class Evaluator:
         layers: the searched layers.
         calibration: samples for calibration, run as one batch.
         validation: samples to measure on, run in batches of `batch_size`.
-        objective: how outputs are judged.
+        objective: how outputs are scored.
         group_size: weights that share a scale.
         seed: decides random draws of quantizers.
         batch_size: larger batches than about 250 images are slower: their memory is not reused.
@@ -109,7 +109,7 @@ class Evaluator:
             Ended: `look` asked for an early end.
         """
         with self._running(config, following) as outputs:
-            return judge(outputs, self.batches, self.objective, look)
+            return score_outputs(outputs, self.batches, self.objective, look)
 
     @contextmanager
     def _running(

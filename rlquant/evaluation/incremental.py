@@ -1,4 +1,4 @@
-"""Runs of one network under many configurations; what two of them share is run once."""
+"""Incremental evaluation: configurations that share a prefix run it once."""
 
 from __future__ import annotations
 

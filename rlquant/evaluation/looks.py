@@ -1,4 +1,4 @@
-"""Looks at an evaluation while it runs, and who may end it by them: live, or again from a record.
+"""Interim results of an evaluation, and early stopping by them, live or from a record.
 
 Looks depend on the configuration alone. Who is shown those of a record therefore ends the
 evaluation where a live one would have ended, and nothing has to be computed.

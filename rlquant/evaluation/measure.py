@@ -28,21 +28,21 @@ def run_batches(
     network: nn.Module, batches: Sequence[Samples], objective: Objective
 ) -> Measurement:
     """Return mean loss and mean metric of a network in eval mode over all batches."""
-    return judge((network(*batch.inputs) for batch in batches), batches, objective)
+    return score_outputs((network(*batch.inputs) for batch in batches), batches, objective)
 
 
-def judge(
+def score_outputs(
     outputs: Iterable[Any],
     batches: Sequence[Samples],
     objective: Objective,
     look: LooksAt | None = None,
 ) -> Measurement:
-    """Return mean loss and mean metric of a network's outputs, which are made as they are judged.
+    """Return mean loss and mean metric of a network's outputs, which are made as they are scored.
 
     Args:
         outputs: of one batch after the other.
         batches: the same batches.
-        objective: how outputs are judged; `PerSample` where they are looked at.
+        objective: how outputs are scored; `PerSample` where they are looked at.
         look: shown what each batch gave.
 
     Raises:
@@ -85,7 +85,9 @@ def measure_float(
     Raises:
         DataError: outputs and targets do not belong together.
     """
-    return judge(_checked(network, batches, objective, "validation_data"), batches, objective)
+    return score_outputs(
+        _checked(network, batches, objective, "validation_data"), batches, objective
+    )
 
 
 def _checked(
@@ -122,8 +124,10 @@ def measure(
         SettingsError: an objective that cannot be called, `batch_size` below 1.
     """
     size = whole_number("batch_size", batch_size, 1)
-    judge_by = as_objective(objective)
+    scored_by = as_objective(objective)
     place = device_of(require_module(network))
     samples = take_samples(data, ALL_SAMPLES, name="data", device=place)
     batches = samples.batches(size)
-    return judge(_checked(copy_network(network), batches, judge_by, "data"), batches, judge_by)
+    return score_outputs(
+        _checked(copy_network(network), batches, scored_by, "data"), batches, scored_by
+    )

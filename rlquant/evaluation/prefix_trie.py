@@ -1,4 +1,4 @@
-"""What has been run of which prefixes: a trie with a limit on the memory of what it keeps."""
+"""A trie of prefix activations with a limit on the memory of what it keeps."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class PrefixTrie:
             self._pinned.add(node)
 
     def _value(self, node: _Node) -> None:
-        """Say anew what a state is worth, now that it was asked for."""
+        """Say again what a state is worth, now that it was asked for."""
         node.priority = self._age + node.worth
         heapq.heappush(self._ranking, (node.priority, next(self._serial), node))
 

@@ -1,4 +1,4 @@
-"""Memory that the allocator keeps in gaps between blocks, given back to the system in time.
+"""Release of memory that the allocator holds in gaps between blocks.
 
 States that are kept for long lie between temporary tensors; when they go they leave gaps that the
 next tensors may not fit in. With glibc on Linux the gaps are seen and given back; elsewhere

@@ -1,4 +1,4 @@
-"""Racing: an evaluation ends when it is clear that its configuration does not beat another one.
+"""Racing: early stopping of evaluations that cannot beat the incumbent.
 
 The two are compared on the same samples, so that what makes a sample hard for both drops out
 (paired differences, as in F-Race, Birattari et al. 2002). The validation samples are a finite set

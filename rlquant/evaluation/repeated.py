@@ -1,4 +1,4 @@
-"""Scores of networks that are not the same function twice: means over passes with fixed seeds."""
+"""Scores of stochastic networks: means over passes with fixed seeds."""
 
 from __future__ import annotations
 

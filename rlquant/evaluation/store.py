@@ -1,4 +1,4 @@
-"""Every evaluation, written to a file as it ends, so that none is ever computed twice."""
+"""The evaluation store: a SQLite file of every evaluation, so that none is computed twice."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ class EvaluationStore:
         if tables and version != STORE_VERSION:
             raise FileFormatError(
                 f"{self.path}: written by store version {version}, this one reads {STORE_VERSION}; "
-                f"move it away, what it holds is measured anew"
+                f"move it away, what it holds is measured again"
             )
         with reading(self.path):
             complete = require_schema(connection, _SCHEMA)

@@ -28,7 +28,7 @@ class TrainingEvaluator:
     Args:
         trainer: trains a configuration.
         validation: samples to measure on, run in batches of `batch_size`.
-        objective: how outputs are judged.
+        objective: how outputs are scored.
         batch_size: samples of a validation batch.
         run: measures a network on the validation batches.
     """

@@ -1,4 +1,4 @@
-"""What runs in a process that evaluates for another one."""
+"""The worker process of parallel evaluation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The quantized layers of a network, its float network's names, and the way back to plain."""
+"""The quantized layers of a network, and dequantization to a plain network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a place of use can express: which choices its kernels and its files know."""
+"""Deployment targets: the choices that a runtime's kernels and files can express."""
 
 from __future__ import annotations
 

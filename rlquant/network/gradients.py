@@ -1,4 +1,4 @@
-"""Whether a network passes gradients on: some switch them off in their own forward."""
+"""Check that a network passes gradients on; some switch them off in their own forward."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def require_gradients(
         network: a copy is run in eval mode, and backwards.
         layers: paths of modules with a float weight.
         samples: a few, to run it on.
-        objective: judges the outputs.
+        objective: scores the outputs.
         wanted_by: what needs the gradients, for the error.
 
     Raises:

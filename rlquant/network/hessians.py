@@ -1,4 +1,4 @@
-"""Second moments of a layer's inputs in the float network: how much each weight error matters.
+"""Layer Hessians: second moments X X^T of a layer's inputs in the float network (GPTQ, OBQ).
 
 The squared error of a layer's outputs, summed over samples and positions, is a quadratic form in
 the error of its weights; its matrix is what is measured here, once.

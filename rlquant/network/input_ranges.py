@@ -1,4 +1,4 @@
-"""The range of each layer's inputs in the float network, which its activation grid covers."""
+"""Input ranges of layers in the float network, which their activation grids cover."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The assignment of one layer of a network, as a problem for any agent."""
+"""The assignment problem of one layer of a network, for any agent."""
 
 from __future__ import annotations
 

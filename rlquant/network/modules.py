@@ -1,4 +1,4 @@
-"""What a quantized layer carries: a parametrization of its weight, a quantizer of its input."""
+"""Modules of a quantized layer: a parametrization of its weight, a quantizer of its input."""
 
 from __future__ import annotations
 

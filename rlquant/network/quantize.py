@@ -1,4 +1,4 @@
-"""A configuration and a float network in, the quantized network out."""
+"""Quantization of a network by a configuration, with calibration."""
 
 from __future__ import annotations
 

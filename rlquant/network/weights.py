@@ -1,4 +1,4 @@
-"""A choice and a float weight in, the quantized weight out.
+"""Quantization of one weight by a choice.
 
 It takes two steps, which training takes apart: *fit* what is decided once per layer (a clipping
 scale, the points), and *assign* every weight to a point.

@@ -1,4 +1,4 @@
-"""The best sum of one effect per layer and option, over configurations that are all known."""
+"""Least-squares fit of one effect per layer and option to a complete table."""
 
 from __future__ import annotations
 

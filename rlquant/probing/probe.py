@@ -1,4 +1,4 @@
-"""Whether a knapsack will do: how much of the log loss is a sum of one effect per layer."""
+"""The additivity probe: the share of the log loss that one effect per layer explains."""
 
 from __future__ import annotations
 

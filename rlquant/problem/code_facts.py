@@ -1,4 +1,4 @@
-"""What a Python function does, told from its compiled code: no line numbers, comments or file."""
+"""Fingerprints of Python functions by their compiled code, without line numbers or comments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What identifies a network and an objective: equal fingerprints may share stored scores."""
+"""Fingerprints of networks and objectives: equal ones may share stored scores."""
 
 from __future__ import annotations
 
@@ -69,19 +69,19 @@ def describe_objective(objective: Objective) -> Any:
 
     A version is an attribute `version`, a word or a whole number.
     """
-    judge = _judge(objective)
-    version = _version(judge)
-    return objective.name, version, _Description(by_code=version is None).of(judge)
+    function = _function_of(objective)
+    version = _version(function)
+    return objective.name, version, _Description(by_code=version is None).of(function)
 
 
 def require_told_apart(objective: Objective) -> None:
     """Raise `SettingsError` where nothing tells an objective from another one of its name."""
-    judge = _judge(objective)
-    if _version(judge) is not None:
+    function = _function_of(objective)
+    if _version(function) is not None:
         return
     description = _Description()
-    description.of(judge)
-    hidden = description.hidden or ([] if _is_python(judge) else ["it"])
+    description.of(function)
+    hidden = description.hidden or ([] if _is_python(function) else ["it"])
     if hidden:
         raise SettingsError(
             f"objective {objective.name!r}: {hidden[0]} has no Python code that could be compared, "
@@ -91,21 +91,21 @@ def require_told_apart(objective: Objective) -> None:
         )
 
 
-def _judge(objective: Objective) -> Any:
+def _function_of(objective: Objective) -> Any:
     return objective.function if isinstance(objective, FunctionObjective) else objective
 
 
-def _version(judge: Any) -> str | int | None:
-    version = getattr(judge, "version", None)
+def _version(function: Any) -> str | int | None:
+    version = getattr(function, "version", None)
     return version if isinstance(version, (str, int)) else None
 
 
-def _is_python(judge: Any) -> bool:
-    """Return whether what judges is written in Python."""
-    while isinstance(judge, partial) or hasattr(judge, "__wrapped__"):
-        judge = judge.func if isinstance(judge, partial) else judge.__wrapped__
-    plain = isinstance(judge, (FunctionType, MethodType, nn.Module))
-    return plain or isinstance(getattr_static(type(judge), "__call__", None), FunctionType)
+def _is_python(function: Any) -> bool:
+    """Return whether the function is written in Python."""
+    while isinstance(function, partial) or hasattr(function, "__wrapped__"):
+        function = function.func if isinstance(function, partial) else function.__wrapped__
+    plain = isinstance(function, (FunctionType, MethodType, nn.Module))
+    return plain or isinstance(getattr_static(type(function), "__call__", None), FunctionType)
 
 
 class _Description:
@@ -232,7 +232,7 @@ class _Description:
         own = {k: v for k, v in vars(module).items() if k not in _OF_EVERY_MODULE}
         hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
         traced = isinstance(module, (fx.GraphModule, torch.jit.ScriptModule))
-        written = str(module.code) if traced else None  # by torch, for each network anew
+        written = str(module.code) if traced else None  # by torch, for each network again
         return self.of(own), [self.of(hook) for hook in hooks], written
 
     # --- code

@@ -61,7 +61,7 @@ class QuantizationProblem:
     Args:
         network: trained float network; copied, never changed.
         train_data: for calibration; see `rlquant.data.Data`.
-        validation_data: what searches are judged on.
+        validation_data: what searches are evaluated on.
         space: the options; by default `SearchSpace()`, or `TRAINING_SPACE` where configurations
             are trained.
         budget: the limit.

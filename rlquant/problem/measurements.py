@@ -1,4 +1,4 @@
-"""What is known of configurations: remembered, found in the store, or else measured now."""
+"""Measurements of configurations: from memory, from the store, or measured now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the measurements of a problem depend on, and the evaluator that is made of it."""
+"""The settings that measurements depend on, and the evaluator made of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last step of a search: the best configuration's weights, assigned anew by what they do.
+"""Refinement: the weights of the best configuration, reassigned by the network's loss.
 
 In a search a layer's assignment depends on the layer and its choice alone, so that it can be kept.
 Of the one network that is delivered more can be asked: inputs as they are in the network quantized
@@ -58,7 +58,7 @@ def refine(
     settings: NetworkPolicySettings = REFINING,
     watch: Watcher | None = None,
 ) -> tuple[nn.Module, Score]:
-    """Assign the weights of layers with rounding "gptq" or "learned" anew.
+    """Assign the weights of layers with rounding "gptq" or "learned" again.
 
     First in execution order, each layer by its inputs in the network quantized so far; then, for
     "learned", across layers by a policy on the network's loss. Grids and all costs stay. Each step
@@ -102,7 +102,7 @@ def refine(
 
 
 def require_refinable(problem: Any) -> Evaluator:
-    """Return the evaluator of a problem whose weights can be assigned anew.
+    """Return the evaluator of a problem whose weights can be assigned again.
 
     Raises:
         SettingsError: no live network, its weights are trained before they are measured, or its
@@ -113,7 +113,7 @@ def require_refinable(problem: Any) -> Evaluator:
     if not isinstance(evaluator, Evaluator) or not isinstance(problem, QuantizationProblem):
         raise SettingsError(
             f"refine: a {type(problem).__name__} at fidelity={problem.fidelity!r} has no weights "
-            f"to assign anew; use a QuantizationProblem at fidelity='calibrated'"
+            f"to assign again; use a QuantizationProblem at fidelity='calibrated'"
         )
     if isinstance(evaluator, RepeatedEvaluator):
         raise SettingsError(

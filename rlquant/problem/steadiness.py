@@ -1,4 +1,4 @@
-"""Whether a network is the same function every time it is run, as comparable scores presume."""
+"""Check that a network is deterministic, as comparable scores presume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One call: a network and a configuration in, the trained quantized network out."""
+"""Quantization-aware training of one configuration in one call."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def train(
     `distilled` for the larger part the distance from the teacher's answers. Biases and the affine
     parameters of normalisations train; kept weights and post-training codes do not (learned
     points do). At the end everything is projected to its points once more and the statistics of
-    BatchNorms are estimated anew.
+    BatchNorms are estimated again.
 
     Args:
         network: trained float network.

@@ -1,4 +1,4 @@
-"""How the configurations of a problem are trained before they are measured."""
+"""The training plan of a problem's configurations."""
 
 from __future__ import annotations
 

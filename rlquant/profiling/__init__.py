@@ -1,1 +1,1 @@
-"""How long a network takes on this machine, layer by layer: the tables of latency budgets."""
+"""Latency profiling on this machine, layer by layer: the tables of latency budgets."""

@@ -1,4 +1,4 @@
-"""What each kind of layer adds to a network's time in 8 bits, from times of mixed networks."""
+"""An additive latency model of layers in 8 bits, fitted to times of mixed networks."""
 
 from __future__ import annotations
 

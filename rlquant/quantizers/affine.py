@@ -1,4 +1,4 @@
-"""Linear scaling: each group is brought to [0, 1] by its minimum and its range."""
+"""Affine (asymmetric min-max) quantization: each group is scaled to [0, 1]."""
 
 from __future__ import annotations
 

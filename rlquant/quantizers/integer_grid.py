@@ -231,7 +231,7 @@ def _next_up(stored: Tensor) -> Tensor:
 def _clipping_scale(rows: Tensor, covering: Tensor, bits: int) -> Tensor:
     """Return the scale per row with the least squared error, starting from the covering one.
 
-    Every candidate is rounded to the type of `covering` before it is judged.
+    Every candidate is rounded to the type of `covering` before it is scored.
     """
     base = covering.float()
     unit = rows / base[:, None]  # squared errors neither overflow nor vanish

@@ -1,4 +1,4 @@
-"""Gradients by hand: what passes through a quantizer when a network is trained.
+"""Straight-through estimators: gradients of quantizers, written by hand.
 
 Each class states both directions; callers use the function below it.
 """

@@ -1,4 +1,4 @@
-"""Assignment by gradient: how far up each weight goes is relaxed to a share, and then decided."""
+"""AdaRound (Nagel et al. 2020): rounding learned by gradient over relaxed assignments."""
 
 from __future__ import annotations
 

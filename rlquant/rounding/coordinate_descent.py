@@ -1,4 +1,4 @@
-"""Assigning weights to points by what the layer gives out, one input of all channels at a time."""
+"""Coordinate descent on the layer's output error, one input of all channels at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Assignment with GPTQ: what one weight is off by, the ones after it make up for."""
+"""GPTQ (Frantar et al. 2022): the error of one weight is compensated by those after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The values that each weight of a layer may take, and the cells that are rounded to them."""
+"""The grid of values that each weight of a layer may take."""
 
 from __future__ import annotations
 

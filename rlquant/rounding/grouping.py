@@ -1,4 +1,4 @@
-"""Groups of weights that go up or down together."""
+"""Groups of weights that share one rounding action."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The best assignment that is known: the other ways first, then reinforcement from there."""
+"""Learned rounding: GPTQ and AdaRound starts, then reinforcement and coordinate descent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two points that each weight lies between: going down or up is what is to be chosen."""
+"""The two neighbouring points of each weight, between which rounding chooses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the outputs of a layer are from the float layer's, by the moments of its inputs."""
+"""Output error of a quantized layer, by the layer Hessian."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning an assignment by reinforcement: sampled, and scored channel by channel."""
+"""Rounding by reinforcement (REINFORCE): sampled assignments, scored channel by channel."""
 
 from __future__ import annotations
 
@@ -90,17 +90,17 @@ def learn_assignment(
     if start is not None:
         logits = logits + settings.start * grouping.means(between.going_up(start).float() * 2 - 1)
     away = grouping.sums(1 - 2 * between.nearest.float())
-    judge = _Judge.of(between, moments, settings.deviation)
+    channels = _ChannelLosses.of(between, moments, settings.deviation)
     logits.requires_grad_()
     optimizer = torch.optim.Adam([logits], betas=(0.9, 0.99))
-    best = BestSeen(between.nearest, torch.ones_like(judge.unit))
+    best = BestSeen(between.nearest, torch.ones_like(channels.unit))
     for step in range(settings.steps):
         with torch.no_grad():
             drawn, now = draw(logits, settings.samples, generator), greedy(logits)
             up = grouping.spread(drawn)
-            losses = judge.losses(up)
-            best = best.after(up, judge.penalised(up, losses))
-            usual = judge.losses(grouping.spread(now)) if settings.baseline == "greedy" else None
+            losses = channels.losses(up)
+            best = best.after(up, channels.penalised(up, losses))
+            usual = channels.losses(grouping.spread(now)) if settings.baseline == "greedy" else None
             gradient = score_gradient(logits, drawn, losses, settings.baseline, usual)
             chance = torch.sigmoid(logits)
             varied = chance * (1 - chance)
@@ -109,11 +109,11 @@ def learn_assignment(
         optimizer.param_groups[0]["lr"] = settings.rate * (1 - step / settings.steps)
         optimizer.step()
     last = grouping.spread(greedy(logits.detach()))[None]
-    return between.assigned(best.after(last, judge.penalised(last, judge.losses(last))).up)
+    return between.assigned(best.after(last, channels.penalised(last, channels.losses(last))).up)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Judge:
+class _ChannelLosses:
     """What assignments cost each output channel, in units of nearest rounding's error."""
 
     between: Neighbours
@@ -122,7 +122,7 @@ class _Judge:
     deviation: float
 
     @classmethod
-    def of(cls, between: Neighbours, moments: Tensor, deviation: float) -> _Judge:
+    def of(cls, between: Neighbours, moments: Tensor, deviation: float) -> _ChannelLosses:
         error = quadratic(between.error(between.nearest), moments)
         return cls(between, moments, error.clamp_min(1e-30), deviation)
 

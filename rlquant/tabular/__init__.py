@@ -1,1 +1,1 @@
-"""Landscapes that are known completely: tables of every configuration, and problems over them."""
+"""Exhaustively enumerated benchmarks: tables of every configuration, and problems over them."""

@@ -1,4 +1,4 @@
-"""What is known of layers that share a choice, as the facts of one layer."""
+"""Facts of layers that share a choice, merged into those of one layer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which layers share a choice: names or patterns in, groups in execution order out."""
+"""Groups of layers that share a choice: names or patterns, resolved in execution order."""
 
 from __future__ import annotations
 

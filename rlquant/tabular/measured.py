@@ -1,4 +1,4 @@
-"""What was measured of every configuration of a table."""
+"""The measured values of every configuration of a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A made-up table: quick to make, of any size, with a landscape like that of a network."""
+"""A synthetic table of any size, with losses that interact as a network's do."""
 
 from __future__ import annotations
 

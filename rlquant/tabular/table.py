@@ -1,4 +1,4 @@
-"""A landscape that is known completely: loss, accuracy and costs of every configuration."""
+"""A table of every configuration of a problem: losses, accuracies and costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every option of every group costs, as a table's whole numbers."""
+"""The costs of every option of every group, as whole numbers."""
 
 from __future__ import annotations
 

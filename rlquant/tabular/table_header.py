@@ -1,4 +1,4 @@
-"""What a table's file says beside the measured values: written as JSON, read with suspicion."""
+"""The JSON header of a table's file, validated as untrusted input."""
 
 from __future__ import annotations
 

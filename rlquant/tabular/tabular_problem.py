@@ -1,4 +1,4 @@
-"""A problem whose every score is known: it answers in microseconds, exactly, without a network."""
+"""A problem over a complete table: exact scores in microseconds, without a network."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class PublishedFiles:
         subfolder: the data set's own folder, in `RLQUANT_DATA` and in the cache.
         address: what comes before a file's name where it is downloaded.
         checksums: what each downloaded file must be, as "md5:...", by name. Files from elsewhere
-            are not held to it: they may be the same data, compressed anew.
+            are not held to it: they may be the same data, compressed again.
         package: where the files may be installed.
     """
 

@@ -1,4 +1,4 @@
-"""What a task is: a trained network with its training, validation and test data."""
+"""A task: a trained network with its training, validation and test data."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from rlquant.training.trainable_weight import TrainableWeight
 
 
 class DistilledWeight(TrainableWeight):
-    """Latent weights, assigned to points anew at each step, with straight-through gradients.
+    """Latent weights, assigned to points again at each step, with straight-through gradients.
 
     Clipping scales, fixed-point scales, quantile and k-means points are those of the float weight
     and stay; covering scales, minimum and range of a group follow the latent weights.

@@ -38,7 +38,7 @@ class TrainingLoss:
     """What a step minimises: the objective, with a teacher's part where one is followed.
 
     Attributes:
-        objective: judges outputs by the labels.
+        objective: scores outputs by the labels.
         temperature: tau of the teacher's part.
         distillation_weight: weight of the teacher's part, the labels' is the rest.
     """

@@ -1,4 +1,4 @@
-"""A network in training, each layer in the way that its choice asks for."""
+"""A mixed network in training, each layer by the method of its choice."""
 
 from __future__ import annotations
 

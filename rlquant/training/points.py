@@ -15,7 +15,7 @@ from rlquant.training.trainable_weight import LearnedNumbers, TrainableWeight
 
 
 class LearnedPoints(TrainableWeight):
-    """Points in the [0, 1] of each group, trained; the assignment is made anew at each step.
+    """Points in the [0, 1] of each group, trained; the assignment is made again at each step.
 
     With method "post_training" the latent weights stay, as in the paper; with "distilled" they
     are trained too.

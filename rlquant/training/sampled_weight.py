@@ -1,4 +1,4 @@
-"""One layer's weights while their assignment is learned: chances of going up, and the points."""
+"""Sampled weights of a layer whose assignment is learned: probabilities and points."""
 
 from __future__ import annotations
 

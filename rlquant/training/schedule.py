@@ -1,4 +1,4 @@
-"""How the learning rates change over a run."""
+"""Learning-rate schedules."""
 
 from __future__ import annotations
 

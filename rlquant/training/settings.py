@@ -1,4 +1,4 @@
-"""How a quantized network is trained, and what came of it."""
+"""Settings and outcomes of training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a layer's weight is while it is trained: latent weights, and what is made of them."""
+"""Trainable weights: latent weights, and the quantized ones made of them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TrainableWeight(nn.Module, ABC):
 
     `forward(latent)` is what the layer computes with, with gradients; `project(latent)` is what is
     stored. Both are the same values, bit for bit, except that a stochastic rounding is drawn
-    anew at each forward pass, and that what is stored is the layer's own draw.
+    again at each forward pass, and that what is stored is the layer's own draw.
 
     Args:
         form: how the weight is stored.

@@ -1,4 +1,4 @@
-"""A configuration in, the network trained as it says out."""
+"""The trainer of one configuration."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Trainer:
         layers: the layers that configurations name.
         training: samples on the device, a pair of tensors, or a loader.
         calibration: samples for statistics, ranges and warm starts, run as one batch.
-        objective: judges outputs by the labels.
+        objective: scores outputs by the labels.
         settings: how to train.
         teacher: float network that distilled layers learn from; the network itself by default.
         group_size: weights that share a scale.

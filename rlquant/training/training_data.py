@@ -1,4 +1,4 @@
-"""What networks are trained on, checked before the first step."""
+"""Training data, validated before the first step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def require_trainable(
 
     Args:
         network: float network.
-        objective: judges outputs by the labels, and checks every one of them.
+        objective: scores outputs by the labels, and checks every one of them.
         samples: all samples that are trained on, or the first batch where there is a loader.
         batch_size: samples of a batch; there may be fewer.
 

@@ -1,4 +1,4 @@
-"""Where a short training run begins: each layer adapted on its own to the float layer's outputs.
+"""Warm starts of short training runs: each layer fitted to the float layer's outputs.
 
 What comes out depends on the float network, the layer and its choice alone, never on earlier
 evaluations, so that it can be made once and kept.
@@ -31,7 +31,7 @@ MARGIN = 0.1
 def adapt_layer(weight: Tensor, trainable: TrainableWeight, moments: Tensor | None) -> LayerStart:
     """Bring a layer's outputs near those of the float one, on its own.
 
-    Learned numbers are fitted, then weights are assigned anew by coordinate descent on the error
+    Learned numbers are fitted, then weights are assigned again by coordinate descent on the error
     of the outputs, and latent weights moved just inside the cells they are assigned to.
 
     Args:

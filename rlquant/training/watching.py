@@ -1,4 +1,4 @@
-"""What a training run tells while it goes on, and how it can be asked to stop."""
+"""Watchers of a training run: progress, and requests to stop."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_refining_shows_its_progress(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_what_cannot_be_refined_is_refused_before_the_search() -> None:
-    with pytest.raises(SettingsError, match="at fidelity='tuned' has no weights to assign anew"):
+    with pytest.raises(SettingsError, match="at fidelity='tuned' has no weights to assign again"):
         find(refine=True, fidelity="tuned", space=SearchSpace(bits=(2, 3)))
     with pytest.raises(SettingsError, match="a ToyProblem at fidelity="):
         search_ready(ToyProblem(2), searcher="random", evaluations=2, refine=TRAIN)

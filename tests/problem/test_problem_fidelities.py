@@ -39,7 +39,7 @@ def test_the_scored_network_is_the_one_that_is_built_saved_and_loaded(
     indices = data.draw(st.lists(option, min_size=len(made.layers), max_size=len(made.layers)))
     config = made.feasible.config(indices)
     score, measured, network = made.evaluate(config), made.build(config), made.build(config)
-    assert same(measured, network)  # the second one is trained anew
+    assert same(measured, network)  # the second one is trained again
     loss = 0.0
     with torch.no_grad():
         for batch in made.validation.batches(made.batch_size):

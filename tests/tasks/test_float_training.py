@@ -52,7 +52,7 @@ def test_dropout_and_augmentation_draw_from_the_seed_alone() -> None:
     assert not equal(augmented, weights(augmentation=CropAndFlip(1, flip=False)))
 
 
-def test_every_batch_is_augmented_anew() -> None:
+def test_every_batch_is_augmented_again() -> None:
     seen = []
 
     class Watched(CropAndFlip):

@@ -77,7 +77,7 @@ def test_the_cache_holds_one_file_a_network_with_its_name(tmp_path: Path) -> Non
     assert file.suffix == ".safetensors"
 
 
-def test_a_damaged_file_is_trained_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_file_is_trained_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     first = load("digits/mlp", cache=tmp_path, settings=TINY)
     (file,) = (tmp_path / "networks").iterdir()
     file.write_bytes(b"damaged")

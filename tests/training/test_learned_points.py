@@ -101,7 +101,7 @@ def test_points_may_leave_their_groups_range_and_merge_and_part_again() -> None:
     assert gradient[1] != gradient[2]
 
 
-def test_frozen_weights_are_assigned_anew_as_the_points_move() -> None:
+def test_frozen_weights_are_assigned_again_as_the_points_move() -> None:
     trainable = layer()
     before = trainable.project(weight())
     with torch.no_grad():

@@ -57,7 +57,7 @@ class TestEveryWay:
         stored = trainable.project(latent)
         assert not torch.equal(stored.codes, trainable.project(weight()).codes)
         for layout in ("plain", "channels_last"):
-            trainable.draws = trainable.form.generator  # else stochastic ones draw anew
+            trainable.draws = trainable.form.generator  # else stochastic ones draw again
             computed = trainable(laid_out(latent, layout))
             assert torch.equal(computed, stored.dequantize())
             assert computed.dtype == latent.dtype

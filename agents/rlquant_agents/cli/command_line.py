@@ -1,4 +1,4 @@
-"""How a script meets a person: settings from flags, errors as one line, Ctrl-C as code 130."""
+"""Command-line entry points: settings from flags, errors as one line, Ctrl-C as code 130."""
 
 from __future__ import annotations
 

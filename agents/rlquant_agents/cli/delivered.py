@@ -1,4 +1,4 @@
-"""The network that a search found, exported for its target and run there."""
+"""Export of a search's result for its deployment target, checked by running it there."""
 
 from __future__ import annotations
 

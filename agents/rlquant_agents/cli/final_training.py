@@ -1,4 +1,4 @@
-"""The configurations that searches found, trained for long, beside uniform ones."""
+"""Final training: the configurations that searches found, trained longer, beside uniform ones."""
 
 from __future__ import annotations
 

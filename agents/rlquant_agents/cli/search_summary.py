@@ -1,4 +1,4 @@
-"""What a search and its baselines found, as tables for the terminal and for a report."""
+"""Summary tables of a search and its baselines, for the terminal and for a report."""
 
 from __future__ import annotations
 

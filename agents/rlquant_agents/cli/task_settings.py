@@ -1,4 +1,4 @@
-"""A task, a space and a budget as a person types them."""
+"""Command-line arguments that name a task, a search space and a budget."""
 
 from __future__ import annotations
 

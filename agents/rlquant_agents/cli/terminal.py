@@ -1,4 +1,4 @@
-"""What scripts say on a terminal: names are names there, not markup, colours or emoji."""
+"""Terminal output: names from outside are printed as they are, not as markup or emoji."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def _learn(model: OnPolicyAlgorithm, keeper: _Checkpoints, folder: Path, seed: i
     """Learn until the episodes are done; returns whether it was interrupted."""
     if keeper.wanted <= 0:
         return False
-    model.set_random_seed(seed)  # a resumed run draws anew instead of repeating its beginning
+    model.set_random_seed(seed)  # a resumed run draws again instead of repeating its beginning
     model.set_logger(event_logger(folder, "agent", model.num_timesteps))
     try:
         model.learn(total_timesteps=10**12, callback=keeper, reset_num_timesteps=False)

@@ -1,4 +1,4 @@
-"""What the bytes of a packed file are spent on, layer by layer; they add up to the whole file."""
+"""Size breakdown of a packed file, layer by layer; the parts add up to the whole file."""
 
 from __future__ import annotations
 

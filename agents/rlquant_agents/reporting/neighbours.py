@@ -1,4 +1,4 @@
-"""What one option more or less at one layer would cost, and what it lost where measured."""
+"""One-layer neighbours of the best configuration: their exact costs, and losses where measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report needs and only the problem knows: layers, options and their exact costs."""
+"""Problem facts of a report: layers, options and their exact costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a budget limits, in words: labels of axes, and the whole units of costs."""
+"""Labels and units of the quantities that budgets limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether runs may stand in one picture: they must have searched the same problem."""
+"""Check that runs searched the same problem, before they share a picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search was asked and what it found, in rows that page and terminal show alike."""
+"""Summary rows of a run, the same on the page and on the terminal."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def facts_of(run: RunFiles) -> list[tuple[str, str]]:
             f"{count(inside)} of them complete and within the budget; {duration(outcome.seconds)}",
         ),
         ("ended", outcome.stopped),
-        ("measured anew", _measured_anew(run)),
+        ("measured again", _measured_again(run)),
         *(("note", note) for note in outcome.notes),
         ("problem", str(settings["problem"])),
         ("versions", ", ".join(f"{k} {v}" for k, v in settings["versions"].items())),
@@ -143,12 +143,12 @@ def made_by(run: RunFiles) -> str:
     return f"rlquant_agents.search_problem(problem, {given})"
 
 
-def _measured_anew(run: RunFiles) -> str:
+def _measured_again(run: RunFiles) -> str:
     """Say where the delivered loss is not the one of the search, as after `refine`."""
     before, after = run.measured(run.config), run.outcome.score.loss
     if before is None or before == after:
         return ""
     return (
         f"what is delivered has loss {decimal(after)}; the search had measured {decimal(before)} "
-        f"for these choices, before the weights were assigned anew"
+        f"for these choices, before the weights were assigned again"
     )

@@ -1,4 +1,4 @@
-"""What all figures share: axes, colours, numbers on logarithmic axes."""
+"""Shared style of figures: axes, colours, numbers on logarithmic axes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What watches a search: progress on the terminal, TensorBoard."""
+"""Callbacks of a search: progress on the terminal, TensorBoard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search is given, checked at the door."""
+"""Input validation of searches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Closing what was opened without hiding why it is closed."""
+"""Closing of resources that does not hide the error behind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search asked and what it found."""
+"""The result of a search: its evaluations, the best configuration, the Pareto front."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run was asked to do, as JSON, and whether two runs were asked the same."""
+"""Settings of a run as JSON, and their comparison with those of an earlier run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a searcher is, and the registry of all of them by name."""
+"""The base class of searchers, and the registry of all of them by name."""
 
 from __future__ import annotations
 

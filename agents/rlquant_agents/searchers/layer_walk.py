@@ -1,4 +1,4 @@
-"""One continuous action a layer: what an agent sees on its way, and what its actions stand for."""
+"""A walk over layers with one continuous action each: observations, and actions as options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each option does to the loss when one layer alone takes it."""
+"""One-layer sensitivities: the loss when one layer alone takes an option."""
 
 from __future__ import annotations
 

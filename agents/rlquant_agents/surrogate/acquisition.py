@@ -1,4 +1,4 @@
-"""How what is measured next is chosen of what might be."""
+"""Batch acquisition: choose the next configurations to evaluate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How alike two configurations are, by the bits and other decisions of their layers."""
+"""The covariance of two configurations, by the bits and other decisions of their layers."""
 
 from __future__ import annotations
 

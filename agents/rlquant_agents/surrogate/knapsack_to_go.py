@@ -1,4 +1,4 @@
-"""What is best for the layers still to decide, if single layers' damages added up."""
+"""The knapsack over the layers still to decide, if one-layer losses added up."""
 
 from __future__ import annotations
 

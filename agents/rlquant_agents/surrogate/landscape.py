@@ -1,4 +1,4 @@
-"""What is known of a problem's landscape: a Gaussian process over configurations."""
+"""The surrogate: a Gaussian process over configurations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CAPPED = 0.85
 MOST_ROWS = 400
 """Configurations that are learnt from, at most: half of them the best, half the latest."""
 GROWTH = 1.25
-"""The kernel's shape is chosen anew whenever so many times as many configurations are known."""
+"""The kernel's shape is chosen again whenever so many times as many configurations are known."""
 SWEEPS = 2
 """Times that every part of the shape is tried."""
 JITTER = 1e-8

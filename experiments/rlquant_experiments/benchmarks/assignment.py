@@ -1,4 +1,4 @@
-"""How long one convolution's weights take to be assigned."""
+"""Benchmark of assigning one convolution's weights."""
 
 from __future__ import annotations
 

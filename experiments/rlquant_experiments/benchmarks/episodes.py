@@ -1,4 +1,4 @@
-"""A search by PPO against the way the published systems evaluate: everything anew each episode."""
+"""A search by PPO against the way the published systems evaluate: everything again each episode."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def episodes(task_name: str, evaluations: int) -> list[Figure]:
     found = []
     for racing, target, name in ((None, 1.3, "exactly"), (Racing(), 3.0, "with racing")):
         problem = QuantizationProblem(*data, budget=BUDGET, racing=racing)
-        search = ClockedSearch(problem, evaluations, partial(evaluate_anew, problem))
+        search = ClockedSearch(problem, evaluations, partial(evaluate_again, problem))
         result = search.run("masked-ppo")
         given_up = sum(evaluation.score.partial for evaluation in result.history)
         detail = (
-            f"{1e3 * search.seconds / evaluations:.0f} ms each, anew "
+            f"{1e3 * search.seconds / evaluations:.0f} ms each, again "
             f"{1e3 * fmean(search.compared):.0f} ms; {given_up} partial; best loss "
             f"{result.score.loss:.4f}"
         )
         title = f"{evaluations} evaluations of masked PPO, {task_name}, {name}"
-        found.append(Figure(title, search.ratio, "x anew", target, True, detail))
+        found.append(Figure(title, search.ratio, "x again", target, True, detail))
     return found
 
 
-def evaluate_anew(problem: QuantizationProblem, config: QuantizationConfig) -> float:
+def evaluate_again(problem: QuantizationProblem, config: QuantizationConfig) -> float:
     """Copy the network, quantize every layer, calibrate, run all batches; return the loss."""
     evaluator = evaluator_of(problem)
     network = copy_network(problem.network)

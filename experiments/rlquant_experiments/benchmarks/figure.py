@@ -1,4 +1,4 @@
-"""One measured number, and how times are taken."""
+"""A measured figure, and the clock behind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory evaluations take beyond that of plain ones, in processes of their own."""
+"""Benchmark of the memory of evaluations beyond plain ones, in processes of their own."""
 
 from __future__ import annotations
 

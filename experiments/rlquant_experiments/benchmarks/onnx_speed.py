@@ -1,4 +1,4 @@
-"""How fast an exported 8-bit network runs, beside what onnxruntime's own quantizer makes of it."""
+"""Benchmark of exported 8-bit networks against onnxruntime's own quantizer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long codes take to be packed and unpacked, and a packed file to be loaded."""
+"""Benchmark of packing and unpacking codes, and of loading a packed file."""
 
 from __future__ import annotations
 

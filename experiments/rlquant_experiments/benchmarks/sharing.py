@@ -1,4 +1,4 @@
-"""What configurations share: times of evaluations against the bound that their prefixes set."""
+"""Benchmark of prefix sharing against the bound that the prefixes set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much faster configurations can be if every distinct prefix of them is run once."""
+"""The bound of prefix sharing: every distinct prefix run once."""
 
 from __future__ import annotations
 

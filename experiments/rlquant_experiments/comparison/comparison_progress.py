@@ -1,4 +1,4 @@
-"""How far a comparison is, and how long it will take."""
+"""Progress of a comparison, with the time left."""
 
 from __future__ import annotations
 

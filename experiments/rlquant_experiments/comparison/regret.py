@@ -1,4 +1,4 @@
-"""How far a search is from the best there is: 1 at uniform bits, 0 at the optimum."""
+"""Regret of a search: 1 at uniform bits, 0 at the optimum."""
 
 from __future__ import annotations
 

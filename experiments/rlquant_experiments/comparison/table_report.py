@@ -1,4 +1,4 @@
-"""What is in a table, in words: its space, its front and the best there is under each budget."""
+"""Description of a table: its space, its front and the optimum under each budget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a comparison compares: a searcher with its settings, under a label of its own."""
+"""Variants of searchers: a searcher with its settings, under a label of its own."""
 
 from __future__ import annotations
 

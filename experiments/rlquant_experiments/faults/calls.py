@@ -44,7 +44,7 @@ class Call:
     Attributes:
         name: as users write it.
         function: what is called.
-        arguments: makes them, by name, anew for each call; may write files to the folder given.
+        arguments: makes them, by name, again for each call; may write files to the folder given.
     """
 
     name: str

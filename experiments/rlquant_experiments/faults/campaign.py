@@ -1,4 +1,4 @@
-"""What a fault campaign is made of: parts, and the trials that a seed decides."""
+"""The parts of a fault campaign, and the trials that a seed decides."""
 
 from __future__ import annotations
 

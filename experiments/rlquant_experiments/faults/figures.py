@@ -1,4 +1,4 @@
-"""How often each promise was tried and what was found, counted while a campaign runs."""
+"""Counts of a fault campaign: trials and findings of each property."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def search_results(folder: Path) -> dict[str, Any]:
 
 
 def agent_results(folder: Path) -> Any:
-    """Return what two trainings have in common: a resumed one draws anew."""
+    """Return what two trainings have in common: a resumed one draws again."""
     from_agent(folder / "agent")
     answers = json.loads((folder / "agent" / "answers.json").read_text())
     record = read_record(folder / "agent")

@@ -80,7 +80,7 @@ ODD: Mapping[str, Callable[[], Any]] = {
     "a path that is too long": lambda: Path("x" * 400),
     "a folder": lambda: Path(),
 }
-"""Values that some caller passes by mistake, each made anew."""
+"""Values that some caller passes by mistake, each made again."""
 CALLED = {"objective", "reward", "watch", "callback"}
 """Parameters that are functions of the user."""
 WORK = {"episodes", "evaluations", "epochs", "steps"}

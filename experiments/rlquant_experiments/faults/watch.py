@@ -1,4 +1,4 @@
-"""What a call does beside its result: its time, its memory, what it writes and starts."""
+"""Side effects of a call: its time, its memory, what it writes and starts."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from rlquant.score import log_loss
 from rlquant_agents.searchers.dyna_ppo.pretrained import WEIGHTS, how_it_was_made
 from rlquant_agents.searchers.knapsack import solve_knapsack
 from rlquant_experiments.pretraining.first_answer import first_answer
-from rlquant_experiments.pretraining.practice_episodes import PracticeTable
-from rlquant_experiments.pretraining.practice_tables import LEAST_ACCURACY
+from rlquant_experiments.pretraining.training_episodes import TrainingTable
+from rlquant_experiments.pretraining.training_tables import LEAST_ACCURACY
 from rlquant_experiments.pretraining.validation import best_round, share_of_possible
 
 BUDGETS = (2.3, 2.6, 3.0, 3.5, 4.0)
@@ -61,7 +61,7 @@ def compare_first_answers(
     """
     found = []
     for table in tables:
-        practice = PracticeTable(table, 1, len(table.options), 0)
+        practice = TrainingTable(table, 1, len(table.options), 0)
         effects = practice.sensitivities()
         for bits in budgets:
             try:
@@ -169,7 +169,7 @@ def _answer_words(command: str) -> str:
         f"## First answers on the tables that come with rlquant\n\nLog of the loss of one "
         f"configuration over the loss of the best one there is within the budget: 0 is the "
         f"optimum, 0.01 about one per cent of loss more. No network of these tables was trained "
-        f"on, and the weights were chosen by the practice networks that were held out. So were the "
+        f"on, and the weights were chosen by the training networks that were held out. So were the "
         f"training's few settings, though with the figures of these tables in sight. Nothing is "
         f"searched: each is the first configuration that one would try.\n\n{ways}\n\n"
         f"Measured by\n\n    {command}"

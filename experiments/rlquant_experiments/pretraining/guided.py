@@ -12,7 +12,7 @@ from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from torch import Tensor
 
 from rlquant_agents.searchers.dyna_ppo.option_features import Features, Mask
-from rlquant_experiments.pretraining.practice_episodes import WORST, PracticeTable
+from rlquant_experiments.pretraining.training_episodes import WORST, TrainingTable
 
 Floats = npt.NDArray[np.float64]
 
@@ -43,7 +43,7 @@ class Lessons:
 class _Episode:
     """Episodes of one table side by side, with the guide that knows how each can still end."""
 
-    def __init__(self, practice: PracticeTable, count: int) -> None:
+    def __init__(self, practice: TrainingTable, count: int) -> None:
         self._practice, self.features = practice, practice.features
         self._limits = practice.limits(count)
         self._spent = np.full(count, float(self.features.feasible.cost.fixed))
@@ -74,7 +74,7 @@ class _Episode:
 
 
 def play(
-    policy: MaskableActorCriticPolicy, practices: Sequence[PracticeTable], count: int
+    policy: MaskableActorCriticPolicy, practices: Sequence[TrainingTable], count: int
 ) -> Lessons:
     """Play episodes with the policy's own draws and return what there is to learn of them.
 

@@ -1,4 +1,4 @@
-"""Teach one policy on many practice tables: guided by their optima first, by PPO afterwards."""
+"""Teach one policy on many training tables: guided by their optima first, by PPO afterwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rlquant_agents.searchers.dyna_ppo.pretrained import save_pretrained
 from rlquant_agents.searchers.ppo.event_logger import event_logger
 from rlquant_experiments.pretraining.checkpoint import Checkpoint, read_checkpoint, weights_of
 from rlquant_experiments.pretraining.guided import play, teach
-from rlquant_experiments.pretraining.practice_episodes import PracticeTable, SideBySide
+from rlquant_experiments.pretraining.training_episodes import SideBySide, TrainingTable
 from rlquant_experiments.pretraining.validation import (
     Validation,
     best_round,
@@ -142,7 +142,7 @@ def pretrain(
     seed and the round alone, so that an interruption changes nothing.
 
     Args:
-        tables: of practice networks; see `practice_tables`.
+        tables: of training networks; see `training_tables`.
         folder: for checkpoint, TensorBoard events and, in the end, `pretrained.safetensors`.
         settings: how it is taught.
         seed: decides everything random.
@@ -174,7 +174,7 @@ class _Training:
         padded = max(len(table.options) for table in tables)
         self._folder, self._settings, self._seed = folder, settings, seed
         self._practices = [
-            PracticeTable(table, settings.environments, padded, (seed, i))
+            TrainingTable(table, settings.environments, padded, (seed, i))
             for i, table in enumerate(trained_on)
         ]
         self._validation = Validation(validated_on, padded, seed)
@@ -226,7 +226,7 @@ class _Training:
             self._write()
 
     def _round(self, number: int) -> None:
-        """Practise once, as the seed and the round's number decide."""
+        """Train once, as the seed and the round's number decide."""
         settings, model = self._settings, self._model
         model.set_random_seed(int(np.random.default_rng((self._seed, number)).integers(2**31)))
         for i, practice in enumerate(self._practices):

@@ -1,4 +1,4 @@
-"""First answers on practice networks that are held out: how much better than the knapsack's."""
+"""First answers on training networks that are held out: how much better than the knapsack's."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 
 from rlquant import Table
 from rlquant_agents.searchers.dyna_ppo.agent import answers_of
-from rlquant_experiments.pretraining.practice_episodes import (
+from rlquant_experiments.pretraining.training_episodes import (
     KNOWING,
     TIGHTEST,
     TIGHTNESS,
     WIDEST,
-    PracticeTable,
+    TrainingTable,
 )
 
 Floats = npt.NDArray[np.float64]
@@ -38,7 +38,7 @@ class _Question:
     """A table, what is known of it, and how the knapsack answers under each limit."""
 
     known: str
-    practice: PracticeTable
+    practice: TrainingTable
     limits: Floats
     damages: Floats
 
@@ -60,7 +60,7 @@ class Validation:
         self._questions = []
         for i, table in enumerate(tables):
             for known in KNOWING:
-                practice = PracticeTable(table, 1, padded, (seed, i))
+                practice = TrainingTable(table, 1, padded, (seed, i))
                 practice.know(known)
                 limits = practice.limits_at(shares)
                 damages = practice.knapsack_damages(limits)

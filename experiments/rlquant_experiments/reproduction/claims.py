@@ -1,4 +1,4 @@
-"""What a paper claims, and what was found."""
+"""Claims of papers, and findings about them."""
 
 from __future__ import annotations
 

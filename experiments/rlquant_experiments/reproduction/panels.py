@@ -1,4 +1,4 @@
-"""What a figure shows, as numbers: `figures.py` draws it."""
+"""Panels of a figure as numbers; `figures.py` draws them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a paper's file hands over, and the one call that makes a report of it."""
+"""The interface of a paper's reproduction, and the call that makes a report of it."""
 
 from __future__ import annotations
 

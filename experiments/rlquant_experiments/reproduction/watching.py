@@ -1,4 +1,4 @@
-"""What listens to the trainings of a reproduction."""
+"""Callbacks of the trainings of a reproduction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of a space as a person types them: words that say themselves which decision they mean."""
+"""Options of a search space on the command line: each word implies the axis it belongs to."""
 
 from __future__ import annotations
 

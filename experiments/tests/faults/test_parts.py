@@ -199,7 +199,7 @@ def test_a_call_with_a_raw_error_is_found() -> None:
     assert any(faults(OddArguments(calls=(call(doubled),)), seeds))
 
 
-def test_odd_values_are_made_anew() -> None:
+def test_odd_values_are_made_again() -> None:
     assert ODD["[]"]() is not ODD["[]"]()
     assert len(ODD) > 40
 

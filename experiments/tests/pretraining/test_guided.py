@@ -10,34 +10,34 @@ from rlquant.ambient import seeded
 from rlquant.tabular.random_table import random_table
 from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, answers, make_agent
 from rlquant_experiments.pretraining.guided import Lessons, play, teach
-from rlquant_experiments.pretraining.practice_episodes import (
+from rlquant_experiments.pretraining.training_episodes import (
     MEASURED_WEIGHT,
     WORST,
-    PracticeTable,
     SideBySide,
+    TrainingTable,
 )
 
 PADDED = 5
 
 
 @pytest.fixture
-def practices() -> list[PracticeTable]:
+def practices() -> list[TrainingTable]:
     tables = [random_table(2, 3, seed=1), random_table(3, 4, seed=2)]
-    return [PracticeTable(table, 2, PADDED, i) for i, table in enumerate(tables)]
+    return [TrainingTable(table, 2, PADDED, i) for i, table in enumerate(tables)]
 
 
-def agent(practices: list[PracticeTable]):  # type: ignore[no-untyped-def]
+def agent(practices: list[TrainingTable]):  # type: ignore[no-untyped-def]
     episodes = SideBySide([practice.episodes for practice in practices])
     return make_agent(episodes, 6, 0, PPOSettings(learning_rate=1e-2))
 
 
-def lessons_of(practices: list[PracticeTable], count: int = 8) -> Lessons:
+def lessons_of(practices: list[TrainingTable], count: int = 8) -> Lessons:
     with seeded(0):
-        policy = agent([PracticeTable(random_table(2, 3), 1, PADDED, 0)]).policy
+        policy = agent([TrainingTable(random_table(2, 3), 1, PADDED, 0)]).policy
         return play(policy, practices, count)
 
 
-def test_every_step_of_every_episode_is_a_lesson(practices: list[PracticeTable]) -> None:
+def test_every_step_of_every_episode_is_a_lesson(practices: list[TrainingTable]) -> None:
     lessons = lessons_of(practices)
     steps = 8 * (2 + 3)
     assert lessons.seen.shape == (steps, practices[0].features.size)
@@ -46,7 +46,7 @@ def test_every_step_of_every_episode_is_a_lesson(practices: list[PracticeTable])
     assert not lessons.masks[:, 4].any()
 
 
-def test_some_option_loses_nothing_and_none_gains(practices: list[PracticeTable]) -> None:
+def test_some_option_loses_nothing_and_none_gains(practices: list[TrainingTable]) -> None:
     lessons = lessons_of(practices)
     assert ((lessons.lost >= 0) & (lessons.lost <= WORST)).all()
     best = lessons.lost.masked_fill(~lessons.masks, WORST + 1).min(dim=1).values
@@ -54,7 +54,7 @@ def test_some_option_loses_nothing_and_none_gains(practices: list[PracticeTable]
     assert (lessons.lost[~lessons.masks] == 0).all()
 
 
-def test_what_options_lose_by_looking_at_all_ends(practices: list[PracticeTable]) -> None:
+def test_what_options_lose_by_looking_at_all_ends(practices: list[TrainingTable]) -> None:
     practice = practices[0]  # two layers of three options
     practice.draw_from(np.random.default_rng(5))
     limits = practice.limits(8)
@@ -68,7 +68,7 @@ def test_what_options_lose_by_looking_at_all_ends(practices: list[PracticeTable]
         assert lessons.lost[n, :3].numpy()[fits] == pytest.approx(expected[fits], rel=1e-6)
 
 
-def test_losses_weigh_more_where_effects_were_measured(practices: list[PracticeTable]) -> None:
+def test_losses_weigh_more_where_effects_were_measured(practices: list[TrainingTable]) -> None:
     practice = practices[0]
     found = []
     for known in ("nothing", "sensitivities"):
@@ -79,7 +79,7 @@ def test_losses_weigh_more_where_effects_were_measured(practices: list[PracticeT
     assert found[0].max() > 0
 
 
-def test_a_policy_learns_what_the_tables_say(practices: list[PracticeTable]) -> None:
+def test_a_policy_learns_what_the_tables_say(practices: list[TrainingTable]) -> None:
     """Two tables it may well know by heart: it comes nearer to their optima than the knapsack."""
 
     def gain(rounds: int) -> float:
@@ -99,7 +99,7 @@ def test_a_policy_learns_what_the_tables_say(practices: list[PracticeTable]) -> 
     assert gain(25) > 0.01
 
 
-def test_teaching_says_what_is_lost(practices: list[PracticeTable]) -> None:
+def test_teaching_says_what_is_lost(practices: list[TrainingTable]) -> None:
     with seeded(0):
         model = agent(practices)
         lessons = play(model.policy, practices, 16)

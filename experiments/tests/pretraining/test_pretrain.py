@@ -17,13 +17,13 @@ from rlquant.errors import FileFormatError, SettingsError
 from rlquant.tabular.random_table import random_table
 from rlquant_agents.searchers.dyna_ppo.pretrained import how_it_was_made
 from rlquant_experiments.pretraining import pretrain as module
-from rlquant_experiments.pretraining.practice_episodes import KNOWING
 from rlquant_experiments.pretraining.pretrain import (
     CHECKPOINT_FILE,
     Pretrained,
     PretrainSettings,
     pretrain,
 )
+from rlquant_experiments.pretraining.training_episodes import KNOWING
 from rlquant_experiments.pretraining.validation import (
     Validation,
     best_round,

@@ -1,4 +1,4 @@
-"""From a graph with placeholders to one of ONNX's own operators."""
+"""Lowering of a graph with placeholders to ONNX's own operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes and varints one after another, from data that nobody vouches for."""
+"""A reader of bytes and varints from untrusted input."""
 
 from __future__ import annotations
 

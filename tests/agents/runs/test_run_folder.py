@@ -206,7 +206,7 @@ def test_a_row_with_damaged_seconds_ends_what_is_kept(tmp_path: Path, seconds: s
 
 
 @pytest.mark.parametrize("column", [c for c in range(19) if c not in (1, 2)])
-def test_a_row_that_was_altered_is_written_anew(
+def test_a_row_that_was_altered_is_written_again(
     tmp_path: Path, column: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     killed(tmp_path, 6)

@@ -63,7 +63,7 @@ def test_what_a_kill_tore_off_does_not_hide_what_follows(tmp_path: Path, lost: i
 
 
 @pytest.mark.parametrize("content", [b"", b"noise", bytes(100), b"\xff" * 100])
-def test_a_file_that_holds_no_events_is_begun_anew(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_holds_no_events_is_begun_again(tmp_path: Path, content: bytes) -> None:
     EventLog(tmp_path, "test").path.write_bytes(content)
     written(tmp_path)
     assert [step for step, _ in read(tmp_path)["a"]] == [1, 2, 3]

@@ -1,4 +1,4 @@
-"""A masked PPO agent over `OptionFeatures`: made, taught in imagination, asked for answers."""
+"""A masked PPO agent over `OptionFeatures`, trained on model-based rollouts."""
 
 from __future__ import annotations
 

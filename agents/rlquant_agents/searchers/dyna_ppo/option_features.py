@@ -1,4 +1,4 @@
-"""What a policy sees of every option of the layer to decide, whatever network it belongs to."""
+"""Features of every option of the layer to decide, the same for all networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Episodes that end in a prediction: an agent practises in them without measuring anything."""
+"""Model-based rollouts: simulated episodes that end in the surrogate's prediction."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class ImaginedEpisodes(OneForAll):
         self._actions = np.asarray(actions, dtype=np.int64).reshape(-1)
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Decide the layer; after the last one, judge and begin anew."""
+        """Decide the layer; after the last one, judge and begin again."""
         before = self._potential()
         self._chosen[:, self._layer] = self._actions
         self._spent += self.features.costs[self._layer].take(self._actions)

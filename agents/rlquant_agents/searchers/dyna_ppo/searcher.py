@@ -1,4 +1,4 @@
-"""Model-based PPO: it learns the landscape from what it measured, and practises in it."""
+"""Model-based PPO: a surrogate fitted to evaluations, and a policy trained on its rollouts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the numbers that Optuna suggests mean: always a configuration within the budget."""
+"""Decoding of Optuna's suggestions into configurations within the budget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a table's front a search for a front has found: the area that it dominates."""
+"""Hypervolume of the front that a search has found."""
 
 from __future__ import annotations
 

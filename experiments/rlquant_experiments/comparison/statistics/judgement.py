@@ -1,4 +1,4 @@
-"""What the runs say: levels of regret, differences from a chosen searcher, times to a target."""
+"""Comparison statistics: regret levels, differences to a chosen searcher, times to a target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many evaluations it takes to come within a target, where some runs never do."""
+"""Evaluations needed to reach a target, where some runs never do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the runs say about each claim."""
+"""Findings about each claim, from the runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the figure of the experiments on assignments shows."""
+"""Panels of the figure of the assignment experiments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much the experiments on assignments do."""
+"""Presets of the assignment experiments."""
 
 from __future__ import annotations
 

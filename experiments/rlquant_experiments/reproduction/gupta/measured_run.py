@@ -1,4 +1,4 @@
-"""One training run, and what is measured of it."""
+"""A measured training run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the figure of Gupta's reproduction shows."""
+"""Panels of the figure of Gupta's reproduction."""
 
 from __future__ import annotations
 

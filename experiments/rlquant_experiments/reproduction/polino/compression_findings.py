@@ -163,7 +163,7 @@ def points_help(students: Students, preset: PolinoPreset) -> Finding:
         ],
         note=f"DQ trains the points alone, for {preset.points_training.epochs} epochs after those "
         f"of the float student, with the float student as teacher; the other weights, biases and "
-        f"BatchNorm's factors are frozen, its statistics are taken anew at the end. Against PM "
+        f"BatchNorm's factors are frozen, its statistics are taken again at the end. Against PM "
         f"with renewed statistics DQ saves {renewed.words()} points at 2 bits."
         f"{_point_rates_tried(students, preset)}",
     )

@@ -29,7 +29,7 @@ INTRODUCTION = (
     "points lie, one set for each layer. Buckets have {bucket} weights. All weights of all layers "
     "are quantized, the first and the last too; biases and BatchNorm stay in float (the released "
     "code quantizes these as well). At the end of every training BatchNorm's statistics are taken "
-    "anew over {images} training images; PM keeps those of the float network, as in the paper. "
+    "again over {images} training images; PM keeps those of the float network, as in the paper. "
     "Students have no dropout.\n\nOther than in the paper: {departures}"
 )
 DEPARTURES: dict[Preset, str] = {

@@ -1,4 +1,4 @@
-"""How many bits a weight takes on average where codes are written by a Huffman code."""
+"""Mean bits per weight under a Huffman code."""
 
 from __future__ import annotations
 

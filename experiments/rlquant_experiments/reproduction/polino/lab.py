@@ -133,7 +133,7 @@ class Lab:
             bits: of every layer.
             bucket: weights that share a scale; None for the whole tensor.
             points: equally spaced ("affine") in the paper.
-            renewed: take BatchNorm's statistics anew, which the paper does not.
+            renewed: take BatchNorm's statistics again, which the paper does not.
         """
         student, samples = self.student(), self.samples
         calibration = (samples.inputs[0], samples.targets) if renewed else None

@@ -1,4 +1,4 @@
-"""What is measured of each network."""
+"""Measurements of each network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the figure of Polino's reproduction shows."""
+"""Panels of the figure of Polino's reproduction."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One loop for all that is trained: teachers, float students, and quantized ones."""
+"""The training loop of teachers, float students and quantized ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One training run from the float start, and what is measured of it."""
+"""A measured training run from the float start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the figure of the experiments on trained ternary quantization shows."""
+"""Panels of the figure of trained ternary quantization."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What trained ternary quantization is compared with: one learned scale, and none."""
+"""Baselines of trained ternary quantization: one learned scale, and none."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rlquant.ambient import seeded
-from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, answers, make_agent, practise
+from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, answers, make_agent, train
 from rlquant_agents.searchers.dyna_ppo.option_features import STATE_FEATURES, OptionFeatures
 from rlquant_agents.searchers.dyna_ppo.rollouts import ImaginedEpisodes
 from toy_problem import MIXED, ToyProblem
@@ -50,7 +50,7 @@ def test_practice_changes_what_is_taken_and_the_seed_decides_all() -> None:
         with seeded(0):
             model = make_agent(episodes, 3, seed, PPOSettings(learning_rate=1e-2))
             for _ in range(rollouts):
-                practise(model)
+                train(model)
             return answers(model, episodes.features, limits, greedy=False)
 
     before, after = taken(0, 1), taken(20, 1)
@@ -100,7 +100,7 @@ def test_padding_changes_nothing_of_what_is_taken() -> None:
 def test_a_rollout_is_one_episode_in_each_environment(layers: int) -> None:
     episodes = episodes_of(ToyProblem(layers, 4.0), count=8)
     with seeded(0):
-        practise(make_agent(episodes, layers, 0, PPOSettings()))
+        train(make_agent(episodes, layers, 0, PPOSettings()))
     assert len(episodes.finished) == 1
 
 
@@ -110,7 +110,7 @@ def test_however_few_steps_there_are_the_policy_stays_finite(count: int, layers:
     with seeded(0):
         model = make_agent(episodes, layers, 0, PPOSettings(minibatches=4))
         for _ in range(3):
-            practise(model)
+            train(model)
     assert all(bool(torch.isfinite(value).all()) for value in model.policy.state_dict().values())
 
 
@@ -119,10 +119,10 @@ def test_set_env_begins_new_episodes_so_that_no_observation_is_of_earlier_effect
     episodes = episodes_of(problem, count=4)
     with seeded(0):
         model = make_agent(episodes, 3, 0, PPOSettings())
-        practise(model)
+        train(model)
         episodes.features.set_effects(np.random.default_rng(0).random((3, 4)))
         model.set_env(episodes)
-        practise(model)
+        train(model)
     steps = model.rollout_buffer.observations.reshape(4, 3, -1)  # flattened by environment
     seen = steps[:, 0]
     assert seen[:, STATE_NAMES.index("measured")].min() == 1.0

@@ -1,4 +1,4 @@
-"""Tables of practice networks: trained, every configuration measured, kept in a folder."""
+"""Tables of training networks: trained, every configuration measured, kept in a folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rlquant.tabular.table_file import read_table, write_table
 from rlquant.tasks.float_training import train_float
 from rlquant.tasks.registry import load_data
 from rlquant.tasks.task import Splits
-from rlquant_experiments.pretraining.practice_networks import Practice
+from rlquant_experiments.pretraining.training_networks import Practice
 from rlquant_experiments.tables.enumeration import Enumeration
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ LEAST_ACCURACY = 0.7
 NO_LIMIT = Budget.average_bits(64.0)
 
 
-def practice_tables(
+def training_tables(
     practices: Sequence[Practice], folder: PathLike, *, progress: bool = False
 ) -> tuple[Table, ...]:
     """Return the tables of those networks that learnt; what is not in the folder yet is made.
@@ -48,19 +48,19 @@ def practice_tables(
     with held(folder, "folder") as kept:
         for number, practice in enumerate(practices, 1):
             title = f"{practice.title} ({number} of {len(practices)})"
-            table = practice_table(practice, kept.path, title if progress else None)
+            table = training_table(practice, kept.path, title if progress else None)
             if table.float_score.accuracy >= LEAST_ACCURACY:
                 found.append(table)
             else:
                 accuracy = table.float_score.accuracy
                 logger.info("%s is left out: accuracy %.3f", practice.title, accuracy)
     if not found:
-        raise SettingsError(f"none of {len(practices)} practice networks learnt; draw more of them")
+        raise SettingsError(f"none of {len(practices)} training networks learnt; draw more of them")
     return tuple(found)
 
 
-def practice_table(practice: Practice, folder: Path, title: str | None = None) -> Table:
-    """Return the table of a practice network, from the folder where it is there already.
+def training_table(practice: Practice, folder: Path, title: str | None = None) -> Table:
+    """Return the table of a training network, from the folder where it is there already.
 
     Args:
         practice: the network.
@@ -72,7 +72,7 @@ def practice_table(practice: Practice, folder: Path, title: str | None = None) -
     network = practice.network(splits.input_shape, splits.classes)
     settings = practice.training(network)
     task = (
-        f"practice network {practice.title}, trained for {settings.epochs} epochs at "
+        f"training network {practice.title}, trained for {settings.epochs} epochs at "
         f"{settings.learning_rate:g}"
     )
     if path.exists():

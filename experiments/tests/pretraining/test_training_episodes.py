@@ -10,12 +10,12 @@ import pytest
 
 from rlquant import Table
 from rlquant.tabular.random_table import random_table
-from rlquant_experiments.pretraining.practice_episodes import (
+from rlquant_experiments.pretraining.training_episodes import (
     KNOWING,
     MEASURED_WEIGHT,
     WORST,
-    PracticeTable,
     SideBySide,
+    TrainingTable,
 )
 
 
@@ -28,7 +28,7 @@ def loss(table: Table, row: tuple[int, ...]) -> float:
     return math.log(float(table.measured.losses[table.index_of(row)]))
 
 
-def spent(practice: PracticeTable, row: tuple[int, ...]) -> int:
+def spent(practice: TrainingTable, row: tuple[int, ...]) -> int:
     return practice.problem.feasible.spent(row)
 
 
@@ -37,7 +37,7 @@ def rows_of(table: Table) -> list[tuple[int, ...]]:
 
 
 def test_sensitivities_change_one_layer_of_the_widest(table: Table) -> None:
-    effects = PracticeTable(table, 1, 4, 0).sensitivities()
+    effects = TrainingTable(table, 1, 4, 0).sensitivities()
     assert effects.shape == (3, 4)
     assert effects[1, 0] == pytest.approx(loss(table, (3, 0, 3)) - loss(table, (3, 3, 3)))
     assert effects[2, 2] == pytest.approx(loss(table, (3, 3, 2)) - loss(table, (3, 3, 3)))
@@ -45,7 +45,7 @@ def test_sensitivities_change_one_layer_of_the_widest(table: Table) -> None:
 
 
 def test_neighbours_surround_what_nothing_cheaper_is_as_good_as(table: Table) -> None:
-    practice = PracticeTable(table, 1, 4, 0)
+    practice = TrainingTable(table, 1, 4, 0)
     good = {
         row
         for row in rows_of(table)
@@ -66,7 +66,7 @@ def test_neighbours_surround_what_nothing_cheaper_is_as_good_as(table: Table) ->
 
 
 def test_the_reward_is_paired_with_the_knapsacks_answer(table: Table) -> None:
-    practice = PracticeTable(table, 1, 4, 0)
+    practice = TrainingTable(table, 1, 4, 0)
     practice.know("sensitivities")
     limits = practice.limits_at(np.array([0.3, 0.6]))
     plain = practice.features.knapsack_answers(limits)
@@ -84,7 +84,7 @@ def test_the_reward_is_paired_with_the_knapsacks_answer(table: Table) -> None:
 
 
 def test_the_exact_knapsack_by_looking_at_everything(table: Table) -> None:
-    practice = PracticeTable(table, 1, 4, 0)
+    practice = TrainingTable(table, 1, 4, 0)
     for known in KNOWING:
         practice.know(known)
         effects = practice.known_effects
@@ -96,7 +96,7 @@ def test_the_exact_knapsack_by_looking_at_everything(table: Table) -> None:
 
 
 def test_losses_ahead_are_the_best_that_a_beginning_can_come_to(table: Table) -> None:
-    practice = PracticeTable(table, 1, 4, 0)
+    practice = TrainingTable(table, 1, 4, 0)
     limits = practice.limits_at(np.array([0.2, 0.5]))
     ahead = practice.losses_ahead(limits)
     assert [part.shape for part in ahead] == [(2, 1), (2, 4), (2, 16), (2, 64)]
@@ -112,7 +112,7 @@ def test_losses_ahead_are_the_best_that_a_beginning_can_come_to(table: Table) ->
 
 
 def test_limits_lie_between_the_cheapest_and_the_most_expensive(table: Table) -> None:
-    practice = PracticeTable(table, 1, 4, 0)
+    practice = TrainingTable(table, 1, 4, 0)
     limits, feasible = practice.limits(200), practice.problem.feasible
     assert ((feasible.smallest <= limits) & (limits <= feasible.largest)).all()
     assert (limits == np.floor(limits)).all()
@@ -120,7 +120,7 @@ def test_limits_lie_between_the_cheapest_and_the_most_expensive(table: Table) ->
 
 
 def test_everything_that_may_be_known_is_drawn(table: Table) -> None:
-    practice = PracticeTable(table, 1, 4, 0)
+    practice = TrainingTable(table, 1, 4, 0)
     seen = set()
     for _ in range(40):
         practice.learn_anew()
@@ -129,7 +129,7 @@ def test_everything_that_may_be_known_is_drawn(table: Table) -> None:
 
 
 def test_the_generator_decides_what_is_drawn(table: Table) -> None:
-    practice = PracticeTable(table, 1, 4, 0)
+    practice = TrainingTable(table, 1, 4, 0)
     practice.draw_from(np.random.default_rng(5))
     first = practice.limits(5)
     practice.draw_from(np.random.default_rng(5))
@@ -139,8 +139,8 @@ def test_the_generator_decides_what_is_drawn(table: Table) -> None:
 def test_side_by_side_is_its_parts(table: Table) -> None:
     tables = [table, random_table(4, 3, seed=1)]
 
-    def practices() -> list[PracticeTable]:
-        return [PracticeTable(each, 2 + i, 5, i) for i, each in enumerate(tables)]
+    def practices() -> list[TrainingTable]:
+        return [TrainingTable(each, 2 + i, 5, i) for i, each in enumerate(tables)]
 
     alone = [practice.episodes for practice in practices()]
     together = SideBySide([practice.episodes for practice in practices()])

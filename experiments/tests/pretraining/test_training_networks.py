@@ -1,4 +1,4 @@
-"""Networks to practise on: drawn from seeds, and none of those that tasks have."""
+"""Networks to train on: drawn from seeds, and none of those that tasks have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 
 from rlquant.errors import SettingsError
 from rlquant.tasks.networks import NETWORKS, build
-from rlquant_experiments.pretraining.practice_networks import (
+from rlquant_experiments.pretraining.training_networks import (
     EPOCHS,
     KINDS,
     MOST_CONFIGURATIONS,

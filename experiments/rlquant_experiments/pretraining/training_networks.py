@@ -1,4 +1,4 @@
-"""Small networks to practise on, drawn from a seed: none is one of the tasks' networks."""
+"""Small networks to train on, drawn from a seed: none is one of the tasks' networks."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from rlquant.tasks.task import InputShape
 
 MOST_CONFIGURATIONS = 4096
 WIDTHS = ((1, 2, 3, 4, 5, 6, 8), (2, 3, 4, 5, 6, 8), (1, 2, 3, 4, 6), (2, 3, 4, 6, 8), (2, 3, 4, 5))
-"""Bit-widths that a practice space offers, one of these."""
+"""Bit-widths that a training space offers, one of these."""
 EPOCHS = {"digits": (8, 40), "fashion-mnist": (1, 4)}
-"""How long practice networks are trained, at the least and at the most: some well, some hardly."""
+"""How long training networks are trained, at the least and at the most: some well, some hardly."""
 RATE, GENTLE_RATE = 0.1, 0.03
 """Largest learning rates; the gentle one is for convolutions without BatchNorm."""
 ON_FASHION = 60
@@ -35,7 +35,7 @@ _SPACE, _TRAINING = 1, 2
 
 @dataclass(frozen=True)
 class Practice:
-    """A network to practise on, and what is asked of it.
+    """A network to train on, and what is asked of it.
 
     Attributes:
         name: kind and seed, e.g. "cnn-7".
@@ -103,7 +103,7 @@ class Practice:
 
 
 def practices(count: int, seed: int) -> tuple[Practice, ...]:
-    """Return so many practice networks, on digits and, of the first ones, on Fashion-MNIST.
+    """Return so many training networks, on digits and, of the first ones, on Fashion-MNIST.
 
     Args:
         count: how many; more begin with the same ones.

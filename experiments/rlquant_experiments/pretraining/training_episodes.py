@@ -32,8 +32,8 @@ MEASURED_WEIGHT = 3.0
 NO_LIMIT = Budget.average_bits(64.0)
 
 
-class PracticeTable:
-    """A table to practise on, under budgets that are drawn.
+class TrainingTable:
+    """A table to train on, under budgets that are drawn.
 
     Args:
         table: every configuration's scores.
