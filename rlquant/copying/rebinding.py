@@ -57,7 +57,7 @@ class Rebinding:
         self._alive: list[Any] = []  # so that ids stay unique
 
     def module(self, module: nn.Module) -> None:
-        """Bind everything again that a module of the copy carries; `CannotRebind` where it fails."""
+        """Bind again what a module of the copy carries; `CannotRebind` where it fails."""
         own = vars(module)
         for name, value in list(own.items()):
             if name not in ("_parameters", "_buffers", "_modules"):
@@ -156,7 +156,7 @@ class Rebinding:
         return made
 
     def _filled(self, value: Any) -> Any:
-        """Bind what a container or object holds again, in a shallow copy unless it is the copy's."""
+        """Bind again what a container or object holds, in a shallow copy unless it is the copy's."""
         own = value if id(value) in self._owned else _shallow(value)
         self._made[id(value)] = self._made[id(own)] = own
         match own:

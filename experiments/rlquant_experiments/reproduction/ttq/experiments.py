@@ -30,7 +30,7 @@ INTRODUCTION = (
     "measured has quantized weights.\n\nOther than in the paper: {departures}"
 )
 NORMS = (
-    "The statistics of BatchNorm are estimated again at the end from 1,000 training images, for the "
+    "The statistics of BatchNorm are re-estimated at the end from 1,000 training images, for the "
     "float control as well."
 )
 DEPARTURES: dict[Preset, str] = {
