@@ -156,7 +156,7 @@ class Rebinding:
         return made
 
     def _filled(self, value: Any) -> Any:
-        """Bind again what a container or object holds, in a shallow copy unless it is the copy's."""
+        """Bind again what a value holds, in a shallow copy unless it is the copy's."""
         own = value if id(value) in self._owned else _shallow(value)
         self._made[id(value)] = self._made[id(own)] = own
         match own:
