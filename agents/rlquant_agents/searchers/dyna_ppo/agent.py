@@ -66,7 +66,7 @@ def make_agent(environments: VecEnv, layers: int, seed: int, settings: PPOSettin
     )
 
 
-def practise(model: MaskablePPO) -> None:
+def train(model: MaskablePPO) -> None:
     """Play one rollout and learn from it."""
     model.learn(model.n_steps * model.n_envs, reset_num_timesteps=False)
 

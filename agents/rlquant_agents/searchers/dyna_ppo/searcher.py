@@ -16,7 +16,7 @@ from rlquant.errors import SettingsError
 from rlquant_agents.search.closing import closed_after
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import SearchEnded, Session
-from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, answers, make_agent, practise
+from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, answers, make_agent, train
 from rlquant_agents.searchers.dyna_ppo.option_features import OptionFeatures
 from rlquant_agents.searchers.dyna_ppo.pretrained import load_pretrained
 from rlquant_agents.searchers.dyna_ppo.rollouts import ImaginedEpisodes
@@ -40,7 +40,7 @@ LIMITS = 24
 
 @dataclass(frozen=True, kw_only=True)
 class DynaPPO(Searcher):
-    """Masked PPO in rounds: learn the landscape, practise in it, measure what promises most.
+    """Masked PPO in rounds: learn the landscape, train in it, measure what promises most.
 
     A round fits a Gaussian process to everything measured so far, lets the policy play episodes
     whose reward is an optimistic prediction, and measures those of its configurations (and of the
@@ -120,7 +120,7 @@ class DynaPPO(Searcher):
             )
 
     def explore(self, session: Session, seed: int) -> None:
-        """Measure, learn, practise, and again, until the evaluations are spent."""
+        """Measure, learn, train, and again, until the evaluations are spent."""
         with seeded(seed):
             logger = make_logger(session)
             with closed_after(logger.close):
@@ -254,7 +254,7 @@ class _Exploration:
         self._episodes.finished.clear()
         self.model.set_env(self._episodes)  # new episodes: those that had begun saw other effects
         for _ in range(self._settings.rollouts):
-            practise(self.model)
+            train(self.model)
         limits = np.full(self._settings.environments, self._limit)
         played = [rows for rows, _ in self._episodes.finished]
         if not played:
