@@ -1,6 +1,6 @@
 """Find how each layer of a trained network should be quantized, under a budget that is kept."""
 
-from rlquant import moved, tasks
+from rlquant import errors, moved, tasks
 from rlquant.config import Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost.budget import AverageBitsCost, BopsCost, Budget, Cost, NetworkCosts, SizeCost
 from rlquant.cost.feasible import FeasibleSet
@@ -74,6 +74,7 @@ __all__ = [
     "TrainOutcome",
     "TrainSettings",
     "dequantize",
+    "errors",
     "export_onnx",
     "find_layers",
     "layer_problem",

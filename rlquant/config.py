@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -150,6 +150,20 @@ class QuantizationConfig:
             if choice.layer in seen:
                 raise ChoiceError(f"layer {choice.layer!r} has two choices; give one")
             seen.add(choice.layer)
+
+    @classmethod
+    @explained
+    def uniform(cls, choice: LayerChoice, layers: Iterable[str]) -> QuantizationConfig:
+        """Return the same choice for every layer.
+
+        Args:
+            choice: whatever layer it names.
+            layers: names in execution order.
+
+        >>> [c.layer for c in QuantizationConfig.uniform(LayerChoice("", 4), ("conv1", "fc"))]
+        ['conv1', 'fc']
+        """
+        return cls(tuple(replace(choice, layer=layer) for layer in layers))
 
     def __iter__(self) -> Iterator[LayerChoice]:
         return iter(self.choices)

@@ -56,6 +56,10 @@ class SettingsError(RlquantError, ValueError):
     """A setting outside what is allowed."""
 
 
+class RenderModeError(SettingsError, TypeError):
+    """A mode of rendering was asked for; at a TypeError Stable-Baselines3 tries again without."""
+
+
 class ArgumentError(RlquantError, TypeError):
     """An argument of a type that a call does not take."""
 
@@ -85,6 +89,18 @@ class FolderInUseError(StorageError):
 
 class WorkerError(RlquantError, RuntimeError):
     """A process that evaluates for this one and that ended by itself, or failed without words."""
+
+
+class EvaluationStopped(Exception):
+    """A watcher ended the training of an evaluation, which therefore has no score.
+
+    Attributes:
+        steps: of training until then.
+    """
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(f"stopped after {steps} steps")
+        self.steps = steps
 
 
 def require_not_negative(place: str, field: str, value: float) -> None:

@@ -1,6 +1,6 @@
-"""Escaping of untrusted names for terminal, Markdown and CSV.
+"""Names from outside as each place takes them: terminal, Markdown, HTML, CSV.
 
-HTML has `reporting/markup.py`, figures have `png` in `runs/figures.py`.
+Figures have `png` in `runs/figures.py`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Sequence
+from html import escape
 
 _CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
 """What moves the cursor, colours, breaks lines, turns text around, or is half a character."""
@@ -48,6 +49,28 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]], align
 def markdown_cell(text: str) -> str:
     """Return a text that stays in its cell of a table and is no HTML."""
     return printable(text).replace("|", r"\|").replace("<", "&lt;")
+
+
+def html_text(text: object) -> str:
+    """Return a text that HTML shows as it is; it neither turns nor hides what is beside it."""
+    return escape(printable(str(text), lines=True))
+
+
+def html_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a small table for a notebook, whatever its cells contain; floats have 5 digits."""
+
+    def line(tag: str, cells: Sequence[object]) -> str:
+        return "".join(f"<{tag}>{html_text(_number_words(cell))}</{tag}>" for cell in cells)
+
+    head = line("th", headings)
+    body = "\n".join(f"<tr>{line('td', row)}</tr>" for row in rows)
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def _number_words(value: object) -> object:
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:

@@ -16,6 +16,7 @@ from rlquant.arguments import explained
 from rlquant.config import Fidelity
 from rlquant.documents import Count, parse_json, read_as, read_fields
 from rlquant.errors import DataError, FileFormatError, SettingsError, unknown_name
+from rlquant.escaping import html_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,11 @@ class Score:
             if document[field] is not None and not math.isfinite(document[field]):
                 document[field] = None
         return json.dumps(document, indent=indent)
+
+    def _repr_html_(self) -> str:
+        """Return a row for a notebook; what was not measured is left out."""
+        measured = {name: value for name, value in asdict(self).items() if value is not None}
+        return html_table([name.replace("_", " ") for name in measured], [[*measured.values()]])
 
     @classmethod
     @explained

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from rlquant.errors import SettingsError
-
-
-class RenderModeError(SettingsError, TypeError):
-    """A mode of rendering was asked for; at a TypeError Stable-Baselines3 tries again without."""
+from rlquant.errors import RenderModeError
 
 
 def require_no_rendering(render_mode: str | None) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from rlquant.config import QuantizationConfig
 from rlquant.data import Samples
+from rlquant.errors import EvaluationStopped
 from rlquant.evaluation.looks import Ended, Look, LooksAt
 from rlquant.evaluation.measure import measure_float, run_batches
 from rlquant.score import Measurement, Objective
@@ -106,11 +107,3 @@ def _watcher(look: LooksAt) -> Watcher:
         return look(np.array([step, *(figures[name] for name in FIGURES)], dtype=np.float64))
 
     return watch
-
-
-class EvaluationStopped(Exception):
-    """A watcher ended the training of an evaluation, which therefore has no score."""
-
-    def __init__(self, steps: int) -> None:
-        super().__init__(f"stopped after {steps} steps")
-        self.steps = steps

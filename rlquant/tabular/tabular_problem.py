@@ -16,6 +16,7 @@ from rlquant.cost.feasible import FeasibleSet, Indices
 from rlquant.documents.schema import shown
 from rlquant.errors import ChoiceError, unknown_name
 from rlquant.layers import LayerFacts
+from rlquant.pareto import pareto_front
 from rlquant.score import Score
 from rlquant.space import SearchSpace, for_layer
 from rlquant.tabular.table import Table
@@ -173,24 +174,17 @@ class TabularProblem:
         loss. Of configurations equal in both, the smallest file, and of these the first in the
         table. Losses that are not finite are on no front.
         """
-        losses, units = self.table.measured.losses, self.units()
-        finite = np.flatnonzero(np.isfinite(losses))
-        order = finite[np.lexsort((losses[finite], units[finite]))]
-        losses, units = losses[order], units[order]
-        best_so_far = np.minimum.accumulate(losses)
-        better = np.flatnonzero(np.diff(best_so_far, prepend=np.inf) < 0)
-        # equal ones stand side by side: from a front's member to where loss or cost changes
-        changes = np.flatnonzero((np.diff(losses) != 0) | (np.diff(units) != 0)) + 1
-        ends = np.append(changes, len(order))[np.searchsorted(changes, better, side="right")]
-        runs = zip(better.tolist(), ends.tolist(), strict=True)
-        return [self._scored(self._smallest(order[start:end])) for start, end in runs]
+        front = pareto_front(self.units(), self.table.measured.losses, self._sizes())
+        return [self._scored(number) for number in front.tolist()]
 
     def _smallest(self, numbers: Indices) -> int:
         """Return the configuration with the smallest file, the first of several."""
         if len(numbers) == 1:
             return int(numbers[0])
-        sizes = _sums(self.table.costs.fixed_bytes, self.table.costs.size_bytes)[numbers]
-        return int(numbers[sizes.argmin()])
+        return int(numbers[self._sizes()[numbers].argmin()])
+
+    def _sizes(self) -> Indices:
+        return _sums(self.table.costs.fixed_bytes, self.table.costs.size_bytes)
 
     def _scored(self, number: int) -> Scored:
         indices = self.table.indices_of(number)

@@ -14,14 +14,13 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 
 from rlquant import Budget, Score, load_table
-from rlquant.errors import SettingsError
+from rlquant.errors import RenderModeError, SettingsError
 from rlquant_envs import (
     LayerwiseQuantization,
     OneDecisionAtATime,
     TabularQuantization,
     TabularVectorQuantization,
 )
-from rlquant_envs.rendering import RenderModeError
 from toy_problem import ToyProblem
 
 NAME = "rlquant_envs:rlquant/LayerwiseQuantization-v0"

@@ -15,9 +15,10 @@ from torch.nn.functional import cross_entropy
 
 import rlquant
 from rlquant.config import QuantizationConfig
+from rlquant.errors import EvaluationStopped
 from rlquant.evaluation.looks import Ended, Look
 from rlquant.evaluation.measure import run_batches
-from rlquant.evaluation.trained import EvaluationStopped, TrainingEvaluator, Watched
+from rlquant.evaluation.trained import TrainingEvaluator, Watched
 from rlquant.score import Classification
 from rlquant.training.watching import FIGURES
 from small_networks import NETWORKS, fresh

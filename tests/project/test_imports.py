@@ -33,7 +33,7 @@ ROOMS = {
         *("documents", "folder_lock", "arguments"),
         *("config", "quantizers", "copying", "plain_network"),
         *("forward_pass", "responsiveness", "layers", "space"),
-        *("cost", "data", "rounding", "score", "network", "training", "evaluation"),
+        *("cost", "data", "rounding", "pareto", "score", "network", "training", "evaluation"),
         *("export", "problem", "tabular", "probing", "profiling", "tasks", "moved", "__init__"),
     ),
     "rlquant_agents": (

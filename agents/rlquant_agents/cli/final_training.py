@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from torch import nn
 
@@ -73,16 +72,11 @@ def references(problem: QuantizationProblem) -> dict[str, QuantizationConfig]:
         learnt = tuple(replace(choice, method="distilled") for choice in config)
         found[f"{words}, post-training"] = config
         found[f"{words}, distilled, trained"] = QuantizationConfig(learnt)
-    ternary = uniform(problem, bits=2, method="ternary")
+    of_all = LayerChoice("", 2, method="ternary", points="clipped")
+    ternary = QuantizationConfig.uniform(of_all, [facts.name for facts in problem.layers])
     if _fits(problem, ternary):
         found["all ternary, trained"] = ternary
     return found
-
-
-def uniform(problem: QuantizationProblem, **choice: Any) -> QuantizationConfig:
-    """Return the same choice for every searched layer, clipped unless said otherwise."""
-    of_all = LayerChoice("", **{"points": "clipped", **choice})
-    return QuantizationConfig(tuple(replace(of_all, layer=f.name) for f in problem.layers))
 
 
 def _fits(problem: QuantizationProblem, config: QuantizationConfig) -> bool:

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rlquant.escaping import markdown_table
 from rlquant.profiling.profile import LatencyProfile
+
+HEADINGS = ("kind", "shape", "layers", "multiply-accumulates", "change (microseconds)")
 
 
 def verdict(profile: LatencyProfile) -> str:
@@ -53,9 +56,7 @@ def latency_markdown(
             "What one layer adds when it runs in 8 bits instead of float, changes of type around "
             "it included (standard error behind it).",
             "",
-            "| kind | shape | layers | multiply-accumulates | change (microseconds) |",
-            "|---|---|---:|---:|---:|",
-            *_rows(profile),
+            markdown_table(HEADINGS, _rows(profile), "llrrr"),
             "",
             "## Predicted against measured",
             "",
@@ -74,11 +75,11 @@ def latency_markdown(
     )
 
 
-def _rows(profile: LatencyProfile) -> list[str]:
-    rows = []
+def _rows(profile: LatencyProfile) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
     for index, ((kind, shape, macs), count) in enumerate(profile.groups):
         change, error = 1e6 * profile.times.changes[index], 1e6 * profile.times.errors[index]
         shown = f"{change:+.1f} ± {error:.1f}" if profile.native[index] else "no 8-bit kernel"
         size = "x".join(str(n) for n in shape)
-        rows.append(f"| {kind} | {size} | {count} | {macs:,} | {shown} |")
+        rows.append((kind, size, str(count), f"{macs:,}", shown))
     return rows

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import asdict
 from itertools import takewhile
 from pathlib import Path
 
@@ -118,13 +117,8 @@ class EvaluationTable:
             self._write()
 
     def _row(self, evaluation: Evaluation, best: Evaluation | None) -> Row:
-        values = asdict(evaluation.score) | {
-            "number": evaluation.number,
-            "key": evaluation.config.key,
+        values = evaluation.record() | {
             "seconds": round(evaluation.seconds + self.seconds_before, 6),
-            "final": evaluation.final,
-            "feasible": evaluation.feasible,
-            "value": evaluation.value,
             "best_value": None if best is None else best.value,
         }
         plain = [values[column] for column in COLUMNS]

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from rlquant import Problem, QuantizationConfig, Score
-from rlquant.errors import NetworkError
+from rlquant import LayerChoice, Problem, QuantizationConfig, Score, pareto
+from rlquant.errors import NetworkError, SettingsError
+from rlquant.escaping import html_table, html_text
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,21 @@ class Evaluation:
         """Whether it may be the result: within the budget, and final."""
         return self.feasible and self.final
 
+    def record(self) -> dict[str, Any]:
+        """Return all that is known of it beside its choices, by the names that tables have."""
+        return {
+            "number": self.number,
+            "key": self.config.key,
+            "seconds": round(self.seconds, 6),
+            "fidelity": self.score.fidelity,
+            "final": self.final,
+            "feasible": self.feasible,
+            **asdict(self.score),
+            "value": self.value,
+        }
+
+
+_DECISIONS = [field.name for field in fields(LayerChoice) if field.name != "layer"]
 
 STOPPED = {
     "evaluations": "all evaluations are spent",
@@ -52,9 +72,9 @@ STOPPED = {
 """Why a search ended: name -> meaning."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SearchResult:
-    """What a search found.
+    """What a search found; notebooks show it as a table of its front.
 
     Attributes:
         best: the best feasible configuration.
@@ -79,23 +99,71 @@ class SearchResult:
     searcher: str
     seed: int
     notes: tuple[str, ...] = ()
-    network: nn.Module | None = field(default=None, repr=False)
+    network: nn.Module | None = None
+
+    def __repr__(self) -> str:
+        score = self.score
+        return (
+            f"SearchResult(searcher={self.searcher!r}, seed={self.seed}, "
+            f"evaluations={len(self.history)}, stopped={self.stopped!r}, loss={score.loss:.5g}, "
+            f"accuracy={score.accuracy:.5g}, average_bits={score.average_bits:.5g}, "
+            f"size_bytes={score.size_bytes})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the front as a table for a notebook, the best configuration marked."""
+        headings = ("", "loss", "accuracy", "average bits", "bytes", "bit-operations")
+        rows = [
+            (
+                "best" if config == self.best else "",
+                *(score.loss, score.accuracy, score.average_bits, score.size_bytes, score.bops),
+            )
+            for config, score in self.pareto
+        ]
+        return f"<p>{html_text(repr(self))}</p>\n{html_table(headings, rows)}"
+
+    def to_dataframe(self) -> DataFrame:
+        """Return one row an evaluation, in order.
+
+        The columns are those of `Evaluation.record`, then `bits:<layer>` for every layer, and
+        `<decision>:<layer>` for the other decisions (`rounding`, `method`, ...) that differ
+        anywhere in the search.
+
+        Raises:
+            SettingsError: pandas is not installed.
+        """
+        try:
+            from pandas import DataFrame
+        except ImportError as error:
+            raise SettingsError(
+                "to_dataframe needs pandas; install it with: pip install 'rlquant[notebook]'"
+            ) from error
+        choices = [choice for evaluation in self.history for choice in evaluation.config]
+        decided = [name for name in _DECISIONS if len({getattr(c, name) for c in choices}) > 1]
+        return DataFrame(
+            [
+                evaluation.record()
+                | {
+                    f"{name}:{choice.layer}": getattr(choice, name)
+                    for name in dict.fromkeys(["bits", *decided])
+                    for choice in evaluation.config
+                }
+                for evaluation in self.history
+            ]
+        )
 
 
 def pareto_front(
     history: Sequence[Evaluation], quantity: str
 ) -> list[tuple[QuantizationConfig, Score]]:
-    """Return the evaluations that none beats in both loss and `quantity`, cheapest first."""
+    """Return the final evaluations that none beats in both loss and `quantity`, cheapest first.
 
-    def cost(evaluation: Evaluation) -> float:
-        return float(getattr(evaluation.score, quantity))
-
-    front: list[tuple[QuantizationConfig, Score]] = []
+    Ties: see `rlquant.pareto.pareto_front`; the first evaluation of several equal ones.
+    """
     finals = [evaluation for evaluation in history if evaluation.final]
-    for evaluation in sorted(finals, key=lambda e: (cost(e), e.score.loss)):
-        if not front or evaluation.score.loss < front[-1][1].loss:
-            front.append((evaluation.config, evaluation.score))
-    return front
+    costs = [float(getattr(evaluation.score, quantity)) for evaluation in finals]
+    front = pareto.pareto_front(costs, [evaluation.score.loss for evaluation in finals])
+    return [(finals[i].config, finals[i].score) for i in front.tolist()]
 
 
 def require_finite_loss(result: SearchResult, problem: Problem) -> None:

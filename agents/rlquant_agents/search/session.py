@@ -21,8 +21,7 @@ from rlquant import (
 )
 from rlquant.ambient import callers_generators
 from rlquant.config import Fidelity
-from rlquant.errors import ChoiceError, SettingsError
-from rlquant.evaluation.trained import EvaluationStopped
+from rlquant.errors import ChoiceError, EvaluationStopped, SettingsError
 from rlquant.score import bind_reward, log_loss, log_loss_reward
 from rlquant.training.watching import Watcher
 from rlquant_agents.search.checks import require_problem, require_raceable, whole_evaluations

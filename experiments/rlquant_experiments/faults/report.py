@@ -8,14 +8,17 @@ from importlib.metadata import version
 
 import torch
 
+from rlquant.escaping import markdown_table
 from rlquant_experiments.faults.figures import Figures
 
 
 def markdown(figures: Figures, command: str) -> str:
     """Return the page: what was tried, how often, and what was found."""
     rows = [
-        f"| {name} | {tally.promise} | {tally.trials:,} | "
-        f"{sum(map(len, tally.findings.values())):,} | {tally.seconds:,.0f} |"
+        (
+            *(name, tally.promise, f"{tally.trials:,}"),
+            *(f"{sum(map(len, tally.findings.values())):,}", f"{tally.seconds:,.0f}"),
+        )
         for name, tally in figures.tallies.items()
     ]
     found = [
@@ -35,9 +38,7 @@ def markdown(figures: Figures, command: str) -> str:
             f"rlquant {version('rlquant')}, torch {torch.__version__}, Python "
             f"{platform.python_version()}. Seconds are those of all processes.",
             "",
-            "| part | promise | trials | findings | seconds |",
-            "|---|---|---:|---:|---:|",
-            *rows,
+            markdown_table(("part", "promise", "trials", "findings", "seconds"), rows, "llrrr"),
             "",
             "Findings:" if found else "No findings.",
             *(["", *found] if found else []),

@@ -11,6 +11,7 @@ import numpy as np
 
 from rlquant import Budget, Table, TabularProblem
 from rlquant.errors import BudgetError
+from rlquant.escaping import markdown_table
 from rlquant.score import log_loss
 from rlquant_agents.searchers.dyna_ppo.pretrained import WEIGHTS, how_it_was_made
 from rlquant_agents.searchers.knapsack import solve_knapsack
@@ -146,21 +147,20 @@ def _gains_table(made: Mapping[str, Any]) -> str:
         f"after PPO ({made['rounds']} rounds)": made["rounds"],
         f"kept (after {kept} rounds)": kept,
     }
-    lines = [
+    words = (
         "Held-out practice: mean log of the knapsack's loss over that of the agent's first answer, "
         "by what is known of a network. Weight errors alone; each option at each layer alone with "
         "the others at their widest; the same around a good configuration. The weights of the "
-        "largest mean share of what is possible are kept.",
-        "",
-        "| | nothing measured | sensitivities | around a good one | share of possible |",
-        "|---|---|---|---|---|",
-    ]
+        "largest mean share of what is possible are kept."
+    )
     found = {name: gains[rounds] for name, rounds in rows.items() if rounds in gains}
+    cells = []
     for name, by_known in {**found, "largest possible": possible}.items():
-        cells = [by_known[known] for known in ("nothing", "sensitivities", "neighbours")]
-        words = " | ".join(f"{gain:.4f}" for gain in cells)
-        lines.append(f"| {name} | {words} | {share_of_possible(by_known, possible):.1%} |")
-    return "\n".join(lines)
+        gains_by_known = [by_known[known] for known in ("nothing", "sensitivities", "neighbours")]
+        share = f"{share_of_possible(by_known, possible):.1%}"
+        cells.append([name, *(f"{gain:.4f}" for gain in gains_by_known), share])
+    headings = ("", "nothing measured", "sensitivities", "around a good one", "share of possible")
+    return f"{words}\n\n{markdown_table(headings, cells)}"
 
 
 def _answer_words(command: str) -> str:
@@ -177,19 +177,16 @@ def _answer_words(command: str) -> str:
 
 
 def _answers_table(answers: Sequence[FirstAnswers]) -> str:
-    lines = [f"| table | bits | {' | '.join(WAYS)} |", "|---" * (2 + len(WAYS)) + "|"]
-    for each in answers:
-        cells = " | ".join(f"{each.ratios[way]:.4f}" for way in WAYS)
-        lines.append(f"| {each.table} | {each.bits:g} | {cells} |")
+    rows = [[each.table, f"{each.bits:g}", *_means([each])] for each in answers]
     for name in dict.fromkeys(each.table for each in answers):
         own = [each for each in answers if each.table == name]
-        lines.append(f"| **{name}** | mean | {_means(own)} |")
-    lines.append(f"| **all** | mean | {_means(answers)} |")
-    return "\n".join(lines)
+        rows.append([f"**{name}**", "mean", *_means(own)])
+    rows.append(["**all**", "mean", *_means(answers)])
+    return markdown_table(("table", "bits", *WAYS), rows)
 
 
-def _means(answers: Sequence[FirstAnswers]) -> str:
-    return " | ".join(f"{np.mean([each.ratios[way] for each in answers]):.4f}" for way in WAYS)
+def _means(answers: Sequence[FirstAnswers]) -> list[str]:
+    return [f"{np.mean([each.ratios[way] for each in answers]):.4f}" for way in WAYS]
 
 
 def _duel(answers: Sequence[FirstAnswers], one: str, other: str) -> str:

@@ -11,6 +11,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvStepReturn
 
 from rlquant import Budget, Table, TabularProblem
 from rlquant.cost.feasible import Indices
+from rlquant.pareto import pareto_front
 from rlquant.score import log_loss
 from rlquant_agents.searchers.dyna_ppo.option_features import Features, Mask, OptionFeatures
 from rlquant_agents.searchers.dyna_ppo.rollouts import ImaginedEpisodes, OneForAll
@@ -53,7 +54,7 @@ class TrainingTable:
         self._generator = np.random.default_rng(seed)
         self._units = self.problem.units()
         self._strides = np.array(table.strides)
-        self._front = _best_within_some_limit(self._units, self.damages)
+        self._front = pareto_front(self._units, self.damages)
         self.episodes = ImaginedEpisodes(self.features, count, self.limits, self.pay)
         self.know("nothing")
 
@@ -187,11 +188,3 @@ class SideBySide(OneForAll):
     def action_masks(self) -> Mask:
         """Return which options fit in each, shape `(count, padded)`."""
         return np.concatenate([part.action_masks() for part in self._parts])
-
-
-def _best_within_some_limit(units: Indices, damages: Floats) -> Indices:
-    """Return the numbers of the configurations that nothing cheaper is as good as."""
-    order = np.lexsort((damages, units))
-    best_so_far = np.minimum.accumulate(damages[order])
-    better = np.flatnonzero(np.diff(best_so_far, prepend=np.inf) < 0)
-    return order[better]

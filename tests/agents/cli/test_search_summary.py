@@ -17,7 +17,7 @@ from rlquant import (
     SearchSpace,
 )
 from rlquant.errors import SettingsError
-from rlquant_agents.cli.final_training import final_networks, references, uniform
+from rlquant_agents.cli.final_training import final_networks, references
 from rlquant_agents.cli.search_summary import Row, choices_table, describe, mix
 from rlquant_agents.cli.task_settings import TaskSettings
 from rlquant_agents.search.uniform import best_uniform
@@ -68,7 +68,9 @@ def test_a_row_without_a_finite_loss_is_still_json() -> None:
 def within_three_bits() -> QuantizationProblem:
     """A trained problem whose budget is that of three bits everywhere."""
     problem = tuned(fidelity="trained")
-    limit = problem.unmeasured(uniform(problem, bits=3)).average_bits
+    choice = LayerChoice("", 3, points="clipped")
+    three_bits = QuantizationConfig.uniform(choice, [facts.name for facts in problem.layers])
+    limit = problem.unmeasured(three_bits).average_bits
     return problem.with_budget(Budget.average_bits(limit))
 
 

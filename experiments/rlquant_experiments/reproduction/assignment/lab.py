@@ -44,9 +44,8 @@ class Lab:
 
     def config(self, bits: int, rounding: Rounding = "nearest") -> QuantizationConfig:
         """Return all layers at one width, scales that clip where the squared error is least."""
-        return QuantizationConfig(
-            tuple(LayerChoice(name, bits, rounding, points="clipped") for name in self.layers)
-        )
+        choice = LayerChoice("", bits, rounding, points="clipped")
+        return QuantizationConfig.uniform(choice, self.layers)
 
     @property
     def layers(self) -> tuple[str, ...]:

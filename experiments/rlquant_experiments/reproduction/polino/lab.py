@@ -215,5 +215,4 @@ class Lab:
 
 def everywhere(network: nn.Module, choice: LayerChoice) -> QuantizationConfig:
     """Return one choice for every layer with weights."""
-    layers = quantized_layers(network)
-    return QuantizationConfig(tuple(replace(choice, layer=layer) for layer in layers))
+    return QuantizationConfig.uniform(choice, quantized_layers(network))

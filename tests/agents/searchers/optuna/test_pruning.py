@@ -12,8 +12,7 @@ import optuna
 import pytest
 
 from rlquant import TrainSettings
-from rlquant.errors import SettingsError
-from rlquant.evaluation.trained import EvaluationStopped
+from rlquant.errors import EvaluationStopped, SettingsError
 from rlquant.problem.live import QuantizationProblem
 from rlquant.score import WORST_REWARD
 from rlquant_agents.search.session import Session
