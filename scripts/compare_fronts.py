@@ -19,10 +19,10 @@ from rlquant import Budget, TabularProblem, load_table, table_names
 from rlquant.errors import SettingsError, whole_number
 from rlquant.files import make_folder, write_file
 from rlquant.folder_lock import held
+from rlquant.process_pool import run_in_processes
 from rlquant_agents.cli.command_line import command_of, run_command
 from rlquant_agents.cli.task_settings import TaskSettings
 from rlquant_agents.cli.terminal import say
-from rlquant_experiments.comparison.job_processes import side_by_side
 from rlquant_experiments.comparison.statistics.front_report import front_report
 from rlquant_experiments.comparison.statistics.fronts import WAYS, FrontJob, FrontTask
 
@@ -114,7 +114,11 @@ def compare_fronts(settings: FrontSettings, command: Sequence[str]) -> int:
 def _run_all(jobs: Sequence[FrontJob], workers: int) -> list[float]:
     """Return the hypervolume of every job, in their order; `KeyboardInterrupt` when interrupted."""
     volumes = [0.0] * len(jobs)
-    made = _one_by_one(jobs) if workers == 1 else side_by_side(jobs, workers)
+    made = (
+        _one_by_one(jobs)
+        if workers == 1
+        else run_in_processes(_search, jobs, range(len(jobs)), workers)
+    )
     with tqdm(total=len(jobs), unit="search", mininterval=0.5) as bar, closing(made):
         for place, volume in made:
             volumes[place] = volume
@@ -123,11 +127,15 @@ def _run_all(jobs: Sequence[FrontJob], workers: int) -> list[float]:
 
 
 def _one_by_one(jobs: Sequence[FrontJob]) -> Generator[tuple[int, float], None, None]:
-    for place, job in enumerate(jobs):
-        volume = job.run()
-        if volume is None:
-            raise KeyboardInterrupt
-        yield place, volume
+    for place in range(len(jobs)):
+        yield place, _search(jobs, place)
+
+
+def _search(jobs: Sequence[FrontJob], place: int) -> float:
+    volume = jobs[place].run()
+    if volume is None:
+        raise KeyboardInterrupt
+    return volume
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -92,7 +92,7 @@ def test_library_code_is_clean() -> None:
         for path in library_files()
         if (found := list(unclean(path.read_text(encoding="utf-8"))))
     }
-    own = faults.pop("rlquant/evaluation/worker_process.py")
+    own = faults.pop("rlquant/process_pool.py")
     assert [fault.partition(": ")[2] for fault in own] == ["pickle"]  # of its own processes alone
     assert faults == {}
 

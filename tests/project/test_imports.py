@@ -30,7 +30,7 @@ WHEEL = ("rlquant", "rlquant_envs", "rlquant_agents")
 ROOMS = {
     "rlquant": (
         *("errors", "ambient", "paths", "escaping", "process_identity", "files", "file_group"),
-        *("documents", "folder_lock", "arguments"),
+        *("documents", "folder_lock", "arguments", "process_pool"),
         *("config", "quantizers", "copying", "plain_network"),
         *("forward_pass", "responsiveness", "layers", "space"),
         *("cost", "data", "rounding", "pareto", "score", "network", "training", "evaluation"),
@@ -42,7 +42,7 @@ ROOMS = {
     ),
     "rlquant_experiments": (
         *("tables", "comparison", "benchmarks", "pretraining", "reproduction", "faults"),
-        "__init__",
+        *("reference", "__init__"),
     ),
 }
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import closing
 
+from rlquant.process_pool import run_in_processes
 from rlquant_experiments.comparison.comparison_progress import RunsBar
-from rlquant_experiments.comparison.job_processes import side_by_side
 from rlquant_experiments.comparison.table_run import TableJob, TableRun
 
 
@@ -23,7 +23,7 @@ def run_jobs(jobs: Sequence[TableJob], workers: int = 1) -> list[TableRun] | Non
         workers: processes that make them; with 1 it is this one.
 
     Raises:
-        WorkerError: a process ended by itself, e.g. killed for its memory.
+        WorkerError: a run twice ended the process that made it.
         RlquantError: a kept run that cannot be read, or what a search raised.
     """
     runs = {place: run for place, job in enumerate(jobs) if (run := job.read()) is not None}
@@ -31,7 +31,11 @@ def run_jobs(jobs: Sequence[TableJob], workers: int = 1) -> list[TableRun] | Non
     if waiting:
         todo = [jobs[place] for place in waiting]
         progress = RunsBar(len(todo), todo[0].evaluations)
-        made = _one_by_one(todo, progress) if workers == 1 else side_by_side(todo, workers)
+        made = (
+            _one_by_one(todo, progress)
+            if workers == 1
+            else run_in_processes(_make, todo, range(len(todo)), workers)
+        )
         with progress.bar, closing(made):
             try:
                 for number, run in made:
@@ -41,6 +45,13 @@ def run_jobs(jobs: Sequence[TableJob], workers: int = 1) -> list[TableRun] | Non
             except KeyboardInterrupt:
                 return None
     return [runs[place] for place in range(len(jobs))]
+
+
+def _make(jobs: Sequence[TableJob], place: int) -> TableRun:
+    """Make a run in another process, where nothing interrupts it."""
+    run = jobs[place].run()
+    assert run is not None
+    return run
 
 
 def _one_by_one(

@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 
 from rlquant import Budget, TabularProblem
-from rlquant.errors import SettingsError, WorkerError
+from rlquant.errors import SettingsError
 from rlquant.tabular.random_table import random_table
-from rlquant_experiments.comparison import job_processes
 from rlquant_experiments.comparison.comparison_progress import RunsBar
 from rlquant_experiments.comparison.table_jobs import run_jobs
 from rlquant_experiments.comparison.table_run import TableJob, TableRun
@@ -86,18 +85,6 @@ def test_an_error_of_another_process_is_raised_here(tmp_path: Path) -> None:
                                        tmp_path / "wrong.json")]  # fmt: skip
     with pytest.raises(SettingsError, match="seed=-1"):
         run_jobs(wrong, workers=2)
-
-
-def _die(place: int) -> None:
-    os._exit(3)
-
-
-def test_a_process_that_ends_by_itself_is_reported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(job_processes, "_run", _die)
-    with pytest.raises(WorkerError, match="ended by itself, perhaps for want of memory"):
-        run_jobs(jobs(tmp_path), workers=2)
 
 
 SCRIPT = """
