@@ -1,6 +1,6 @@
 """A folder lock: one run at a time, with a lock file that names its process.
 
-The file is locked by the operating system, which lets go of it whenever and however its process
+The file is locked by the operating system, which releases it whenever and however its process
 ends, and it says whose it is: for people, and for file systems without such locks. It is deleted at
 the end of a run; one that was left behind by a killed process is taken over.
 """

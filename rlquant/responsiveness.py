@@ -127,7 +127,7 @@ def _silence(module: nn.Module, run: Run) -> str | None:
     """Say in which way of exchanging its weight a layer gives the outputs that it gave before."""
     before = _drawn_alike(run)
     if not any_finite(before):
-        return None  # nothing to be judged by, as where no token reaches an expert
+        return None  # nothing to compare, as where no token reaches an expert
     for exchange in EXCHANGES:
         if not any(_changes(module, run, before, exchange, v) for v in _other_weights(module)):
             return f"exchanged as {EXCHANGES[exchange]}"

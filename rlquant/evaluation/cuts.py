@@ -2,7 +2,7 @@
 
 The network is traced with torch.fx and cut before the first call of every searched layer. A piece
 runs the same modules and functions on the same tensors as the whole network does; `cut` checks that
-on real samples, bit for bit, and refuses what it cannot vouch for.
+on real samples, bit for bit, and refuses what it cannot verify.
 
 torch.fx makes Python source of a graph and executes it, and writes names into it as they are. So no
 name of the network gets there: what a piece runs and reads is numbered.

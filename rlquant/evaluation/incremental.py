@@ -102,7 +102,7 @@ class IncrementalNetwork:
             first = 0
         install(self.stages[first].later_layers)
         shared = None if following is None else _agreed(decisions, following)
-        kept = self._worth_keeping(first, decisions, shared)
+        kept = self._seconds_per_byte_keeping(first, decisions, shared)
         self._calibrate(first, state, kept)
         for number in range(len(self._batches)):
             outputs = self._outputs(first, state, number, kept)
@@ -120,7 +120,7 @@ class IncrementalNetwork:
     ) -> None:
         for place, state in kept.items():
             prefix = decisions[: self.stages[place].decisions]
-            self.trie.keep(prefix, state, self._worth(first, place), pinned=pinned)
+            self.trie.keep(prefix, state, self._seconds_per_byte(first, place), pinned=pinned)
         if kept:
             self._gaps.close(self.trie.bytes)
 
@@ -148,7 +148,7 @@ class IncrementalNetwork:
                 kept[place].batches.append(values)
         return values
 
-    def _worth_keeping(
+    def _seconds_per_byte_keeping(
         self, first: int, decisions: Decisions, shared: int | None
     ) -> dict[int, PrefixState]:
         """Return, for each stage whose end is to be kept, an empty state; there is room.
@@ -167,13 +167,15 @@ class IncrementalNetwork:
             if shared is not None and not known:
                 continue
             more = sum(b for k, b in self._held[place].items() if k not in there)
-            if self.trie.make_room(needed + more, self._worth(first, place), pinned=known):
+            if self.trie.make_room(
+                needed + more, self._seconds_per_byte(first, place), pinned=known
+            ):
                 kept[place] = PrefixState(())
                 needed += more
                 there |= set(self._held[place])
         return dict(sorted(kept.items()))
 
-    def _worth(self, first: int, place: int) -> float:
+    def _seconds_per_byte(self, first: int, place: int) -> float:
         """Return the seconds that a state saves, for each of its bytes."""
         seconds = sum(stage.segment.seconds for stage in self.stages[first : place + 1])
         return seconds / max(1, sum(self._held[place].values()))

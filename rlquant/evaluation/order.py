@@ -9,7 +9,7 @@ def sharing_order(rows: Sequence[Sequence[Hashable]]) -> list[int]:
     """Return the order that walks the tree of the rows' prefixes depth first.
 
     Rows that agree in their first decisions stand together, so that each distinct prefix is
-    computed once and let go of early: the largest subtree of a node comes last. It depends on the
+    computed once and released early: the largest subtree of a node comes last. It depends on the
     rows alone.
 
     Args:

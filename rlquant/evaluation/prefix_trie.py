@@ -34,14 +34,14 @@ class _Node:
     children: dict[Hashable, _Node] = field(default_factory=dict)
     state: PrefixState | None = None
     storages: Mapping[int, int] = field(default_factory=dict)
-    worth: float = 0.0
+    seconds_per_byte: float = 0.0
     priority: float = 0.0
 
 
 class PrefixTrie:
     """Keeps the states of prefixes within a limit of bytes; the least valuable go first.
 
-    What a state is worth is the time that it saves over its bytes, and a state that has not been
+    The value of a state is the time that it saves over its bytes, and a state that has not been
     asked for while others went loses against newer ones (GreedyDual-Size, Cao and Irani 1997). A
     pinned state is one that is known to be asked for again: it goes last.
 
@@ -85,12 +85,12 @@ class PrefixTrie:
         """Pin what is kept of `prefix` and of its own prefixes, and nothing else."""
         self._pinned = {node for node in self._along(prefix) if node.state is not None}
 
-    def make_room(self, needed: int, worth: float, *, pinned: bool) -> bool:
-        """Let go of less valuable states until `needed` bytes are free; return whether they are.
+    def make_room(self, needed: int, seconds_per_byte: float, *, pinned: bool) -> bool:
+        """Drop less valuable states until `needed` bytes are free; return whether they are.
 
         Args:
             needed: bytes.
-            worth: of what is to be kept, in seconds a byte.
+            seconds_per_byte: of what is to be kept, in seconds a byte.
             pinned: whether it is known to be asked for again, which states pinned before give
                 way to as well.
         """
@@ -98,7 +98,7 @@ class PrefixTrie:
             return False
         while self.bytes + needed > self.max_bytes:
             weakest = self._weakest()
-            if weakest is None or not (pinned or weakest.priority <= self._age + worth):
+            if weakest is None or not (pinned or weakest.priority <= self._age + seconds_per_byte):
                 break
             self._age = weakest.priority
             self._drop(weakest)
@@ -110,7 +110,12 @@ class PrefixTrie:
         return self.bytes + needed <= self.max_bytes
 
     def keep(
-        self, prefix: Sequence[Hashable], state: PrefixState, worth: float, *, pinned: bool
+        self,
+        prefix: Sequence[Hashable],
+        state: PrefixState,
+        seconds_per_byte: float,
+        *,
+        pinned: bool,
     ) -> None:
         """Keep the state of a prefix; room for it has been made."""
         node = self._root
@@ -120,7 +125,7 @@ class PrefixTrie:
             node = node.children[key]
         if node.state is not None:
             self._release(node)
-        node.state, node.worth = state, worth
+        node.state, node.seconds_per_byte = state, seconds_per_byte
         node.storages = state.storages()
         for address, nbytes in node.storages.items():
             users = self._users.get(address, 0)
@@ -132,8 +137,8 @@ class PrefixTrie:
             self._pinned.add(node)
 
     def _value(self, node: _Node) -> None:
-        """Say again what a state is worth, now that it was asked for."""
-        node.priority = self._age + node.worth
+        """Renew the priority of a state that was asked for."""
+        node.priority = self._age + node.seconds_per_byte
         heapq.heappush(self._ranking, (node.priority, next(self._serial), node))
 
     def _weakest(self) -> _Node | None:

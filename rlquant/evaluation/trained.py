@@ -86,7 +86,7 @@ class TrainingEvaluator:
 
 
 class Watched:
-    """A training that a watcher hears of, and may end."""
+    """A training that a watcher observes, and may end."""
 
     def __init__(self, watch: Watcher) -> None:
         self._watch, self._steps = watch, 0

@@ -114,7 +114,7 @@ def quantize(
         config: one choice per layer; layers not named stay in float32 and, other than with
             `problem.build(config)`, which names them `exclude`, get no bias corrected.
         calibration: training data; with them BatchNorm statistics are re-estimated and biases
-            corrected (worth more than any search). Needed where activations are quantized, and for
+            corrected. Needed where activations are quantized, and for
             roundings "gptq" and "learned".
         group_size: weights that share a scale: a number, "channel" or None (whole tensor).
         seed: decides random draws: of stochastic rounding, and of the policy of learned rounding.

@@ -63,7 +63,7 @@ def resolve_device(device: Any, network: nn.Module) -> torch.device:
 def require_runs(
     network: nn.Module, objective: Objective, training: Samples, validation: Samples
 ) -> None:
-    """Run a copy of the network on a few samples of each, and judge the validation outputs.
+    """Run a copy of the network on a few samples of each, and score the validation outputs.
 
     Raises:
         DataError: the network does not run on them, or outputs and targets do not belong together.

@@ -166,7 +166,7 @@ class Measurements:
         return list(dict.fromkeys(config for config in configs if config not in self._known))
 
     def expect(self, configs: Sequence[QuantizationConfig]) -> list[int]:
-        """Hear what will be asked for; return the order in which it shares most.
+        """Take what will be asked for; return the order in which it shares most.
 
         What is then measured in that order keeps in memory what the rest needs, and only that.
         """

@@ -89,7 +89,7 @@ def train(
     chosen = TrainSettings() if settings is None else settings
     if not isinstance(chosen, TrainSettings):
         raise SettingsError(f"settings={chosen!r} is no TrainSettings")
-    judge, config = as_objective(objective), config.canonical("trained")
+    scored_by, config = as_objective(objective), config.canonical("trained")
     place = resolve_device(device, require_network(network))
     whole_number("seed", seed, 0, LARGEST_SEED)
     whole_number("calibration_samples", calibration_samples, 1)
@@ -109,15 +109,15 @@ def train(
         samples = _samples(data, count, place)
     outputs_of(network, first.first(2).inputs, "train_data")
     size = chosen.batch_size if isinstance(data, Samples) else len(first)
-    require_trainable(network, judge, first, size)
-    require_finite_losses(network, judge, first, "train_data")
+    require_trainable(network, scored_by, first, size)
+    require_finite_losses(network, scored_by, first, "train_data")
     validation = _validation(validation_data, place)
     if validation is not None:
         outputs = outputs_of(network, validation.first(2).inputs, "validation_data")
-        judge.check(as_many(outputs, len(validation)), validation.targets)
+        scored_by.check(as_many(outputs, len(validation)), validation.targets)
     if chosen.arithmetic is not None:
         trained, outcome = train_fixed_point(network, samples, chosen, seed=seed, watch=watch)
-        return trained, replace(outcome, validation=_measured(trained, validation, judge))
+        return trained, replace(outcome, validation=_measured(trained, validation, scored_by))
 
     followed = None if teacher is None else copy_network(require_network(teacher)).to(place)
     if any(choice.method == "distilled" for choice in config):
@@ -128,7 +128,7 @@ def train(
         () if kept else layers_of(network, config, samples.first(2).inputs),
         data,
         samples,
-        judge,
+        scored_by,
         chosen,
         teacher=followed,
         group_size=group_size,
@@ -137,7 +137,7 @@ def train(
         warm_start=warm_start,
     )
     trained, outcome = trainer.train(config, watch)
-    return trained, replace(outcome, validation=_measured(trained, validation, judge))
+    return trained, replace(outcome, validation=_measured(trained, validation, scored_by))
 
 
 def _require_applies(

@@ -184,8 +184,8 @@ def profile_latency(
         files.append(variants.file(pattern))
         if told is not None:
             told("exported", len(files), len(patterns))
-    heard = None if told is None else partial(told, "rounds timed")
-    seconds = times_of_files(files, arguments, batch, threads, rounds, heard)
+    report = None if told is None else partial(told, "rounds timed")
+    seconds = times_of_files(files, arguments, batch, threads, rounds, report)
     counts = np.array([[_count(layers, p, group) for group, _ in groups] for p in patterns], float)
     times = AdditiveTimes.fit(counts[: len(mixes)], seconds[: len(mixes)])
     return LatencyProfile(

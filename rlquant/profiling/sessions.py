@@ -46,9 +46,9 @@ def times_of_files(
     first = 0.0
     for number, part in enumerate(parts):
         done = number * rounds
-        heard = None if told is None else partial(_told_of, told, done, len(parts) * rounds)
+        report = None if told is None else partial(_told_of, told, done, len(parts) * rounds)
         tasks = _runs([files[0], *part], inputs, batch, threads)
-        middle = medians(times_in_turns(tasks, rounds, heard))
+        middle = medians(times_in_turns(tasks, rounds, report))
         first = first or float(middle[0])
         found += (middle[1:] * first / middle[0]).tolist()
     return np.array([first, *found])

@@ -52,6 +52,6 @@ def read_idx(path: Path, shape: tuple[int, ...], *, remedy: str) -> NDArray[np.u
     if found_bytes != prod(shape):
         words = f"more than {prod(shape)}" if found_bytes > prod(shape) else str(found_bytes)
         raise DataError(
-            f"{path} holds {words} bytes of values, its header promises {prod(shape)}; {remedy}"
+            f"{path} holds {words} bytes of values, its header says {prod(shape)}; {remedy}"
         )
     return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)

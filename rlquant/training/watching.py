@@ -16,7 +16,7 @@ class Watcher(Protocol):
     """Told every `WATCH_EVERY` steps of a run, and after its last one."""
 
     def __call__(self, step: int, figures: Mapping[str, float]) -> bool | None:
-        """Hear how far a run is; the run ends early where this returns True.
+        """Called with the progress of a run; the run ends early where this returns True.
 
         Args:
             step: steps taken.

@@ -18,11 +18,11 @@ def state(*sizes: int) -> PrefixState:
 
 
 def keep(
-    trie: PrefixTrie, prefix: str, *sizes: int, worth: float = 1.0, pinned: bool = False
+    trie: PrefixTrie, prefix: str, *sizes: int, seconds_per_byte: float = 1.0, pinned: bool = False
 ) -> bool:
-    if not trie.make_room(sum(sizes), worth, pinned=pinned):
+    if not trie.make_room(sum(sizes), seconds_per_byte, pinned=pinned):
         return False
-    trie.keep(prefix, state(*sizes), worth, pinned=pinned)
+    trie.keep(prefix, state(*sizes), seconds_per_byte, pinned=pinned)
     return True
 
 
@@ -51,67 +51,67 @@ def test_the_root_may_hold_a_state_of_its_own() -> None:
 
 def test_what_is_worth_least_goes_first() -> None:
     trie = PrefixTrie(120)
-    for prefix, worth in (("a", 3.0), ("b", 1.0), ("c", 2.0)):
-        assert keep(trie, prefix, 40, worth=worth)
-    assert keep(trie, "d", 80, worth=9.0)
+    for prefix, seconds_per_byte in (("a", 3.0), ("b", 1.0), ("c", 2.0)):
+        assert keep(trie, prefix, 40, seconds_per_byte=seconds_per_byte)
+    assert keep(trie, "d", 80, seconds_per_byte=9.0)
     assert kept(trie, "a", "b", "c", "d") == ["a", "d"]
 
 
 def test_what_is_worth_less_than_all_that_is_there_is_not_kept() -> None:
     trie = PrefixTrie(80)
-    keep(trie, "a", 40, worth=3.0)
-    keep(trie, "b", 40, worth=2.0)
-    assert not keep(trie, "c", 40, worth=1.0)
-    assert not keep(trie, "c", 200, worth=99.0)  # could never fit
+    keep(trie, "a", 40, seconds_per_byte=3.0)
+    keep(trie, "b", 40, seconds_per_byte=2.0)
+    assert not keep(trie, "c", 40, seconds_per_byte=1.0)
+    assert not keep(trie, "c", 200, seconds_per_byte=99.0)  # could never fit
     assert kept(trie, "a", "b") == ["a", "b"]
 
 
 def test_what_nobody_asks_for_ages() -> None:
     trie = PrefixTrie(80)
-    keep(trie, "a", 40, worth=3.0)
+    keep(trie, "a", 40, seconds_per_byte=3.0)
     for prefix in "bcdefgh":
-        keep(trie, prefix, 40, worth=2.0)
+        keep(trie, prefix, 40, seconds_per_byte=2.0)
         trie.longest(prefix)
     assert kept(trie, "a") == []
 
 
 def test_what_is_asked_for_stays_young() -> None:
     trie = PrefixTrie(80)
-    keep(trie, "a", 40, worth=3.0)
+    keep(trie, "a", 40, seconds_per_byte=3.0)
     for prefix in "bcdefgh":
         trie.longest("a")
         trie.longest("")  # it is no longer in use
-        keep(trie, prefix, 40, worth=2.0)
+        keep(trie, prefix, 40, seconds_per_byte=2.0)
     assert kept(trie, "a") == ["a"]
 
 
 def test_pinned_states_go_last_and_only_for_others_that_are_known_to_come() -> None:
     trie = PrefixTrie(80)
-    keep(trie, "a", 40, worth=0.1, pinned=True)
-    keep(trie, "b", 40, worth=9.0)
-    assert keep(trie, "c", 40, worth=10.0)
+    keep(trie, "a", 40, seconds_per_byte=0.1, pinned=True)
+    keep(trie, "b", 40, seconds_per_byte=9.0)
+    assert keep(trie, "c", 40, seconds_per_byte=10.0)
     assert kept(trie, "a", "b", "c") == ["a", "c"]
     trie.longest("")
-    assert not keep(trie, "d", 80, worth=99.0)
-    assert keep(trie, "d", 80, worth=0.1, pinned=True)
+    assert not keep(trie, "d", 80, seconds_per_byte=99.0)
+    assert keep(trie, "d", 80, seconds_per_byte=0.1, pinned=True)
     assert kept(trie, "a", "c", "d") == ["d"]
 
 
 def test_a_pin_is_taken_off_by_the_next() -> None:
     trie = PrefixTrie(80)
-    keep(trie, "a", 40, worth=0.1, pinned=True)
+    keep(trie, "a", 40, seconds_per_byte=0.1, pinned=True)
     trie.pin("bb")
-    assert keep(trie, "b", 40, worth=1.0)
-    assert keep(trie, "c", 40, worth=1.0)
+    assert keep(trie, "b", 40, seconds_per_byte=1.0)
+    assert keep(trie, "c", 40, seconds_per_byte=1.0)
     assert kept(trie, "a", "b", "c") == ["b", "c"]
 
 
 def test_a_state_in_use_is_not_let_go_of() -> None:
     trie = PrefixTrie(80)
-    keep(trie, "a", 40, worth=0.1)
-    keep(trie, "b", 40, worth=0.2)
+    keep(trie, "a", 40, seconds_per_byte=0.1)
+    keep(trie, "b", 40, seconds_per_byte=0.2)
     trie.longest("ax")
-    assert not keep(trie, "c", 80, worth=9.0, pinned=True)
+    assert not keep(trie, "c", 80, seconds_per_byte=9.0, pinned=True)
     assert trie.longest("a")[0] == 1
 
 
@@ -148,9 +148,9 @@ def test_the_limit_holds_and_the_count_is_right(
     limit: int, steps: list[tuple[str, int, float, bool, str]]
 ) -> None:
     trie = PrefixTrie(limit)
-    for prefix, floats, worth, pinned, what in steps:
+    for prefix, floats, seconds_per_byte, pinned, what in steps:
         if what == "keep":
-            keep(trie, prefix, floats * FLOATS, worth=worth, pinned=pinned)
+            keep(trie, prefix, floats * FLOATS, seconds_per_byte=seconds_per_byte, pinned=pinned)
         elif what == "ask":
             trie.longest(prefix)
         else:

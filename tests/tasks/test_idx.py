@@ -30,8 +30,8 @@ def test_values_and_shape_are_read_back(tmp_path: Path, write_idx) -> None:
         (gzip.compress(b""), "starts with ''"),
         (gzip.compress(HEADER[:10]), "ends within its header"),
         (gzip.compress(HEADER[:7] + b"\x05" + HEADER[8:] + bytes(60)), r"holds \(5, 3, 4\) values"),
-        (gzip.compress(HEADER + bytes(23)), "23 bytes of values, its header promises 24"),
-        (gzip.compress(HEADER + bytes(25)), "more than 24 bytes of values, its header promises 24"),
+        (gzip.compress(HEADER + bytes(23)), "23 bytes of values, its header says 24"),
+        (gzip.compress(HEADER + bytes(25)), "more than 24 bytes of values, its header says 24"),
     ],
     ids=[
         "truncated",

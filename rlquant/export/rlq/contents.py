@@ -121,7 +121,7 @@ def write_contents(group_size: int, entries: Sequence[Entry]) -> bytes:
 
 
 class ContentsReader:
-    """Reads contents that nobody vouches for; every fault is a `FileFormatError`.
+    """Reads untrusted contents; every fault is a `FileFormatError`.
 
     Attributes:
         group_size: in the file's code: -1 per channel, 0 whole tensor, else consecutive weights.

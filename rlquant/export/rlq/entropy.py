@@ -59,7 +59,7 @@ def encode_codes(codes: Bytes, choice: LayerChoice) -> bytes:
 
 
 def decode_codes(data: Bytes, choice: LayerChoice, weights: int) -> Bytes:
-    """Undo `encode_codes` with data that nobody vouches for.
+    """Undo `encode_codes` with untrusted data.
 
     Args:
         data: counts and words.
