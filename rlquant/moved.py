@@ -29,7 +29,10 @@ FOLDERS = {
 PACKAGES = {
     "rlquant.assignment": ("rlquant.rounding",),
     "rlquant.reproduction": ("rlquant_experiments.reproduction",),
-    "rlquant_agents": ("rlquant_experiments.comparison", "rlquant_experiments"),
+    "rlquant_agents": (
+        *("rlquant_experiments.comparison", "rlquant_experiments.baselines"),
+        "rlquant_experiments",
+    ),
     "rlquant_agents.benchmarks": ("rlquant_experiments.benchmarks",),
     "rlquant_agents.dyna": ("rlquant_agents.searchers.dyna_ppo", "rlquant_agents.surrogate"),
     "rlquant_agents.exporting": ("rlquant_agents.cli",),
@@ -52,9 +55,9 @@ RENAMED = {
     "rlquant_agents.dyna.candidates": "rlquant_agents.surrogate.acquisition",
     "rlquant_agents.dyna.imagined": "rlquant_agents.searchers.dyna_ppo.rollouts",
     "rlquant_agents.dyna_ppo": "rlquant_agents.searchers.dyna_ppo.searcher",
-    "rlquant_agents.optuna_cmaes": "rlquant_agents.searchers.optuna.cmaes",
+    "rlquant_agents.optuna_cmaes": "rlquant_experiments.baselines.optuna_cmaes",
     "rlquant_agents.optuna_decoding": "rlquant_agents.searchers.optuna.decoding",
-    "rlquant_agents.optuna_gp": "rlquant_agents.searchers.optuna.gp",
+    "rlquant_agents.optuna_gp": "rlquant_experiments.baselines.optuna_gp",
     "rlquant_agents.optuna_search": "rlquant_agents.searchers.optuna.search",
     "rlquant_agents.ppo": "rlquant_agents.searchers.ppo.searcher",
 }

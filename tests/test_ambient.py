@@ -418,7 +418,6 @@ def test_what_needs_gradients_refuses_a_network_that_records_none(
     problem = problem_of(fresh(kind), space=SPACE)
     toys = prepare()
     asked = {
-        "fisher": lambda: rlquant_agents.search_problem(problem, searcher="knapsack-fisher"),
         "refine": lambda: rlquant.refine(problem, HESSIAN_BASED, toys.train),
         "search": lambda: rlquant_agents.search_problem(problem, refine=toys.train),
     }
@@ -436,13 +435,11 @@ def test_a_network_that_records_no_gradients_is_not_trained(kind: type[Mlp]) -> 
         problem_of(fresh(kind), fidelity="tuned", training=QUICK)
 
 
-def test_fisher_and_refine_refuse_an_objective_without_gradients() -> None:
+def test_refine_refuses_an_objective_without_gradients() -> None:
     def detached(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         return outputs.detach().square().sum(), (outputs.argmax(dim=1) == targets).sum()
 
     problem = problem_of(fresh(Mlp), space=SPACE, objective=detached)
-    with pytest.raises(SettingsError, match=r"detached' gives a loss .* which has no gradient"):
-        rlquant_agents.search_problem(problem, searcher="knapsack-fisher")
     with pytest.raises(SettingsError, match=r"detached' gives a loss .* which has no gradient"):
         rlquant.refine(problem, HESSIAN_BASED, prepare().train)
 

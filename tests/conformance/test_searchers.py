@@ -1,4 +1,7 @@
-"""What every searcher promises, on problems whose optimum is known."""
+"""What every searcher promises, on problems whose optimum is known.
+
+`experiments/tests/baselines/test_conformance.py` runs all of it on the baselines kept there.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,6 @@ BLIND = {"uniform", "knapsack-weight-error"}
 ASKS_ONCE = {"knapsack-weight-error"}
 """Searchers that are over before their second question."""
 
-NEEDS_A_NETWORK = {"knapsack-fisher"}
-"""Searchers that no other problem suits: their own tests run them."""
-
 NEAR = 0.01
 """How far above the optimum the log loss may end; random configurations lie 0.3 above on average.
 What is blind is no search and may end anywhere."""
@@ -52,7 +52,7 @@ PROBLEMS: dict[str, Callable[[], ToyProblem]] = {
 }
 
 
-@pytest.fixture(params=[name for name in searchers() if name not in NEEDS_A_NETWORK])
+@pytest.fixture(params=searchers())
 def name(request: pytest.FixtureRequest) -> str:
     found: str = request.param
     return found

@@ -41,8 +41,8 @@ ROOMS = {
         "__init__",
     ),
     "rlquant_experiments": (
-        *("tables", "comparison", "benchmarks", "pretraining", "reproduction", "faults"),
-        *("reference", "__init__"),
+        *("baselines", "tables", "comparison", "benchmarks", "pretraining", "reproduction"),
+        *("faults", "reference", "__init__"),
     ),
 }
 
@@ -53,11 +53,12 @@ FORBIDDEN = {"rlquant": {"tasks": SEARCH_ROOMS | {"export"}}}
 AGENTS = "agents/rlquant_agents"
 EXPERIMENTS = "experiments/rlquant_experiments"
 PPO_FILES = (
-    *(f"{AGENTS}/searchers/{name}" for name in ("ppo/*.py", "dyna_ppo/*.py", "ddpg.py")),
+    *(f"{AGENTS}/searchers/{name}" for name in ("ppo/*.py", "dyna_ppo/*.py")),
     *(f"{AGENTS}/policies/*.py", f"{AGENTS}/search/callbacks.py"),
     f"{EXPERIMENTS}/pretraining/*.py",
+    f"{EXPERIMENTS}/baselines/ddpg.py",
 )
-OPTUNA_FILES = (f"{AGENTS}/searchers/optuna/*.py",)
+OPTUNA_FILES = (f"{AGENTS}/searchers/optuna/*.py", f"{EXPERIMENTS}/baselines/optuna_*.py")
 
 # Module and everything below it -> the files that may import it, as patterns of paths.
 ONLY_IN: dict[str, tuple[str, ...]] = {

@@ -164,15 +164,7 @@ _REGISTRY: dict[str, str] = {
     "uniform": "rlquant_agents.searchers.uniform:Uniform",
     "knapsack": "rlquant_agents.searchers.knapsack:Knapsack",
     "local-swap": "rlquant_agents.searchers.local_swap:LocalSwap",
-    "random-swap": "rlquant_agents.searchers.random_swap:RandomSwap",
-    "greedy": "rlquant_agents.searchers.greedy:Greedy",
-    "knapsack-weight-error": "rlquant_agents.searchers.knapsack_weight_error:KnapsackWeightError",
-    "knapsack-fisher": "rlquant_agents.searchers.knapsack_fisher:KnapsackFisher",
     "pairwise": "rlquant_agents.searchers.pairwise:Pairwise",
-    "fitted-knapsack": "rlquant_agents.searchers.fitted_knapsack:FittedKnapsack",
-    "gp": "rlquant_agents.searchers.optuna.gp:GaussianProcess",
-    "cma-es": "rlquant_agents.searchers.optuna.cmaes:CMAES",
-    "ddpg": "rlquant_agents.searchers.ddpg:DDPG",
     "successive-halving": "rlquant_agents.searchers.successive_halving:SuccessiveHalving",
 }
 """Name -> where its class is; imported on request, since some need large libraries."""

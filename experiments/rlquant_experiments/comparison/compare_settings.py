@@ -10,6 +10,7 @@ from rlquant import Budget, table_names
 from rlquant.errors import SettingsError, unknown_name, whole_number
 from rlquant_agents.cli.task_settings import TaskSettings
 from rlquant_agents.search.searcher import searchers
+from rlquant_experiments.baselines.registration import register_baselines
 from rlquant_experiments.comparison.variants import Variant, read_variants
 
 TASK_RUNS, TABLE_RUNS = 3, 10
@@ -114,6 +115,7 @@ class CompareSettings(TaskSettings):
         if self.runs_each < 1 or self.most < 1 or not self.budgets:
             raise SettingsError("--seeds, --evaluations and --budgets need at least one each")
         whole_number("--first-seed", self.first_seed, 0)
+        register_baselines()
         variants = () if self.variants is None else read_variants(self.variants)
         every = tuple(name for name in searchers() if name not in ONLY_WHERE_NAMED)
         names = self.searchers or (() if variants else every)

@@ -12,6 +12,7 @@ from rlquant.documents import read_as, read_json
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.files import reading
 from rlquant_agents.search.searcher import Searcher, make_searcher
+from rlquant_experiments.baselines.registration import register_baselines
 
 DETERMINISTIC = {"uniform", "knapsack", "greedy", "knapsack-weight-error", "knapsack-fisher"}
 """Searchers that no seed changes: they run once."""
@@ -54,12 +55,13 @@ class Variant:
         return self.searcher in DETERMINISTIC
 
     def make(self) -> Searcher:
-        """Return the searcher.
+        """Return the searcher, one of the product's or of the baselines.
 
         Raises:
             UnknownNameError: no searcher has that name.
             SettingsError: it has no such setting, or a value is out of range.
         """
+        register_baselines()  # here, as other processes make searchers too
         return make_searcher(self.searcher, **self.settings)
 
 

@@ -23,7 +23,7 @@ from rlquant_experiments.faults.campaign import Fault, Trial, fault_of, require
 
 MOST_CONFIGURATIONS = 3000
 QUANTITIES = tuple(q for q in get_args(Quantity) if q != "latency")
-SLOW_SEARCHERS = {"dyna-ppo", "ddpg", "masked-ppo", "ppo", "auto", "gp", "cma-es", "pairwise"}
+SLOW_SEARCHERS = {"dyna-ppo", "masked-ppo", "ppo", "auto", "pairwise"}
 
 Indices = tuple[int, ...]
 

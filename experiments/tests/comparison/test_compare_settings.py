@@ -10,6 +10,7 @@ import pytest
 from rlquant import Budget, table_names
 from rlquant.errors import SettingsError, UnknownNameError
 from rlquant_agents.search.searcher import searchers
+from rlquant_experiments.baselines.registration import register_baselines
 from rlquant_experiments.comparison.compare_settings import CompareSettings
 from rlquant_experiments.comparison.variants import Variant
 
@@ -31,6 +32,7 @@ def test_the_folder_is_named_after_what_is_searched(tmp_path: Path) -> None:
 
 
 def test_all_searchers_are_compared_unless_some_are_named() -> None:
+    register_baselines()
     every = tuple(name for name in searchers() if name not in ("auto", "gp"))
     assert tuple(variant.label for variant in CompareSettings().compared()) == every
     settings = CompareSettings(searchers=("tpe", "uniform"), seeds=4, first_seed=50)

@@ -11,7 +11,7 @@ import optuna
 
 from rlquant.cost.feasible import Indices
 from rlquant_agents.search.session import Session
-from rlquant_agents.searchers.cost_ranks import CostRanks
+from rlquant_agents.searchers.optuna.cost_ranks import CostRanks
 
 
 class Decoder(Protocol):

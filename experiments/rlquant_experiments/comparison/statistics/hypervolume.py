@@ -84,7 +84,7 @@ def hypervolume(points: Points, reference: Points) -> float:
         import moocore
     except ImportError as error:
         raise SettingsError(
-            "hypervolumes need moocore; install it with: pip install 'rlquant[judge]'"
+            "hypervolumes need moocore; install it with: pip install 'rlquant[experiments]'"
         ) from error
     inside = points[(points < reference).all(axis=1)]
     return float(moocore.hypervolume(inside, ref=reference)) if len(inside) else 0.0

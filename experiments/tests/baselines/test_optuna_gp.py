@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rlquant.errors import SettingsError
-from rlquant_agents.searchers.optuna.gp import GaussianProcess
+from rlquant_experiments.baselines.optuna_gp import GaussianProcess
 from toy_problem import ToyProblem
 
 

@@ -8,7 +8,7 @@ import pytest
 from rlquant import QuantizationConfig, SearchSpace
 from rlquant.errors import SettingsError
 from rlquant_agents.search.searcher import make_searcher
-from rlquant_agents.searchers.random_swap import RandomSwap, is_full
+from rlquant_experiments.baselines.random_swap import RandomSwap, is_full
 from toy_problem import ToyProblem
 
 

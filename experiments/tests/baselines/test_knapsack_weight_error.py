@@ -8,7 +8,7 @@ import pytest
 
 from rlquant.config import LayerChoice
 from rlquant_agents.search.searcher import make_searcher
-from rlquant_agents.searchers.knapsack_weight_error import noise_to_signal
+from rlquant_experiments.baselines.knapsack_weight_error import noise_to_signal
 from toy_problem import ToyProblem
 
 FACTS = replace(

@@ -12,7 +12,7 @@ from problems import problem
 from rlquant import Budget, QuantizationProblem, SearchSpace
 from rlquant.errors import SettingsError
 from rlquant_agents import search_problem
-from rlquant_agents.searchers.knapsack_fisher import (
+from rlquant_experiments.baselines.knapsack_fisher import (
     KnapsackFisher,
     fisher_effects,
     sample_gradients,

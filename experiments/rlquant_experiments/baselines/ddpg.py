@@ -16,9 +16,9 @@ from torch.nn import functional
 from rlquant.ambient import seeded
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import Session
-from rlquant_agents.searchers.cost_ranks import Numbers
-from rlquant_agents.searchers.layer_walk import LayerWalk, Policy
+from rlquant_agents.searchers.optuna.cost_ranks import Numbers
 from rlquant_envs.observation import FEATURES, Observation
+from rlquant_experiments.baselines.layer_walk import LayerWalk, Policy
 
 
 @dataclass(frozen=True, kw_only=True)

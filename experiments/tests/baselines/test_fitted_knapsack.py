@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rlquant.errors import SettingsError
-from rlquant_agents.searchers.fitted_knapsack import FittedKnapsack
+from rlquant_experiments.baselines.fitted_knapsack import FittedKnapsack
 from toy_problem import MIXED, ToyProblem
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from rlquant.cost.feasible import Indices
 from rlquant_agents.search.session import Session
-from rlquant_agents.searchers.cost_ranks import CostRanks, Numbers
+from rlquant_agents.searchers.optuna.cost_ranks import CostRanks, Numbers
 from rlquant_envs.action_table import ActionTable
 from rlquant_envs.observation import Observation, Observer
 

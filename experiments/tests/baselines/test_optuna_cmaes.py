@@ -7,7 +7,7 @@ import pytest
 
 from rlquant.errors import SettingsError
 from rlquant_agents.search.searcher import make_searcher
-from rlquant_agents.searchers.optuna.cmaes import CMAES
+from rlquant_experiments.baselines.optuna_cmaes import CMAES
 from toy_problem import ToyProblem
 
 

@@ -1,0 +1,25 @@
+"""The baselines by name, for the registry of searchers."""
+
+from __future__ import annotations
+
+from rlquant_agents import register_searcher, searchers
+
+_PACKAGE = "rlquant_experiments.baselines"
+BASELINES = {
+    "random-swap": f"{_PACKAGE}.random_swap:RandomSwap",
+    "greedy": f"{_PACKAGE}.greedy:Greedy",
+    "knapsack-weight-error": f"{_PACKAGE}.knapsack_weight_error:KnapsackWeightError",
+    "knapsack-fisher": f"{_PACKAGE}.knapsack_fisher:KnapsackFisher",
+    "fitted-knapsack": f"{_PACKAGE}.fitted_knapsack:FittedKnapsack",
+    "gp": f"{_PACKAGE}.optuna_gp:GaussianProcess",
+    "cma-es": f"{_PACKAGE}.optuna_cmaes:CMAES",
+    "ddpg": f"{_PACKAGE}.ddpg:DDPG",
+}
+"""Name -> where its class is, as `register_searcher` takes it."""
+
+
+def register_baselines() -> None:
+    """Make the baselines known by name in this process; once is enough, again does nothing."""
+    for name, place in BASELINES.items():
+        if name not in searchers():
+            register_searcher(name, place)
