@@ -31,12 +31,12 @@ from rlquant.errors import SettingsError
 from rlquant.evaluation.store import as_store
 from rlquant.folder_lock import HeldFolder, held
 from rlquant.paths import PathLike
+from rlquant.problem.protocol import Live, Refines, Stores, require_problem
 from rlquant.problem.refine import require_refinable
 from rlquant.quantizers.activation_ranges import RangeMethod
-from rlquant_agents.runs.counting_store import CountingStore
 from rlquant_agents.runs.run_folder import RunFolder
 from rlquant_agents.search.callbacks import Callbacks, ProgressBar, TensorBoardLog
-from rlquant_agents.search.checks import require_problem, whole_evaluations, whole_seed
+from rlquant_agents.search.checks import whole_evaluations, whole_seed
 from rlquant_agents.search.interrupts import Uninterrupted, interrupts_held, signals_interrupt
 from rlquant_agents.search.result import SearchResult, require_finite_loss
 from rlquant_agents.search.run_settings import describe_run, require_named
@@ -214,7 +214,7 @@ def search_problem(
         result = _searched(problem, plan, run, progress, callback)
         if refine is None or result.stopped == "interrupted":
             return result
-        assert isinstance(problem, QuantizationProblem)
+        assert isinstance(problem, Refines)
         result = _refined(result, problem, refine, progress)
         _finish(result, run)
         return result
@@ -253,7 +253,7 @@ def _searched(
         except KeyboardInterrupt:
             result = dataclasses.replace(result, stopped="interrupted")
     with interrupts_held(unless=result.stopped == "interrupted"):
-        if isinstance(problem, QuantizationProblem):
+        if isinstance(problem, Live):
             notes = (*problem.notes, *result.notes)
             result = dataclasses.replace(result, network=problem.build(result.best), notes=notes)
         _finish(result, run)
@@ -268,7 +268,7 @@ def _finish(result: SearchResult, run: RunFolder | None) -> None:
 
 
 def _refined(
-    result: SearchResult, problem: QuantizationProblem, train_data: Data, progress: bool
+    result: SearchResult, problem: Refines, train_data: Data, progress: bool
 ) -> SearchResult:
     """Return the result with its weights assigned again, as it was where that is interrupted."""
     try:
@@ -309,7 +309,7 @@ def _with_store(
     problem: Problem, out: HeldFolder | None, store: PathLike | EvaluationStore | None
 ) -> Problem:
     """Return the problem with the store that the arguments name, opened."""
-    if not isinstance(problem, QuantizationProblem):
+    if not isinstance(problem, Stores):
         if store is not None:
             raise SettingsError(f"a {type(problem).__name__} measures nothing: leave out store")
         return problem
@@ -318,6 +318,5 @@ def _with_store(
         if out is None:
             return problem
         chosen = EvaluationStore(out.path / STORE)
-    counting = CountingStore(chosen.path)
-    counting.count()  # a file that cannot be used says so before the search
-    return problem.with_store(counting)
+    chosen.count()  # a file that cannot be used says so before the search
+    return problem.with_store(chosen)

@@ -21,13 +21,13 @@ from rlquant import (
     RlquantError,
     Score,
     SearchSpace,
-    TabularProblem,
     tasks,
 )
 from rlquant.arguments import explained
 from rlquant.config import Fidelity
 from rlquant.errors import SettingsError
 from rlquant.paths import PathLike
+from rlquant.problem.protocol import Indexed, require_problem
 from rlquant.score import bind_reward
 from rlquant.space import for_layer
 from rlquant_envs.action_table import Action, ActionTable, whole_numbers
@@ -92,7 +92,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
                 "leave them out where problem is given"
             )
         require_no_rendering(render_mode)
-        _require_problem(problem)
+        require_problem(problem, "LayerwiseQuantization: ")
         self._table = ActionTable.of(problem.space, problem.fidelity)
         self._options: list[int] = self._table.options.tolist()
         self._legal: list[bool] = self._table.legal.tolist()
@@ -213,7 +213,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
 
     def _evaluate(self, config: QuantizationConfig, chosen: Sequence[int]) -> Score:
         """Score the decided configuration, by its option indices where that is quicker."""
-        if isinstance(self._problem, TabularProblem):
+        if isinstance(self._problem, Indexed):
             return self._problem.evaluate_indices(chosen)
         return self._problem.evaluate(config)
 
@@ -237,12 +237,3 @@ def require_budget(budget: Any) -> Budget:
             f"Budget.average_bits(3.0)"
         )
     return budget
-
-
-def _require_problem(problem: Any) -> None:
-    missing = [name for name in ("space", "feasible", "evaluate") if not hasattr(problem, name)]
-    if missing:
-        raise SettingsError(
-            f"LayerwiseQuantization: problem is {type(problem).__name__} without "
-            f"{', '.join(missing)}; give a QuantizationProblem, or task=name"
-        )

@@ -61,16 +61,21 @@ class EvaluationStore:
 
     Opened on first use and dropped when pickled, so that it crosses processes as its path. Several
     processes and threads may use one file at the same time.
+
+    Attributes:
+        computed: evaluations recorded through this object, those that were ended early included.
+        seconds: time they took.
     """
 
     @explained
     def __init__(self, path: PathLike) -> None:
         self.path = path_of("store", path)
+        self.computed, self.seconds = 0, 0.0
         # By process and thread: a connection is shared with no fork and no other thread.
         self._opened: dict[tuple[int, int], sqlite3.Connection] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_opened": {}}
+        return {"path": self.path, "computed": 0, "seconds": 0.0, "_opened": {}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -161,6 +166,8 @@ class EvaluationStore:
             row = (problem, key, config.to_json(), loss, accuracy, measured.samples)
             statements += [(_PUT, (*row, seconds, time.time()))]
         self._run(*statements)
+        self.computed += 1
+        self.seconds += seconds
 
     @explained
     def count(self, problem: str | None = None) -> int:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeGuard
 
 import numpy as np
-import numpy.typing as npt
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
@@ -19,7 +17,7 @@ from rlquant.probing.additive_fit import Floats, additive_share
 from rlquant.probing.additive_kernel import estimate_share
 from rlquant.probing.feasible_rows import different_rows, every_row
 from rlquant.problem.checks import require_budget
-from rlquant.problem.protocol import Problem
+from rlquant.problem.protocol import Complete, Problem, require_problem
 from rlquant.score import log_loss
 
 KNAPSACK_DOES, INTERACTIONS_MATTER = 0.98, 0.9
@@ -32,13 +30,6 @@ within the budget were better than its own in the mean, 0.5 % between the two, 0
 """
 LEAST_SAMPLES = 10
 """Fewer configurations say nothing of a share."""
-
-
-class Complete(Problem, Protocol):
-    """A problem that is known completely, such as a `TabularProblem`."""
-
-    def losses_of(self, indices: npt.ArrayLike) -> Floats:
-        """Return the losses of many vectors of option indices, shape `(n, layers)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +173,7 @@ def probe(
     """
     samples = whole_number("probe: samples", samples, LEAST_SAMPLES)
     seed = whole_number("probe: seed", seed, 0, LARGEST_SEED)
-    missing = [n for n in ("feasible", "evaluate_many", "with_budget") if not hasattr(problem, n)]
-    if missing:
-        raise SettingsError(
-            f"probe: problem is {type(problem).__name__} without {', '.join(missing)}; give a "
-            f"QuantizationProblem or a TabularProblem"
-        )
+    require_problem(problem, "probe: ")
     if budgets is not None and (not isinstance(budgets, Sequence) or not budgets):
         raise SettingsError(f"probe: budgets={budgets!r}, give a tuple of budgets, or None")
     chosen = (problem.budget,) if budgets is None else tuple(map(require_budget, budgets))
@@ -198,7 +184,7 @@ def _share(problem: Problem, samples: int, seed: int) -> BudgetShare:
     """Look at one budget."""
     budget, feasible = problem.budget, problem.feasible
     options = feasible.options
-    if _is_complete(problem):
+    if isinstance(problem, Complete):
         seen = _Seen(_table_parts(problem))
         share = additive_share(seen, len(options))
         return BudgetShare(budget, share, 0.0, seen.configurations, seen.infinite, exact=True)
@@ -238,7 +224,3 @@ class _Seen:
 def _table_parts(problem: Complete) -> Iterator[tuple[Indices, Floats]]:
     for rows in every_row(problem.feasible):
         yield rows, problem.losses_of(rows)
-
-
-def _is_complete(problem: Problem) -> TypeGuard[Complete]:
-    return hasattr(problem, "losses_of")

@@ -1,16 +1,31 @@
-"""The problem that searchers and environments know: layers, space, budget, and scores."""
+"""The contract: what searchers and environments may ask of a problem, and what only some can do.
+
+`Problem` is what every problem has. Each of the protocols after it is one optional ability, asked
+for by `isinstance(problem, Ability)`, so that a problem of one's own takes part in what it offers.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from torch import nn
 
 from rlquant.config import Fidelity, QuantizationConfig
-from rlquant.cost.budget import Budget
+from rlquant.cost.budget import Budget, NetworkCosts
 from rlquant.cost.feasible import FeasibleSet
+from rlquant.data import Samples
+from rlquant.errors import SettingsError
+from rlquant.evaluation.evaluator import Evaluator
+from rlquant.evaluation.racing import Racing
+from rlquant.evaluation.store import EvaluationStore
+from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.layers import LayerFacts
-from rlquant.score import Score
+from rlquant.score import Measurement, Objective, Score
 from rlquant.space import SearchSpace
+from rlquant.training.watching import Watcher
 
 
 class Problem(Protocol):
@@ -56,3 +71,168 @@ class Problem(Protocol):
 
     def with_budget(self, budget: Budget) -> Problem:
         """Return the same problem under another budget; scores are shared."""
+
+
+# --- abilities of the search
+
+
+@runtime_checkable
+class Indexed(Problem, Protocol):
+    """It scores vectors of option indices without making configurations of them."""
+
+    def evaluate_indices(self, indices: Sequence[int]) -> Score:
+        """Score the configuration of a vector of option indices (plain whole numbers)."""
+
+
+@runtime_checkable
+class Orders(Problem, Protocol):
+    """What configurations share is computed once, so that their order matters."""
+
+    def expect(self, configs: Iterable[QuantizationConfig]) -> list[int]:
+        """Hear what is going to be asked for; return the order (positions) that shares most."""
+
+
+@runtime_checkable
+class Races(Problem, Protocol):
+    """Its evaluations may be ended early, by a race or by who watches their training."""
+
+    @property
+    def racing(self) -> Racing | None:
+        """How evaluations that cannot win are ended; None where none is."""
+
+    def evaluate(
+        self,
+        config: QuantizationConfig,
+        watch: Watcher | None = None,
+        incumbent: QuantizationConfig | None = None,
+    ) -> Score:
+        """Score a configuration; `EvaluationStopped` where `watch` ends it."""
+
+    def unmeasured(self, config: QuantizationConfig) -> Score:
+        """Return the costs of a configuration with an infinite loss."""
+
+
+@runtime_checkable
+class Trains(Problem, Protocol):
+    """It can be measured at lower fidelities as well."""
+
+    def at_fidelity(self, fidelity: Fidelity) -> Problem:
+        """Return the same problem at a lower fidelity; `SettingsError` for a higher one."""
+
+
+@runtime_checkable
+class Stores(Problem, Protocol):
+    """Its evaluations take time and can be kept in a file."""
+
+    @property
+    def store(self) -> EvaluationStore | None:
+        """What keeps measurements beyond this process."""
+
+    def with_store(self, store: EvaluationStore | None) -> Problem:
+        """Return the same problem with its evaluations kept in `store`."""
+
+
+# --- what is behind a problem
+
+
+@runtime_checkable
+class Live(Problem, Protocol):
+    """A network and data are behind it."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The float network."""
+
+    @property
+    def objective(self) -> Objective:
+        """What outputs are scored by."""
+
+    @property
+    def calibration(self) -> Samples:
+        """The samples that networks are calibrated on."""
+
+    @property
+    def costs(self) -> NetworkCosts:
+        """Costs of the network's layers."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What one should know before scores are compared."""
+
+    def build(self, config: QuantizationConfig) -> nn.Module:
+        """Return the network with exactly the outputs that were scored."""
+
+
+@runtime_checkable
+class Refines(Live, Protocol):
+    """The weights of its networks can be assigned anew, see `rlquant.refine`."""
+
+    @property
+    def validation(self) -> Samples:
+        """The samples that scores are of."""
+
+    @property
+    def evaluator(self) -> Evaluator | TrainingEvaluator:
+        """What measures, made on first use."""
+
+    def canonical(self, config: QuantizationConfig) -> QuantizationConfig:
+        """Return the canonical form of a configuration, in execution order."""
+
+
+@runtime_checkable
+class Enumerates(Problem, Protocol):
+    """It measures very many configurations: in several processes, or remembering none."""
+
+    def evaluate_many(self, configs: Iterable[QuantizationConfig], workers: int = 1) -> list[Score]:
+        """Score several configurations in so many processes."""
+
+    def scan(self, configs: Iterable[QuantizationConfig]) -> Iterator[Measurement]:
+        """Measure one after the other, and remember none."""
+
+
+@runtime_checkable
+class Complete(Problem, Protocol):
+    """Every score is known, as in a table."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    def losses_of(self, indices: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return the losses of many vectors of option indices, shape `(n, layers)`."""
+
+    def pareto(self) -> list[tuple[QuantizationConfig, Score]]:
+        """Return what nothing cheaper is as good as, whatever the budget, cheapest first."""
+
+
+@runtime_checkable
+class Groups(Problem, Protocol):
+    """Its layers are groups of a network's layers that share one choice."""
+
+    @property
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """The layers of each group."""
+
+
+# --- questions
+
+
+ASKED = tuple(name for name in vars(Problem) if not name.startswith("_"))
+"""What every problem has."""
+
+
+def require_problem(problem: Any, asked_by: str = "") -> Problem:
+    """Return a problem; `SettingsError` for what does not have all that one has."""
+    missing = [name for name in ASKED if not hasattr(problem, name)]
+    if missing:
+        raise SettingsError(
+            f"{asked_by}problem is {type(problem).__name__} without {', '.join(missing)}; give a "
+            f"QuantizationProblem or what keeps the protocol rlquant.Problem"
+        )
+    found: Problem = problem
+    return found
+
+
+def racing_of(problem: Problem) -> Racing | None:
+    """Return how a problem's evaluations race, None where they do not."""
+    return problem.racing if isinstance(problem, Races) else None

@@ -29,7 +29,7 @@ from rlquant.network.gradients import require_gradients
 from rlquant.network.hessians import output_hessian
 from rlquant.network.quantize import build_quantized, quantizes_activations
 from rlquant.network.weights import layer_generator, quantize_weight
-from rlquant.problem.live import QuantizationProblem
+from rlquant.problem.protocol import Refines
 from rlquant.quantizers import QuantizedTensor
 from rlquant.score import Classification, Score
 from rlquant.training.batches import SampleBatches, Teacher
@@ -51,7 +51,7 @@ Weights = dict[str, QuantizedTensor]
 @explained
 @isolated(seed=0)
 def refine(
-    problem: QuantizationProblem,
+    problem: Refines,
     config: QuantizationConfig,
     train_data: Data,
     *,
@@ -109,8 +109,8 @@ def require_refinable(problem: Any) -> Evaluator:
             scores are means over passes.
         NetworkError: learned rounding is offered, and the network's outputs have no gradients.
     """
-    evaluator = getattr(problem, "evaluator", None)
-    if not isinstance(evaluator, Evaluator) or not isinstance(problem, QuantizationProblem):
+    evaluator = problem.evaluator if isinstance(problem, Refines) else None
+    if not isinstance(evaluator, Evaluator):
         raise SettingsError(
             f"refine: a {type(problem).__name__} at fidelity={problem.fidelity!r} has no weights "
             f"to assign again; use a QuantizationProblem at fidelity='calibrated'"
@@ -125,14 +125,14 @@ def require_refinable(problem: Any) -> Evaluator:
     return evaluator
 
 
-def _require_gradients(problem: QuantizationProblem, learned: list[str]) -> None:
+def _require_gradients(problem: Refines, learned: list[str]) -> None:
     few = problem.calibration.first(2)
     wanted_by = "refine: rounding='learned'"
     require_gradients(problem.network, learned, few, problem.objective, wanted_by)
 
 
 def in_execution_order(
-    problem: QuantizationProblem,
+    problem: Refines,
     evaluator: Evaluator,
     config: QuantizationConfig,
     weights: Weights,
@@ -156,7 +156,7 @@ def in_execution_order(
 
 
 def across_layers(
-    problem: QuantizationProblem,
+    problem: Refines,
     evaluator: Evaluator,
     config: QuantizationConfig,
     weights: Weights,
@@ -213,7 +213,7 @@ def network_with(evaluator: Evaluator, config: QuantizationConfig, weights: Weig
     return network
 
 
-def _float_weight(problem: QuantizationProblem, choice: LayerChoice) -> torch.Tensor:
+def _float_weight(problem: Refines, choice: LayerChoice) -> torch.Tensor:
     weight = problem.network.get_submodule(choice.layer).weight
     assert isinstance(weight, torch.Tensor)
     return weight.detach()

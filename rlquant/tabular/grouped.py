@@ -14,8 +14,7 @@ from rlquant.cost.feasible import FeasibleSet
 from rlquant.errors import SettingsError, unknown_name, whole_number
 from rlquant.layers import LayerFacts
 from rlquant.problem.fingerprint import fingerprint
-from rlquant.problem.live import QuantizationProblem
-from rlquant.problem.protocol import Problem
+from rlquant.problem.protocol import Enumerates, Orders, Problem
 from rlquant.score import Measurement, Score
 from rlquant.space import SearchSpace, for_layer
 from rlquant.tabular.group_facts import group_facts
@@ -143,7 +142,7 @@ class GroupedProblem:
             WorkerError: a configuration ended the process that measured it, twice.
         """
         expanded = [self.expand(config) for config in configs]
-        if isinstance(self.problem, (QuantizationProblem, GroupedProblem)):
+        if isinstance(self.problem, Enumerates):
             return self.problem.evaluate_many(expanded, workers)
         whole_number("workers", workers, 1)
         return self.problem.evaluate_many(expanded)
@@ -154,15 +153,16 @@ class GroupedProblem:
         Raises:
             SettingsError: the problem is no live one.
         """
-        if not isinstance(self.problem, QuantizationProblem):
+        if not isinstance(self.problem, Enumerates):
             raise SettingsError(f"a {type(self.problem).__name__} is not live: nothing to scan")
         return self.problem.scan(map(self.expand, configs))
 
     def expect(self, configs: Iterable[QuantizationConfig]) -> list[int]:
         """Say what is going to be asked for; see `QuantizationProblem.expect`."""
         asked = [self.expand(config) for config in configs]
-        inner = getattr(self.problem, "expect", None)
-        return list(range(len(asked))) if inner is None else list(inner(asked))
+        if isinstance(self.problem, Orders):
+            return self.problem.expect(asked)
+        return list(range(len(asked)))
 
     @explained
     def with_budget(self, budget: Budget) -> GroupedProblem:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy.typing as npt
 
-from rlquant.problem.protocol import Problem
-from rlquant.tabular.grouped import GroupedProblem
+from rlquant.problem.protocol import Groups, Problem
 from rlquant.tabular.measured import Measured
 from rlquant.tabular.table import Table
 from rlquant.tabular.table_costs import TableCosts
@@ -42,7 +41,7 @@ def make_table(
         task=task,
         command=command,
         fingerprint=problem.fingerprint,
-        groups=problem.groups if isinstance(problem, GroupedProblem) else single,
+        groups=problem.groups if isinstance(problem, Groups) else single,
         facts=problem.layers,
         space=problem.space,
         fidelity=problem.fidelity,

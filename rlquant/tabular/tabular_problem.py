@@ -41,6 +41,7 @@ class TabularProblem:
     @explained
     def __init__(self, table: Table, budget: Budget) -> None:
         self.table = table
+        self.name = f"table {table.name}"
         self.layers: tuple[LayerFacts, ...] = table.facts
         self.space: SearchSpace = table.space
         self.seed: int = table.seed

@@ -59,7 +59,7 @@ def test_an_empty_sequence_of_budgets_is_refused() -> None:
 
 @pytest.mark.parametrize("problem", [3, "digits/mlp", Budget.average_bits(3.0), trained])
 def test_what_is_no_problem_is_named(problem: Any) -> None:
-    with pytest.raises(SettingsError, match="give a QuantizationProblem, or task=name"):
+    with pytest.raises(SettingsError, match=r"LayerwiseQuantization: problem is .* without layers"):
         LayerwiseQuantization(problem)
 
 

@@ -226,7 +226,7 @@ def test_wrong_arguments_are_refused(settings: dict[str, object], words: str) ->
 
 
 def test_what_is_no_problem_is_refused() -> None:
-    with pytest.raises(SettingsError, match="problem is Table without feasible, evaluate_many"):
+    with pytest.raises(SettingsError, match="probe: problem is Table without layers"):
         rlquant.probe(random_table(3))  # type: ignore[arg-type]
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 from torch import nn
 
-from rlquant import LayerChoice, QuantizationConfig, QuantizationProblem
+from rlquant import LayerChoice, QuantizationConfig
 from rlquant.cost.file_layout import PROLOGUE, contents_bytes, stored_tensors
 from rlquant.cost.size import ACTIVATION_BYTES, LAYER_RECORD_BYTES, LayerStorage, code_bytes
 from rlquant.documents import Count
 from rlquant.layers import layer_kind
+from rlquant.problem.protocol import Live
 
 NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
@@ -68,7 +69,7 @@ class FileParts:
     header: Count
 
     @classmethod
-    def of(cls, problem: QuantizationProblem, config: QuantizationConfig) -> FileParts:
+    def of(cls, problem: Live, config: QuantizationConfig) -> FileParts:
         """Return the parts of the file of a canonical configuration."""
         tensors = stored_tensors(problem.network)
         searched = {f"{f.name}.weight" if f.name else "weight" for f in problem.layers}

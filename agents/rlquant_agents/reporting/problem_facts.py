@@ -13,12 +13,11 @@ from rlquant import (
     LayerFacts,
     Problem,
     QuantizationConfig,
-    QuantizationProblem,
     Score,
-    TabularProblem,
 )
 from rlquant.documents import Count, read_as, read_fields
 from rlquant.errors import FileFormatError
+from rlquant.problem.protocol import Complete, Live
 from rlquant.space import for_layer
 from rlquant.tabular.table_costs import NO_LIMIT
 from rlquant_agents.reporting.file_parts import FileParts
@@ -100,9 +99,9 @@ class ProblemFacts:
         """
         feasible, name = problem.feasible, type(problem).__qualname__
         network = parts = None
-        if isinstance(problem, TabularProblem):
-            name = f"table {problem.table.name}"
-        if isinstance(problem, QuantizationProblem):
+        if isinstance(problem, Complete):
+            name = problem.name
+        if isinstance(problem, Live):
             kind = type(problem.network)
             name, network = kind.__qualname__, f"{kind.__module__}.{kind.__qualname__}"
             parts = FileParts.of(problem, result.best)

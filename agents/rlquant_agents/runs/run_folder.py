@@ -14,6 +14,7 @@ from rlquant.documents import Count, Range, read_as
 from rlquant.errors import NetworkError, SettingsError
 from rlquant.files import reading, write_file
 from rlquant.paths import PathLike
+from rlquant.problem.protocol import Stores
 from rlquant_agents.reporting.problem_facts import ProblemFacts
 from rlquant_agents.reporting.report import write_report
 from rlquant_agents.reporting.run_files import (
@@ -26,7 +27,6 @@ from rlquant_agents.reporting.run_files import (
     SETTINGS,
     Result,
 )
-from rlquant_agents.runs.counting_store import CountingStore
 from rlquant_agents.runs.evaluation_table import EvaluationTable
 from rlquant_agents.search.result import STOPPED, Evaluation, SearchResult
 from rlquant_agents.search.run_settings import Document, read_settings, require_same
@@ -65,12 +65,16 @@ class RunFolder(Callback):
             self._require_as_many(settings["evaluations"])
         self._goes_on = earlier is not None
         self._started = self._seconds = 0.0
+        self._store = problem.store if isinstance(problem, Stores) else None
+        self._computed_before = 0, 0.0
         self._computed: tuple[int, float] | None = None
         self._reference: tuple[QuantizationConfig, Score] | None = None
 
     def on_start(self, session: Session) -> None:
         """Write the settings, and the table with the rows of earlier processes."""
         self._started = time.perf_counter()
+        if self._store is not None:
+            self._computed_before = self._store.computed, self._store.seconds
         self._table.open(keep=self._goes_on)
         self._write_json(SETTINGS, self._settings)
 
@@ -87,9 +91,9 @@ class RunFolder(Callback):
     def on_end(self, session: Session, result: SearchResult) -> None:
         """Stop the clock; `finish` writes the rest."""
         self._seconds = time.perf_counter() - self._started
-        store = getattr(self._problem, "store", None)
-        if isinstance(store, CountingStore):
-            self._computed = store.computed, store.seconds
+        if self._store is not None:
+            computed, seconds = self._computed_before
+            self._computed = self._store.computed - computed, self._store.seconds - seconds
 
     def measure_uniform(self, reward: str | Reward) -> None:
         """Measure what the report compares the result with; see `best_uniform`."""

@@ -7,11 +7,11 @@ from typing import Any
 
 from rlquant import Problem, Reward
 from rlquant.errors import SettingsError, whole_number
+from rlquant.problem.protocol import racing_of
 from rlquant.score import log_loss_reward, loss_reward
 
 LARGEST_SEED = 2**32 - 1
 """NumPy's global generator, which Stable-Baselines3 seeds, takes no larger one."""
-_OF_A_PROBLEM = ("layers", "space", "budget", "feasible", "evaluate", "with_budget")
 
 
 def whole_evaluations(value: Any) -> int:
@@ -24,22 +24,10 @@ def whole_seed(value: Any) -> int:
     return whole_number("seed", value, 0, LARGEST_SEED)
 
 
-def require_problem(problem: Any) -> Problem:
-    """Return a problem; `SettingsError` for what no search can run on."""
-    missing = [name for name in _OF_A_PROBLEM if not hasattr(problem, name)]
-    if missing:
-        raise SettingsError(
-            f"problem is {type(problem).__name__} without {', '.join(missing)}; give a "
-            f"QuantizationProblem or what keeps the protocol rlquant.Problem"
-        )
-    found: Problem = problem
-    return found
-
-
 def require_raceable(problem: Problem, reward: str | Reward) -> None:
     """Raise `SettingsError` where the problem races and the reward is not one of its loss."""
     by_loss = reward in ("log_loss", log_loss_reward, "loss", loss_reward)
-    if getattr(problem, "racing", None) is not None and not by_loss:
+    if racing_of(problem) is not None and not by_loss:
         raise SettingsError(
             f"reward={reward!r}: racing gives up what has the larger loss, which may be what this "
             f"reward looks for; use reward='log_loss' or 'loss', or a problem without racing"

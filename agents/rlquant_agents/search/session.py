@@ -9,22 +9,20 @@ from typing import Any
 
 from rlquant import (
     Budget,
-    FeasibleSet,
-    LayerFacts,
     Problem,
     QuantizationConfig,
-    QuantizationProblem,
     Reward,
     RlquantError,
     Score,
-    SearchSpace,
 )
 from rlquant.ambient import callers_generators
 from rlquant.config import Fidelity
 from rlquant.errors import ChoiceError, EvaluationStopped, SettingsError
+from rlquant.evaluation.racing import Racing
+from rlquant.problem.protocol import Orders, Races, Trains, require_problem
 from rlquant.score import bind_reward, log_loss, log_loss_reward
 from rlquant.training.watching import Watcher
-from rlquant_agents.search.checks import require_problem, require_raceable, whole_evaluations
+from rlquant_agents.search.checks import require_raceable, whole_evaluations
 from rlquant_agents.search.result import Evaluation, SearchResult
 
 EPISODES_PER_EVALUATION = 20
@@ -98,6 +96,9 @@ class Session:
         reward: str | Reward = "log_loss",
     ) -> None:
         self.problem = require_problem(problem)
+        self.layers, self.space, self.feasible = problem.layers, problem.space, problem.feasible
+        self.budget, self.seed, self.fidelity = problem.budget, problem.seed, problem.fidelity
+        self.fingerprint, self.float_score = problem.fingerprint, problem.float_score
         self.evaluations = whole_evaluations(evaluations)
         self.callback = require_callback(callback)
         self.history: list[Evaluation] = []
@@ -110,6 +111,7 @@ class Session:
         self._known: dict[QuantizationConfig, Evaluation] = {}
         self._screened: dict[tuple[QuantizationConfig, Fidelity], Evaluation] = {}
         self._lowered: dict[Fidelity, Problem] = {}
+        self._races = problem if isinstance(problem, Races) else None
         self._feasible_asked = 0
         self._feasible_count = problem.feasible.count()
         self._started = time.perf_counter()
@@ -138,12 +140,17 @@ class Session:
         Returns:
             What is known of them, in the order given.
         """
-        expect = getattr(self.problem, "expect", None)
         known = [self._known.get(config) for config in configs]
         new = [i for i, evaluation in enumerate(known) if evaluation is None]
-        order = range(len(new)) if expect is None else expect([configs[i] for i in new])
+        order = self._order([configs[i] for i in new])
         asked = {new[place]: self.ask(configs[new[place]]) for place in order}
         return [evaluation or asked[i] for i, evaluation in enumerate(known)]
+
+    def _order(self, configs: Sequence[QuantizationConfig]) -> Iterable[int]:
+        """Return in which order to ask the problem."""
+        if isinstance(self.problem, Orders):
+            return self.problem.expect(configs)
+        return range(len(configs))
 
     def ask(self, config: QuantizationConfig, watch: Watcher | None = None) -> Evaluation:
         """Ask for a configuration, as `evaluate`, and return all that is known of it.
@@ -183,13 +190,12 @@ class Session:
 
     def _lower(self, fidelity: Fidelity) -> Problem:
         if fidelity not in self._lowered:
-            at_fidelity = getattr(self.problem, "at_fidelity", None)
-            if at_fidelity is None or fidelity == self.fidelity:
+            if not isinstance(self.problem, Trains) or fidelity == self.fidelity:
                 raise SettingsError(
                     f"a {type(self.problem).__name__} of fidelity {self.fidelity!r} cannot be "
                     f"screened at {fidelity!r}"
                 )
-            self._lowered[fidelity] = at_fidelity(fidelity)
+            self._lowered[fidelity] = self.problem.at_fidelity(fidelity)
         return self._lowered[fidelity]
 
     def damage(self, evaluation: Evaluation) -> float:
@@ -237,17 +243,16 @@ class Session:
 
     def _score(self, config: QuantizationConfig, watch: Watcher | None) -> tuple[Score, bool]:
         """Return the score, and whether it is one: a training that was ended has none."""
-        if not isinstance(self.problem, QuantizationProblem):
+        if self._races is None:
             return self.problem.evaluate(config), True
         try:
-            score = self.problem.evaluate(config, watch, self._incumbent())
+            score = self._races.evaluate(config, watch, self._incumbent(self._races.racing))
             return score, not score.partial
         except EvaluationStopped:
-            return self.problem.unmeasured(config), False
+            return self._races.unmeasured(config), False
 
-    def _incumbent(self) -> QuantizationConfig | None:
+    def _incumbent(self, racing: Racing | None) -> QuantizationConfig | None:
         """Return the configuration that a new one has to beat where evaluations race."""
-        racing = getattr(self.problem, "racing", None)
         if racing is None or self.best is None:
             return None
         if racing.top == 1:
@@ -283,48 +288,6 @@ class Session:
     def log_folder(self) -> Path | None:
         """Where TensorBoard events go, if anywhere."""
         return None if self.callback is None else self.callback.log_folder
-
-    # --- the problem
-
-    @property
-    def layers(self) -> tuple[LayerFacts, ...]:
-        """The searched layers."""
-        return self.problem.layers
-
-    @property
-    def space(self) -> SearchSpace:
-        """The options of every layer."""
-        return self.problem.space
-
-    @property
-    def budget(self) -> Budget:
-        """The limit."""
-        return self.problem.budget
-
-    @property
-    def seed(self) -> int:
-        """The seed of the quantizers' draws."""
-        return self.problem.seed
-
-    @property
-    def fidelity(self) -> Fidelity:
-        """How far networks are trained before they are measured."""
-        return self.problem.fidelity
-
-    @property
-    def feasible(self) -> FeasibleSet:
-        """The configurations that keep the budget."""
-        return self.problem.feasible
-
-    @property
-    def fingerprint(self) -> str:
-        """The problem's fingerprint."""
-        return self.problem.fingerprint
-
-    @property
-    def float_score(self) -> Score:
-        """The score of the float network."""
-        return self.problem.float_score
 
     def with_budget(self, budget: Budget) -> Session:
         """Return itself for its own budget; a search has one budget."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from rlquant import QuantizationConfig
 from rlquant.config import FIDELITIES, Fidelity
+from rlquant.problem.protocol import Trains
 from rlquant_agents.search.result import Evaluation
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import Session
@@ -54,7 +55,7 @@ class SuccessiveHalving(Searcher):
 
     def rungs(self, session: Session) -> tuple[Fidelity, ...]:
         """Return the fidelities below the problem's that are used, lowest first."""
-        if not hasattr(session.problem, "at_fidelity"):
+        if not isinstance(session.problem, Trains):
             return ()
         low, high = FIDELITIES.index(self.start), FIDELITIES.index(session.fidelity)
         return FIDELITIES[low:high]

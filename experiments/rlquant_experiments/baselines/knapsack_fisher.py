@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rlquant import Classification, Problem, QuantizationProblem
+from rlquant import Classification, Problem
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
 from rlquant.errors import DataError, SettingsError
@@ -19,6 +19,7 @@ from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.forward_pass import outputs_of
 from rlquant.network.gradients import require_gradients
 from rlquant.network.hessians import output_hessian
+from rlquant.problem.protocol import Live
 from rlquant.space import for_layer
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import Session
@@ -61,7 +62,7 @@ class KnapsackFisher(Searcher):
             SettingsError: a problem without a network.
             NetworkError, SettingsError: see `require_gradients`.
         """
-        if not isinstance(problem, QuantizationProblem):
+        if not isinstance(problem, Live):
             raise SettingsError(
                 f"searcher {self.name!r} needs the gradients of a network, and a "
                 f"{type(problem).__name__} has none; give a QuantizationProblem, or search with "
@@ -72,7 +73,7 @@ class KnapsackFisher(Searcher):
         require_gradients(problem.network, names, few, problem.objective, f"searcher {self.name!r}")
         self._require_batches_of_one(problem)
 
-    def _require_batches_of_one(self, problem: QuantizationProblem) -> None:
+    def _require_batches_of_one(self, problem: Live) -> None:
         one = problem.calibration.first(1)
         draws = isinstance(problem.objective, Classification)  # whatever the labels are
         targets = torch.zeros_like(one.targets) if draws else one.targets
@@ -90,7 +91,7 @@ class KnapsackFisher(Searcher):
     def explore(self, session: Session, seed: int) -> None:
         """Ask for the knapsack's solution."""
         problem = session.problem
-        assert isinstance(problem, QuantizationProblem)
+        assert isinstance(problem, Live)
         samples = problem.calibration.first(self.samples)
         gradients = sample_gradients(problem, samples, torch.Generator().manual_seed(seed))
         traces = {name: float(rows.square().mean()) for name, rows in gradients.items()}
@@ -98,9 +99,7 @@ class KnapsackFisher(Searcher):
         session.ask_indices(solve_knapsack(effects, session.feasible).tolist())
 
 
-def sample_gradients(
-    problem: QuantizationProblem, samples: Samples, generator: torch.Generator
-) -> Gradients:
+def sample_gradients(problem: Live, samples: Samples, generator: torch.Generator) -> Gradients:
     """Return the gradients of the searched layers' weights, sample by sample."""
     network = copy_network(problem.network)
     weights = [_weight(network, facts.name).requires_grad_() for facts in problem.layers]
@@ -114,7 +113,7 @@ def sample_gradients(
 
 
 def _losses(
-    problem: QuantizationProblem, network: nn.Module, samples: Samples, generator: torch.Generator
+    problem: Live, network: nn.Module, samples: Samples, generator: torch.Generator
 ) -> Iterator[Tensor]:
     draws = isinstance(problem.objective, Classification)
     for sample in samples.batches(1):
@@ -126,7 +125,7 @@ def _losses(
         yield loss
 
 
-def fisher_effects(problem: QuantizationProblem, traces: Mapping[str, float]) -> Effects:
+def fisher_effects(problem: Live, traces: Mapping[str, float]) -> Effects:
     """Return the damage that each option is expected to do at each layer, shape as usual.
 
     Args:

@@ -13,6 +13,7 @@ from rlquant import Problem
 from rlquant.ambient import seeded
 from rlquant.cost.feasible import Indices
 from rlquant.errors import SettingsError
+from rlquant.problem.protocol import racing_of
 from rlquant_agents.search.closing import closed_after
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import SearchEnded, Session
@@ -106,7 +107,7 @@ class DynaPPO(Searcher):
         """Raise `SettingsError` for a lowest limit that cannot be, or a front of races."""
         if self.lowest is None:
             return
-        if getattr(problem, "racing", None) is not None:
+        if racing_of(problem) is not None:
             raise SettingsError(
                 f"searcher {self.name!r}: lowest={self.lowest!r} searches for a front, on which "
                 f"small configurations lose every race; leave out racing, or lowest"

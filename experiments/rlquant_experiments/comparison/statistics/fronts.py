@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from rlquant import Budget, Problem, TabularProblem
+from rlquant import Budget, Problem
 from rlquant.documents import read_as, read_json, shown
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.files import reading, write_file
+from rlquant.problem.protocol import Complete
 from rlquant.score import log_loss
 from rlquant.tabular.tabular_problem import Scored
 from rlquant_agents.search.searcher import Searcher, make_searcher
@@ -106,7 +107,7 @@ def volume_of(task: FrontTask, found: Sequence[Scored]) -> float:
     the float network's loss at the smallest.
     """
     between = task.lowest, task.highest
-    if isinstance(task.problem, TabularProblem):
+    if isinstance(task.problem, Complete):
         return relative_hypervolume(task.problem, found, between)
     feasible = task.under(task.highest).feasible
     cheapest = task.problem.evaluate(feasible.config(feasible.costs.argmin(axis=1)))

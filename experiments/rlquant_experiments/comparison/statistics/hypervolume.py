@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from rlquant import Score, TabularProblem
+from rlquant import Score
 from rlquant.errors import DataError, SettingsError
+from rlquant.problem.protocol import Complete
 from rlquant.score import log_loss
 from rlquant.tabular.tabular_problem import Scored
 
@@ -17,7 +18,7 @@ Points = npt.NDArray[np.float64]
 
 
 def relative_hypervolume(
-    problem: TabularProblem, found: Sequence[Scored], between: tuple[float, float] | None = None
+    problem: Complete, found: Sequence[Scored], between: tuple[float, float] | None = None
 ) -> float:
     """Return the area that a front dominates over that of the table's own: 1 is the whole front.
 
@@ -46,7 +47,7 @@ def relative_hypervolume(
     whole = hypervolume(at_least(front, smallest), reference)
     if not whole > 0:
         raise DataError(
-            f"table {problem.table.name!r}: its front of {len(front)} has no area to compare with; "
+            f"{problem.name}: its front of {len(front)} has no area to compare with; "
             f"use another quantity than {quantity}"
         )
     points = points_of([score for _, score in found], quantity)
