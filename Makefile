@@ -25,7 +25,7 @@ help:  ## print this list
 search: $(RUN)  ## run the main job: search a quantization under a budget (ARGS=--help shows the settings)
 	$(BIN)/python scripts/search.py $(ARGS)
 
-test: $(DEV)  ## run the tests, without those marked slow
+test: $(DEV)  ## run the product's tests and one tiny experiment, without those marked slow
 	$(PYTEST) $(ARGS)
 
 test-experiments: $(DEV)  ## run the tests of experiments/, which only make pages of docs/results
