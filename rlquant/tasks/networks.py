@@ -7,7 +7,7 @@ by its BatchNorm. Nothing is done in place in any network.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from math import prod
 
@@ -16,18 +16,7 @@ from torch import Tensor, nn
 
 from rlquant.ambient import seeded
 from rlquant.errors import unknown_name
-from rlquant.tasks.paper_networks import (
-    STUDENT1,
-    STUDENT2,
-    STUDENT3,
-    TEACHER,
-    gupta_cnn_cifar,
-    gupta_cnn_mnist,
-    gupta_mlp,
-    plain_cnn,
-)
 from rlquant.tasks.task import InputShape
-from rlquant.tasks.wide_resnet import wide_resnet
 
 Builder = Callable[[InputShape, int], nn.Module]
 
@@ -137,7 +126,7 @@ class BasicBlock(nn.Module):
         return torch.relu(residual + self.shortcut(inputs))
 
 
-NETWORKS: Mapping[str, Builder] = {
+NETWORKS: dict[str, Builder] = {
     "mlp": mlp,
     "cnn": cnn,
     "resnet8": partial(resnet, widths=(8, 16, 32), blocks=1),
@@ -147,15 +136,5 @@ NETWORKS: Mapping[str, Builder] = {
     "resnet32": partial(resnet, widths=(16, 32, 64), blocks=5),
     "resnet44": partial(resnet, widths=(16, 32, 64), blocks=7),
     "resnet56": partial(resnet, widths=(16, 32, 64), blocks=9),
-    "gupta-mlp": gupta_mlp,
-    "gupta-cnn-mnist": gupta_cnn_mnist,
-    "gupta-cnn-cifar": gupta_cnn_cifar,
-    "polino-teacher": partial(plain_cnn, plan=TEACHER),
-    "polino-student1": partial(plain_cnn, plan=STUDENT1),
-    "polino-student2": partial(plain_cnn, plan=STUDENT2),
-    "polino-student3": partial(plain_cnn, plan=STUDENT3),
-    "wrn-10-2": partial(wide_resnet, blocks=1, factor=2),
-    "wrn-16-10": partial(wide_resnet, blocks=2, factor=10),
-    "wrn-22-8": partial(wide_resnet, blocks=3, factor=8),
-    "wrn-28-10": partial(wide_resnet, blocks=4, factor=10),
 }
+"""Networks by name; `register_network` adds to them."""

@@ -14,7 +14,7 @@ from torch import nn
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
-from rlquant.errors import UnknownNameError, unknown_name
+from rlquant.errors import SettingsError, UnknownNameError, require_finite, unknown_name
 from rlquant.paths import PathLike
 from rlquant.tasks.cifar import CIFAR10, CIFAR100
 from rlquant.tasks.digits import load_digits
@@ -22,7 +22,7 @@ from rlquant.tasks.fashion_mnist import FASHION_MNIST
 from rlquant.tasks.float_training import FloatTrainSettings, train_float
 from rlquant.tasks.mnist import MNIST
 from rlquant.tasks.network_cache import cache_folder, restore, store, training_key
-from rlquant.tasks.networks import NETWORKS, build
+from rlquant.tasks.networks import NETWORKS, Builder, build
 from rlquant.tasks.task import Samples, Splits, Task
 from rlquant.training.augmentation import CropAndFlip
 
@@ -47,8 +47,35 @@ DATA_SETS: Mapping[str, DataSet] = {
     "cifar10": DataSet(CIFAR10.load, CIFAR_SETTINGS),
     "cifar100": DataSet(CIFAR100.load, CIFAR_SETTINGS),
 }
-LARGEST_RATES: Mapping[str, float] = {"gupta-cnn-mnist": 0.05, "gupta-cnn-cifar": 0.02}
-"""Of networks that the data sets' learning rates are too large for: convolutions, no BatchNorm."""
+LARGEST_RATES: dict[str, float] = {}
+"""Networks for which the data sets' learning rates are too large; `register_network` adds them."""
+
+
+def register_network(name: str, build: Builder, *, largest_rate: float | None = None) -> None:
+    """Make a network known by name, in this process: every data set then has a task with it.
+
+    Args:
+        name: what tasks call it, as in "digits/<name>".
+        build: makes it of the shape of an input, `(channels, height, width)`, and the number of
+            classes; its first weights come from PyTorch's global generator.
+        largest_rate: learning rate at most, where the data sets' own would diverge.
+
+    Raises:
+        SettingsError: the name is taken or no name, or `build` cannot be called.
+    """
+    if not isinstance(name, str) or not name or "/" in name or name in NETWORKS:
+        raise SettingsError(
+            f"register_network: name={name!r}, use a name without '/' that is none of "
+            f"{', '.join(NETWORKS)}"
+        )
+    if not callable(build):
+        raise SettingsError(
+            f"register_network: build={build!r}, use a function of input shape and classes"
+        )
+    if largest_rate is not None:
+        require_finite("register_network", "largest_rate", largest_rate, above=0.0)
+        LARGEST_RATES[name] = largest_rate
+    NETWORKS[name] = build
 
 
 def names() -> tuple[str, ...]:

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
-from rlquant.errors import DataError, UnknownNameError
-from rlquant.tasks import FloatTrainSettings, load, names, registry
-from rlquant.tasks.networks import NETWORKS
-from rlquant.tasks.registry import LARGEST_RATES, default_settings, load_data
+from rlquant.errors import DataError, SettingsError, UnknownNameError
+from rlquant.tasks import FloatTrainSettings, load, names, register_network, registry
+from rlquant.tasks.registry import default_settings, load_data
+from rlquant.tasks.task import InputShape
 from rlquant.training.augmentation import CropAndFlip
 
 TINY = FloatTrainSettings(epochs=1)
@@ -20,17 +22,54 @@ def refuse_training(*args: object) -> None:
 
 
 def test_every_data_set_goes_with_every_network() -> None:
-    assert len(names()) == len(set(names())) == 5 * 20
+    assert len(names()) == len(set(names())) == 5 * len(registry.NETWORKS)
     assert "digits/mlp" in names()
-    assert "cifar100/wrn-28-10" in names()
+    assert "cifar100/resnet56" in names()
 
 
-def test_networks_without_batchnorm_are_trained_more_slowly() -> None:
+def test_data_sets_have_settings_of_their_own() -> None:
     assert default_settings("fashion-mnist", "cnn").learning_rate == 0.2
-    assert default_settings("fashion-mnist", "gupta-cnn-mnist").learning_rate == 0.05
-    assert default_settings("cifar10", "gupta-cnn-cifar").learning_rate == 0.02
     assert default_settings("cifar10", "resnet20").augmentation == CropAndFlip()
-    assert set(LARGEST_RATES) < set(NETWORKS)
+
+
+@pytest.fixture
+def registries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies of the registries, so that a test may add to them."""
+    monkeypatch.setattr(registry, "NETWORKS", networks := dict(registry.NETWORKS))
+    monkeypatch.setattr("rlquant.tasks.networks.NETWORKS", networks)
+    monkeypatch.setattr(registry, "LARGEST_RATES", {})
+
+
+def linear(shape: InputShape, classes: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[1] * shape[2], classes))
+
+
+@pytest.mark.usefixtures("registries")
+def test_a_network_of_ones_own_makes_tasks_with_every_data_set(tmp_path: Path) -> None:
+    register_network("linear", linear, largest_rate=0.05)
+    assert {"digits/linear", "cifar100/linear"} < set(names())
+    assert default_settings("fashion-mnist", "linear").learning_rate == 0.05
+    task = load("digits/linear", cache=tmp_path, settings=TINY)
+    assert task.network(task.validation[0]).shape == (len(task.validation[1]), 10)
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize(
+    ("name", "build", "rate", "words"),
+    [
+        ("mlp", linear, None, "name='mlp', use a name without '/' that is none of mlp"),
+        ("my/mlp", linear, None, "name='my/mlp', use a name"),
+        ("", linear, None, "name='', use a name"),
+        ("mine", 3, None, "build=3, use a function of input shape and classes"),
+        ("mine", linear, 0.0, "largest_rate=0.0 must be a finite number greater than 0"),
+    ],
+)
+def test_an_impossible_registration_is_refused(
+    name: Any, build: Any, rate: Any, words: str
+) -> None:
+    with pytest.raises(SettingsError, match=words):
+        register_network(name, build, largest_rate=rate)
+    assert "mine" not in registry.NETWORKS
 
 
 def test_mnist_and_cifar_are_loaded_from_the_folder_of_the_variable(

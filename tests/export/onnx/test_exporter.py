@@ -204,7 +204,4 @@ def test_a_network_of_the_tasks(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(TASK_NETWORKS) - {"resnet8"}))
 def test_all_networks_of_the_tasks(name: str, tmp_path: Path) -> None:
-    if name in ("wrn-16-10", "wrn-22-8", "wrn-28-10"):
-        pytest.skip("the same blocks as wrn-10-2, hundreds of times as large")
-    cifar = name.startswith(("polino", "wrn", "resnet")) or name == "gupta-cnn-cifar"
-    check_task_network(name, (3, 32, 32) if cifar else (1, 28, 28), tmp_path)
+    check_task_network(name, (3, 32, 32) if name.startswith("resnet") else (1, 28, 28), tmp_path)

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from rlquant.ambient import seeded
-from rlquant.tasks.networks import build
 from rlquant.tasks.task import InputShape
+from rlquant_experiments.reproduction.networks.registration import build_registered
 
 NetworkBuilder = Callable[[InputShape, int, int], nn.Module]
 """Input shape, classes and seed in, a network with fresh weights out."""
@@ -19,7 +19,7 @@ NetworkBuilder = Callable[[InputShape, int, int], nn.Module]
 
 def task_network(name: str) -> NetworkBuilder:
     """Return what builds a network of the tasks."""
-    return lambda shape, classes, seed: build(name, shape, classes, seed=seed)
+    return lambda shape, classes, seed: build_registered(name, shape, classes, seed=seed)
 
 
 def mlp(*hidden: int) -> NetworkBuilder:

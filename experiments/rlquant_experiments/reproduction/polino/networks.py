@@ -12,8 +12,8 @@ from torch import nn
 from rlquant.ambient import seeded
 from rlquant.errors import SettingsError
 from rlquant.layers import layer_kind
-from rlquant.tasks.networks import build
 from rlquant.tasks.task import InputShape
+from rlquant_experiments.reproduction.networks.registration import build_registered
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class Network:
 def task_network(name: str) -> Network:
     """Return a network of the tasks."""
     return Network(
-        f"{name} of the tasks", lambda shape, classes, seed: build(name, shape, classes, seed=seed)
+        f"{name} of the tasks",
+        lambda shape, classes, seed: build_registered(name, shape, classes, seed=seed),
     )
 
 

@@ -6,10 +6,15 @@ from torch import nn
 
 import rlquant
 from rlquant import LayerChoice, QuantizationConfig, find_layers
-from rlquant.tasks.networks import NETWORKS, build
+from rlquant.tasks.networks import build
+from rlquant_experiments.reproduction.networks.registration import (
+    PAPER_NETWORKS,
+    register_paper_networks,
+)
+
+register_paper_networks()
 
 KINDS = (
-    "resnet20",
     "gupta-mlp",
     "gupta-cnn-mnist",
     "gupta-cnn-cifar",
@@ -30,11 +35,6 @@ def parameters(name: str, shape: tuple[int, int, int], classes: int = 10) -> int
 @pytest.mark.parametrize(
     ("name", "classes", "millions", "tolerance"),
     [
-        # He et al. 2016, table 6; theirs have shortcuts without weights
-        ("resnet20", 10, 0.27, 0.02),
-        ("resnet32", 10, 0.46, 0.02),
-        ("resnet44", 10, 0.66, 0.02),
-        ("resnet56", 10, 0.85, 0.02),
         # Polino et al. 2018
         ("polino-teacher", 10, 5.3, 0.01),
         ("polino-student1", 10, 1.0, 0.01),
@@ -62,7 +62,7 @@ def test_parameters_of_guptas_networks() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 28, 28), CIFAR])
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", PAPER_NETWORKS)
 def test_every_network_takes_the_images_of_every_task(
     name: str, shape: tuple[int, int, int]
 ) -> None:

@@ -1,0 +1,1 @@
+"""Networks of the papers, for the tasks: Gupta's, Polino's and wide residual networks."""
