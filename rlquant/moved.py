@@ -52,7 +52,10 @@ RENAMED = {
     "rlquant.train_network": "rlquant.problem.train",
     "rlquant.whole_files": "rlquant.files",
     "rlquant_agents.arguments": "rlquant_agents.search.checks",
+    "rlquant_agents.damage_model": "rlquant_agents.surrogate.effects_surrogate",
     "rlquant_agents.dyna.candidates": "rlquant_agents.surrogate.acquisition",
+    "rlquant_agents.dyna.known": "rlquant_agents.surrogate.observations",
+    "rlquant_agents.dyna.landscape": "rlquant_agents.surrogate.surrogate",
     "rlquant_agents.dyna.imagined": "rlquant_agents.searchers.dyna_ppo.rollouts",
     "rlquant_agents.dyna_ppo": "rlquant_agents.searchers.dyna_ppo.searcher",
     "rlquant_agents.optuna_cmaes": "rlquant_experiments.baselines.optuna_cmaes",
@@ -60,6 +63,7 @@ RENAMED = {
     "rlquant_agents.optuna_gp": "rlquant_experiments.baselines.optuna_gp",
     "rlquant_agents.optuna_search": "rlquant_agents.searchers.optuna.search",
     "rlquant_agents.ppo": "rlquant_agents.searchers.ppo.searcher",
+    "rlquant_agents.promising": "rlquant_agents.surrogate.acquisition",
 }
 """Modules whose own name changed as well."""
 

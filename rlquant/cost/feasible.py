@@ -69,6 +69,20 @@ class FeasibleSet:
     def __len__(self) -> int:
         return len(self.names)
 
+    def all_indices(self) -> Indices:
+        """Return all vectors that keep the budget, sorted, shape `(n, layers)`; see they are few.
+
+        Layer by layer: what has begun is kept where the cheapest rest fits.
+        """
+        rows = np.zeros((1, 0), dtype=np.int64)
+        spent = np.array([self.cost.fixed], dtype=np.int64)
+        for layer, costs in enumerate(self.costs):
+            together = spent[:, None] + costs
+            parent, option = np.nonzero(together + self.rest[layer + 1] <= self.limit)
+            rows = np.concatenate([rows[parent], option[:, None]], axis=1)
+            spent = together[parent, option]
+        return rows
+
     # --- vectors and configurations
 
     def config(self, indices: Sequence[int] | Indices) -> QuantizationConfig:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
-from rlquant.config import LayerChoice, decisions_apart
+from rlquant.config import LayerChoice
 from rlquant.cost.feasible import Indices
+from rlquant.probing.option_correlation import option_correlations
 
 Floats = npt.NDArray[np.float64]
 
-FADINGS = ((0.0, 0.5), (0.0, 1.5), (0.0, 4.0), (0.5, 0.3), (0.5, 1.0), (1.0, 0.3), (1.0, 1.0))
-"""How alike options are by their bits b: pairs of a rate r and a width w, of which the likelihood
-chooses. Bits count as 2**(-r (b - 2)), or as they are where r is 0; differences of w are far. The
-first makes every option one of its own."""
-LIKENESSES = (0.3, 0.6, 0.85, 0.95)
-"""What each other decision that differs (rounding, method, ...) leaves of the likeness."""
+LENGTH_SCALES = (
+    *((0.0, 0.5), (0.0, 1.5), (0.0, 4.0)),
+    *((0.5, 0.3), (0.5, 1.0), (1.0, 0.3), (1.0, 1.0)),
+)
+"""Rates and length scales of `option_correlations`; the first makes every option its own."""
+DECISION_CORRELATIONS = (0.3, 0.6, 0.85, 0.95)
+"""Factors of `option_correlations`."""
 REMAINDERS = np.geomspace(1e-6, 1e3, 91)
 """Variances of the remainder, over the sum's, of which the likelihood chooses."""
 HEAVY = 4.0
@@ -62,20 +63,14 @@ def estimate_share(
 
 
 def _kernels(rows: Indices, options: Sequence[LayerChoice]) -> Iterator[Floats]:
-    """Yield the likeness of the configurations, shape `(n, n)`, for all that it may depend on.
+    """Yield the covariance of the configurations, shape `(n, n)`, for all hyperparameters.
 
     Each layer's is centred and has mean variance 1; where all rows agree in a layer, it has none.
     """
-    bits = np.array([option.arithmetic_bits for option in options], dtype=float)
-    differing = np.array([[decisions_apart(a, b) for b in options] for a in options])
-    likenesses = LIKENESSES if differing.any() else (1.0,)
-    for (rate, width), kept in product(FADINGS, likenesses):
-        counted = 2.0 ** (-rate * (bits - 2)) if rate else bits
-        near = np.exp(-(np.subtract.outer(counted, counted) ** 2) / (2 * width**2))
-        likeness = near * kept**differing
+    for correlation in option_correlations(options, LENGTH_SCALES, DECISION_CORRELATIONS):
         total = np.zeros((len(rows), len(rows)))
         for column in rows.T:
-            one = likeness[np.ix_(column, column)]
+            one = correlation[np.ix_(column, column)]
             one = one - one.mean(axis=0) - one.mean(axis=1)[:, None] + one.mean()
             variance = np.trace(one) / len(rows)
             if variance > 1e-12:

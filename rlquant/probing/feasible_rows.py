@@ -40,9 +40,9 @@ def different_rows(feasible: FeasibleSet, count: int, seed: int) -> tuple[Indice
         Vectors, shape `(n, layers)`, sorted.
     """
     if feasible.count() <= count:
-        found = _few_rows(feasible)
+        found = feasible.all_indices()
         if len(found) <= count:
-            return np.array(found, dtype=np.int64), True
+            return found, True
     generator = np.random.default_rng(seed)
     drawn: dict[tuple[int, ...], None] = {}
     for _ in range(DRAWS_EACH * count):
@@ -50,15 +50,3 @@ def different_rows(feasible: FeasibleSet, count: int, seed: int) -> tuple[Indice
         if len(drawn) == count:
             break
     return np.array(sorted(drawn), dtype=np.int64), False
-
-
-def _few_rows(feasible: FeasibleSet) -> list[tuple[int, ...]]:
-    """Return all vectors that keep the budget, layer after layer; there are few."""
-    found: list[tuple[tuple[int, ...], int]] = [((), int(feasible.cost.fixed))]
-    for layer, costs in enumerate(feasible.costs):
-        found = [
-            ((*row, option), spent + int(costs[option]))
-            for row, spent in found
-            for option in np.flatnonzero(feasible.allowed(layer, spent)).tolist()
-        ]
-    return [row for row, _ in found]

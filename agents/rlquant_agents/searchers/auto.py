@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from rlquant_agents.search.searcher import Searcher, make_searcher
 from rlquant_agents.search.session import Session
-from rlquant_agents.surrogate.promising import every_feasible
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +20,10 @@ class Auto(Searcher):
         feasible = session.feasible
         if feasible.exact and feasible.count() <= session.evaluations:
             session.say("auto measures everything that keeps the budget")
-            session.ask_many([feasible.config(row) for row in every_feasible(feasible)])
+            session.ask_many([feasible.config(row) for row in feasible.all_indices()])
             return
         session.say(
-            "auto searches with dyna-ppo: on tables nobody was nearer to the optimum, at any "
-            "number of evaluations"
+            "auto searches with dyna-ppo: on tables no searcher had lower regret, at any number of "
+            "evaluations"
         )
         make_searcher("dyna-ppo", reward=self.reward).explore(session, seed)

@@ -12,6 +12,7 @@ from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.knapsack import solve_knapsack
 from rlquant_agents.searchers.sensitivity import measure_effects
+from rlquant_agents.surrogate.neighbours import changed, feasible_changes
 from rlquant_agents.surrogate.weight_error import Effects
 
 MOST_NEIGHBOURS = 4096
@@ -87,24 +88,7 @@ class LocalSwap(Searcher):
 def neighbours(session: Session, effects: Effects, place: Indices) -> list[Indices]:
     """Return the feasible configurations one or two layers away, best predicted first."""
     feasible = session.feasible
-    layers, options = effects.shape
-    rows = np.arange(layers)
-    gain = effects - effects[rows, place][:, None]
-    extra = feasible.costs - feasible.costs[rows, place][:, None]
-    room = feasible.limit - feasible.spent(place)
-    gains, extras = gain.reshape(-1), extra.reshape(-1)
-    pair_gain = gains[:, None] + gains[None, :]
-    layer_of = np.repeat(rows, options)
-    moves = np.tile(np.arange(options), layers) != place[layer_of]
-    two = (layer_of[:, None] < layer_of[None, :]) & moves[None, :]
-    one = (layer_of[:, None] == layer_of[None, :]) & ~moves[None, :]  # beside what is there
-    legal = (extras[:, None] + extras[None, :] <= room) & moves[:, None] & (one | two)
-    first, second = np.nonzero(legal)
-    order = np.argsort(pair_gain[first, second], kind="stable")[:MOST_NEIGHBOURS]
-    found = []
-    for a, b in zip(first[order], second[order], strict=True):
-        changed = place.copy()
-        changed[layer_of[b]] = b % options
-        changed[layer_of[a]] = a % options
-        found.append(changed)
-    return found
+    gains = (effects - effects[np.arange(len(place)), place][:, None]).reshape(-1)
+    first, second = feasible_changes(feasible, place)
+    order = np.argsort(gains[first] + gains[second], kind="stable")[:MOST_NEIGHBOURS]
+    return list(changed(place, len(feasible.options), first[order], second[order]))

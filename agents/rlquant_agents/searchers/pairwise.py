@@ -9,12 +9,14 @@ from typing import ClassVar
 import numpy as np
 
 from rlquant.cost.feasible import Indices
+from rlquant.probing.option_correlation import exponential_correlation
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.knapsack import solve_knapsack
 from rlquant_agents.searchers.sensitivity import measure_effects, reference_option
-from rlquant_agents.surrogate.damage_model import DamagePrior, Floats, Measured, similarity
-from rlquant_agents.surrogate.promising import Promising
+from rlquant_agents.surrogate.acquisition import BestPrediction
+from rlquant_agents.surrogate.effects_surrogate import EffectsPrior, Floats
+from rlquant_agents.surrogate.observations import Observations
 from rlquant_agents.surrogate.weight_error import Effects
 
 CERTAIN = 0.3
@@ -28,7 +30,7 @@ class Pairwise(Searcher):
     After CLADO (Deng et al. 2023), which measures all pairs. Here the pairs come first that the
     knapsack over single effects would quantize hardest, at the options that it chose, as far as
     `pair_share` reaches; other options of a pair follow in proportion to their own effects. The
-    programme is solved exactly where the feasible set can be looked through, see `Promising`.
+    programme is solved exactly where the feasible set can be looked through, see `BestPrediction`.
 
     Attributes:
         pair_share: share of what the one-layer pass leaves that pairs may take.
@@ -60,23 +62,23 @@ class Pairwise(Searcher):
         pairs = pairs_that_matter(session, effects, solution)
         for indices in pairs[: int(self.pair_share * session.remaining)]:
             session.ask_indices(indices.tolist())
-        promising, measured = Promising(feasible, generator), Measured(session)
-        for evaluation in session.history:
-            promising.forget(measured.add(evaluation))
-        alike = similarity(feasible.options)
+        observed = Observations(session, partial=False)
+        prediction = BestPrediction(feasible, observed, generator)
+        correlation = exponential_correlation(feasible.options)
         while True:
-            row = None
-            if measured:
-                model = self._prior(effects / measured.spread, alike).fitted(measured)
-                row = promising.best(model.predict, measured.best)
+            row, best = None, observed.best(feasible.limit)
+            if best is not None:
+                prior = self._prior(effects / observed.spread, correlation)
+                row = prediction.find(prior.fit(observed).predict, best[0])
             if row is None:
                 row = feasible.sample(generator)
-            promising.forget(measured.add(session.ask_indices(row.tolist())))
+            session.ask_indices(row.tolist())
+            observed.update()
 
-    def _prior(self, effects: Effects, alike: Floats) -> DamagePrior:
+    def _prior(self, effects: Effects, correlation: Floats) -> EffectsPrior:
         """Return what the effects say; what does much may also be wrong by much."""
-        freedom = self.freedom * (np.abs(effects) + CERTAIN)
-        return DamagePrior(effects, freedom, alike, self.interaction, self.noise)
+        deviations = self.freedom * (np.abs(effects) + CERTAIN)
+        return EffectsPrior(effects, deviations, correlation, self.interaction, self.noise)
 
 
 def pairs_that_matter(session: Session, effects: Effects, solution: Indices) -> list[Indices]:

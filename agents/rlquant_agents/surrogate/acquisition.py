@@ -6,23 +6,39 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import erf
 
+from rlquant import FeasibleSet
 from rlquant.cost.feasible import Indices
-from rlquant_agents.surrogate.landscape import Landscape, expected_improvement
+from rlquant_agents.surrogate.neighbours import feasible_neighbours
+from rlquant_agents.surrogate.observations import Observations
+from rlquant_agents.surrogate.surrogate import Surrogate
 
 Floats = npt.NDArray[np.float64]
 
+Acquisition = Callable[[Indices, Floats, Floats], Floats]
+"""An acquisition function: rows, their expected log losses and deviations in; values out."""
+Predict = Callable[[Indices], Floats]
+"""Configurations in, shape `(n, layers)`; expected log losses out, smaller is better."""
 
-class Improvement:
-    """What measuring a row is expected to be worth, under one limit or several.
+FAR = -6.0
+"""Standard deviations below which the expected improvement is taken from its expansion."""
+COMPLETE = 300_000
+"""Feasible sets of up to so many configurations are looked through; larger ones are descended."""
+DESCENTS = 8
+"""Descents from random configurations, beside the one from the best that is known."""
 
-    The mean over the limits of the expected improvement on the best damage within each; what does
-    not keep a limit improves nothing there. Over many limits that is the expected growth of the
-    area that a front dominates (Emmerich et al. 2006).
+
+class ExpectedImprovement:
+    """The expected improvement of evaluating a row, under one limit or several.
+
+    The mean over the limits of the expected improvement on the best log loss within each; what
+    does not keep a limit improves nothing there. Over many limits that is the expected growth of
+    the area that a front dominates (Emmerich et al. 2006).
 
     Args:
         limits: in units, shape `(m,)`.
-        bests: the least damages known within them, shape `(m,)`.
+        bests: the least log losses known within them, shape `(m,)`.
         spent: returns what rows cost, in units.
     """
 
@@ -30,59 +46,125 @@ class Improvement:
         self._limits, self._bests, self._spent = limits, bests, spent
 
     def __call__(self, rows: Indices, expected: Floats, deviation: Floats) -> Floats:
-        """Return the worth of each row, shape `(n,)`."""
+        """Return the improvement of each row, shape `(n,)`."""
         gained = expected_improvement(expected[:, None], deviation[:, None], self._bests)
         kept = self._spent(rows)[:, None] <= self._limits
         found: Floats = (gained * kept).mean(axis=1)
         return found
 
 
-class Hope:
-    """By how much a row may be better than the best: predictions less some deviations.
+class UpperConfidenceBound:
+    """How good a row may be: minus its expected log loss, plus some standard deviations.
 
-    What a search that has come to rest looks at as well: expected improvements are as sure of
-    themselves as the landscape is, and where that is wrong they never find out (Srinivas et al.
-    2010, whose bound grows with time for that reason).
+    Against stagnation: expected improvements are as sure of themselves as the surrogate is, and
+    where that is wrong they never find out (Srinivas et al. 2010, whose bound grows with time for
+    that reason).
 
     Args:
-        limit: in units; what does not keep it is worth nothing.
+        limit: in units; the bound of a row that does not keep it is -inf.
         spent: returns what rows cost, in units.
-        deviations: how many.
+        coefficient: how many standard deviations: the exploration coefficient.
     """
 
     def __init__(
-        self, limit: float, spent: Callable[[Indices], Indices], deviations: float
+        self, limit: float, spent: Callable[[Indices], Indices], coefficient: float
     ) -> None:
-        self._limit, self._spent, self._deviations = limit, spent, deviations
+        self._limit, self._spent, self._coefficient = limit, spent, coefficient
 
     def __call__(self, rows: Indices, expected: Floats, deviation: Floats) -> Floats:
-        """Return the worth of each row, shape `(n,)`."""
-        hoped = self._deviations * deviation - expected
-        return np.where(self._spent(rows) <= self._limit, hoped, -np.inf)
+        """Return the bound of each row, shape `(n,)`."""
+        bound = self._coefficient * deviation - expected
+        return np.where(self._spent(rows) <= self._limit, bound, -np.inf)
 
 
-Worth = Callable[[Indices, Floats, Floats], Floats]
-"""What measuring rows is worth, from their expected damages and deviations."""
+def expected_improvement(expected: Floats, deviation: Floats, best: Floats | float) -> Floats:
+    """Return by how much each is expected to be below the best log loss; shapes broadcast.
+
+    Source: Mockus et al. 1978; Jones et al. 1998.
+    """
+    z = (best - expected) / deviation
+    below = 0.5 * (1 + erf(z / np.sqrt(2)))
+    density = np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi)
+    # far below, the sum is a small difference of equal numbers, which rounding makes noise
+    unit = np.where(z < FAR, density / np.maximum(z**2, 1.0), z * below + density)
+    found: Floats = deviation * unit
+    return found
 
 
-def most_promising(rows: Indices, count: int, landscape: Landscape, worth: Worth) -> Indices:
-    """Return the rows that are worth most, one after the other.
+def select_batch(
+    rows: Indices, count: int, surrogate: Surrogate, acquisition: Acquisition
+) -> Indices:
+    """Return the rows of the largest acquisition values, one after the other.
 
-    After each choice its prediction is believed, so that the next is not its twin (kriging
-    believer, Ginsbourger et al. 2010).
+    After each choice the surrogate is conditioned on its own prediction, so that the next is not
+    its twin (kriging believer, Ginsbourger et al. 2010).
 
     Args:
-        rows: what there is to choose from, shape `(n, layers)`.
+        rows: the candidates, shape `(n, layers)`.
         count: how many to return, fewer where there are not so many.
-        landscape: predicts; what it believes is forgotten when it next learns.
-        worth: what they are worth.
+        surrogate: predicts; what it is conditioned on is forgotten when it is next fitted.
+        acquisition: what is maximised.
     """
     chosen: list[Indices] = []
     left = rows
     while len(chosen) < count and len(left):
-        first = int(worth(left, *landscape.predict(left)).argmax())
+        first = int(acquisition(left, *surrogate.predict(left)).argmax())
         chosen.append(left[first])
         left = np.delete(left, first, axis=0)
         if len(chosen) < count and len(left):
-            landscape.believe(chosen[-1][None, :])
+            surrogate.condition_on(chosen[-1][None, :])
     return np.array(chosen, dtype=np.int64).reshape(-1, rows.shape[1])
+
+
+class BestPrediction:
+    """Finds the feasible configuration of the least predicted log loss that is not known yet.
+
+    A small feasible set is looked through. In a large one the prediction is descended, one or two
+    layers at a time, from the given start and from random ones.
+
+    Args:
+        feasible: costs and limit.
+        observed: what is known.
+        generator: draws starts and, where there are too many, neighbours.
+    """
+
+    def __init__(
+        self, feasible: FeasibleSet, observed: Observations, generator: np.random.Generator
+    ) -> None:
+        self._feasible, self._observed, self._generator = feasible, observed, generator
+        self._unknown = feasible.all_indices() if feasible.count() <= COMPLETE else None
+        self._removed = 0
+
+    def find(self, predict: Predict, start: Indices) -> Indices | None:
+        """Return the best predicted configuration that is not known; None where none is found."""
+        if self._unknown is not None:
+            unknown = self._without_known(self._unknown)
+            return unknown[predict(unknown).argmin()] if len(unknown) else None
+        starts = [start, *(self._feasible.sample(self._generator) for _ in range(DESCENTS))]
+        found = [row for row in (self._descend(predict, s) for s in starts) if row is not None]
+        return found[predict(np.array(found)).argmin()] if found else None
+
+    def _without_known(self, rows: Indices) -> Indices:
+        for row in self._observed.asked[self._removed :]:
+            rows = rows[(rows != row).any(axis=1)]
+        self._unknown, self._removed = rows, len(self._observed.asked)
+        return rows
+
+    def _descend(self, predict: Predict, start: Indices) -> Indices | None:
+        """Return the best new configuration that is seen on the way down from `start`."""
+        rows = start[None]
+        best, best_value, lowest = None, np.inf, np.inf
+        while True:
+            values = predict(rows)
+            for number in np.argsort(values, kind="stable"):
+                if values[number] >= best_value:
+                    break
+                if not self._observed.is_known(rows[number]):
+                    best, best_value = rows[number], values[number]
+                    break
+            if values.min() >= lowest:
+                return best
+            base, lowest = rows[values.argmin()], values.min()
+            rows = feasible_neighbours(self._feasible, base, self._generator)
+            if not len(rows):
+                return best

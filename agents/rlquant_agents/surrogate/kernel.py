@@ -1,4 +1,4 @@
-"""The covariance of two configurations, by the bits and other decisions of their layers."""
+"""The covariance of two configurations: a sum over layers, over pairs of layers, and over all."""
 
 from __future__ import annotations
 
@@ -12,143 +12,170 @@ import numpy as np
 import numpy.typing as npt
 
 from rlquant import LayerChoice
-from rlquant.config import decisions_apart
 from rlquant.cost.feasible import Indices
+from rlquant.probing.option_correlation import option_correlations
 
 Floats = npt.NDArray[np.float64]
 
-FADINGS = ((0.0, 1.0), (0.0, 2.5), (0.5, 0.4), (0.5, 1.0), (1.0, 0.4), (1.0, 1.0))
-"""How alike options are by their bits b: pairs of a rate r and a width w. Bits count as
-2**(-r (b - 2)), or as they are where r is 0; differences of w are far."""
-KEPT = (0.6, 0.9)
-"""What each other decision that differs (rounding, method, ...) leaves of the likeness."""
-MIXTURES = ((1.0, 0.0, 0.0), (0.6, 0.4, 0.0), (0.4, 0.3, 0.3))
-"""Shares of single layers, of pairs, and of all layers together."""
-NOISES = (1e-4, 1e-3, 1e-2, 1e-1)
-"""Variances of what is no function of these kinds."""
-LEVELS = (0.0, 0.3, 1.0, 3.0)
+LENGTH_SCALES = ((0.0, 1.0), (0.0, 2.5), (0.5, 0.4), (0.5, 1.0), (1.0, 0.4), (1.0, 1.0))
+DECISION_CORRELATIONS = (0.6, 0.9)
+"""Hyperparameters of `option_correlations`."""
+COMPONENTS = ((1.0, 0.0, 0.0), (0.6, 0.4, 0.0), (0.4, 0.3, 0.3))
+"""Variances of the sums over single layers, over pairs, and of the product over all layers."""
+ERROR_VARIANCES = (0.0, 0.3, 1.0, 3.0)
 """Variances of the function of the log of all weight errors' sum."""
-FACTORS = (0.4, 2.5)
-LEAST_WEIGHT, MOST_WEIGHT = 0.05, 20.0
+NOISE_VARIANCES = (1e-4, 1e-3, 1e-2, 1e-1)
+"""Variances of what none of these functions explains."""
+WEIGHT_FACTORS = (0.4, 2.5)
+SMALLEST_WEIGHT, LARGEST_WEIGHT = 0.05, 20.0
 """By what a layer's weight changes, and its limits."""
 WEIGHT_GAIN = 0.5
 """What another weight must gain in log likelihood: there are many layers."""
+MEAN_VARIANCE = 1.0
+"""Variance of the unknown mean."""
 
 
 @dataclass(frozen=True)
-class Shape:
-    """What the likelihood chooses: numbers of rows of the tables above, and layers' weights."""
+class KernelHyperparameters:
+    """What the marginal likelihood chooses: numbers of rows of the tables above, layers' weights.
 
-    likeness: int
-    mixture: int
-    level: int
-    noise_level: int
+    Attributes:
+        correlation: of the matrices of `option_correlations`.
+        components: of `COMPONENTS`.
+        error_variance: of `ERROR_VARIANCES`.
+        noise: of `NOISE_VARIANCES`.
+        weights: variances of the layers, each relative to the others.
+    """
+
+    correlation: int
+    components: int
+    error_variance: int
+    noise: int
     weights: tuple[float, ...]
 
     @classmethod
-    def plain(cls, layers: int) -> Shape:
+    def initial(cls, layers: int) -> KernelHyperparameters:
         """Return where the choice begins."""
         return cls(0, 1, 3, 2, (1.0,) * layers)
 
     @property
-    def noise(self) -> float:
-        """The variance of what is no function."""
-        return NOISES[self.noise_level]
+    def noise_variance(self) -> float:
+        """The variance of the noise."""
+        return NOISE_VARIANCES[self.noise]
 
 
-Change = Callable[[Shape], Shape]
-"""Makes another shape of one."""
+Change = Callable[[KernelHyperparameters], KernelHyperparameters]
+"""Makes other hyperparameters of some."""
 
 
 class Kernel:
-    """Likenesses of configurations, as matrix products of one-hot rows.
+    """Covariances of configurations, which are rows of option indices.
 
     Args:
         errors: relative weight errors, shape `(layers, options)`.
         options: the canonical options of a layer.
+
+    Source: Duvenaud et al. 2011, "Additive Gaussian Processes".
     """
 
     def __init__(self, errors: Floats, options: Sequence[LayerChoice]) -> None:
         self._errors = errors
         self.layers, self.options = errors.shape
-        bits = np.array([option.arithmetic_bits for option in options], dtype=float)
-        differing = np.array([[decisions_apart(a, b) for b in options] for a in options])
-        kept = KEPT if differing.any() else (1.0,)
-        self._likenesses = [
-            _near(bits, rate, width) * share**differing
-            for (rate, width), share in product(FADINGS, kept)
-        ]
+        self._correlations = option_correlations(options, LENGTH_SCALES, DECISION_CORRELATIONS)
 
-    def between(self, shape: Shape, a: Indices, b: Indices) -> Floats:
-        """Return the likeness of every row of `a` and every row of `b`, shape `(n, m)`."""
-        like = self._likenesses[shape.likeness]
-        weights = np.array(shape.weights)
+    def __call__(self, chosen: KernelHyperparameters, a: Indices, b: Indices) -> Floats:
+        """Return the covariance of every row of `a` and every row of `b`, shape `(n, m)`."""
+        alone, pairs, together = COMPONENTS[chosen.components]
+        correlation, weights = self._correlations[chosen.correlation], np.array(chosen.weights)
+        tables = correlation * weights[:, None, None]
         total = weights.sum()
-        columns = self._one_hot(b).T
-        single = self._rows(like, a, weights) @ columns
-        alone, pairs, together = MIXTURES[shape.mixture]
+        single = sum_over_layers(tables, a, b)
         found = alone * single / total
         if pairs and self.layers > 1:
-            squares = self._rows(like**2, a, weights**2) @ columns
-            found += pairs * (single**2 - squares) / max(total**2 - (weights**2).sum(), 1e-12)
-        if together:
-            found += together * np.exp(self._rows(np.log(like), a) @ columns)
-        level = LEVELS[shape.level]
-        if level:
-            apart = np.subtract.outer(self._level(a), self._level(b))
-            found += level * np.exp(-0.5 * apart**2)
-        result: Floats = found + 1.0  # the mean is unknown
+            most = max(total**2 - (weights**2).sum(), 1e-12)  # of a configuration with itself
+            found += pairs * sum_over_pairs(single, tables, a, b) / most
+        if together:  # a product over the layers is the exponential of a sum of logarithms
+            logarithms = np.broadcast_to(np.log(correlation), tables.shape)
+            found += together * np.exp(sum_over_layers(logarithms, a, b))
+        error_variance = ERROR_VARIANCES[chosen.error_variance]
+        if error_variance:
+            apart = np.subtract.outer(self._log_errors(a), self._log_errors(b))
+            found += error_variance * np.exp(-0.5 * apart**2)
+        result: Floats = found + MEAN_VARIANCE
         return result
 
-    def variance(self, shape: Shape) -> float:
-        """Return the likeness of a configuration to itself."""
-        alone, pairs, together = MIXTURES[shape.mixture]
+    def variance(self, chosen: KernelHyperparameters) -> float:
+        """Return the covariance of a configuration with itself, the same for all."""
+        alone, pairs, together = COMPONENTS[chosen.components]
         several = pairs if self.layers > 1 else 0.0
-        return float(alone + several + together + LEVELS[shape.level] + 1.0)
+        error_variance = ERROR_VARIANCES[chosen.error_variance]
+        return float(alone + several + together + error_variance + MEAN_VARIANCE)
 
     def changes(self) -> Iterator[tuple[Change, float]]:
-        """Yield the changes of a shape that are tried, each with what it must gain at the least."""
+        """Yield every change of one hyperparameter, and the log likelihood it must gain at least.
+
+        One after the other, since each that is tried costs a Cholesky factorisation: all
+        combinations would be thousands, without the layers' weights.
+        """
         for field, count in (
-            ("likeness", len(self._likenesses)),
-            ("mixture", len(MIXTURES)),
-            ("level", len(LEVELS)),
-            ("noise_level", len(NOISES)),
+            ("correlation", len(self._correlations)),
+            ("components", len(COMPONENTS)),
+            ("error_variance", len(ERROR_VARIANCES)),
+            ("noise", len(NOISE_VARIANCES)),
         ):
             for i in range(count):
                 yield partial(_with, field=field, value=i), 0.0
         layers = range(self.layers) if self.layers > 1 else ()  # one weight alone is no choice
-        for layer, factor in product(layers, FACTORS):
+        for layer, factor in product(layers, WEIGHT_FACTORS):
             yield partial(_weighted, layer=layer, factor=factor), WEIGHT_GAIN
 
-    def _level(self, rows: Indices) -> Floats:
+    def _log_errors(self, rows: Indices) -> Floats:
         found: Floats = np.log(self._errors[np.arange(self.layers), rows].sum(axis=1))
         return found
 
-    def _rows(self, table: Floats, rows: Indices, weights: Floats | None = None) -> Floats:
-        found = table[rows]
-        if weights is not None:
-            found = found * weights[:, None]
-        return found.reshape(len(rows), -1)
 
-    def _one_hot(self, rows: Indices) -> Floats:
-        found = np.zeros((len(rows), self.layers, self.options))
-        np.put_along_axis(found, rows[:, :, None], 1.0, axis=2)
-        return found.reshape(len(rows), -1)
+def sum_over_layers(tables: Floats, a: Indices, b: Indices) -> Floats:
+    """Return the sum over layers i of `tables[i, a[:, i], b[:, i]]` for every pair of rows.
 
+    As one product of matrices: the tables' rows that `a` picks, times one-hot rows of `b`.
 
-def _near(bits: Floats, rate: float, width: float) -> Floats:
-    counted = 2.0 ** (-rate * (bits - 2)) if rate else bits
-    apart = np.subtract.outer(counted, counted)
-    found: Floats = np.maximum(np.exp(-(apart**2) / (2 * width**2)), 1e-12)
+    Args:
+        tables: shape `(layers, options, options)`.
+        a: option indices, shape `(n, layers)`.
+        b: option indices, shape `(m, layers)`.
+
+    Returns:
+        Shape `(n, m)`.
+    """
+    layers, options = tables.shape[:2]
+    picked = tables[np.arange(layers), a].reshape(len(a), -1)
+    one_hot = np.zeros((len(b), layers, options))
+    np.put_along_axis(one_hot, b[:, :, None], 1.0, axis=2)
+    found: Floats = picked @ one_hot.reshape(len(b), -1).T
     return found
 
 
-def _with(shape: Shape, field: str, value: int) -> Shape:
+def sum_over_pairs(single: Floats, tables: Floats, a: Indices, b: Indices) -> Floats:
+    """Return the sum over ordered pairs of different layers of the products of their tables.
+
+    By the identity of Newton and Girard: what is left of the square of the sum over layers when
+    the squares of single layers are taken away. So pairs cost no more than layers.
+
+    Args:
+        single: `sum_over_layers(tables, a, b)`.
+        tables: as there.
+        a: as there.
+        b: as there.
+    """
+    return single**2 - sum_over_layers(tables**2, a, b)
+
+
+def _with(chosen: KernelHyperparameters, field: str, value: int) -> KernelHyperparameters:
     changed: dict[str, Any] = {field: value}
-    return replace(shape, **changed)
+    return replace(chosen, **changed)
 
 
-def _weighted(shape: Shape, layer: int, factor: float) -> Shape:
-    weights = list(shape.weights)
-    weights[layer] = min(max(weights[layer] * factor, LEAST_WEIGHT), MOST_WEIGHT)
-    return replace(shape, weights=tuple(weights))
+def _weighted(chosen: KernelHyperparameters, layer: int, factor: float) -> KernelHyperparameters:
+    weights = list(chosen.weights)
+    weights[layer] = min(max(weights[layer] * factor, SMALLEST_WEIGHT), LARGEST_WEIGHT)
+    return replace(chosen, weights=tuple(weights))

@@ -19,7 +19,7 @@ class KnapsackToGo:
     An option's regret is what is lost by taking it and going on as well as can be: 0 for the best.
 
     Args:
-        effects: damage by layer and option, shape `(layers, options)`.
+        effects: log loss increase by layer and option, shape `(layers, options)`.
         feasible: has the costs.
 
     Source: Dudzinski and Walukiewicz 1987, "Exact methods for the knapsack problem and its
@@ -33,18 +33,18 @@ class KnapsackToGo:
         self._unit = max(1.0, float(self.excess.max(axis=1).sum()) / GRID)
         self._taken = taken = np.ceil(self.excess / self._unit - 1e-9).astype(np.int64)
         levels = np.arange(GRID + 1)
-        worth = np.zeros((len(costs) + 1, GRID + 1))
+        values = np.zeros((len(costs) + 1, GRID + 1))
         for layer in reversed(range(len(costs))):
             left = levels[:, None] - taken[layer]
-            after = worth[layer + 1].take(np.maximum(left, 0)) + self.effects[layer]
-            worth[layer] = np.where(left >= 0, after, np.inf).min(axis=1)
-        self._worth = worth
+            after = values[layer + 1].take(np.maximum(left, 0)) + self.effects[layer]
+            values[layer] = np.where(left >= 0, after, np.inf).min(axis=1)
+        self._values = values
         steps = taken.max(axis=1) / max(1, costs.shape[1] - 1)
         count = np.arange(len(steps), 0, -1)
         self._step = np.maximum(1, np.rint(np.cumsum(steps[::-1])[::-1] / count)).astype(np.int64)
 
     def regrets(self, layer: int, room: Floats) -> tuple[Floats, Floats]:
-        """Return the options' regrets and their damages, each shape `(n, options)`.
+        """Return the options' regrets and their increases, each shape `(n, options)`.
 
         Both over what one average step more or less of the budget changes; infinite regrets do not
         fit.
@@ -55,20 +55,20 @@ class KnapsackToGo:
         """
         level = self._level(room)
         step = self._step[layer]
-        here = self._worth[layer]
+        here = self._values[layer]
         less, more = (
             here.take(np.maximum(level - step, 0)),
             here.take(np.minimum(level + step, GRID)),
         )
         unit = 0.5 * (less - more) + 1e-3 * self.effects[layer].mean() + 1e-12
         left = level[:, None] - self._taken[layer]
-        after = self._worth[layer + 1].take(np.maximum(left, 0)) + self.effects[layer]
+        after = self._values[layer + 1].take(np.maximum(left, 0)) + self.effects[layer]
         lost = np.where(left >= 0, after - here.take(level)[:, None], np.inf)
         return lost / unit[:, None], self.effects[layer] / unit[:, None]
 
-    def worth(self, layer: int, room: Floats) -> Floats:
-        """Return the least sum of damages of the layers from one on, shape `(n,)`."""
-        found: Floats = self._worth[layer].take(self._level(room))
+    def value(self, layer: int, room: Floats) -> Floats:
+        """Return the least sum of increases of the layers from one on, shape `(n,)`."""
+        found: Floats = self._values[layer].take(self._level(room))
         return found
 
     def _level(self, room: Floats) -> npt.NDArray[np.int64]:

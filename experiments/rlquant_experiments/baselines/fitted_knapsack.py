@@ -8,10 +8,12 @@ from typing import ClassVar
 import numpy as np
 
 from rlquant import FeasibleSet
+from rlquant.probing.option_correlation import exponential_correlation
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import Session
-from rlquant_agents.surrogate.damage_model import DamagePrior, Measured, similarity
-from rlquant_agents.surrogate.promising import Promising
+from rlquant_agents.surrogate.acquisition import BestPrediction
+from rlquant_agents.surrogate.effects_surrogate import EffectsPrior
+from rlquant_agents.surrogate.observations import Observations
 
 FREEDOM = 1.0
 """How far effects may lie from nothing, in units of what the configurations differ by."""
@@ -45,23 +47,20 @@ class FittedKnapsack(Searcher):
     def explore(self, session: Session, seed: int) -> None:
         """Ask for random configurations, then for the best predicted ones."""
         generator = np.random.default_rng(seed)
-        promising = Promising(session.feasible, generator)
-        measured = Measured(session)
+        observed = Observations(session, partial=False)
+        prediction = BestPrediction(session.feasible, observed, generator)
         prior = self._prior(session.feasible)
         while True:
             drawn = len(session.history) < self.start * session.evaluations
-            row = None
-            if measured and not drawn and generator.random() >= self.explore_share:
-                row = promising.best(prior.fitted(measured).predict, measured.best)
+            row, best = None, observed.best(session.feasible.limit)
+            if best is not None and not drawn and generator.random() >= self.explore_share:
+                row = prediction.find(prior.fit(observed).predict, best[0])
             if row is None:
                 row = session.feasible.sample(generator)
-            if session.recall(row.tolist()) is None:
-                measured.add(session.ask_indices(row.tolist()))
-                promising.forget(row)
-            else:
-                session.ask_indices(row.tolist())
+            session.ask_indices(row.tolist())
+            observed.update()
 
-    def _prior(self, feasible: FeasibleSet) -> DamagePrior:
+    def _prior(self, feasible: FeasibleSet) -> EffectsPrior:
         shape = feasible.costs.shape
-        alike = similarity(feasible.options)
-        return DamagePrior(np.zeros(shape), np.full(shape, FREEDOM), alike, 0.0, self.noise)
+        correlation = exponential_correlation(feasible.options)
+        return EffectsPrior(np.zeros(shape), np.full(shape, FREEDOM), correlation, 0.0, self.noise)

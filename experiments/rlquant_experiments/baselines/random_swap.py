@@ -14,7 +14,7 @@ from rlquant.cost.feasible import Indices
 from rlquant_agents.search.result import Evaluation
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import Session
-from rlquant_agents.surrogate.promising import neighbours_of
+from rlquant_agents.surrogate.neighbours import feasible_neighbours
 
 SHAKES = 50
 
@@ -64,7 +64,7 @@ class RandomSwap(Searcher):
         measured = 0
         feasible = session.feasible
         indices = feasible.indices(place.config)
-        rows = neighbours_of(feasible, indices, generator)
+        rows = feasible_neighbours(feasible, indices, generator)
         rows = rows[generator.permutation(len(rows))]
         full = is_full(feasible, rows)
         for row in (*rows[full], *rows[~full]):

@@ -14,7 +14,7 @@ from rlquant.cost.feasible import Indices
 from rlquant.pareto import pareto_front
 from rlquant.score import log_loss
 from rlquant_agents.searchers.dyna_ppo.option_features import Features, Mask, OptionFeatures
-from rlquant_agents.searchers.dyna_ppo.rollouts import ImaginedEpisodes, OneForAll
+from rlquant_agents.searchers.dyna_ppo.rollouts import BatchedEnv, SimulatedEpisodes
 from rlquant_agents.searchers.sensitivity import reference_option
 
 Floats = npt.NDArray[np.float64]
@@ -55,7 +55,7 @@ class TrainingTable:
         self._units = self.problem.units()
         self._strides = np.array(table.strides)
         self._front = pareto_front(self._units, self.damages)
-        self.episodes = ImaginedEpisodes(self.features, count, self.limits, self.pay)
+        self.episodes = SimulatedEpisodes(self.features, count, self.limits, self.pay)
         self.know("nothing")
 
     def draw_from(self, generator: np.random.Generator) -> None:
@@ -157,14 +157,14 @@ class TrainingTable:
         return found.reshape(layers, options)
 
 
-class SideBySide(OneForAll):
+class SideBySide(BatchedEnv):
     """Episodes over several problems as one vector of environments.
 
     Args:
         parts: the problems' own episodes, with room for equally many options.
     """
 
-    def __init__(self, parts: Sequence[ImaginedEpisodes]) -> None:
+    def __init__(self, parts: Sequence[SimulatedEpisodes]) -> None:
         self._parts = parts
         count = sum(part.num_envs for part in parts)
         super().__init__(count, parts[0].observation_space, parts[0].action_space)

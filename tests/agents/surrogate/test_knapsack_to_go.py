@@ -32,7 +32,7 @@ def test_worth_and_regrets_are_those_of_brute_force(level: float, seed: int) -> 
     excess = feasible.costs - feasible.costs.min(axis=1, keepdims=True)
     room = np.floor(level * excess.max(axis=1).sum())
     lifted = effects - effects.min(axis=1, keepdims=True)
-    assert knapsack.worth(0, np.array([room]))[0] == pytest.approx(best_sum(lifted, excess, room))
+    assert knapsack.value(0, np.array([room]))[0] == pytest.approx(best_sum(lifted, excess, room))
     regrets, _ = knapsack.regrets(0, np.array([room]))
     for option in range(4):
         if excess[0, option] > room:

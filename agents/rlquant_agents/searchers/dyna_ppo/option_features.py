@@ -8,7 +8,7 @@ import numpy.typing as npt
 from rlquant import Problem
 from rlquant.cost.feasible import Indices
 from rlquant_agents.surrogate.knapsack_to_go import KnapsackToGo
-from rlquant_agents.surrogate.landscape import weight_errors
+from rlquant_agents.surrogate.weight_error import weight_errors
 
 Floats = npt.NDArray[np.float64]
 Features = npt.NDArray[np.float32]
@@ -44,7 +44,7 @@ OPTION_FEATURES: dict[str, str] = {
 """Features of an option: name -> meaning."""
 
 MOST = 20.0
-"""Regrets and damages count as so much at most."""
+"""Regrets and increases count as so much at most."""
 
 
 SUPPORT = 0.1
@@ -74,7 +74,7 @@ class OptionFeatures:
         self.set_effects(None)
 
     def set_effects(self, effects: Floats | None) -> None:
-        """Set what is known of the options' damages; None for nothing beyond weight errors.
+        """Set what is known of the options' effects; None for nothing beyond weight errors.
 
         Args:
             effects: shape `(layers, options)`, up to a constant in each layer.
@@ -85,14 +85,14 @@ class OptionFeatures:
             self._by_effects = KnapsackToGo(effects, self.feasible)
             self._knapsack = KnapsackToGo(supported(effects, self.errors), self.feasible)
 
-    def damage(self, layer: int) -> Floats:
-        """Return what each option adds to the sum of damages, shape `(options,)`."""
+    def log_loss_increase(self, layer: int) -> Floats:
+        """Return what each option adds to the sum of log loss increases, shape `(options,)`."""
         found: Floats = self._knapsack.effects[layer]
         return found
 
-    def worth(self, layer: int, spent: Floats, limits: Floats) -> Floats:
-        """Return the least damage of the layers from one on, if effects added up, shape `(n,)`."""
-        return self._knapsack.worth(layer, limits - spent - self.rest[layer])
+    def value_to_go(self, layer: int, spent: Floats, limits: Floats) -> Floats:
+        """Return the least increase of the layers from one on, if effects added up, `(n,)`."""
+        return self._knapsack.value(layer, limits - spent - self.rest[layer])
 
     def knapsack_answers(self, limits: Floats) -> Indices:
         """Return the options of least regret that fit, for each limit, shape `(n, layers)`."""

@@ -15,13 +15,13 @@ from rlquant.cost.feasible import Indices
 from rlquant_agents.searchers.dyna_ppo.option_features import MOST, Features, Mask, OptionFeatures
 
 Floats = npt.NDArray[np.float64]
-Judge = Callable[[Indices, Floats], Floats]
+Rewards = Callable[[Indices, Floats], Floats]
 """Rewards of configurations, shape `(n,)`, from rows of options and the limits they keep."""
 Limits = Callable[[int], Floats]
 """Draws so many limits, in units."""
 
 
-class OneForAll(VecEnv):
+class BatchedEnv(VecEnv):
     """A vector of environments without separate ones: what Stable-Baselines3 asks of any vector."""
 
     def env_method(
@@ -50,7 +50,7 @@ class OneForAll(VecEnv):
         """Let go of nothing: there is nothing to let go of."""
 
 
-class ImaginedEpisodes(OneForAll):
+class SimulatedEpisodes(BatchedEnv):
     """Episodes over one problem side by side, one layer a step; the action is the option's number.
 
     No mask lets anything break the limit. All episodes are equally long, so all end together.
@@ -59,7 +59,7 @@ class ImaginedEpisodes(OneForAll):
         features: what is seen.
         count: episodes at once.
         limits: draws their limits when they begin.
-        judge: gives the rewards at their ends.
+        rewards: gives the rewards at their ends.
         shaping: whether decisions are paid at once, by what they lose of the knapsack that is left.
     """
 
@@ -68,11 +68,12 @@ class ImaginedEpisodes(OneForAll):
         features: OptionFeatures,
         count: int,
         limits: Limits,
-        judge: Judge,
+        rewards: Rewards,
         *,
         shaping: bool = False,
     ) -> None:
-        self.features, self.limits, self.judge, self._shaping = features, limits, judge, shaping
+        self.features, self.limits, self.rewards = features, limits, rewards
+        self._shaping = shaping
         self.finished: list[tuple[Indices, Floats]] = []
         space = Box(0.0, MOST, shape=(features.size,), dtype=np.float32)
         super().__init__(count, space, Discrete(features.padded))
@@ -83,7 +84,7 @@ class ImaginedEpisodes(OneForAll):
         self._limits = self.limits(self.num_envs)
         self._spent = np.full(self.num_envs, float(self.features.feasible.cost.fixed))
         self._chosen = np.zeros((self.num_envs, self.features.layers), dtype=np.int64)
-        self._damage = np.zeros(self.num_envs)
+        self._increase = np.zeros(self.num_envs)
 
     def reset(self) -> Features:
         """Begin new episodes."""
@@ -95,27 +96,27 @@ class ImaginedEpisodes(OneForAll):
         self._actions = np.asarray(actions, dtype=np.int64).reshape(-1)
 
     def step_wait(self) -> VecEnvStepReturn:
-        """Decide the layer; after the last one, judge and begin again."""
+        """Decide the layer; after the last one, reward and begin again."""
         before = self._potential()
         self._chosen[:, self._layer] = self._actions
         self._spent += self.features.costs[self._layer].take(self._actions)
-        self._damage += self.features.damage(self._layer).take(self._actions)
+        self._increase += self.features.log_loss_increase(self._layer).take(self._actions)
         self._layer += 1
         rewards = self._potential() - before
         ended = np.full(self.num_envs, self._layer == self.features.layers)
         if ended[0]:
-            rewards = rewards + self.judge(self._chosen, self._limits)
+            rewards = rewards + self.rewards(self._chosen, self._limits)
             self.finished.append((self._chosen, self._limits))
             self._begin()
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         return self._observe(), rewards.astype(np.float32), ended, infos
 
     def _potential(self) -> Floats:
-        """Return what shapes rewards: minus the damage so far and to come; 0 at the end."""
+        """Return what shapes rewards: minus the increase so far and to come; 0 at the end."""
         if not self._shaping or self._layer == self.features.layers:
             return np.zeros(self.num_envs)
-        to_come = self.features.worth(self._layer, self._spent, self._limits)
-        return -(self._damage + to_come)
+        to_come = self.features.value_to_go(self._layer, self._spent, self._limits)
+        return -(self._increase + to_come)
 
     def action_masks(self) -> Mask:
         """Return which options fit, shape `(count, padded)`."""

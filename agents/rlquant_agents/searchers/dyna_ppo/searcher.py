@@ -20,49 +20,55 @@ from rlquant_agents.search.session import SearchEnded, Session
 from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, answers, make_agent, train
 from rlquant_agents.searchers.dyna_ppo.option_features import OptionFeatures
 from rlquant_agents.searchers.dyna_ppo.pretrained import load_pretrained
-from rlquant_agents.searchers.dyna_ppo.rollouts import ImaginedEpisodes
+from rlquant_agents.searchers.dyna_ppo.rollouts import SimulatedEpisodes
 from rlquant_agents.searchers.ppo.searcher import make_logger
 from rlquant_agents.searchers.sensitivity import measure_effects
-from rlquant_agents.surrogate.acquisition import Hope, Improvement, Worth, most_promising
-from rlquant_agents.surrogate.known import Known
-from rlquant_agents.surrogate.landscape import Landscape
-from rlquant_agents.surrogate.neighbours import changed_once, changed_twice
+from rlquant_agents.surrogate.acquisition import (
+    Acquisition,
+    ExpectedImprovement,
+    UpperConfidenceBound,
+    select_batch,
+)
+from rlquant_agents.surrogate.neighbours import random_changes, single_changes
+from rlquant_agents.surrogate.observations import Observations
+from rlquant_agents.surrogate.surrogate import Surrogate
 
 Floats = npt.NDArray[np.float64]
 
 AGENTS = ("pretrained", "fresh")
-DRAWN = 200
-"""Configurations that a search at rest draws in a round."""
-DARING = 1.0
-"""Deviations that it hopes for, and as many more each time that its patience ends again."""
-LIMITS = 24
+N_RANDOM_CANDIDATES = 200
+"""Configurations that a round draws against stagnation, beside the other candidates."""
+EXPLORATION_COEFFICIENT = 1.0
+"""Of the upper confidence bound when patience ends, and as much more each time it ends again."""
+N_LIMITS = 24
 """Limits under which improvements count where a whole front is searched for."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DynaPPO(Searcher):
-    """Masked PPO in rounds: learn the landscape, train in it, measure what promises most.
+    """Masked PPO in rounds: fit a surrogate, train on its rollouts, evaluate a batch.
 
-    A round fits a Gaussian process to everything measured so far, lets the policy play episodes
-    whose reward is an optimistic prediction, and measures those of its configurations (and of the
-    neighbours of the best one) from which most improvement is expected. Practice costs no
+    A round fits a Gaussian process to all evaluations so far, trains the policy on simulated
+    episodes whose reward is an optimistic prediction, and evaluates those of its configurations
+    (and of the neighbours of the best one) with the largest expected improvement. Rollouts cost no
     evaluation.
 
     Attributes:
         agent: what the policy is in the beginning: "pretrained" on other networks, or "fresh", the
             soft knapsack over what is known of the layers.
         sensitivities: whether each option is measured at each layer alone before anything else.
-        first: configurations of the policy that are measured before the first round.
-        batch: configurations measured in a round.
+        first: configurations of the policy that are evaluated before the first round.
+        batch: configurations evaluated in a round.
         rollouts: updates of the policy in a round; 0 for a policy that never learns.
         environments: episodes of an update, side by side.
         neighbours: configurations drawn near the best one, beside all that differ from it in one
             layer; 0 for none of both.
-        optimism: standard deviations that predictions are taken to be better by, in practice.
-        shaping: whether practice charges each decision at once with what it loses of the knapsack
+        optimism: standard deviations that a rollout's reward lies above the prediction.
+        shaping: whether rollouts charge each decision at once with what it loses of the knapsack
             that is left; the sum stays the same but for a constant (Ng et al. 1999).
-        patience: evaluations without a better one, after which every other round measures what may
-            be best in place of what is expected to be, drawn configurations among it.
+        patience: evaluations without a better one (stagnation) after which every other round
+            maximises an upper confidence bound in place of the expected improvement, with random
+            configurations among the candidates.
         lowest: smallest limit, where the search is for a whole front between it and the budget, in
             the budget's unit; None for the budget alone.
         learning_rate: Adam's.
@@ -121,7 +127,7 @@ class DynaPPO(Searcher):
             )
 
     def explore(self, session: Session, seed: int) -> None:
-        """Measure, learn, train, and again, until the evaluations are spent."""
+        """Fit, roll out, evaluate, and again, until the evaluations are spent."""
         with seeded(seed):
             logger = make_logger(session)
             with closed_after(logger.close):
@@ -141,7 +147,7 @@ class DynaPPO(Searcher):
 
 
 class _Exploration:
-    """One search: its landscape, its policy, and what it knows."""
+    """One search: its surrogate, its policy, and what it has observed."""
 
     def __init__(self, settings: DynaPPO, session: Session, seed: int) -> None:
         self._settings, self._session = settings, session
@@ -150,14 +156,14 @@ class _Exploration:
         self._lowest = self._lowest_limit()
         self._limit = float(self._feasible.limit)
         self._features = OptionFeatures(session)
-        self._landscape = Landscape(session.layers, self._feasible.options)
-        self._known = Known(session)
+        self._surrogate = Surrogate(session.layers, self._feasible.options)
+        self._observed = Observations(session)
         self._best = 0.0
-        self._episodes = ImaginedEpisodes(
+        self._episodes = SimulatedEpisodes(
             self._features,
             settings.environments,
             self._limits,
-            self._promise,
+            self._predicted_rewards,
             shaping=settings.shaping,
         )
         self.model = make_agent(self._episodes, len(session.layers), seed, settings.ppo)
@@ -168,19 +174,20 @@ class _Exploration:
         """Go on until the session ends it."""
         if self._settings.sensitivities:
             self._features.set_effects(measure_effects(self._session))
-            self._known.read()
-        self._known.ask(self._first())
+            self._observed.update()
+        self._observed.evaluate(self._first())
         for round_ in itertools.count():
-            self._aim()
-            self._landscape.learn(self._known.rows, self._known.damages)
-            base, self._best = self._standing()
-            self._features.set_effects(self._landscape.effects(base) / self._landscape.spread)
-            rows = self._unknown(base)
-            worth: Worth = self._improvement()
-            if self._known.at_rest > self._settings.patience and round_ % 2:
-                rows, worth = self._with_drawn(rows), self._hope()
-            chosen = most_promising(rows, self._settings.batch, self._landscape, worth)
-            self._known.ask(chosen)
+            self._choose_limit()
+            self._surrogate.fit(self._observed.rows, self._observed.log_losses)
+            base, self._best = self._incumbent()
+            self._features.set_effects(self._surrogate.effects(base) / self._surrogate.spread)
+            candidates = self._candidates(base)
+            acquisition: Acquisition = self._expected_improvement()
+            if self._observed.stagnation > self._settings.patience and round_ % 2:
+                candidates = self._with_random(candidates)
+                acquisition = self._upper_confidence_bound()
+            batch = select_batch(candidates, self._settings.batch, self._surrogate, acquisition)
+            self._observed.evaluate(batch)
 
     def _first(self) -> Indices:
         """Return the policy's likeliest configurations, and draws of it, as far as they differ."""
@@ -189,69 +196,72 @@ class _Exploration:
             self.model, self._features, limits[:: len(limits) // 4 or 1], greedy=True
         )
         drawn = answers(self.model, self._features, limits, greedy=False)
-        rows = self._known.unknown(np.concatenate([likeliest, drawn]).tolist())
+        rows = self._observed.unknown(np.concatenate([likeliest, drawn]).tolist())
         return rows[: self._settings.first]
 
-    def _aim(self) -> None:
-        """Choose the limit of the round, where there are several."""
+    def _choose_limit(self) -> None:
+        """Draw the limit of the round, where there are several."""
         if self._lowest < self._feasible.limit:
             drawn = self._generator.uniform(self._lowest, self._feasible.limit)
             self._limit = float(np.floor(drawn))
 
-    def _standing(self) -> tuple[Indices, float]:
-        """Return the best row within the limit and its damage, the least costly where none is."""
-        best = self._known.best(self._limit)
+    def _incumbent(self) -> tuple[Indices, float]:
+        """Return the best row within the limit and its log loss, the cheapest where none is."""
+        best = self._observed.best(self._limit)
         if best is not None:
             return best
         cheapest = self._feasible.costs.argmin(axis=1)
-        return cheapest, float(self._known.damages.max())
+        return cheapest, float(self._observed.log_losses.max())
 
-    def _improvement(self) -> Improvement:
-        """Return what rows are worth: under the one limit, or under some over the whole range."""
+    def _expected_improvement(self) -> ExpectedImprovement:
+        """Return the acquisition function: under one limit, or under some over the whole range."""
         limits = np.array([self._limit])
         if self._lowest < self._feasible.limit:
-            limits = self._spread_limits(LIMITS)
-        worst = float(self._known.damages.max())
-        bests = [found[1] if (found := self._known.best(limit)) else worst for limit in limits]
-        return Improvement(limits, np.array(bests), self._known.spent)
+            limits = self._spread_limits(N_LIMITS)
+        worst = float(self._observed.log_losses.max())
+        bests = [found[1] if (found := self._observed.best(limit)) else worst for limit in limits]
+        return ExpectedImprovement(limits, np.array(bests), self._observed.spent)
 
-    def _hope(self) -> Hope:
-        """Return what rows are worth to a search at rest: the longer it rests, the more daring."""
-        deviations = DARING * (1 + self._known.at_rest / self._settings.patience)
-        return Hope(self._limit, self._known.spent, deviations)
+    def _upper_confidence_bound(self) -> UpperConfidenceBound:
+        """Return the acquisition function against stagnation: the longer, the more exploration."""
+        stagnation = self._observed.stagnation / self._settings.patience
+        coefficient = EXPLORATION_COEFFICIENT * (1 + stagnation)
+        return UpperConfidenceBound(self._limit, self._observed.spent, coefficient)
 
-    def _with_drawn(self, rows: Indices) -> Indices:
+    def _with_random(self, rows: Indices) -> Indices:
         """Return rows, and unknown ones drawn uniformly from all that keep the budget."""
-        drawn = [self._feasible.sample(self._generator) for _ in range(DRAWN)]
-        return np.concatenate([rows, self._known.unknown(np.array(drawn).tolist())])
+        drawn = [self._feasible.sample(self._generator) for _ in range(N_RANDOM_CANDIDATES)]
+        return np.concatenate([rows, self._observed.unknown(np.array(drawn).tolist())])
 
-    def _unknown(self, base: Indices) -> Indices:
-        """Return what may be measured next: the policy's episodes, and neighbours of the best."""
-        found = [self._practised()]
+    def _candidates(self, base: Indices) -> Indices:
+        """Return what may be evaluated next: configurations of rollouts, neighbours of the best."""
+        found = [self._rolled_out()]
         if self._settings.neighbours:
             options, count = self._features.options, self._settings.neighbours
-            near = changed_once(base, options), changed_twice(base, options, count, self._generator)
-            found += [rows[self._known.spent(rows) <= self._limit] for rows in near]
-        rows = self._known.unknown(np.concatenate(found).tolist())
+            near = (
+                single_changes(base, options),
+                random_changes(base, options, count, self._generator),
+            )
+            found += [rows[self._observed.spent(rows) <= self._limit] for rows in near]
+        rows = self._observed.unknown(np.concatenate(found).tolist())
         return rows if len(rows) else self._frontier()
 
     def _frontier(self) -> Indices:
-        """Return what is not known one change away from what is, the best known first.
+        """Return the unknown rows one change away from a known one, the best of which comes first.
 
         Within a budget everything is reached by single changes, so that only where nothing is left
         nothing is found.
         """
-        known = self._known.rows
-        for row in known[np.argsort(self._known.damages, kind="stable")]:
-            near = changed_once(row, self._features.options)
-            within = near[self._known.spent(near) <= self._feasible.limit]
-            rows = self._known.unknown(within.tolist())
+        for row in self._observed.rows[np.argsort(self._observed.log_losses, kind="stable")]:
+            near = single_changes(row, self._features.options)
+            within = near[self._observed.spent(near) <= self._feasible.limit]
+            rows = self._observed.unknown(within.tolist())
             if len(rows):
                 return rows
         raise SearchEnded("exhausted")
 
-    def _practised(self) -> Indices:
-        """Return the configurations of the policy's episodes, and its likeliest one."""
+    def _rolled_out(self) -> Indices:
+        """Train on rollouts; return their configurations, and the policy's likeliest one."""
         self._episodes.finished.clear()
         self.model.set_env(self._episodes)  # new episodes: those that had begun saw other effects
         for _ in range(self._settings.rollouts):
@@ -263,11 +273,11 @@ class _Exploration:
         likeliest = answers(self.model, self._features, limits[:1], greedy=True)
         return np.concatenate([*played, likeliest])
 
-    def _promise(self, rows: Indices, limits: Floats) -> Floats:
-        """Return by how much rows may be better than the best, in spreads of what was measured."""
-        expected, deviation = self._landscape.predict(rows)
-        hoped = expected - self._settings.optimism * deviation
-        return (self._best - hoped) / self._landscape.spread
+    def _predicted_rewards(self, rows: Indices, limits: Floats) -> Floats:
+        """Return by how much rows may be better than the best, in spreads of the log losses."""
+        expected, deviation = self._surrogate.predict(rows)
+        optimistic = expected - self._settings.optimism * deviation
+        return (self._best - optimistic) / self._surrogate.spread
 
     def _limits(self, count: int) -> Floats:
         return np.full(count, self._limit)

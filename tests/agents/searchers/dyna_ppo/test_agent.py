@@ -9,7 +9,7 @@ import torch
 from rlquant.ambient import seeded
 from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, answers, make_agent, train
 from rlquant_agents.searchers.dyna_ppo.option_features import STATE_FEATURES, OptionFeatures
-from rlquant_agents.searchers.dyna_ppo.rollouts import ImaginedEpisodes
+from rlquant_agents.searchers.dyna_ppo.rollouts import SimulatedEpisodes
 from toy_problem import MIXED, ToyProblem
 
 STATE_NAMES = list(STATE_FEATURES)
@@ -17,7 +17,7 @@ STATE_NAMES = list(STATE_FEATURES)
 
 def episodes_of(
     problem: ToyProblem, count: int = 32, padded: int | None = None
-) -> ImaginedEpisodes:
+) -> SimulatedEpisodes:
     limit = float(problem.feasible.limit)
 
     def judge(rows: np.ndarray, _: np.ndarray) -> np.ndarray:
@@ -25,7 +25,7 @@ def episodes_of(
         return -(rows[:, 0] == 0).astype(float)
 
     features = OptionFeatures(problem, padded)
-    return ImaginedEpisodes(features, count, lambda n: np.full(n, limit), judge)
+    return SimulatedEpisodes(features, count, lambda n: np.full(n, limit), judge)
 
 
 def test_a_new_policy_is_the_knapsack() -> None:

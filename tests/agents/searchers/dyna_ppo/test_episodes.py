@@ -12,7 +12,7 @@ from rlquant_agents.searchers.dyna_ppo.option_features import (
     OptionFeatures,
     supported,
 )
-from rlquant_agents.searchers.dyna_ppo.rollouts import ImaginedEpisodes
+from rlquant_agents.searchers.dyna_ppo.rollouts import SimulatedEpisodes
 from toy_problem import MIXED, ToyProblem
 
 OPTION_NAMES = list(OPTION_FEATURES)
@@ -24,7 +24,7 @@ def limits_of(problem: ToyProblem, *shares: float) -> np.ndarray:
     return np.array([feasible.smallest + np.floor(share * room) for share in shares])
 
 
-def play(episodes: ImaginedEpisodes, seed: int) -> list[np.ndarray]:
+def play(episodes: SimulatedEpisodes, seed: int) -> list[np.ndarray]:
     """Play one round of episodes with random allowed options; return the rewards of every step."""
     generator = np.random.default_rng(seed)
     episodes.reset()
@@ -40,7 +40,9 @@ def test_no_masked_play_breaks_its_limit_and_every_option_of_it_is_reached() -> 
     problem = ToyProblem(4, 40.0, MIXED)
     features = OptionFeatures(problem)
     limits = limits_of(problem, 0.0, 0.1, 0.5, 1.0)
-    episodes = ImaginedEpisodes(features, 4, lambda count: limits, lambda rows, _: rows[:, 0] * 0.0)
+    episodes = SimulatedEpisodes(
+        features, 4, lambda count: limits, lambda rows, _: rows[:, 0] * 0.0
+    )
     for seed in range(80):
         play(episodes, seed)
     assert len(episodes.finished) == 80
@@ -67,7 +69,7 @@ def test_masks_are_those_of_the_feasible_set() -> None:
 def test_rewards_come_at_the_end_from_the_judge() -> None:
     problem = ToyProblem(3, 4.0)
     limit = float(problem.feasible.limit)
-    episodes = ImaginedEpisodes(
+    episodes = SimulatedEpisodes(
         OptionFeatures(problem),
         5,
         lambda count: np.full(count, limit),
@@ -86,7 +88,7 @@ def test_shaping_pays_at_once_and_sums_to_the_same_but_for_a_constant() -> None:
     limit = float(problem.feasible.limit)
 
     def total(shaping: bool) -> np.ndarray:
-        episodes = ImaginedEpisodes(
+        episodes = SimulatedEpisodes(
             features,
             6,
             lambda count: np.full(count, limit),
@@ -154,14 +156,14 @@ def test_support_is_a_tenth_of_what_the_errors_say() -> None:
 def test_what_stable_baselines_asks_of_a_vector() -> None:
     problem = ToyProblem(3, 4.0)
     limit = float(problem.feasible.limit)
-    episodes = ImaginedEpisodes(
+    episodes = SimulatedEpisodes(
         OptionFeatures(problem), 2, lambda n: np.full(n, limit), lambda rows, _: rows[:, 0] * 0.0
     )
     assert len(episodes.env_method("action_masks")) == 2
     assert episodes.has_attr("action_masks")
     assert not episodes.has_attr("nothing")
     assert episodes.get_attr("num_envs") == [2, 2]
-    episodes.set_attr("judge", lambda rows, _: rows[:, 0] * 0.0 + 7.0)
+    episodes.set_attr("rewards", lambda rows, _: rows[:, 0] * 0.0 + 7.0)
     assert play(episodes, 0)[-1] == pytest.approx([7.0, 7.0])
     assert episodes.env_is_wrapped(object) == [False, False]
     episodes.close()
