@@ -47,7 +47,7 @@ fidelities = st.sampled_from(("calibrated", "tuned", "trained"))
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"method": "prune"}, r"layer 'conv': method='prune', use one of \('keep', "),
+        ({"method": "prune"}, r"layer 'conv': method='prune', use one of \('float', "),
         ({"method": None}, "method=None, use one of"),
         ({"rounding": "up"}, r"rounding='up', use one of \('nearest', "),
         ({"points": "log"}, r"points='log', use one of \('symmetric', "),

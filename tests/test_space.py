@@ -188,5 +188,5 @@ def test_an_impossible_group_size_is_refused(group_size: Any) -> None:
 
 @pytest.mark.parametrize("name", [3, None, b"conv", ("conv",)])
 def test_what_is_kept_is_named(name: Any) -> None:
-    with pytest.raises(ChoiceError, match="keep names layers by their str"):
+    with pytest.raises(ChoiceError, match="exclude names layers by their str"):
         SearchSpace(exclude=(name,))

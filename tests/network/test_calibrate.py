@@ -396,6 +396,7 @@ def test_a_call_that_cannot_be_quantized_is_an_error_of_its_layer_whatever_the_o
     None
 ):
     layer = nn.Linear(4, 4)
+    nn.init.ones_(layer.weight)  # of any other sign some outputs may be 0 / 0
     network = nn.Sequential(layer, nn.Identity(), layer, nn.Hardtanh(), layer)
     inputs, labels = torch.ones(8, 4), torch.zeros(8, dtype=torch.long)
     network[1].register_forward_hook(lambda module, args, output: output / 0)
