@@ -1,6 +1,6 @@
 """Names from outside as each place takes them: terminal, Markdown, HTML, CSV.
 
-Figures have `png` in `runs/figures.py`.
+Figures have `reporting/figure_files.py`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
-"""What moves the cursor, colours, breaks lines, turns text around, or is half a character."""
+_CONTROLS = (
+    r"\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff"
+)
+"""What moves the cursor, colours, breaks lines, turns text around, or is no whole character."""
 _IN_A_LINE, _IN_LINES = re.compile(f"[{_CONTROLS}]"), re.compile(f"(?![\\n\\t])[{_CONTROLS}]")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How cells begin that a spreadsheet computes."""

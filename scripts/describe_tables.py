@@ -33,11 +33,11 @@ def run(settings: DescribeSettings, command: Sequence[str]) -> int:
     """Write the report and say where."""
     tables = [load_table(name) for name in settings.tables or table_names()]
     make_folder(settings.report.parent)
-    from rlquant_agents.runs import figures  # matplotlib imports slowly
+    from rlquant_agents.reporting.figure_files import png  # matplotlib imports slowly
     from rlquant_experiments.comparison import table_figures
 
     picture = settings.report.with_suffix(".png")
-    write_file(picture, figures.png(table_figures.tables_figure(tables)))
+    write_file(picture, png(table_figures.tables_figure(tables)))
     parts = [
         "# Complete tables",
         f"Every configuration of each space, quantized, calibrated (or trained, where it says "

@@ -116,7 +116,7 @@ def write(
 ) -> None:
     """Write table, report and picture."""
     from rlquant_agents.cli.latency_figures import latency_figure
-    from rlquant_agents.runs.figures import png
+    from rlquant_agents.reporting.figure_files import png
 
     picture = report.with_suffix(".png")
     machine = (

@@ -274,13 +274,14 @@ def draw_comparison(
     """Write comparison.png: the searcher beside the baselines."""
     if len(results) < 2:
         return
-    from rlquant_agents.runs import figures  # matplotlib imports slowly
+    from rlquant_agents.reporting.figure_files import png  # matplotlib imports slowly
+    from rlquant_agents.reporting.figures import comparison_figure
 
     lines = {r.searcher: r.score for r in results if r.searcher == UNIFORM}
     curves = {r.searcher: [best_losses(r.history)] for r in results if r.searcher not in lines}
     title = f"Best validation loss within {problem.budget}"
-    figure = figures.comparison_figure(curves, {"float": problem.float_score, **lines}, title)
-    write_file(out / "comparison.png", figures.png(figure))
+    figure = comparison_figure(curves, {"float": problem.float_score, **lines}, title)
+    write_file(out / "comparison.png", png(figure))
 
 
 def conclusion(results: Sequence[SearchResult], out: Path) -> str:

@@ -88,3 +88,7 @@ def test_the_wheel_works_beside_a_foreign_envs_package(wheel: Path, tmp_path: Pa
     assert owner == "the user"
     expected = [tmp_path / package / "__init__.py" for package in ("envs", *SOURCES)]
     assert [Path(file) for file in files] == expected
+
+
+def test_the_wheel_holds_the_template_of_reports(wheel: Path) -> None:
+    assert "rlquant_agents/reporting/page.html.jinja" in names(wheel)

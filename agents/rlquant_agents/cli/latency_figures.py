@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rlquant.profiling.profile import LatencyProfile
-from rlquant_agents.runs.figure_axes import COLORS, LEGEND, new_axes, own_style
+from rlquant_agents.reporting.figure_axes import COLORS, LEGEND, new_axes, own_style
 
 
 @own_style()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -16,6 +15,15 @@ from rlquant.layers import layer_kind
 from rlquant.problem.protocol import Live
 
 NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
+
+PARTS = {
+    "codes": "codes",
+    "numbers": "scales, offsets, codebooks",
+    "inputs": "input grids",
+    "record": "records of choices",
+    "floats": "left in float",
+}
+"""What the bytes of a searched weight are: field of `LayerParts` -> words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,7 @@ class LayerParts:
     @property
     def total(self) -> int:
         """All bytes of the layer's weight."""
-        return self.codes + self.numbers + self.inputs + self.record + self.floats
+        return sum(getattr(self, field) for field in PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +95,15 @@ class FileParts:
         """The size of the file."""
         return sum(p.total for p in self.layers) + sum(self.floats.values()) + self.header
 
-    def by_part(self) -> dict[str, int]:
-        """Return the bytes of each part of the file; parts that it does not have are left out."""
-        named = {
-            "codes of the searched weights": "codes",
-            "scales, offsets and codebooks": "numbers",
-            "grids of quantized inputs": "inputs",
-            "records of the layers' choices": "record",
-            "searched weights kept in float": "floats",
-        }
-        parts = {w: sum(getattr(p, field) for p in self.layers) for w, field in named.items()}
-        parts |= {**self.floats, "header, names and shapes": self.header}
-        return {words: size for words, size in parts.items() if size}
+    def of_weights(self) -> dict[str, int]:
+        """Return the bytes of each part of the searched weights, by field; empty ones left out."""
+        parts = {field: sum(getattr(p, field) for p in self.layers) for field in PARTS}
+        return {field: size for field, size in parts.items() if size}
 
-    def document(self) -> dict[str, Any]:
-        """Return the parts as they stand in a file."""
-        layers = [asdict(parts) for parts in self.layers]
-        return {"layers": layers, "floats": dict(self.floats), "header": self.header}
+    def by_part(self) -> dict[str, int]:
+        """Return the bytes of each part of the file, by words; empty ones are left out."""
+        weights = {f"searched weights: {PARTS[f]}": size for f, size in self.of_weights().items()}
+        return {**weights, **self.floats, "header, names and shapes": self.header}
 
 
 def _kind(network: nn.Module, tensor: str) -> str:

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
-from rlquant_agents.reporting.charts import CURVE_TITLE, PARETO_TITLE, curve_chart, pareto_chart
-from rlquant_agents.reporting.layer_chart import layer_chart
-from rlquant_agents.reporting.markup import Markup, block, element, join, void
-from rlquant_agents.reporting.run_files import MODEL
-from rlquant_agents.reporting.sections import layers, loading, results, sizes
-from rlquant_agents.reporting.style import STYLE
-from rlquant_agents.reporting.summary import Runs, title
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from rlquant.escaping import printable
+from rlquant.tasks.registry import names
+from rlquant_agents.reporting.figure_files import svg
+from rlquant_agents.reporting.figures import layers_figure, pareto_figure, search_figure
+from rlquant_agents.reporting.file_parts import PARTS
+from rlquant_agents.reporting.neighbours import neighbours
+from rlquant_agents.reporting.quantities import QUANTITIES
+from rlquant_agents.reporting.run_files import MODEL, RunFiles
+from rlquant_agents.reporting.summary import Runs, facts_of, headings, made_by, rows, title
+from rlquant_agents.reporting.words import (
+    choice_in_words,
+    count,
+    decimal,
+    neighbour_in_words,
+    share,
+)
 
 
 def page(runs: Runs) -> str:
@@ -20,38 +32,87 @@ def page(runs: Runs) -> str:
         runs: the run that is reported, then those it is compared with.
     """
     run = next(iter(runs.values()))
-    heading = f"Quantization of {title(run)}"
-    head = block(
-        "head",
-        void("meta", charset="utf-8"),
-        void("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        void("meta", name="color-scheme", content="light dark"),
-        element("title", heading),
-        element("style", Markup(STYLE)),
+    parts = run.facts.parts
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(
+            heading=f"Quantization of {title(run)}",
+            model=MODEL,
+            run=run,
+            headings=headings(run),
+            rows=rows(runs),
+            facts=facts_of(run),
+            command=made_by(run),
+            bits=svg(layers_figure(run), "bits", _layers_told(run)),
+            front=svg(pareto_figure(run), "front", _front_told(run)),
+            search=svg(search_figure(runs), "search", _search_told(runs)),
+            layers=_layers(run),
+            parts=parts,
+            part_columns={} if parts is None else {PARTS[f]: f for f in parts.of_weights()},
+            code=_loading(run),
+        )
     )
-    sections = list(_sections(runs))
-    links = [element("li", element("a", name, href=f"#{anchor}")) for anchor, name, _ in sections]
-    body = block(
-        "body",
-        element("h1", heading),
-        block("nav", block("ul", *links), aria_label="Sections"),
-        block("main", *(_section(*section) for section in sections)),
+
+
+def _environment() -> Environment:
+    """Return Jinja2 set so that whatever a template is given is text, escaped once."""
+    made = Environment(
+        loader=PackageLoader("rlquant_agents.reporting", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        finalize=lambda value: (
+            value if isinstance(value, Markup) else printable(str(value), lines=True)
+        ),
     )
-    return join(Markup("<!DOCTYPE html>\n"), block("html", head, body, lang="en")) + "\n"
+    made.filters |= {"count": count, "layer": lambda name: name or "network"}
+    made.globals["share"] = share
+    return made
 
 
-def _sections(runs: Runs) -> Iterator[tuple[str, str, Markup]]:
-    """Yield anchor, heading and content of each part that this run has."""
-    run = next(iter(runs.values()))
-    yield "summary", "Result", results(runs)
-    yield "bits", "Bits of each layer", layer_chart(run)
-    yield "front", PARETO_TITLE, pareto_chart(run)
-    yield "search", CURVE_TITLE, curve_chart(runs)
-    yield "layers", "Layers, and one option up or down", layers(run)
-    if run.facts.parts is not None:
-        yield "size", f"What the bytes of {MODEL} are", sizes(run, run.facts.parts)
-        yield "load", "How to load it", loading(run)
+def _layers(run: RunFiles) -> list[dict[str, Any]]:
+    """Return what the table says of each layer: facts, choice, bytes, and its neighbours."""
+    chosen, size = run.facts.chosen(run.config), run.facts.size
+    return [
+        {
+            "facts": facts,
+            "choice": choice_in_words(run.config[facts.name]).split(", "),
+            "bytes": None if size is None else size.units[i][chosen[i]],
+            "beside": [each and neighbour_in_words(run, each) for each in beside],
+        }
+        for i, (facts, beside) in enumerate(zip(run.facts.layers, neighbours(run), strict=True))
+    ]
 
 
-def _section(anchor: str, heading: str, content: Markup) -> Markup:
-    return block("section", element("h2", heading, id=anchor), content)
+def _loading(run: RunFiles) -> str:
+    """Return the code that loads the packed file."""
+    task = run.settings.get("task")
+    network = f"rlquant.tasks.load({task!r}).network" if task in names() else "my_network()"
+    return (
+        "import rlquant\n\n"
+        f"# The float network, a {run.facts.network}; its weights do not matter.\n"
+        f"network = {network}\n"
+        f'quantized = rlquant.load("{MODEL}", network)\n'
+        "outputs = quantized(inputs)  # as they were scored"
+    )
+
+
+def _layers_told(run: RunFiles) -> str:
+    return "; ".join(f"{c.layer or 'network'}: {choice_in_words(c)}" for c in run.config)
+
+
+def _front_told(run: RunFiles) -> str:
+    return (
+        f"{len(run.evaluations)} evaluations, {len(run.front)} of them on the front of loss and "
+        f"{QUANTITIES[run.quantity][0]}. Delivered: loss {decimal(run.outcome.score.loss)}."
+    )
+
+
+def _search_told(runs: Runs) -> str:
+    return "; ".join(
+        f"{name}: loss {decimal(run.outcome.score.loss)} after {len(run.evaluations)} evaluations"
+        for name, run in runs.items()
+    )

@@ -142,20 +142,9 @@ class ProblemFacts:
                 "config": json.loads(config.to_json()),
                 "score": json.loads(score.to_json()),
             }
-        document = {
-            "version": FACTS_VERSION,
-            "name": self.name,
-            "network": self.network,
-            "layers": [{name: getattr(f, name) for name in SHOWN} for f in self.layers],
-            "options": [asdict(option) for option in self.options],
-            "cost": asdict(self.cost),
-            "limit": self.limit,
-            "unit": self.unit,
-            "size": None if self.size is None else asdict(self.size),
-            "uniform": uniform,
-            "parts": None if self.parts is None else self.parts.document(),
-        }
-        return json.dumps(document)
+        layers = [{name: getattr(f, name) for name in SHOWN} for f in self.layers]
+        own = {"version": FACTS_VERSION, "layers": layers, "uniform": uniform}
+        return json.dumps(asdict(self) | own)
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> ProblemFacts:

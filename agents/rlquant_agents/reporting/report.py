@@ -10,10 +10,12 @@ from rlquant.arguments import explained
 from rlquant.errors import SettingsError
 from rlquant.files import write_file
 from rlquant.paths import PathLike, path_of
-from rlquant_agents.reporting.page import page
 from rlquant_agents.reporting.run_files import REPORT, RunFiles, read_run
-from rlquant_agents.reporting.same_problem import require_same_problem
 from rlquant_agents.reporting.text import text
+from rlquant_agents.search.run_settings import differences
+
+SHARED = ("problem", "budget", "space", "fidelity")
+"""The settings that runs share whose losses can be compared."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,10 @@ def make_report(folder: PathLike, against: Sequence[PathLike] = ()) -> Report:
     runs = {run.name: run}
     for path in against:
         other = read_run(path)
-        require_same_problem(run, other)
+        _require_same_problem(run, other)
         runs[_new_name(other, runs)] = other
+    from rlquant_agents.reporting.page import page  # matplotlib imports slowly
+
     return Report(page(runs), text(runs))
 
 
@@ -72,6 +76,38 @@ def write_report(
     report = make_report(folder, against)
     write_file(target, report.html)
     return report
+
+
+def write_figures(folder: PathLike) -> None:
+    """Write the figures of a finished search into its folder, as PNG: those of its report.
+
+    Raises:
+        FileFormatError, StorageError: see `write_report`.
+    """
+    from rlquant_agents.reporting import figures  # matplotlib imports slowly
+    from rlquant_agents.reporting.figure_files import png
+
+    run = read_run(folder)
+    drawn = {
+        "pareto.png": figures.pareto_figure(run),
+        "layers.png": figures.layers_figure(run),
+        "search.png": figures.search_figure({run.name: run}),
+    }
+    for name, figure in drawn.items():
+        write_file(run.folder / name, png(figure))
+
+
+def _require_same_problem(run: RunFiles, other: RunFiles) -> None:
+    """Raise `SettingsError` where two runs differ in what they searched."""
+    differ = differences(run.settings, other.settings, SHARED)
+    if differ:
+        words = ", ".join(
+            f"{name} is {there!r} there and {here!r} here" for name, here, there in differ
+        )
+        raise SettingsError(
+            f"{other.folder} cannot be compared with {run.folder}: {words}; give runs of the same "
+            f"network, data, budget, space and fidelity"
+        )
 
 
 def _new_name(run: RunFiles, taken: dict[str, RunFiles]) -> str:

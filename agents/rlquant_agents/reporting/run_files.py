@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
@@ -13,6 +13,7 @@ from rlquant import QuantizationConfig, Score
 from rlquant.cost.budget import Quantity
 from rlquant.documents import Count, Range, read_as, require_regular
 from rlquant.errors import FileFormatError
+from rlquant.pareto import pareto_front
 from rlquant.paths import PathLike, path_of
 from rlquant_agents.reporting.measured import Measured, read_evaluations
 from rlquant_agents.reporting.problem_facts import ProblemFacts
@@ -84,16 +85,12 @@ class Outcome:
     @classmethod
     def from_document(cls, document: Document) -> Outcome:
         """Read a result.json; `FileFormatError` where it is damaged."""
-        result = read_as(Result, document)
-        return cls(
-            score=result["score"],
-            float_score=result["float_score"],
-            evaluations=result["evaluations"],
-            seconds=result["seconds"],
-            stopped=result["meaning"] or result["stopped"],
-            notes=tuple(result["notes"]),
-            model_bytes=result["model_bytes"],
-        )
+        result: dict[str, Any] = dict(read_as(Result, document))
+        result |= {
+            "stopped": result["meaning"] or result["stopped"],
+            "notes": tuple(result["notes"]),
+        }
+        return cls(**{field.name: result[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -142,6 +139,13 @@ class RunFiles:
         """The best loss after each evaluation; NaN before the first within the budget."""
         asked = ((e.candidate, e.loss, e.value) for e in self.evaluations)
         return np.asarray(running_best(asked))
+
+    @property
+    def front(self) -> list[Measured]:
+        """The complete evaluations on the Pareto front of loss and cost, cheapest first."""
+        final = [e for e in self.evaluations if e.final]
+        front = pareto_front([e.cost for e in final], [e.loss for e in final])
+        return [final[i] for i in front.tolist()]
 
     def measured(self, config: QuantizationConfig) -> float | None:
         """Return the loss that the search measured for a configuration, None if it did not."""

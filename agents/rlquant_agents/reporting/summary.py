@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rlquant import Score
 from rlquant_agents.reporting.run_files import RunFiles
@@ -25,15 +25,8 @@ HEADINGS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A network in the summary.
-
-    Attributes:
-        name: of the reference or the run.
-        cells: one for each of `headings`.
-        ours: whether it is the run that is reported.
-    """
+class Row(NamedTuple):
+    """A network in the summary: a reference or a run, a cell for each of `headings`."""
 
     name: str
     cells: tuple[str, ...]

@@ -61,7 +61,8 @@ def choice_in_words(choice: LayerChoice) -> str:
 
 def plain_name(name: Any) -> str:
     """Return an option's name as words."""
-    return "float" if name is None else str(name).replace("_", " ")
+    named = {None: "float", "gptq": "GPTQ"}
+    return named.get(name) or str(name).replace("_", " ")
 
 
 def budget_in_words(run: RunFiles) -> str:
@@ -75,31 +76,18 @@ def budget_in_words(run: RunFiles) -> str:
     )
 
 
-def cost_in_words(run: RunFiles, beside: Neighbour) -> str:
-    """Say by how much a neighbour is more expensive or cheaper, in whole units and in bytes."""
-    unit, _ = UNITS[run.quantity]
-    words = f"{count(beside.units, '+')} {unit}"
+def neighbour_in_words(run: RunFiles, beside: Neighbour) -> list[str]:
+    """Return the choice of a neighbour, what it costs more or less, whether it fits, its loss."""
+    unit, value = UNITS[run.quantity]
+    cost = f"{count(beside.units, '+')} {unit}"
     if beside.size is not None and unit != "bytes":
-        words += f", {count(beside.size, '+')} bytes"
-    return words
-
-
-def value_in_words(run: RunFiles, beside: Neighbour) -> str:
-    """Say the same in what the budget is given in, where that is not the unit itself."""
-    if run.facts.unit == 1.0:
-        return ""
-    return f"{decimal(beside.units * run.facts.unit, '+')} {UNITS[run.quantity][1]}"
-
-
-def fit_in_words(run: RunFiles, beside: Neighbour) -> str:
-    """Say whether a neighbour keeps the budget."""
-    unit, _ = UNITS[run.quantity]
-    return f"over the budget by {count(beside.over)} {unit}" if beside.over else "fits the budget"
-
-
-def loss_in_words(run: RunFiles, beside: Neighbour) -> str:
-    """Say what a neighbour lost where that was measured."""
+        cost += f", {count(beside.size, '+')} bytes"
+    words = [choice_in_words(beside.choice), cost]
+    if run.facts.unit != 1.0:
+        words.append(f"{decimal(beside.units * run.facts.unit, '+')} {value}")
+    over = f"over the budget by {count(beside.over)} {unit}"
+    words.append(over if beside.over else "fits the budget")
     here = run.measured(run.config)
     if beside.loss is None or here is None:
-        return "loss not measured"
-    return f"loss {decimal(beside.loss - here, '+')}, measured"
+        return [*words, "loss not measured"]
+    return [*words, f"loss {decimal(beside.loss - here, '+')}, measured"]

@@ -16,7 +16,7 @@ from rlquant.files import reading, write_file
 from rlquant.paths import PathLike
 from rlquant.problem.protocol import Stores
 from rlquant_agents.reporting.problem_facts import ProblemFacts
-from rlquant_agents.reporting.report import write_report
+from rlquant_agents.reporting.report import write_figures, write_report
 from rlquant_agents.reporting.run_files import (
     CONFIG,
     EVALUATIONS,
@@ -115,12 +115,11 @@ class RunFolder(Callback):
             return
         self._table.cut(len(result.history))
         self._write_best(result.best, result.score)
-        reference = self._reference
-        self._write_figures(result, None if reference is None else reference[1])
         model_bytes = self._save_network(result)
         self._write_json(RESULT, self._describe(result) | {"model_bytes": model_bytes})
-        facts = ProblemFacts.of(self._problem, result, reference, model_bytes)
+        facts = ProblemFacts.of(self._problem, result, self._reference, model_bytes)
         write_file(self.path / FACTS, facts.to_json() + "\n")
+        write_figures(self.path)
         write_report(self.path)
 
     def _require_as_many(self, evaluations: int) -> None:
@@ -168,21 +167,6 @@ class RunFolder(Callback):
         if written != promised:
             logger.error("%s has %d bytes, not %d as its score says", path, written, promised)
         return written
-
-    def _write_figures(self, result: SearchResult, uniform: Score | None) -> None:
-        from rlquant_agents.runs import figures  # matplotlib imports slowly
-
-        problem, history = self._problem, result.history
-        references = {"float": problem.float_score}
-        if uniform is not None:
-            references["uniform"] = uniform
-        drawn = {
-            "pareto.png": figures.pareto_figure(history, problem.budget, references),
-            "layers.png": figures.layers_figure(result.best, problem.layers, problem.space),
-            "search.png": figures.search_figure(history, references),
-        }
-        for name, figure in drawn.items():
-            write_file(self.path / name, figures.png(figure))
 
     def _write_best(self, config: QuantizationConfig, score: Score) -> None:
         write_file(self.path / CONFIG, config.to_json(indent=2) + "\n")

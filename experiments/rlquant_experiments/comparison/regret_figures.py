@@ -8,7 +8,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from rlquant_agents.runs.figure_axes import LEGEND, Stack, draw_runs, evaluations_axis, new_axes
+from rlquant_agents.reporting.figure_axes import (
+    LEGEND,
+    Stack,
+    draw_runs,
+    evaluations_axis,
+    new_axes,
+)
 from rlquant_agents.search.curves import Curve
 
 LEAST = 1e-4

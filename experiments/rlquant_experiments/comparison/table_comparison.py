@@ -185,10 +185,10 @@ def write_report(settings: CompareSettings, strata: Sequence[Stratum], facts: st
 
 def draw(stratum: Stratum, title: str) -> bytes:
     """Return the figure of one budget."""
-    from rlquant_agents.runs import figures  # matplotlib imports slowly
+    from rlquant_agents.reporting.figure_files import png  # matplotlib imports slowly
     from rlquant_experiments.comparison import regret_figures
 
     scale, runs = stratum.scale, stratum.runs
     order = scale.ranked(runs, max(len(run.curve) for of in runs.values() for run in of))
     curves = {name: [scale.regret(run.curve) for run in runs[name]] for name in order}
-    return figures.png(regret_figures.regret_figure(curves, title))
+    return png(regret_figures.regret_figure(curves, title))

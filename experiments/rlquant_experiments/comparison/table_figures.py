@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rlquant import Budget, Table, TabularProblem
-from rlquant_agents.runs.figure_axes import COLORS, LEGEND, plain_numbers
+from rlquant_agents.reporting.figure_axes import COLORS, LEGEND, plain_numbers
 
 COLUMNS = 4
 MOST_BITS = 5.0

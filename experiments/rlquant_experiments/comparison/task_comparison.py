@@ -233,9 +233,10 @@ def write_report(
 
 def draw(runs: Runs, problem: QuantizationProblem, title: str) -> bytes:
     """Return the figure of one budget."""
-    from rlquant_agents.runs import figures  # matplotlib imports slowly
+    from rlquant_agents.reporting.figure_files import png  # matplotlib imports slowly
+    from rlquant_agents.reporting.figures import comparison_figure
 
     lines = {name: runs[name][0].score for name in runs if name == "uniform"}
     curves = {name: [run.curve for run in runs[name]] for name in ranked(runs) if name not in lines}
     references = {"float": problem.float_score, **lines}
-    return figures.png(figures.comparison_figure(curves, references, title))
+    return png(comparison_figure(curves, references, title))

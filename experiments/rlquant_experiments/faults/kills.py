@@ -247,7 +247,7 @@ def _compare(found: Any, expected: Any) -> None:
 @cache
 def _script(name: str) -> Any:
     """Return a script as a module, with what commands load late."""
-    import_module("rlquant_agents.runs.figures")
+    import_module("rlquant_agents.reporting.page")
     import_module("tensorboard")
     stem = f"script_{name.removesuffix('.py')}"
     specification = importlib.util.spec_from_file_location(stem, SCRIPTS / name)

@@ -58,7 +58,7 @@ def reproduce(
     folder = work / f"{paper}-{scale.preset}{elsewhere}"  # other devices, other last digits
     results = run_jobs(reproduction.jobs, folder, progress=progress)
     findings = reproduction.conclude(results)
-    from rlquant_agents.runs.figures import png
+    from rlquant_agents.reporting.figure_files import png
     from rlquant_experiments.reproduction import figures  # matplotlib imports slowly
 
     text, picture, table = paths(paper, out)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from rlquant_agents.runs.figures import png
+from rlquant_agents.reporting.figure_files import png
 from rlquant_experiments.comparison.regret_figures import LEAST, regret_figure
 
 CURVES = {

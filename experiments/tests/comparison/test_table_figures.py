@@ -8,7 +8,7 @@ import pytest
 
 from rlquant import Budget, Table, TabularProblem
 from rlquant.tabular.random_table import random_table
-from rlquant_agents.runs.figures import png
+from rlquant_agents.reporting.figure_files import png
 from rlquant_experiments.comparison.table_figures import COLUMNS, MOST_BITS, tables_figure
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rlquant.errors import SettingsError, UnknownNameError
-from rlquant_agents.runs.figures import png
+from rlquant_agents.reporting.figure_files import png
 from rlquant_experiments.reproduction import papers
 from rlquant_experiments.reproduction.claims import Claim, Comparison, Finding
 from rlquant_experiments.reproduction.figures import panels_figure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +12,7 @@ from reported_runs import live_problem, run_of
 from rlquant import Budget, LayerChoice, Problem, QuantizationConfig, SearchSpace
 from rlquant_agents.reporting.neighbours import Neighbour, neighbours
 from rlquant_agents.reporting.run_files import RunFiles
-from rlquant_agents.reporting.words import (
-    cost_in_words,
-    fit_in_words,
-    loss_in_words,
-    value_in_words,
-)
+from rlquant_agents.reporting.words import choice_in_words, neighbour_in_words
 from toy_problem import MIXED, SIZES, ToyProblem
 
 
@@ -94,7 +90,7 @@ def test_the_ends_have_no_neighbour(tmp_path: Path) -> None:
 def test_what_was_not_measured_has_no_loss(tmp_path: Path) -> None:
     run = run_of(tmp_path, ToyProblem(4), searcher="random", evaluations=1)
     assert [each.loss for each in beside(run)] == [None] * len(beside(run))
-    assert {loss_in_words(run, each) for each in beside(run)} == {"loss not measured"}
+    assert {neighbour_in_words(run, each)[-1] for each in beside(run)} == {"loss not measured"}
 
 
 def test_screened_and_partial_losses_do_not_count(tmp_path: Path) -> None:
@@ -107,19 +103,19 @@ def test_screened_and_partial_losses_do_not_count(tmp_path: Path) -> None:
 def test_words_say_exactly_what_it_is(tmp_path: Path) -> None:
     run = run_of(tmp_path, live_problem())
     each = Neighbour(run.config.choices[0], 1152, 144, 1000, None)
-    assert cost_in_words(run, each) == "+1,152 bits, +144 bytes"
-    assert value_in_words(run, each).startswith("+")
-    assert value_in_words(run, each).endswith(" bits per weight")
-    assert fit_in_words(run, each) == "over the budget by 1,000 bits"
-    assert fit_in_words(run, replace(each, over=0)) == "fits the budget"
+    choice, cost, value, fit, loss = neighbour_in_words(run, each)
+    assert choice == choice_in_words(each.choice)
+    assert (cost, fit) == ("+1,152 bits, +144 bytes", "over the budget by 1,000 bits")
+    assert re.fullmatch(r"\+[\d.]+ bits per weight", value)
+    assert loss == "loss not measured"
+    assert "fits the budget" in neighbour_in_words(run, replace(each, over=0))
     measured = replace(each, loss=run.outcome.score.loss + 0.25)
-    assert loss_in_words(run, measured) == "loss +0.2500, measured"
+    assert neighbour_in_words(run, measured)[-1] == "loss +0.2500, measured"
     broken = replace(each, loss=float("inf"))
-    assert loss_in_words(run, broken) == "loss not finite, measured"
+    assert neighbour_in_words(run, broken)[-1] == "loss not finite, measured"
 
 
 def test_bytes_are_said_once_where_they_are_the_budget(tmp_path: Path) -> None:
     run = run_of(tmp_path, live_problem(budget=Budget.size_bytes(900)))
     each = Neighbour(run.config.choices[0], 144, 144, 0, None)
-    assert cost_in_words(run, each) == "+144 bytes"
-    assert value_in_words(run, each) == ""
+    assert neighbour_in_words(run, each)[1:-1] == ["+144 bytes", "fits the budget"]

@@ -221,7 +221,7 @@ def test_the_facts_are_one_small_file(folder: Path) -> None:
     assert len(text) < 10_000
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data(), name=st.sampled_from(FILES))
 def test_any_damage_is_refused_or_gives_a_report(
     data: st.DataObject, name: str, original: Path, tmp_path_factory: pytest.TempPathFactory
@@ -236,4 +236,4 @@ def test_any_damage_is_refused_or_gives_a_report(
     begun = time.process_time()
     with contextlib.suppress(RlquantError):
         make_report(folder)
-    assert time.process_time() - begun < 2
+    assert time.process_time() - begun < 5

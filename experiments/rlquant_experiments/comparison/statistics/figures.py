@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from rlquant_agents.runs.figure_axes import COLORS, new_axes
+from rlquant_agents.reporting.figure_axes import COLORS, new_axes
 from rlquant_experiments.comparison.statistics.judgement import Judgement
 from rlquant_experiments.comparison.statistics.regrets import Regrets
 from rlquant_experiments.comparison.statistics.statistics import Statistic, estimate, mean

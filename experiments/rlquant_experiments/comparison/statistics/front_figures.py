@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from rlquant_agents.runs.figure_axes import COLORS, new_axes
+from rlquant_agents.reporting.figure_axes import COLORS, new_axes
 from rlquant_experiments.comparison.statistics.statistics import Estimate
 
 

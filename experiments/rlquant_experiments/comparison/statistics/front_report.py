@@ -24,7 +24,7 @@ def front_report(
         command: that made them.
         threads: of torch.
     """
-    from rlquant_agents.runs import figures  # matplotlib imports slowly
+    from rlquant_agents.reporting.figure_files import png  # matplotlib imports slowly
     from rlquant_experiments.comparison.statistics.front_figures import volumes_figure
 
     found = volumes_by_way(jobs, volumes)
@@ -44,7 +44,7 @@ def front_report(
         "![hypervolume of each way](FIGURE)",
         _verdict(found, chosen),
     ]
-    return "\n\n".join(parts) + "\n", figures.png(volumes_figure(levels))
+    return "\n\n".join(parts) + "\n", png(volumes_figure(levels))
 
 
 def volumes_by_way(jobs: Sequence[FrontJob], volumes: Sequence[float]) -> dict[str, Values]:

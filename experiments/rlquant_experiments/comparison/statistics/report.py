@@ -125,7 +125,7 @@ def facts_of(
 
 def draw(judgement: Judgement, strata: Sequence[Stratum], agents: Sequence[str]) -> Pictures:
     """Return the figures."""
-    from rlquant_agents.runs.figures import png  # matplotlib imports slowly
+    from rlquant_agents.reporting.figure_files import png  # matplotlib imports slowly
     from rlquant_experiments.comparison.statistics import figures
 
     regrets, tables = judgement.regrets, [stratum.problem.table.name for stratum in strata]

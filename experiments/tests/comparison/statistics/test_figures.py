@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from judged_runs import two_strata
 
-from rlquant_agents.runs.figures import png
+from rlquant_agents.reporting.figure_files import png
 from rlquant_experiments.comparison.statistics.figures import (
     ABOVE,
     BELOW,

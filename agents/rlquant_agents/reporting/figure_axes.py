@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,11 @@ NARROW = 4.0
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f3c8d", "#555555")
 """Told apart also by colour-blind readers (Okabe and Ito 2008), with two more."""
 
+LARGEST = 1e100
+"""Losses and costs beyond this are not drawn: ratios and sums of an axis' ends stay finite."""
+MANY = 1000
+"""More points than these are one image in a vector graphic, which stays small."""
+LOSS = "validation loss (mean per sample)"
 LEGEND: dict[str, Any] = {"fontsize": 8, "framealpha": 0.85, "edgecolor": "none"}
 
 
@@ -33,7 +38,12 @@ def own_style() -> Iterator[None]:
 
     The user's may ask for LaTeX, which is not always there; and names of layers are no formulas.
     """
-    with style.context(["default", {"text.parse_math": False}]):
+    own = {
+        "text.parse_math": False,
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans"],
+    }
+    with style.context(["default", own]):
         yield
 
 
@@ -53,6 +63,54 @@ def plain_numbers(axis: Axis, low: float, high: float, *, most: int, subs: Seque
     axis.set_major_locator(MaxNLocator(most) if narrow else LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
     axis.set_minor_locator(NullLocator())
+
+
+def drawable(value: float) -> bool:
+    """Return whether a number has a place on an axis."""
+    return abs(value) <= LARGEST
+
+
+def draw_points(axes: Axes, points: Iterable[tuple[float, float]], color: str, label: str) -> None:
+    """Draw dots, those at one place once, and those without a place not at all."""
+    seen = list(dict.fromkeys(point for point in points if all(map(drawable, point))))
+    if seen:
+        x, y = zip(*seen, strict=True)
+        axes.plot(
+            *(x, y, "o"),
+            color=color,
+            markersize=4,
+            alpha=0.5,
+            markeredgewidth=0,
+            label=label,
+            rasterized=len(seen) > MANY,
+        )
+
+
+def draw_curve(axes: Axes, curve: Curve, index: int, label: str, **settings: Any) -> None:
+    """Draw a curve that keeps its height up to the next evaluation; more than `COLORS` dashed."""
+    numbers = np.arange(1, len(curve) + 1)
+    line: dict[str, Any] = {
+        "color": COLORS[index % len(COLORS)],
+        "ls": "-" if index < len(COLORS) else "--",
+    }
+    axes.step(numbers, curve, where="post", linewidth=1.6, label=label, **line, **settings)
+
+
+def legend_below(figure: Figure) -> None:
+    """Put the legend below the axes, where it hides nothing."""
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+
+
+def loss_axis(axes: Axes) -> None:
+    """Set a logarithmic loss axis with plain numbers, where all that is drawn is positive."""
+    axes.set_ylabel(LOSS)
+    if axes.dataLim.y0 < 1 / LARGEST:
+        return
+    axes.set_ylabel(f"{LOSS}, log scale")
+    limits = axes.get_ylim()
+    axes.set_yscale("log")
+    low, high = axes.get_ylim() if limits[0] <= 0 else limits
+    plain_numbers(axes.yaxis, low, high, most=8, subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0))
 
 
 def evaluations_axis(axes: Axes) -> None:
@@ -87,11 +145,10 @@ def draw_runs(
     longest = max((len(c) for runs in curves.values() for c in runs), default=1)
     numbers = np.arange(1, longest + 1)
     for index, (name, runs) in enumerate(curves.items()):
-        color = COLORS[index % len(COLORS)]
-        style = "-" if index < len(COLORS) else "--"
         middle, low, high = summary(np.array([extended(curve, longest) for curve in runs]))
         label = name if len(runs) == 1 else f"{name} ({word} of {len(runs)})"
         if len(runs) > 1:
+            color = COLORS[index % len(COLORS)]
             axes.fill_between(numbers, low, high, step="post", color=color, alpha=0.12, lw=0)
-        axes.step(numbers, middle, style, where="post", color=color, linewidth=1.6, label=label)
+        draw_curve(axes, middle, index, label)
     return longest
