@@ -16,7 +16,7 @@ Method = Literal["float", "post_training", "ternary", "distilled"]
 Rounding = Literal["nearest", "stochastic", "gptq", "learned"]
 Points = Literal["symmetric", "clipped", "fixed_point", "affine", "quantile", "kmeans", "learned"]
 Fidelity = Literal["calibrated", "tuned", "trained"]
-GroupSize = int | Literal["channel"] | None
+GroupSize = int | Literal["channel", "tensor"]
 
 METHODS: tuple[Method, ...] = get_args(Method)
 ROUNDINGS: tuple[Rounding, ...] = get_args(Rounding)
@@ -34,7 +34,17 @@ FLOAT_BITS = 32
 TERNARY_BITS = 2
 """The width of a ternary layer in bit-operations."""
 
-CONFIG_VERSION = 1
+LARGEST_GROUP = 2**16
+"""The most weights that a group size counts; "channel" and "tensor" have no limit."""
+
+CONFIG_VERSION = 2
+
+
+def is_group_size(value: object) -> bool:
+    """Return whether a value is "channel", "tensor" or a whole number in 1..`LARGEST_GROUP`."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return 1 <= value <= LARGEST_GROUP
+    return isinstance(value, str) and value in ("channel", "tensor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,9 @@ class LayerChoice:
         rounding: rule by which a weight goes to one of its two neighbouring points.
         method: how the quantized layer comes about; "float" leaves it in float32.
         points: where the quantization points lie.
+        group_size: weights that share a scale: those of an output channel ("channel"), of the
+            whole tensor ("tensor"), or so many consecutive ones (1..65536) of a channel's inputs;
+            the last group of a channel may be shorter.
         activation_bits: width of the layer's input, 2..16; `None` leaves it float.
     """
 
@@ -55,6 +68,7 @@ class LayerChoice:
     rounding: Rounding = "nearest"
     method: Method = "post_training"
     points: Points = "symmetric"
+    group_size: GroupSize = "channel"
     activation_bits: int | None = None
 
     @explained
@@ -67,6 +81,11 @@ class LayerChoice:
         if not (self.method == "float" and self.bits == FLOAT_BITS):
             most = 8 if self.points in STORED_CODEBOOKS else 16
             self._require_width("bits", self.bits, 1, most, f" with points={self.points!r}")
+        if not is_group_size(self.group_size):
+            raise ChoiceError(
+                f"layer {self.layer!r}: group_size={self.group_size!r}, "
+                f'use "channel", "tensor" or a whole number in 1..{LARGEST_GROUP}'
+            )
         if self.activation_bits is not None:
             self._require_width("activation_bits", self.activation_bits, 2, 16, " or None")
 
@@ -96,14 +115,17 @@ class LayerChoice:
             return ("method",)
         if self.method == "ternary":
             return ("method", "activation_bits")
-        return ("method", "rounding", "points", "activation_bits")
+        if self.points == "fixed_point":
+            return ("method", "rounding", "points", "activation_bits")
+        return ("method", "rounding", "points", "activation_bits", "group_size")
 
     def canonical(self, fidelity: Fidelity = "calibrated") -> LayerChoice:
         """Drop what has no effect, so that equal results have equal choices.
 
-        A kept layer has nothing else; a ternary one has no bits, rounding or points of its own;
-        without a training step (`calibrated`) distilled is post_training and learned points are
-        their quantile start; weights that training assigns again have no rounding by outputs.
+        A kept layer has nothing else; a ternary one has no bits, rounding, points or groups of its
+        own; fixed point has one scale for the tensor, whatever the group size says; without a
+        training step (`calibrated`) distilled is post_training and learned points are their
+        quantile start; weights that training assigns again have no rounding by outputs.
         """
         if self.method == "float":
             return LayerChoice(self.layer, FLOAT_BITS, method="float")
@@ -114,6 +136,8 @@ class LayerChoice:
                 method="ternary",
                 activation_bits=self.activation_bits,
             )
+        if self.points == "fixed_point" and self.group_size != "channel":
+            return replace(self, group_size="channel").canonical(fidelity)
         if fidelity != "calibrated":
             trained = self.method == "distilled" or self.points == "learned"
             plain = trained and self.rounding in HESSIAN_BASED
@@ -127,7 +151,7 @@ class LayerChoice:
 
 def decisions_apart(a: LayerChoice, b: LayerChoice) -> int:
     """Return in how many decisions beside bits two choices differ."""
-    fields = ("method", "points", "rounding", "activation_bits")
+    fields = ("method", "points", "rounding", "activation_bits", "group_size")
     return sum(getattr(a, field) != getattr(b, field) for field in fields)
 
 

@@ -14,9 +14,8 @@ import numpy.typing as npt
 from rlquant.arguments import explained
 from rlquant.config import Fidelity, GroupSize, LayerChoice, Method, Points, Rounding
 from rlquant.errors import ChoiceError
-from rlquant.quantizers.groups import require_group_size
 
-HEADS = ("bits", "rounding", "method", "points", "activation_bits")
+HEADS = ("bits", "rounding", "method", "points", "activation_bits", "group_size")
 """The decisions of a layer, in the order in which actions give them."""
 
 _ANY_LAYER = ""
@@ -35,18 +34,18 @@ class SearchSpace:
     """The options of every searched layer; decisions with one option are not asked.
 
     Attributes:
-        bits, rounding, method, points, activation_bits: the options of `LayerChoice`'s fields.
+        bits, rounding, method, points, group_size, activation_bits: the options of the fields of
+            `LayerChoice`.
         exclude: layers that stay in float32 and are not searched.
-        group_size: weights that share a scale: a number, "channel" or None (whole tensor).
     """
 
     bits: tuple[int, ...] = (2, 3, 4, 5, 6, 8)
     rounding: tuple[Rounding, ...] = ("nearest",)
     method: tuple[Method, ...] = ("post_training",)
     points: tuple[Points, ...] = ("clipped",)
+    group_size: tuple[GroupSize, ...] = ("channel",)
     activation_bits: tuple[int | None, ...] = (None,)
     exclude: tuple[str, ...] = ()
-    group_size: GroupSize = "channel"
 
     @explained
     def __post_init__(self) -> None:
@@ -62,7 +61,6 @@ class SearchSpace:
         for name in self.exclude:
             if not isinstance(name, str):
                 raise ChoiceError(f"SearchSpace: exclude names layers by their str, not {name!r}")
-        require_group_size(self.group_size)
         for field in HEADS:  # each option must exist in some choice, with the others at their best
             for option in getattr(self, field):
                 plain: dict[str, Any] = {"bits": 4, field: option}

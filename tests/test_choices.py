@@ -31,6 +31,7 @@ def layer_choices(draw: st.DrawFn, layer: str = "conv") -> LayerChoice:
         draw(st.sampled_from(ROUNDINGS)),
         draw(st.sampled_from(METHODS)),
         points,
+        draw(st.sampled_from(("channel", "tensor", 64))),
         draw(st.none() | st.integers(2, 16)),
     )
 
@@ -66,6 +67,11 @@ fidelities = st.sampled_from(("calibrated", "tuned", "trained"))
         ({"activation_bits": 17}, "activation_bits=17, use a whole number in 2..16 or None"),
         ({"activation_bits": 8.0}, "activation_bits=8.0, use a whole number"),
         ({"activation_bits": True}, "activation_bits=True, use a whole number"),
+        ({"group_size": 0}, 'group_size=0, use "channel", "tensor" or a whole number in 1..65536'),
+        ({"group_size": None}, "group_size=None, use"),
+        ({"group_size": True}, "group_size=True, use"),
+        ({"group_size": 64.0}, "group_size=64.0, use"),
+        ({"group_size": "row"}, "group_size='row', use"),
     ],
 )
 def test_an_illegal_field_is_named_with_what_is_allowed(fields: dict[str, Any], words: str) -> None:
@@ -125,8 +131,15 @@ def test_without_a_training_step_training_choices_are_where_they_start() -> None
 
 
 def test_what_has_an_effect_stays() -> None:
-    choice = LayerChoice("conv", 4, "stochastic", points="kmeans", activation_bits=6)
+    choice = LayerChoice("conv", 4, "stochastic", points="kmeans", group_size=64, activation_bits=6)
     assert choice.canonical() == choice
+
+
+@pytest.mark.parametrize("fidelity", ["calibrated", "trained"])
+def test_fixed_point_has_no_groups(fidelity: Fidelity) -> None:
+    choice = LayerChoice("conv", 4, method="distilled", points="fixed_point")
+    for size in ("tensor", 64):
+        assert replace(choice, group_size=size).canonical(fidelity) == choice.canonical(fidelity)
 
 
 # --- a whole network
@@ -173,17 +186,17 @@ def test_json_gives_the_configuration_back(config: QuantizationConfig, indent: i
         ("", "no configuration: it is not JSON"),
         ("{", "no configuration: it is not JSON"),
         ("[]", r"it is \[\], use an object"),
-        ("{}", "version None, this rlquant reads 1"),
-        ('{"version": 2, "layers": []}', "version 2, this rlquant reads 1"),
-        ('{"version": 1}', "layers is missing"),
-        ('{"version": 1, "layers": 7}', "layers is 7, use a list"),
-        ('{"version": 1, "layers": [7]}', r"layers\[0\] is 7, use an object"),
-        ('{"version": 1, "layers": [{"bits": 4}]}', r"layers\[0\].layer is missing"),
+        ("{}", "version None, this rlquant reads 2"),
+        ('{"version": 1, "layers": []}', "version 1, this rlquant reads 2"),
+        ('{"version": 2}', "layers is missing"),
+        ('{"version": 2, "layers": 7}', "layers is 7, use a list"),
+        ('{"version": 2, "layers": [7]}', r"layers\[0\] is 7, use an object"),
+        ('{"version": 2, "layers": [{"bits": 4}]}', r"layers\[0\].layer is missing"),
         (
-            '{"version": 1, "layers": [{"layer": "a", "bits": 4, "x": 1}]}',
+            '{"version": 2, "layers": [{"layer": "a", "bits": 4, "x": 1}]}',
             r"\[0\].x is unknown",
         ),
-        ('{"version": 1, "layers": [{"layer": "a", "bits": 40}]}', "layer 'a': bits=40"),
+        ('{"version": 2, "layers": [{"layer": "a", "bits": 40}]}', "layer 'a': bits=40"),
     ],
 )
 def test_a_text_that_is_no_configuration_is_refused(text: str, words: str) -> None:
@@ -195,7 +208,7 @@ def test_a_text_that_is_no_configuration_is_refused(text: str, words: str) -> No
 
 def test_the_file_carries_its_version() -> None:
     document = json.loads(QuantizationConfig((LayerChoice("a", 4),)).to_json())
-    assert document["version"] == 1
+    assert document["version"] == 2
     assert document["layers"][0]["layer"] == "a"
 
 
@@ -209,7 +222,7 @@ def test_keys_are_equal_where_configurations_are(
 def test_a_key_is_the_same_in_every_process() -> None:
     config = QuantizationConfig((LayerChoice("a", 4), LayerChoice("b", 3, points="kmeans")))
     assert (
-        config.key == "baeaf3142c31ee436f39e80c9594e1b5"
+        config.key == "2f027eab41d39b9311c5ec8f0c5278e1"
     )  # noted once; stores would forget all under another
 
 
@@ -218,7 +231,14 @@ def test_a_key_is_the_same_in_every_process() -> None:
     [
         (LayerChoice("a", 32, method="float"), ("method",)),
         (LayerChoice("a", 2, method="ternary"), ("method", "activation_bits")),
-        (LayerChoice("a", 4), ("method", "rounding", "points", "activation_bits")),
+        (
+            LayerChoice("a", 4),
+            ("method", "rounding", "points", "activation_bits", "group_size"),
+        ),
+        (
+            LayerChoice("a", 4, points="fixed_point"),
+            ("method", "rounding", "points", "activation_bits"),
+        ),
     ],
 )
 def test_what_the_method_ignores_is_not_decided(

@@ -17,7 +17,7 @@ from rlquant.training.trainable_weight import TrainableWeight
 from strategies import seeded
 
 PLACED = ("symmetric", "clipped", "fixed_point", "affine", "quantile", "kmeans")
-BUCKET_SIZES: tuple[GroupSize, ...] = ("channel", 16, None)
+BUCKET_SIZES: tuple[GroupSize, ...] = ("channel", 16, "tensor")
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,8 @@ def form_of(
     way: str, group_size: GroupSize = "channel", w: Tensor | None = None, bits: int = 3
 ) -> WeightForm:
     """The form of a weight that is trained in the way of that name."""
-    choice = LayerChoice("conv", bits, **WAYS[way].fields).canonical("trained")
-    return WeightForm.of(weight() if w is None else w, choice, group_size, seed=3)
+    choice = LayerChoice("conv", bits, group_size=group_size, **WAYS[way].fields)
+    return WeightForm.of(weight() if w is None else w, choice.canonical("trained"), seed=3)
 
 
 def made(

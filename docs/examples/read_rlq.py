@@ -14,9 +14,9 @@ import numpy as np
 
 DTYPES = ["f4", "f2", "bfloat16", "f8", "i8", "i4", "i2", "i1", "u1", "b1", "c8", "c16"]
 BYTES = [4, 2, 2, 8, 8, 4, 2, 1, 1, 1, 8, 16]
-QUANTIZED, TERNARY = 255, 2  # in place of a type; of keep, post_training, ternary, distilled
-SYMMETRIC, CLIPPED, FIXED_POINT, UNIFORM = range(4)  # and further points, with a stored codebook
-PER_CHANNEL, WHOLE_TENSOR = -1, 0  # group sizes that are no number of weights
+QUANTIZED, TERNARY = 255, 2  # in place of a type; of float, post_training, ternary, distilled
+SYMMETRIC, CLIPPED, FIXED_POINT, AFFINE = range(4)  # and further points, with a stored codebook
+PER_CHANNEL, PER_TENSOR, NUMBER = range(3)  # what shares a scale; the number stands behind
 
 
 def varint(data, at):
@@ -26,7 +26,7 @@ def varint(data, at):
 
 
 def entries(contents):
-    """Yield name, shape, number of the type, record and bytes of entropy-coded codes, or None."""
+    """Yield name, shape, number of the type, record, group size and bytes of coded codes."""
     (count,), at, name = struct.unpack_from("<4xI", contents), 8, b""
     if count > 2**16:
         raise ValueError(f"{count} tensors, at most 65536 are read")
@@ -38,11 +38,12 @@ def entries(contents):
         for _ in range(axes):
             size, at = varint(contents, at)
             shape.append(size)
-        record = coded = None
+        record = group = coded = None
         if number == QUANTIZED:
             record, at = contents[at : at + 8], at + 8
-            coded, at = varint(contents, at) if record[7] else (None, at)
-        yield name.decode(), tuple(shape), number, record, coded
+            group, at = varint(contents, at) if record[7] // 2 == NUMBER else (None, at)
+            coded, at = varint(contents, at) if record[7] % 2 else (None, at)
+        yield name.decode(), tuple(shape), number, record, group, coded
 
 
 def numbers(data, kind):
@@ -52,7 +53,7 @@ def numbers(data, kind):
     return np.frombuffer(data, "<" + kind)
 
 
-def unpack_ternary(data, count):
+def unpack_ternary(data, _, count):
     """Five blocks of codes: the j-th of each make byte j, in base 3."""
     return (np.frombuffer(data, np.uint8) // [[1], [3], [9], [27], [81]] % 3).reshape(-1)[:count]
 
@@ -78,41 +79,40 @@ def decode_entropy(data, options, count):
 
 def per_weight(values, shape, group, axis):
     """Spread the numbers of the groups so that they fit the weights."""
-    if values.size > 1 and group != PER_CHANNEL:
-        return values.repeat(group)[: math.prod(shape)].reshape(shape)
-    return values.reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    rest = shape[:axis] + shape[axis + 1 :]
+    if group is None or values.size == 1:
+        return values.reshape([-1 if i == axis else 1 for i in range(len(shape))])
+    rows = values.reshape(shape[axis], -1).repeat(min(group, math.prod(rest)), 1)
+    return np.moveaxis(rows[:, : math.prod(rest)].reshape(-1, *rest), 0, axis)
 
 
-def dequantize(body, at, shape, record, coded, group):
+def dequantize(body, at, shape, record, group, coded):
     """Return a quantized weight's values, and where its bytes end."""
-    method, _, points, bits, activation_bits, axis, number, _ = record
+    method, _, points, bits, activation_bits, axis, number, last = record
     count, ternary = math.prod(shape), method == TERNARY
-    groups = {WHOLE_TENSOR: 1, PER_CHANNEL: shape[axis]}.get(group) or -(-count // group)
+    of_channel = -(-(count // shape[axis]) // (group or count))
+    groups = 1 if last // 2 == PER_TENSOR else shape[axis] * of_channel
     scales = 0 if ternary else 1 if points == FIXED_POINT else groups
-    offsets = 0 if ternary or points < UNIFORM else groups
-    stored = 2 if ternary else 2**bits if points > UNIFORM else 0
+    offsets = 0 if ternary or points < AFFINE else groups
+    stored = 2 if ternary else 2**bits if points > AFFINE else 0
     plain = -(-count // 5) if ternary else -(-count // 8) * bits
     start = at + (plain if coded is None else coded)
     end = start + (scales + offsets + stored) * BYTES[number]
     if bits > 16 or count > 2**31 or end > len(body):
         raise ValueError("a weight of more bits or numbers than there can be")
-    codes = body[at:start]
     if coded is not None:
-        codes = decode_entropy(codes, 3 if ternary else 2**bits, count)
+        codes = decode_entropy(body[at:start], 3 if ternary else 2**bits, count)
     else:
-        codes = unpack_ternary(codes, count) if ternary else unpack_bits(codes, bits, count)
+        codes = (unpack_ternary if ternary else unpack_bits)(body[at:start], bits, count)
     parts = numbers(body[start:end], DTYPES[number]).astype(np.float32)
     scale, offset, codebook = np.split(parts, [scales, scales + offsets])
-    if ternary:
-        codebook = np.array([codebook[0], 0, codebook[1]], np.float32)
-    elif not stored:
+    codebook = np.insert(codebook, 1, 0) if ternary else codebook
+    if not stored:
         codebook = np.arange(2**bits, dtype=np.float32)
         codebook = codebook / np.float32(2**bits - 1) if offsets else codebook - 2 ** (bits - 1)
     result = codebook[codes].reshape(shape)
-    if scales:
-        result = result * per_weight(scale, shape, group, axis)
-    if offsets:
-        result = result + per_weight(offset, shape, group, axis)
+    result = result * per_weight(scale, shape, group, axis) if scales else result
+    result = result + per_weight(offset, shape, group, axis) if offsets else result
     return result, end + (6 if activation_bits else 0)  # scale and zero point of the inputs
 
 
@@ -120,16 +120,16 @@ def tensors(path):
     """Yield name, array, bits of a weight and bytes in the file of every tensor."""
     data = Path(path).read_bytes() if Path(path).is_file() else b""
     magic, version, size, length, checksum = struct.unpack_from("<4sHxxIQ16s", data.ljust(36))
-    if magic != b"RLQ\x89" or version not in (1, 2) or 36 + size + length != len(data):
-        raise ValueError(f"{path} is no whole .rlq file of version 1 or 2")
+    if magic != b"RLQ\x89" or version != 3 or 36 + size + length != len(data):
+        raise ValueError(f"{path} is no whole .rlq file of version 3")
     if hashlib.blake2b(data[:20] + data[36:], digest_size=16).digest() != checksum:
         raise ValueError(f"{path} is damaged: its checksum does not match")
     try:
-        body, at, (group,) = data[36 + size :], 0, struct.unpack_from("<i", data, 36)
-        for name, shape, number, record, coded in entries(data[36 : 36 + size]):
+        body, at = data[36 + size :], 0
+        for name, shape, number, record, group, coded in entries(data[36 : 36 + size]):
             begin, bits = at, "-"
             if number == QUANTIZED:
-                array, at = dequantize(body, at, shape, record, coded, group)
+                array, at = dequantize(body, at, shape, record, group, coded)
                 bits = "1.6" if record[0] == TERNARY else record[3]
             else:
                 at += math.prod(shape) * BYTES[number]

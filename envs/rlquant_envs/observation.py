@@ -50,8 +50,12 @@ LAST_CHOICE_FEATURES: dict[str, str] = {
     f"last_{head}": f"option chosen for {head} at the layer before, over the index of the last "
     "option (0 at the first layer)"
     for head in HEADS
+    if head != "group_size"
 }
-"""Features of the choice before: name -> meaning. Decisions that are not asked stay 0."""
+"""Features of the choice before: name -> meaning. Decisions that are not asked stay 0.
+
+The group size is not among them, so that observations keep the form that saved agents were trained
+on; what it costs is seen in the budget that is left."""
 
 FEATURES: dict[str, str] = {**LAYER_FEATURES, **BUDGET_FEATURES, **LAST_CHOICE_FEATURES}
 """Every feature in the order of the observation: name -> meaning."""
@@ -86,9 +90,11 @@ class Observer:
         self._plain[:, :_BUDGET_AT] = rows
         self._plain[:, _BUDGET_AT] = level
         # where each asked head's last choice goes, and how many steps its options have
-        asked = [(HEADS.index(h.name), max(1, len(h.options) - 1)) for h in problem.space.heads]
-        self._last_at = np.array([_LAST_AT + position for position, _ in asked])
-        self._last_steps = np.array([steps for _, steps in asked], dtype=np.float64)
+        seen = [i for i, h in enumerate(problem.space.heads) if f"last_{h.name}" in FEATURES]
+        heads = [problem.space.heads[i] for i in seen]
+        self._last_seen = np.array(seen, dtype=np.int64)
+        self._last_at = np.array([_LAST_AT + HEADS.index(h.name) for h in heads], dtype=np.int64)
+        self._last_steps = np.array([max(1, len(h.options) - 1) for h in heads], dtype=np.float64)
         self._templates: dict[tuple[int, tuple[int, ...] | None], Observation] = {}
 
     def observe(self, layer: int, spent: int, last_action: Sequence[int] | None) -> Observation:
@@ -115,7 +121,7 @@ class Observer:
         """Return what an observation holds whatever was spent; see `observe`. Not to be changed."""
         features: Observation = self._plain[layer].copy()
         if last_action is not None:
-            features[self._last_at] = np.asarray(last_action) / self._last_steps
+            features[self._last_at] = np.asarray(last_action)[self._last_seen] / self._last_steps
         self._templates[(layer, last_action)] = features
         return features
 

@@ -16,7 +16,7 @@ from typing import Literal, Protocol, get_args
 from torch import Tensor, nn
 
 from rlquant.arguments import explained
-from rlquant.config import FLOAT_BITS, GroupSize, LayerChoice
+from rlquant.config import FLOAT_BITS, LayerChoice
 from rlquant.cost.file_layout import fixed_bytes, stored_tensors
 from rlquant.cost.latency import LatencyTable
 from rlquant.cost.size import LayerStorage
@@ -197,7 +197,6 @@ class NetworkCosts:
         cls,
         network: nn.Module,
         layers: Sequence[LayerFacts],
-        group_size: GroupSize,
         kept_macs: Mapping[str, int] | None = None,
     ) -> NetworkCosts:
         """Read the costs off a float network.
@@ -205,14 +204,13 @@ class NetworkCosts:
         Args:
             network: float network.
             layers: the searched layers.
-            group_size: weights that share a scale.
             kept_macs: by name, the multiply-accumulates of the layers that stay in float32, as
                 `count_macs` returns them.
         """
         tensors = stored_tensors(network)
         weights = {f.name: f"{f.name}.weight" if f.name else "weight" for f in layers}
         storage = {
-            f.name: LayerStorage.of(tensors[weights[f.name]], group_size, f.channel_axis)
+            f.name: LayerStorage(network.get_parameter(weights[f.name]), f.channel_axis)
             for f in layers
         }
         fixed = fixed_bytes(tensors, set(weights.values()))

@@ -1,20 +1,23 @@
 """The layout of the packed file `.rlq`: what is stored, in which order, in how many bytes.
 
     prologue   magic, version, length of the contents, length of the body, checksum
-    contents   group size, number of tensors, then one entry a tensor, sorted by name:
-               shared prefix with the name before, rest of the name, type, shape;
+    contents   four bytes that are kept free, number of tensors, then one entry a tensor, sorted by
+               name: shared prefix with the name before, rest of the name, type, shape;
                a quantized weight has a record of its choice behind its entry
     body       the tensors' bytes in the same order, nothing between them; of a quantized weight
                its codes, scales, offsets, codebook and activation grid
 
-Codes are packed to their bits (`export/bit_packing.py`), or entropy-coded where that was asked for
-and takes less (`export/entropy.py`): then the bytes of the codes stand behind the layer's record,
-as a varint, and the file is of `CODED_VERSION`, which older readers refuse.
+Scales are shared by output channel, by tensor or by so many consecutive weights of a channel, as
+the record of each layer says; a number of weights stands behind the record, as a varint.
+
+Codes are packed to their bits (`export/rlq/bit_packing.py`), or entropy-coded where that was asked
+for and takes less (`export/rlq/entropy.py`): then the bytes of the codes stand behind the record
+too, as a varint.
 
 Prologue and contents, the header, are small. They take at most 44 bytes, and for each tensor its
 name, 4 bytes (5 for names from 128 bytes on), and one for every 7 bits of each axis; for each
-quantized weight 8 bytes more, and where its codes are entropy-coded one for every 7 bits of their
-number of bytes. `header_bytes_at_most` adds that up.
+quantized weight 8 bytes more, at most 3 for a group size, and where its codes are entropy-coded one
+for every 7 bits of their number of bytes. `header_bytes_at_most` adds that up.
 
 Whole numbers are little-endian; varints are LEB128. The size of a file is known before anything
 is quantized: `fixed_bytes` here plus `LayerStorage.file_bytes` for each searched layer. Entropy
@@ -30,17 +33,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rlquant.cost.size import LAYER_RECORD_BYTES
+from rlquant.config import LARGEST_GROUP
+from rlquant.cost.size import LAYER_RECORD_BYTES, varint_bytes
 from rlquant.errors import NetworkError
 
 MAGIC = b"RLQ\x89"
-FILE_VERSION = 1
-CODED_VERSION = 2
-"""The version of a file with entropy-coded layers."""
+FILE_VERSION = 3
 PROLOGUE = struct.Struct("<4sHxxIQ16s")
 """Magic, version, bytes of contents, bytes of body, BLAKE2b-128 of all but itself."""
-CONTENTS_HEAD = struct.Struct("<iI")
-"""Group size (-1 per channel, 0 whole tensor, else weights) and number of tensors."""
+CONTENTS_HEAD = struct.Struct("<4xI")
+"""Number of tensors, behind four bytes that are kept free."""
 
 DTYPES: tuple[torch.dtype, ...] = (
     torch.float32,
@@ -152,6 +154,7 @@ def header_bytes_at_most(tensors: Mapping[str, Tensor]) -> int:
     entries = (
         len(encode_entry("", name, QUANTIZED, tensor.shape))
         + LAYER_RECORD_BYTES
+        + varint_bytes(LARGEST_GROUP)
         + len(encode_varint(tensor.numel()))  # as many bytes, or less, are entropy-coded codes
         for name, tensor in tensors.items()
     )

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from rlquant.ambient import torch_generator_kept
-from rlquant.config import GroupSize, LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
 from rlquant.evaluation.incremental import IncrementalNetwork
@@ -43,7 +43,6 @@ class Evaluator:
         calibration: samples for calibration, run as one batch.
         validation: samples to measure on, run in batches of `batch_size`.
         objective: how outputs are scored.
-        group_size: weights that share a scale.
         seed: decides random draws of quantizers.
         batch_size: larger batches than about 250 images are slower: their memory is not reused.
         activation_range: how the range of a layer's inputs is taken from the calibration samples.
@@ -59,7 +58,6 @@ class Evaluator:
         validation: Samples,
         objective: Objective,
         *,
-        group_size: GroupSize,
         seed: int,
         batch_size: int = 250,
         activation_range: RangeMethod = "mse",
@@ -76,7 +74,7 @@ class Evaluator:
         self._working = copy_network(network)
         self._modules = {f.name: self._working.get_submodule(f.name) for f in layers}
         weights = {name: _weight(module).detach() for name, module in self._modules.items()}
-        self.bank = WeightBank(weights, layers, group_size, seed, moments=lambda: self.moments)
+        self.bank = WeightBank(weights, layers, seed, moments=lambda: self.moments)
         names = [facts.name for facts in layers]
         self.incremental = IncrementalNetwork(
             self._working, names, self.reference, calibration, self.batches, prefix_bytes

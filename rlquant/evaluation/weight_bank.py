@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from rlquant.config import GroupSize, LayerChoice
+from rlquant.config import LayerChoice
 from rlquant.layers import LayerFacts
 from rlquant.network.weights import Moments, quantize_weight
 from rlquant.quantizers import QuantizedTensor
@@ -24,7 +24,6 @@ class WeightBank:
     Args:
         weights: float weight of each searched layer.
         layers: facts of the same layers.
-        group_size: weights that share a scale.
         seed: decides random draws, together with the layer's name.
         max_bytes: of the weights kept, dequantized and quantized; the least recently used go first.
         moments: asked for roundings that look at the layers' outputs.
@@ -34,14 +33,12 @@ class WeightBank:
         self,
         weights: Mapping[str, Tensor],
         layers: tuple[LayerFacts, ...],
-        group_size: GroupSize,
         seed: int,
         max_bytes: int = DEFAULT_BYTES,
         moments: Moments | None = None,
     ) -> None:
         self._weights = dict(weights)
         self._axes = {facts.name: facts.channel_axis for facts in layers}
-        self._group_size: GroupSize = group_size
         self._seed, self._moments = seed, moments
         self._max_bytes = max_bytes
         self._kept: OrderedDict[LayerChoice, _Kept] = OrderedDict()
@@ -75,7 +72,6 @@ class WeightBank:
             tensor = quantize_weight(
                 original,
                 choice,
-                group_size=self._group_size,
                 channel_axis=self._axes[choice.layer],
                 seed=self._seed,
                 moments=self._moments,

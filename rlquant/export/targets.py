@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from rlquant.config import GroupSize, LayerChoice
+from rlquant.config import LayerChoice
 from rlquant.errors import ChoiceError, unknown_name
 from rlquant.space import HEADS, SearchSpace
 
@@ -27,20 +27,16 @@ class Target:
         name: as users write it.
         meaning: what runs there, in one sentence.
         allowed: options by decision, the preferred one first.
-        group_sizes: weights that may share a scale.
     """
 
     name: str
     meaning: str
     allowed: Mapping[str, tuple[Any, ...]]
-    group_sizes: tuple[GroupSize, ...] | None = None
 
-    def refusal(self, choice: LayerChoice, group_size: GroupSize) -> str | None:
+    def refusal(self, choice: LayerChoice) -> str | None:
         """Return why the target cannot express a choice, or None where it can."""
         if choice.method == "float":
             return None
-        if self.group_sizes is not None and group_size not in self.group_sizes:
-            return f"group_size={group_size!r}, use one of {self.group_sizes}"
         for decision, options in self.allowed.items():
             value = getattr(choice, decision)
             if value not in options:
@@ -54,8 +50,7 @@ class Target:
         width of them: who names kernels wants them used.
 
         Raises:
-            ChoiceError: options of a decision, or a group size, of which the target can express
-                none.
+            ChoiceError: options of a decision of which the target can express none.
         """
         fields: dict[str, Any] = {}
         for decision in HEADS:
@@ -66,9 +61,6 @@ class Target:
             fields[decision] = tuple(option for option in options if option in allowed)
             if not fields[decision]:
                 raise ChoiceError(self._nothing(decision, options, allowed))
-        sizes = self.group_sizes or (space.group_size,)
-        if space.group_size not in sizes:
-            raise ChoiceError(self._nothing("group_size", space.group_size, sizes))
         return replace(space, **fields)
 
     def _nothing(self, field: str, given: object, allowed: tuple[Any, ...]) -> str:
@@ -90,8 +82,8 @@ TARGETS: Mapping[str, Target] = {
                 "method": ("post_training", "distilled"),
                 "points": INTEGER_POINTS,
                 "activation_bits": (8, None),
+                "group_size": ("channel", "tensor"),
             },
-            group_sizes=("channel", None),
         ),
         Target(
             INT4,
@@ -101,8 +93,8 @@ TARGETS: Mapping[str, Target] = {
                 "method": ("post_training", "distilled"),
                 "points": INTEGER_POINTS,
                 "activation_bits": (None,),
+                "group_size": ("channel", "tensor"),
             },
-            group_sizes=("channel", None),
         ),
     )
 }
@@ -115,7 +107,7 @@ def target_named(name: str) -> Target:
     return TARGETS[name]
 
 
-def refusals(target: Target, choices: Iterable[tuple[LayerChoice, GroupSize]]) -> dict[str, str]:
+def refusals(target: Target, choices: Iterable[LayerChoice]) -> dict[str, str]:
     """Return, by layer, why a target cannot express its choice; empty where it can."""
-    found = ((choice.layer, target.refusal(choice, size)) for choice, size in choices)
+    found = ((choice.layer, target.refusal(choice)) for choice in choices)
     return {layer: reason for layer, reason in found if reason is not None}

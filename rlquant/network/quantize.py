@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
-from rlquant.config import GroupSize, LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.float_share import FloatShare
 from rlquant.data import Data, take_samples
@@ -31,7 +31,6 @@ from rlquant.network.weights import Moments, quantize_weight
 from rlquant.plain_network import device_of, require_network
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor, activation_grid
 from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
-from rlquant.quantizers.groups import require_group_size
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +101,6 @@ def quantize(
     config: QuantizationConfig,
     calibration: Data | None = None,
     *,
-    group_size: GroupSize = "channel",
     seed: int = 0,
     calibration_samples: int = 512,
     activation_range: RangeMethod = "mse",
@@ -116,7 +114,6 @@ def quantize(
         calibration: training data; with them BatchNorm statistics are re-estimated and biases
             corrected. Needed where activations are quantized, and for
             roundings "gptq" and "learned".
-        group_size: weights that share a scale: a number, "channel" or None (whole tensor).
         seed: decides random draws: of stochastic rounding, and of the policy of learned rounding.
         calibration_samples: at most so many of the calibration data are used.
         activation_range: how the range of a layer's quantized inputs is chosen: "mse" (least
@@ -130,7 +127,6 @@ def quantize(
         NetworkError, DataError, QuantizationError: see `find_layers`, `take_samples`.
     """
     require_known_layers(config, require_network(network))
-    require_group_size(group_size)
     require_range_method(activation_range)
     quantized = [c.layer for c in config if c.method != "float"]
     require_quantizable(network, {name: network.get_submodule(name) for name in quantized})
@@ -147,7 +143,6 @@ def quantize(
         return quantize_weight(
             weight.detach(),
             choice,
-            group_size=group_size,
             channel_axis=channel_axis_of(module),
             seed=seed,
             moments=moments,

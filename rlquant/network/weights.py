@@ -36,8 +36,9 @@ from rlquant.quantizers.fake import (
     fake_at_scale,
     fake_integer,
     fake_uniform,
+    in_layout_of,
 )
-from rlquant.quantizers.groups import spread
+from rlquant.quantizers.groups import from_rows, spread, to_rows
 from rlquant.quantizers.rounding import PURE_ROUNDINGS, rounder
 from rlquant.rounding.gptq import feed_back
 from rlquant.rounding.learned import learn
@@ -65,7 +66,6 @@ class WeightForm:
 
     Attributes:
         choice: canonical choice of the layer.
-        group_size: weights that share a scale.
         channel_axis: output-channel axis of the weight.
         scale_dtype: type in which scales, offsets and codebook are stored. The float weight
             decides it, so that the size is known before anything is trained.
@@ -73,7 +73,6 @@ class WeightForm:
     """
 
     choice: LayerChoice
-    group_size: GroupSize
     channel_axis: int
     scale_dtype: torch.dtype
     seed: int
@@ -83,13 +82,12 @@ class WeightForm:
         cls,
         weight: Tensor,
         choice: LayerChoice,
-        group_size: GroupSize = "channel",
         channel_axis: int = 0,
         seed: int = 0,
     ) -> WeightForm:
         """Read the storage type off a float weight."""
-        storage = LayerStorage.of(weight, group_size, channel_axis)
-        return cls(choice, group_size, channel_axis, storage.scale_dtype(choice), seed)
+        dtype = LayerStorage(weight, channel_axis).scale_dtype(choice)
+        return cls(choice, channel_axis, dtype, seed)
 
     @property
     def generator(self) -> torch.Generator:
@@ -101,14 +99,19 @@ class WeightForm:
         return {"group_size": self.group_size, "channel_axis": self.channel_axis}
 
     @property
+    def group_size(self) -> GroupSize:
+        """The weights that share a scale; fixed point has one for the tensor."""
+        return "tensor" if self.choice.points == "fixed_point" else self.choice.group_size
+
+    @property
     def has_plain_groups(self) -> bool:
         """Whether groups are output channels at axis 0, or the whole weight."""
-        one = self.group_size is None or self.choice.points == "fixed_point"
-        return one or (self.group_size == "channel" and self.channel_axis == 0)
+        one_each = self.group_size == "channel" and self.channel_axis == 0
+        return one_each or self.group_size == "tensor"
 
     def fake_groups(self) -> dict[str, Any]:
         """Return the arguments of the fake quantizers of plain groups."""
-        return {"channels": self.group_size == "channel", "scale_dtype": self.scale_dtype}
+        return {"channels": self.group_size != "tensor", "scale_dtype": self.scale_dtype}
 
     def rounding(self, generator: torch.Generator) -> dict[str, Any]:
         """Return the arguments that say how weights are rounded."""
@@ -161,7 +164,7 @@ def _one_scale(
 ) -> QuantizedTensor:
     assert scale is not None
     bits, rounding = form.choice.bits, form.rounding(draws)
-    return quantize_to_scale(w, scale, bits, group_size=None, **rounding)
+    return quantize_to_scale(w, scale, bits, group_size="tensor", **rounding)
 
 
 def _linear(w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator) -> QuantizedTensor:
@@ -255,9 +258,25 @@ def fake_weight(
         form: the layer's.
         generator: of random draws.
     """
-    if form.has_plain_groups and weight.dtype == torch.float32:
-        round_ = rounder(form.choice.rounding, generator)
-        return QUANTIZERS[form.choice.points].fake(weight, fitted, form, round_)
+    if weight.dtype != torch.float32:
+        return _slow_fake(weight, fitted, form, generator)
+    fake, round_ = QUANTIZERS[form.choice.points].fake, rounder(form.choice.rounding, generator)
+    if form.has_plain_groups:
+        return fake(weight, fitted, form, round_)
+    layout = (weight.shape, form.group_size, form.channel_axis)
+    found = fake(to_rows(weight, form.group_size, form.channel_axis), fitted, form, round_)
+    codes, scale = found.codes, found.scale
+    return FakeQuantized(
+        in_layout_of(weight, from_rows(found.values, *layout)),
+        None if codes is None else from_rows(codes, *layout),
+        None if scale is None else spread(scale.reshape(-1), *layout),
+    )
+
+
+def _slow_fake(
+    weight: Tensor, fitted: Fitted, form: WeightForm, generator: torch.Generator
+) -> FakeQuantized:
+    """Return what `assign_weight` gives, for weights that are not float32."""
     quantized = assign_weight(weight, fitted, form, generator)
     scale = None
     if quantized.scale is not None:
@@ -270,7 +289,6 @@ def quantize_weight(
     weight: Tensor,
     choice: LayerChoice,
     *,
-    group_size: GroupSize = "channel",
     channel_axis: int = 0,
     seed: int = 0,
     moments: Moments | None = None,
@@ -282,7 +300,6 @@ def quantize_weight(
     Args:
         weight: float.
         choice: canonical, of one layer.
-        group_size: weights that share a scale.
         channel_axis: output-channel axis of the weight.
         seed: of random draws.
         moments: asked where the rounding looks at the layer's outputs.
@@ -291,8 +308,8 @@ def quantize_weight(
         QuantizationError: weights not quantizable, or such a rounding without moments.
     """
     if choice.rounding in ASSIGNMENTS:
-        return _assigned_hessian_based(weight, choice, group_size, channel_axis, seed, moments)
-    form = WeightForm.of(weight, choice, group_size, channel_axis, seed)
+        return _assigned_hessian_based(weight, choice, channel_axis, seed, moments)
+    form = WeightForm.of(weight, choice, channel_axis, seed)
     if choice.method == "ternary":
         return quantize_ternary(weight, *ternary_scales(weight), scale_dtype=form.scale_dtype)
     return assign_weight(weight, fit_weight(weight, form), form)
@@ -301,7 +318,6 @@ def quantize_weight(
 def _assigned_hessian_based(
     weight: Tensor,
     choice: LayerChoice,
-    group_size: GroupSize,
     channel_axis: int,
     seed: int,
     moments: Moments | None,
@@ -314,6 +330,6 @@ def _assigned_hessian_based(
             f"embeddings, transposed and 3-d convolutions and more than 2048 weights a channel"
         )
     plain = replace(choice, rounding="nearest")
-    nearest = quantize_weight(weight, plain, group_size=group_size, channel_axis=channel_axis)
+    nearest = quantize_weight(weight, plain, channel_axis=channel_axis)
     draws = layer_generator(seed, choice.layer)
     return ASSIGNMENTS[choice.rounding](weight, nearest, matrix, draws)

@@ -176,7 +176,7 @@ class QuantizationProblem:
         if self.calibration.infinite():  # as in a mask, or else nothing can be calibrated on them
             FloatReference.measure(self.network, self.layers, self.calibration)
         kept_macs = count_macs(self.network, example, self.space.exclude)
-        self.costs = NetworkCosts.of(self.network, self.layers, self.space.group_size, kept_macs)
+        self.costs = NetworkCosts.of(self.network, self.layers, kept_macs)
         self.feasible = self._feasible(self.budget)
         self.plan = TrainingPlan.of(
             fidelity,
@@ -198,7 +198,6 @@ class QuantizationProblem:
             calibration=self.calibration,
             validation=self.validation,
             objective=self.objective,
-            group_size=self.space.group_size,
             seed=self.seed,
             fidelity=fidelity,
             batch_size=self.batch_size,

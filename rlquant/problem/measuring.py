@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from rlquant.config import Fidelity, GroupSize
+from rlquant.config import Fidelity
 from rlquant.data import Samples
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.measure import run_batches
@@ -44,7 +44,6 @@ class Measuring:
     calibration: Samples
     validation: Samples
     objective: Objective
-    group_size: GroupSize
     seed: int
     fidelity: Fidelity
     batch_size: int
@@ -72,7 +71,6 @@ class Measuring:
     def evaluator(self) -> Evaluator | TrainingEvaluator:
         """Return a new evaluator."""
         quantizing: dict[str, Any] = {
-            "group_size": self.group_size,
             "seed": self.seed,
             "activation_range": self.activation_range,
         }
@@ -116,7 +114,6 @@ class Measuring:
             [facts.name for facts in self.layers],
             self.calibration.fingerprint(),
             self.validation.fingerprint(),
-            self.group_size,
             self.seed,
             self.fidelity,
             self.batch_size,

@@ -147,7 +147,6 @@ def in_execution_order(
         found[facts.name] = quantize_weight(
             _float_weight(problem, choice),
             choice,
-            group_size=problem.space.group_size,
             channel_axis=facts.channel_axis,
             seed=problem.seed,
             moments=partial(output_hessian, plain, (facts,), problem.calibration),

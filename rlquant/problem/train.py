@@ -9,7 +9,7 @@ from torch import nn
 
 from rlquant.ambient import isolated, seeded
 from rlquant.arguments import explained
-from rlquant.config import GroupSize, QuantizationConfig
+from rlquant.config import QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, Samples, is_pair, iterate, take_batch, take_samples
 from rlquant.errors import LARGEST_SEED, DataError, SettingsError, whole_number
@@ -21,7 +21,6 @@ from rlquant.plain_network import require_network
 from rlquant.problem.checks import require_finite_losses, resolve_device
 from rlquant.problem.training_plan import require_teacher
 from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
-from rlquant.quantizers.groups import require_group_size
 from rlquant.score import Measurement, Objective, ObjectiveFunction, as_objective
 from rlquant.training.fixed_point.fixed_point import train_fixed_point
 from rlquant.training.settings import TrainOutcome, TrainSettings
@@ -45,7 +44,6 @@ def train(
     settings: TrainSettings | None = None,
     seed: int = 0,
     objective: Objective | ObjectiveFunction | None = None,
-    group_size: GroupSize = "channel",
     calibration_samples: int = 512,
     activation_range: RangeMethod = "mse",
     warm_start: bool = False,
@@ -69,7 +67,6 @@ def train(
         settings: see `TrainSettings`; the defaults train five epochs.
         seed: of quantizers' draws, of the order of samples, of dropout.
         objective: cross-entropy and accuracy by default.
-        group_size: weights that share a scale: a number, "channel" or None (whole tensor).
         calibration_samples: at most so many training samples are used for statistics and ranges.
         activation_range: how the range of a layer's quantized inputs is chosen: "mse" (least
             squared error at the asked bits), "minmax" or "percentile" (99.9).
@@ -94,7 +91,6 @@ def train(
     whole_number("seed", seed, 0, LARGEST_SEED)
     whole_number("calibration_samples", calibration_samples, 1)
     require_range_method(activation_range)
-    require_group_size(group_size)
     _require_applies(config, network, chosen)
     if chosen.arithmetic is not None and (teacher is not None or objective is not None):
         raise SettingsError(
@@ -131,7 +127,6 @@ def train(
         scored_by,
         chosen,
         teacher=followed,
-        group_size=group_size,
         seed=seed,
         activation_range=activation_range,
         warm_start=warm_start,

@@ -35,7 +35,7 @@ def quantize_affine(
     Args:
         weights: float, any shape; never written to.
         bits: 1..16.
-        group_size: consecutive weights (C order), "channel", or None for the whole tensor.
+        group_size: consecutive weights of a row, "channel" or "tensor"; see `quantizers.groups`.
         rounding: "nearest" (a tie goes to the lower point) or "stochastic".
         generator: needed by "stochastic".
         scale_dtype: float32 or float16; codes are assigned with the stored scale and offset.

@@ -45,7 +45,7 @@ def quantize_to_points(
         weights: float, any shape; never written to.
         points: shape `(count,)`, `2 <= count <= 256`, ascending (equal ones allowed), finite;
             0 is a group's minimum, 1 its maximum. They may lie outside.
-        group_size: consecutive weights (C order), "channel", or None for the whole tensor.
+        group_size: consecutive weights of a row, "channel" or "tensor"; see `quantizers.groups`.
         rounding: "nearest" (a tie goes to the lower point) or "stochastic" (one of the two
             neighbouring points, the upper with probability equal to the distance from the
             lower over their gap). A weight outside all points takes the outermost.
@@ -197,8 +197,9 @@ def _scaled(
         raise QuantizationError(f"count={count!r} points, use a whole number in 2..{MOST_POINTS}")
     rows = to_rows(weights.detach().float(), group_size, channel_axis)
     scale, offset = group_scaling(rows, torch.float32)
-    varies = (scale > 0)[:, None].expand_as(rows).reshape(-1)[: weights.numel()]
-    unit = to_unit(rows, scale, offset).reshape(-1)[: weights.numel()]
+    layout = (weights.shape, group_size, channel_axis)
+    varies = from_rows((scale > 0)[:, None].expand_as(rows), *layout)
+    unit = from_rows(to_unit(rows, scale, offset), *layout)
     scaled: npt.NDArray[np.float64] = unit[varies].double().cpu().numpy()
     return scaled
 

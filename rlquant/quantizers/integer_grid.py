@@ -11,7 +11,7 @@ from torch import Tensor
 from rlquant.arguments import explained
 from rlquant.config import GroupSize, Rounding
 from rlquant.errors import QuantizationError
-from rlquant.quantizers.groups import from_rows, require_group_size, to_rows
+from rlquant.quantizers.groups import from_rows, require_group_size, short_groups, to_rows
 from rlquant.quantizers.rounding import rounder
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
@@ -49,7 +49,7 @@ def quantize_integer(
     Args:
         weights: float, any shape; never written to.
         bits: 1..16. One bit has only {-1, 0}: it covers negative weights, positive ones go to 0.
-        group_size: consecutive weights (C order), "channel", or None for the whole tensor.
+        group_size: consecutive weights of a row, "channel" or "tensor"; see `quantizers.groups`.
         clip: False takes the smallest scale that covers the group; True one that minimises the
             group's squared error under nearest rounding, where weights outside saturate (a
             search; never worse than the covering scale).
@@ -73,9 +73,9 @@ def quantize_integer(
     scale = covering = _covering(rows, bits, scale_dtype)
     if clip:
         scale = _clipping_scale(rows, covering, bits)
-        if tail := weights.numel() % rows.shape[1]:
-            # The padding of a short last group must not weigh in its error.
-            scale[-1:] = _clipping_scale(rows[-1:, :tail], covering[-1:], bits)
+        short, own = short_groups(weights.shape, group_size, channel_axis)
+        if own:  # padding must not weigh in the error
+            scale[short] = _clipping_scale(rows[short, :own], covering[short], bits)
     return _on_grid(weights, rows, scale, bits, round_, group_size, channel_axis)
 
 
@@ -96,7 +96,7 @@ def quantize_to_scale(
         weights: float, any shape; never written to.
         scale: shape `(groups,)`, above 0, as it is stored (float32 or float16).
         bits: 1..16.
-        group_size: consecutive weights (C order), "channel", or None for the whole tensor.
+        group_size: consecutive weights of a row, "channel" or "tensor"; see `quantizers.groups`.
         rounding: "nearest" (a tie goes to the lower point) or "stochastic".
         generator: needed by "stochastic".
         channel_axis: the output-channel axis, for "channel".
@@ -153,7 +153,7 @@ def quantize_power_of_two(
     require_quantizable(weights)
     require_bits(bits)
     round_ = rounder(rounding, generator)
-    rows = to_rows(weights.detach().float(), None)
+    rows = to_rows(weights.detach().float(), "tensor")
     covering = _covering(rows, bits, scale_dtype).float()
     limits = torch.finfo(scale_dtype)
     finest = int(math.log2(limits.smallest_normal) + math.log2(limits.eps))
@@ -162,7 +162,7 @@ def quantize_power_of_two(
     unit = rows / covering
     best = min(exponents, key=lambda e: float(_squared_error(unit, 2.0**e / covering, bits)))
     scale = round_for_storage(torch.full_like(covering, 2.0**best), scale_dtype)
-    return _on_grid(weights, rows, scale, bits, round_, None, 0)
+    return _on_grid(weights, rows, scale, bits, round_, "tensor", 0)
 
 
 def _on_grid(

@@ -34,7 +34,7 @@ class QuantizedTensor:
         scale: shape `(groups,)`, or None for 1.
         offset: shape `(groups,)`, or None for 0.
         values: the stored codebook, at most `2**bits` values; None where it is implied.
-        group_size: consecutive weights, "channel", or None for the whole tensor.
+        group_size: consecutive weights of a row, "channel" or "tensor"; see `quantizers.groups`.
         channel_axis: the output-channel axis of the weight.
         strides: memory layout that `dequantize` reproduces; None for contiguous.
     """
@@ -45,7 +45,7 @@ class QuantizedTensor:
     scale: Tensor | None = None
     offset: Tensor | None = None
     values: Tensor | None = None
-    group_size: GroupSize = None
+    group_size: GroupSize = "tensor"
     channel_axis: int = 0
     strides: tuple[int, ...] | None = None
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rlquant.config import GroupSize, LayerChoice, QuantizationConfig
+from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, Samples
 from rlquant.layers import LayerFacts
@@ -43,7 +43,6 @@ class Trainer:
         objective: scores outputs by the labels.
         settings: how to train.
         teacher: float network that distilled layers learn from; the network itself by default.
-        group_size: weights that share a scale.
         seed: of quantizers' draws, of the order of samples, of dropout.
         activation_range: how the range of a layer's inputs is taken.
         warm_start: begin at layers that were adapted on their own.
@@ -60,7 +59,6 @@ class Trainer:
         settings: TrainSettings,
         *,
         teacher: nn.Module | None = None,
-        group_size: GroupSize = "channel",
         seed: int = 0,
         activation_range: RangeMethod = "mse",
         warm_start: bool = False,
@@ -69,7 +67,6 @@ class Trainer:
         self.network, self.layers, self.settings = network, layers, settings
         self._training, self._calibration, self._objective = training, calibration, objective
         self._teacher_network = teacher or network
-        self._group_size: GroupSize = group_size
         self._seed, self._make_weight = seed, make_weight
         self._range_method: RangeMethod = activation_range
         self._axes = {facts.name: facts.channel_axis for facts in layers}
@@ -140,13 +137,12 @@ class Trainer:
 
     def _form(self, choice: LayerChoice) -> WeightForm:
         weight, axis = self._weight(choice.layer), self._axes[choice.layer]
-        return WeightForm.of(weight, choice, self._group_size, axis, self._seed)
+        return WeightForm.of(weight, choice, axis, self._seed)
 
     def _frozen(self, choice: LayerChoice) -> QuantizedTensor:
         return quantize_weight(
             self._weight(choice.layer),
             choice,
-            group_size=self._group_size,
             channel_axis=self._axes[choice.layer],
             seed=self._seed,
             moments=lambda: self._moments,

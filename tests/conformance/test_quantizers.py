@@ -55,7 +55,7 @@ def _kmeans(w: Tensor, _: Generator) -> QuantizedTensor:
 
 
 def _quantile(w: Tensor, _: Generator) -> QuantizedTensor:
-    return quantize_to_points(w, quantile_points(w, 8, group_size=None), group_size=None)
+    return quantize_to_points(w, quantile_points(w, 8, group_size="tensor"), group_size="tensor")
 
 
 def _points(rounding: Rounding = "nearest") -> Callable[[Tensor, Generator], QuantizedTensor]:
@@ -79,7 +79,7 @@ CASES = (
     Case("integer-1", _integer(1), idempotent=True),
     Case("integer-2", _integer(2), **COVERING),
     Case("integer-4-groups-of-4", _integer(4, group_size=4), **COVERING),
-    Case("integer-8-tensor", _integer(8, group_size=None), **COVERING),
+    Case("integer-8-tensor", _integer(8, group_size="tensor"), **COVERING),
     Case("integer-16", _integer(16), by_distance=False, **COVERING),
     Case("integer-3-float16", _integer(3, scale_dtype=HALF), **COVERING),
     Case("integer-3-last-axis", _last_axis, **COVERING),
@@ -91,7 +91,7 @@ CASES = (
     Case("power-of-two-4-float16", lambda w, _: quantize_power_of_two(w, 4, scale_dtype=HALF)),
     Case("uniform-1", _uniform(1), **SCALED),
     Case("uniform-3-groups-of-4", _uniform(3, group_size=4), **SCALED),
-    Case("uniform-8-tensor", _uniform(8, group_size=None), **SCALED),
+    Case("uniform-8-tensor", _uniform(8, group_size="tensor"), **SCALED),
     Case("uniform-12", _uniform(12, group_size="channel"), by_distance=False, **SCALED),
     Case("uniform-4-float16", _uniform(4, scale_dtype=HALF)),
     Case("uniform-2-stochastic", _uniform(2, rounding="stochastic"), keeps_extremes=True, **RANDOM),

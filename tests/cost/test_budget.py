@@ -33,7 +33,7 @@ from small_networks import FEATURES, Mlp, SharedLayerNet, fresh, samples_of
 
 FC = LayerFacts("fc", "linear", (4, 6), parameters=24, macs=24)
 # 24 weights in 4 channels, of ordinary size: scales are float16.
-STORAGE = {"fc": LayerStorage(weights=24, groups=4, smallest=0.5, largest=1.0)}
+STORAGE = {"fc": LayerStorage(torch.full((4, 6), 0.5))}
 
 
 def fc(bits: int = 3, **other: Any) -> LayerChoice:
@@ -42,7 +42,7 @@ def fc(bits: int = 3, **other: Any) -> LayerChoice:
 
 def costs_of(network: nn.Module, example: torch.Tensor) -> tuple[NetworkCosts, Any]:
     layers = find_layers(network, example)
-    return NetworkCosts.of(network, layers, "channel"), layers
+    return NetworkCosts.of(network, layers), layers
 
 
 # --- average bits
@@ -53,6 +53,11 @@ def costs_of(network: nn.Module, example: torch.Tensor) -> tuple[NetworkCosts, A
     [
         (fc(), 24 * 3 + 4 * 16),  # a scale per channel
         (fc(points="clipped"), 24 * 3 + 4 * 16),
+        (fc(group_size=3), 24 * 3 + 8 * 16),
+        (fc(group_size=4), 24 * 3 + 8 * 16),  # the last group of a channel is shorter
+        (fc(group_size=64), 24 * 3 + 4 * 16),
+        (fc(group_size="tensor"), 24 * 3 + 16),
+        (fc(group_size=3, points="affine"), 24 * 3 + 2 * 8 * 16),
         (fc(points="fixed_point"), 24 * 3 + 16),  # one scale
         (fc(points="affine"), 24 * 3 + 2 * 4 * 16),  # scale and offset
         (fc(points="quantile"), 24 * 3 + 2 * 4 * 16 + 8 * 16),  # and 2^3 points
@@ -70,8 +75,10 @@ def test_bits_of_a_layer(choice: LayerChoice, bits: int) -> None:
 
 
 def test_scales_that_float16_cannot_hold_cost_32_bits() -> None:
-    for smallest, largest in ((1e-6, 1.0), (0.5, 1e5)):
-        cost = AverageBitsCost({"fc": LayerStorage(24, 4, smallest, largest)})
+    for one in (1e-6, 1e5):
+        weight = torch.full((4, 6), 0.5)
+        weight[0] = one
+        cost = AverageBitsCost({"fc": LayerStorage(weight)})
         assert cost.of_layer(FC, fc()) == 24 * 3 + 4 * 32
 
 
@@ -110,6 +117,9 @@ def test_scales_add_0_146_bits_to_a_small_residual_network() -> None:
     [
         (fc(), 9 + 4 * 2),  # 72 bits of codes, four scales
         (fc(points="fixed_point"), 9 + 2),
+        (fc(group_size=4), 9 + 8 * 2 + 1),  # the size itself is a byte more, from 128 on two
+        (fc(group_size=128), 9 + 4 * 2 + 2),
+        (fc(group_size="tensor"), 9 + 2),
         (fc(points="affine"), 9 + 8 * 2),
         (fc(points="kmeans"), 9 + 8 * 2 + 8 * 2),
         (fc(method="ternary"), 5 + 2 * 2),
@@ -123,7 +133,7 @@ def test_bytes_of_a_layer(choice: LayerChoice, body: int) -> None:
 
 def test_a_kept_layer_is_stored_as_it_is() -> None:
     assert SizeCost(STORAGE, 100, 1000).of_layer(FC, fc(method="float")) == 24 * 4
-    half = {"fc": LayerStorage(24, 4, 0.5, 1.0, element_bytes=2)}
+    half = {"fc": LayerStorage(torch.ones(4, 6).half())}
     assert SizeCost(half, 100, 1000).of_layer(FC, fc(method="float")) == 24 * 2
     assert AverageBitsCost(half).of_layer(FC, fc(method="float")) == 24 * 16
 
@@ -166,7 +176,7 @@ def test_layers_that_are_not_searched_count_as_float() -> None:
     network = fresh(Mlp)
     layers = find_layers(network, torch.zeros(2, FEATURES), exclude=("second",))
     kept_macs = count_macs(network, torch.zeros(2, FEATURES), ("second",))
-    costs = NetworkCosts.of(network, layers, "channel", kept_macs)
+    costs = NetworkCosts.of(network, layers, kept_macs)
     choices = {f.name: LayerChoice(f.name, 2, activation_bits=4) for f in layers}
     assert total(costs.bops, layers, choices) == 64 * 32 * 32 + (48 + 24) * 2 * 4
 
@@ -231,7 +241,7 @@ def test_layers_that_are_not_searched_take_their_float_latency(tmp_path: Path) -
     network, example = fresh(Mlp), torch.zeros(2, FEATURES)
     layers = find_layers(network, example, exclude=("second",))
     kept_macs = count_macs(network, example, ("second",))
-    costs = NetworkCosts.of(network, layers, "channel", kept_macs)
+    costs = NetworkCosts.of(network, layers, kept_macs)
     cost = costs.under(Budget.latency(1, path))
     assert cost.fixed == 500_000_000
     choices = {f.name: LayerChoice(f.name, 2) for f in layers}
@@ -366,7 +376,7 @@ def test_a_budget_limits_its_own_cost(table: LatencyTable) -> None:
 
 
 def every_cost(weights: int) -> list[Cost]:
-    storage = {"fc": LayerStorage(weights, 4, 0.5, 1.0)}
+    storage = {"fc": LayerStorage(torch.empty(weights, device="meta"))}
     size = SizeCost(storage, 100, 4 * weights)
     ratio = SizeCost(storage, 100, 4 * weights, as_ratio=True)
     return [AverageBitsCost(storage), size, ratio, BopsCost(), LatencyTable({})]
@@ -388,7 +398,7 @@ def test_units_are_the_most_within_the_limit(weights: int, limit: float) -> None
 
 def test_a_decimal_limit_means_the_decimal() -> None:
     # The float 2.3 lies below 23/10; a configuration of 23 bits in ten weights still keeps it.
-    cost = AverageBitsCost({"fc": LayerStorage(10, 1, 0.5, 1.0)})
+    cost = AverageBitsCost({"fc": LayerStorage(torch.ones(10))})
     assert Fraction(2.3) < Fraction(23, 10)
     assert cost.units(2.3) == 23
 

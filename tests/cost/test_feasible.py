@@ -103,7 +103,7 @@ def test_costs_by_hand() -> None:
 
 def test_a_budget_that_cannot_be_kept_names_the_smallest_that_can() -> None:
     layers = find_layers(fresh(Mlp), torch.zeros(2, FEATURES))
-    costs = NetworkCosts.of(fresh(Mlp), layers, "channel")
+    costs = NetworkCosts.of(fresh(Mlp), layers)
     options = SearchSpace().options()
     for make in (Budget.average_bits, Budget.size_bytes, Budget.size_ratio, Budget.bops):
         budget = make(1e-3)
@@ -207,7 +207,7 @@ def test_of_equally_near_options_the_most_expensive_is_taken() -> None:
 def test_distance_counts_bits_first() -> None:
     a = LayerChoice("", 4)
     assert option_distance(a, a) == 0
-    everything_else = LayerChoice("", 4, "stochastic", "distilled", "kmeans", 8)
+    everything_else = LayerChoice("", 4, "stochastic", "distilled", "kmeans", 64, 8)
     assert option_distance(a, everything_else) < 1 == option_distance(a, LayerChoice("", 5))
     assert option_distance(LayerChoice("", 2), LayerChoice("", 2, method="ternary")) == 0.1
     assert option_distance(LayerChoice("", 8), LayerChoice("", 32, method="float")) > 24

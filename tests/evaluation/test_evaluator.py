@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -41,9 +42,7 @@ CHOICES = (
 
 
 def with_activation_bits(choice: LayerChoice, bits: int | None) -> LayerChoice:
-    return LayerChoice(
-        choice.layer, choice.bits, choice.rounding, choice.method, choice.points, bits
-    )
+    return replace(choice, activation_bits=bits)
 
 
 def evaluator_of(network: nn.Module, name: str, *, seed: int = SEED) -> Evaluator:
@@ -55,7 +54,6 @@ def evaluator_of(network: nn.Module, name: str, *, seed: int = SEED) -> Evaluato
         Samples((calibration[0],), calibration[1]),
         Samples((validation[0],), validation[1]),
         Classification(),
-        group_size="channel",
         seed=seed,
         batch_size=16,
     )
@@ -183,7 +181,6 @@ def test_an_unknown_range_method_is_refused_at_once() -> None:
             taken,
             taken,
             Classification(),
-            group_size="channel",
             seed=SEED,
             activation_range="maximum",  # type: ignore[arg-type]
         )
@@ -258,7 +255,7 @@ def bank_of(network: nn.Module, *, max_bytes: int = 2**20) -> WeightBank:
         weight = network.get_submodule(facts.name).weight
         assert isinstance(weight, Tensor)
         weights[facts.name] = weight.detach()
-    return WeightBank(weights, layers, "channel", SEED, max_bytes)
+    return WeightBank(weights, layers, SEED, max_bytes)
 
 
 def test_a_weight_is_quantized_once() -> None:
@@ -309,7 +306,7 @@ def test_weights_keep_their_type_and_layout() -> None:
     network = nn.Conv2d(3, 4, 3).double().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     facts = find_layers(network, torch.zeros(1, 3, 5, 5, dtype=torch.float64))
     weight = network.weight.detach()
-    values = WeightBank({"": weight}, facts, "channel", SEED).values(LayerChoice("", 3))
+    values = WeightBank({"": weight}, facts, SEED).values(LayerChoice("", 3))
     assert (values.dtype, values.stride()) == (weight.dtype, weight.stride())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -73,7 +74,6 @@ def evaluator_of(name: str, prefix_bytes: int, batch_size: int = 10) -> Evaluato
         calibration,
         validation,
         Recording(),
-        group_size="channel",
         seed=3,
         batch_size=batch_size,
         prefix_bytes=prefix_bytes,
@@ -94,9 +94,7 @@ def walks(draw: st.DrawFn, name: str) -> list[QuantizationConfig]:
         for facts in layers[len(chosen) :]:
             choice = for_layer(draw(st.sampled_from(few)), facts.name)
             if linear and choice.method != "float" and draw(st.integers(0, 4)) == 0:
-                choice = LayerChoice(
-                    choice.layer, choice.bits, choice.rounding, choice.method, choice.points, 4
-                )
+                choice = replace(choice, activation_bits=4)
             chosen.append(choice.canonical())
         configs.append(tuple(chosen))
     return [QuantizationConfig(config) for config in configs]
@@ -218,7 +216,6 @@ def test_a_network_that_cannot_be_cut_is_run_whole_and_says_so_once(
             taken,
             taken,
             Recording(),
-            group_size="channel",
             seed=0,
         )
         configs = [uniform(evaluator, bits) for bits in (2, 3)]

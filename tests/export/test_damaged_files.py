@@ -28,7 +28,13 @@ from rlquant.cost.file_layout import (
     needed_tensors,
 )
 from rlquant.errors import FileFormatError, NetworkError, StorageError
-from rlquant.export.rlq.contents import ContentsReader, Entry, LayerRecord, write_contents
+from rlquant.export.rlq.contents import (
+    GRANULARITIES,
+    ContentsReader,
+    Entry,
+    LayerRecord,
+    write_contents,
+)
 from rlquant.export.rlq.packed import read_config, unpack
 from small_networks import NETWORKS, fresh, samples_of
 from strategies import damage
@@ -83,10 +89,10 @@ def test_every_truncation_is_found(packed_mlp: bytes, mlp: nn.Module) -> None:
         (b"PK\x03\x04" + bytes(100), r"it is not a packed network \(\.rlq\)"),
         (
             PROLOGUE.pack(MAGIC, 7, 0, 0, b""),
-            "format version 7, this rlquant reads versions 1 and 2",
+            "format version 7, this rlquant reads version 3",
         ),
-        (PROLOGUE.pack(MAGIC, 1, 9, 2**63, b""), "it has 36 bytes, its header says 92233720368547"),
-        (PROLOGUE.pack(MAGIC, 1, 0, 0, b""), "its checksum does not match: it is damaged"),
+        (PROLOGUE.pack(MAGIC, 3, 9, 2**63, b""), "it has 36 bytes, its header says 92233720368547"),
+        (PROLOGUE.pack(MAGIC, 3, 0, 0, b""), "its checksum does not match: it is damaged"),
     ],
 )
 def test_other_files(content: bytes, message: str, tmp_path: Path, mlp: nn.Module) -> None:
@@ -110,12 +116,12 @@ def test_a_file_larger_than_any_of_the_network_takes_no_memory(
     tmp_path: Path, mlp: nn.Module
 ) -> None:
     path = tmp_path / "x.rlq"
-    path.write_bytes(PROLOGUE.pack(MAGIC, 1, 0, 2**40 - PROLOGUE.size, b""))
+    path.write_bytes(PROLOGUE.pack(MAGIC, 3, 0, 2**40 - PROLOGUE.size, b""))
     os.truncate(path, 2**40)  # sparse
     words = r"it has 1,099,511,627,776 bytes, a file of this network at most 67,108,864; load it in"
     with pytest.raises(FileFormatError, match=words):
         rlquant.load(path, mlp)
-    path.write_bytes(PROLOGUE.pack(MAGIC, 1, 2**31, 2**30, b""))
+    path.write_bytes(PROLOGUE.pack(MAGIC, 3, 2**31, 2**30, b""))
     os.truncate(path, 2**31 + 2**30 + PROLOGUE.size)
     for read in (read_config, lambda p: rlquant.load(p, mlp)):
         with pytest.raises(FileFormatError, match="its names and shapes take 2,147,483,648 bytes"):
@@ -140,7 +146,7 @@ def test_contents_of_a_few_megabytes_take_no_time(
     count: int, entries: list[bytes], message: str | None, seal: Seal, tmp_path: Path
 ) -> None:
     path = tmp_path / "x.rlq"
-    path.write_bytes(seal(CONTENTS_HEAD.pack(0, count) + b"".join(entries), b""))
+    path.write_bytes(seal(CONTENTS_HEAD.pack(count) + b"".join(entries), b""))
     begun = time.process_time()
     if message is None:
         assert len(read_config(path)) == 0
@@ -201,7 +207,7 @@ def altered(contents: bytes, name: str, /, **fields: object) -> bytes:
     """The contents with one entry changed."""
     reader = ContentsReader(contents)
     entries = [replace(e, **fields) if e.name == name else e for e in reader.entries()]
-    return write_contents(reader.group_size, entries)
+    return write_contents(entries)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +241,7 @@ def test_missing_tensors(kept: int, parts: Parts, mlp: nn.Module, seal: Seal) ->
     reader = ContentsReader(parts[0])
     entries = list(reader.entries())[:kept]
     with pytest.raises(FileFormatError, match=f"it has {kept} tensors, the network 6"):
-        unpack(seal(write_contents(reader.group_size, entries), b""), mlp)
+        unpack(seal(write_contents(entries), b""), mlp)
 
 
 def test_only_weights_of_layers_are_quantized(parts: Parts, seal: Seal, mlp: nn.Module) -> None:
@@ -247,17 +253,19 @@ def test_only_weights_of_layers_are_quantized(parts: Parts, seal: Seal, mlp: nn.
         Entry("0.weight", torch.Size([8]), record),
     ]
     with pytest.raises(FileFormatError, match=r"'0\.weight' is quantized, which it cannot be"):
-        unpack(seal(write_contents(0, entries), bytes(100)), network)
+        unpack(seal(write_contents(entries), bytes(100)), network)
     wrong_axis = replace(record, channel_axis=2)
     with pytest.raises(FileFormatError, match=r"'last\.weight' is quantized, which it cannot be"):
         unpack(seal(altered(parts[0], "last.weight", kind=wrong_axis), parts[1]), mlp)
 
 
-@pytest.mark.parametrize("code", [-2, 65, 2**31 - 1])
-def test_wrong_group_sizes(code: int, parts: Parts, mlp: nn.Module, seal: Seal) -> None:
-    contents = struct.pack("<i", code) + parts[0][4:]
-    with pytest.raises(FileFormatError, match=f"group size {code} is larger than every tensor"):
-        unpack(seal(contents, parts[1]), mlp)
+@pytest.mark.parametrize("size", [0, 2**16 + 1, 2**62])
+def test_wrong_group_sizes(size: int, parts: Parts, mlp: nn.Module, seal: Seal) -> None:
+    record = bytearray(first_record(parts[0]))
+    record[7] = 2 * GRANULARITIES.index("weights")
+    wrong = parts[0].replace(first_record(parts[0]), bytes(record) + encode_varint(size))
+    with pytest.raises(FileFormatError, match=rf"layer 'first' .*group_size={size}, use"):
+        unpack(seal(wrong, parts[1]), mlp)
 
 
 # --- single fields
@@ -282,7 +290,7 @@ def first_record(contents: bytes) -> bytes:
         (4, 17, "activation_bits=17"),
         (6, 200, "index out of range"),
         (6, 3, r"numbers of type torch\.float64"),
-        (7, 2, "last byte 2"),
+        (7, 6, "index out of range"),
     ],
 )
 def test_wrong_records(
@@ -297,7 +305,7 @@ def test_wrong_records(
 
 
 def head(count: int) -> bytes:
-    return CONTENTS_HEAD.pack(0, count)
+    return CONTENTS_HEAD.pack(count)
 
 
 BIAS = encode_entry("", "first.bias", 0, (8,))
@@ -358,7 +366,7 @@ def test_wrong_activation_scale_and_ternary_codes(parts: Parts, mlp: nn.Module, 
 def test_wrong_truth_values(seal: Seal) -> None:
     network = nn.Module()
     network.register_buffer("mask", torch.ones(2, dtype=torch.bool))
-    contents = write_contents(0, [Entry("mask", torch.Size([2]), torch.bool)])
+    contents = write_contents([Entry("mask", torch.Size([2]), torch.bool)])
     assert unpack(seal(contents, b"\0\1"), network).mask.tolist() == [False, True]
     with pytest.raises(FileFormatError, match="a truth value is stored as 7"):
         unpack(seal(contents, b"\0\7"), network)

@@ -20,13 +20,11 @@ from rlquant.quantizers import ActivationQuantizer
 from small_networks import NETWORKS, fresh, samples_of
 
 
-def quantized(name: str, group_size: object = "channel", **fields: object) -> nn.Module:
+def quantized(name: str, **fields: object) -> nn.Module:
     network = fresh(NETWORKS[name].build)
     layers = [n for n, _ in network.named_modules() if n in ("first", "second", "up", "twice")]
     config = QuantizationConfig(tuple(LayerChoice(n, 3, **fields) for n in layers))
-    return rlquant.quantize(
-        network, config, samples_of(name, 32), group_size=group_size, calibration_samples=32
-    )
+    return rlquant.quantize(network, config, samples_of(name, 32), calibration_samples=32)
 
 
 @pytest.mark.parametrize("name", ["mlp", "transposed", "shared"])
@@ -146,12 +144,10 @@ def test_an_input_quantizer_without_a_quantized_weight_is_not_saved() -> None:
         pack(network)
 
 
-def with_choice(choice: LayerChoice, bits: int, *, group_size: object = "channel") -> nn.Module:
+def with_choice(choice: LayerChoice, bits: int) -> nn.Module:
     """A network whose first layer has `bits` bits and carries another choice."""
     network = fresh(NETWORKS["mlp"].build)
-    tensor = quantize_weight(
-        network.first.weight.detach(), LayerChoice("first", bits), group_size=group_size
-    )
+    tensor = quantize_weight(network.first.weight.detach(), LayerChoice("first", bits))
     install_weight(network.first, choice, tensor)
     return network
 
@@ -163,6 +159,8 @@ def with_choice(choice: LayerChoice, bits: int, *, group_size: object = "channel
         LayerChoice("first", 3, method="ternary"),
         LayerChoice("first", 3, points="affine"),
         LayerChoice("first", 3, points="fixed_point"),
+        LayerChoice("first", 3, group_size="tensor"),
+        LayerChoice("first", 3, group_size=6),
         LayerChoice("first", 3, activation_bits=4),
     ],
 )
@@ -175,14 +173,6 @@ def test_an_input_quantizer_that_was_not_chosen_is_refused() -> None:
     network = with_choice(LayerChoice("first", 3), 3)
     install_activation(network.first, ActivationQuantizer(4))
     with pytest.raises(NetworkError, match="activation_bits=4"):
-        pack(network)
-
-
-def test_one_group_size_for_all() -> None:
-    network = with_choice(LayerChoice("first", 3), 3, group_size=16)
-    choice = LayerChoice("second", 3)
-    install_weight(network.second, choice, quantize_weight(network.second.weight, choice))
-    with pytest.raises(NetworkError, match="different group sizes"):
         pack(network)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -12,14 +13,15 @@ from rlquant.errors import ChoiceError, UnknownNameError
 from rlquant.export.targets import refusals, target_named
 
 INT8, INT4, PACKED = (TARGETS[n] for n in ("onnxruntime-int8", "onnxruntime-int4", "packed"))
+GROUPS = SearchSpace(group_size=("tensor", 64, "channel"))
 
 
-@pytest.mark.parametrize("space", [SearchSpace(), TRAINING_SPACE, SearchSpace(group_size=None)])
+@pytest.mark.parametrize("space", [SearchSpace(), TRAINING_SPACE, GROUPS])
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_what_is_left_of_a_space_can_be_expressed(target, space) -> None:
     left = target.restrict(space)
     assert left.options()
-    assert not any(target.refusal(choice, left.group_size) for choice in left.options("trained"))
+    assert not any(target.refusal(choice) for choice in left.options("trained"))
 
 
 def test_a_space_loses_nothing_that_can_be_expressed() -> None:
@@ -32,7 +34,10 @@ def test_a_space_loses_nothing_that_can_be_expressed() -> None:
     assert INT8.restrict(SearchSpace(bits=(2, 8))).activation_bits == (8,)
     assert INT8.restrict(SearchSpace(activation_bits=(None, 8))).activation_bits == (None, 8)
     assert INT8.restrict(SearchSpace(activation_bits=(4, 8))).activation_bits == (8,)
-    assert INT8.restrict(SearchSpace(group_size=None)).group_size is None
+    assert INT8.restrict(SearchSpace(group_size=("tensor", 64, "channel"))).group_size == (
+        "tensor",
+        "channel",
+    )
 
 
 @pytest.mark.parametrize(
@@ -42,7 +47,7 @@ def test_a_space_loses_nothing_that_can_be_expressed() -> None:
         (INT4, SearchSpace(bits=(8,)), r"bits=\(8,\)"),
         (INT8, SearchSpace(points=("kmeans",)), r"points=\('kmeans',\)"),
         (INT8, SearchSpace(activation_bits=(4,)), r"activation_bits=\(4,\)"),
-        (INT8, SearchSpace(group_size=64), r"group_size=64.*\('channel', None\)"),
+        (INT8, SearchSpace(group_size=(64,)), r"group_size=\(64,\).*\('channel', 'tensor'\)"),
     ],
 )
 def test_what_was_asked_for_is_never_replaced(target, space, said) -> None:
@@ -53,7 +58,7 @@ def test_what_was_asked_for_is_never_replaced(target, space, said) -> None:
 @pytest.mark.parametrize("points", get_args(Points))
 def test_the_8_bit_target_takes_grids_of_integers(points: Points) -> None:
     choice = LayerChoice("a", 4, points=points, activation_bits=8)
-    refusal = INT8.refusal(choice, "channel")
+    refusal = INT8.refusal(choice)
     assert (refusal is None) == (points in ("symmetric", "clipped", "fixed_point"))
 
 
@@ -65,14 +70,14 @@ def test_refusals_name_the_decision_and_what_is_allowed() -> None:
         LayerChoice("third", 8, method="ternary", activation_bits=8),
         LayerChoice("half", 8, activation_bits=4),
     )
-    found = refusals(INT8, [(choice, "channel") for choice in choices])
+    found = refusals(INT8, choices)
     assert set(found) == {"wide", "third", "half"}
     assert found["wide"].startswith("bits=9, use one of (8, 7,")
     assert "method='ternary'" in found["third"]
     assert found["half"] == "activation_bits=4, use one of (8, None)"
-    blocks = refusals(INT8, [(choices[0], 64)])
-    assert blocks == {"fits": "group_size=64, use one of ('channel', None)"}
-    assert not refusals(PACKED, [(choice, 64) for choice in choices])
+    blocks = refusals(INT8, [replace(choices[0], group_size=64)])
+    assert blocks == {"fits": "group_size=64, use one of ('channel', 'tensor')"}
+    assert not refusals(PACKED, [replace(choice, group_size=64) for choice in choices])
 
 
 def test_unknown_targets_name_the_nearest() -> None:

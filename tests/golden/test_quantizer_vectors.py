@@ -241,5 +241,5 @@ class TestSize:
         assert quantize_integer(w, 3).size_bits() == 3 * 200 + 32 * 8
         assert quantize_integer(w, 3, scale_dtype=torch.float16).size_bits() == 3 * 200 + 16 * 8
         points = torch.tensor([0, 0.2, 0.3, 0.6, 1])
-        assert quantize_to_points(w, points).size_bits() == 3 * 200 + 64 + 5 * 32
+        assert quantize_to_points(w, points).size_bits() == 3 * 200 + 8 * 64 + 5 * 32
         assert quantize_ternary(w, 1, 1).size_bits() == 8 * 40 + 64

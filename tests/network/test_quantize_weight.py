@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -29,14 +30,14 @@ WEIGHT = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("choice", [c for c in CHOICES if c.method != "float"], ids=str)
-@pytest.mark.parametrize("group_size", ["channel", 6, None])
+@pytest.mark.parametrize("group_size", ["channel", 6, "tensor"])
 @pytest.mark.parametrize("factor", [1.0, 1e-7, 1e6])
 def test_a_quantized_weight_takes_the_bits_that_its_cost_says(
     choice: LayerChoice, group_size: GroupSize, factor: float
 ) -> None:
-    weight = WEIGHT * factor
-    quantized = quantize_weight(weight, choice, group_size=group_size)
-    storage = LayerStorage.of(weight, group_size, 0)
+    weight, choice = WEIGHT * factor, replace(choice, group_size=group_size)
+    quantized = quantize_weight(weight, choice)
+    storage = LayerStorage(weight)
     assert quantized.size_bits() == storage.bits(choice)
     numbers = [t for t in (quantized.scale, quantized.offset, quantized.values) if t is not None]
     assert {t.dtype for t in numbers} == {storage.scale_dtype(choice)}

@@ -324,7 +324,6 @@ def test_what_a_score_depends_on_is_in_the_fingerprint() -> None:
         {"batch_size": 17},
         {"activation_range": "minmax"},
         {"objective": Named("another name")},
-        {"space": SearchSpace(group_size=16)},
         {"space": SearchSpace(exclude=("second",))},
     ]
     prints = [problem(**variant).fingerprint for variant in variants]

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rlquant.config import GroupSize
 from rlquant.errors import QuantizationError
 from rlquant.quantizers import kmeans_points, quantile_points, quantize_to_points
 from rlquant.quantizers.codebook import FEW_BORDERS, places
@@ -16,7 +17,8 @@ from strategies import points, seeded, weights
 
 def scaled(w: Tensor, size: int) -> Tensor:
     """The weights of every group that varies, brought to [0, 1], without padding."""
-    groups = w.reshape(-1).split(size)
+    rows = w.reshape(-1, w.shape[1:].numel()) if w.dim() > 1 else w.reshape(1, -1)
+    groups = [group for row in rows for group in row.split(size)]
     varying = [b for b in groups if b.max() > b.min()]
     return torch.cat([torch.empty(0), *((b - b.min()) / (b.max() - b.min()) for b in varying)])
 
@@ -26,8 +28,8 @@ def squared_error(u: Tensor, p: Tensor) -> float:
 
 
 @settings(max_examples=30, deadline=None)
-@given(w=weights(), p=points(), size=st.sampled_from([4, 256, None]))
-def test_every_weight_takes_the_nearest_point(w: Tensor, p: Tensor, size: int | None) -> None:
+@given(w=weights(), p=points(), size=st.sampled_from([4, 256, "tensor"]))
+def test_every_weight_takes_the_nearest_point(w: Tensor, p: Tensor, size: GroupSize) -> None:
     q = quantize_to_points(w, p, group_size=size)
     assert q.scale is not None
     assert q.offset is not None

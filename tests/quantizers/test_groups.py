@@ -4,36 +4,79 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rlquant.config import LayerChoice, Points
+from rlquant.config import LARGEST_GROUP, GroupSize, LayerChoice, Points
 from rlquant.errors import QuantizationError
 from rlquant.network.weights import QUANTIZERS, quantize_weight
 from rlquant.quantizers import quantize_integer
-from rlquant.quantizers.groups import require_group_size, spread, to_rows
+from rlquant.quantizers.groups import (
+    from_rows,
+    group_count,
+    require_group_size,
+    short_groups,
+    spread,
+    to_rows,
+)
 from strategies import seeded
 
-HUGE = 10**30
+HUGE = LARGEST_GROUP
 
 
 @pytest.mark.parametrize("points", QUANTIZERS)
-def test_a_group_that_is_larger_than_the_layer_holds_the_whole_layer(points: Points) -> None:
-    weight = torch.randn(3, 5, generator=seeded(0))
-    choice = LayerChoice("layer", 3, points=points).canonical()
-    whole, larger = (quantize_weight(weight, choice, group_size=size) for size in (15, HUGE))
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_group_that_is_larger_than_a_channel_holds_the_channel(points: Points, axis: int) -> None:
+    weight = torch.randn(3, 5, 2, generator=seeded(0))
+    whole, larger = (
+        quantize_weight(
+            weight, LayerChoice("layer", 3, points=points, group_size=size), channel_axis=axis
+        )
+        for size in ("channel", HUGE)
+    )
     assert torch.equal(whole.codes, larger.codes)
     assert torch.equal(whole.dequantize(), larger.dequantize())
 
 
-def test_rows_are_no_longer_than_the_layer() -> None:
+def test_groups_do_not_reach_into_the_next_channel() -> None:
+    weight = torch.arange(10.0).reshape(2, 5)
+    rows = [[0, 1], [2, 3], [4, 4], [5, 6], [7, 8], [9, 9]]
+    assert to_rows(weight, 2).tolist() == rows
+    assert torch.equal(from_rows(to_rows(weight, 2), weight.shape, 2), weight)
+    assert spread(torch.arange(6.0), weight.shape, 2).tolist() == [
+        [0, 0, 1, 1, 2],
+        [3, 3, 4, 4, 5],
+    ]
+    assert short_groups(weight.shape, 2) == (slice(2, None, 3), 1)
+    assert to_rows(weight.T, 2, 1).tolist() == rows
+    assert torch.equal(from_rows(to_rows(weight.T, 2, 1), weight.T.shape, 2, 1), weight.T)
+    assert to_rows(weight.reshape(-1), 4).tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 9, 9]]
+
+
+@given(
+    shape=st.lists(st.integers(1, 5), min_size=0, max_size=4),
+    size=st.sampled_from(("channel", "tensor", 1, 2, 3, 7, HUGE)),
+    data=st.data(),
+)
+def test_rows_are_undone(shape: list[int], size: GroupSize, data: st.DataObject) -> None:
+    axis = data.draw(st.integers(0, max(len(shape) - 1, 0)))
+    weight = torch.arange(float(torch.Size(shape).numel())).reshape(shape)
+    rows = to_rows(weight, size, axis)
+    assert len(rows) == group_count(weight.shape, size, axis)
+    assert torch.equal(from_rows(rows, weight.shape, size, axis), weight)
+    numbers = torch.arange(float(len(rows)))
+    wide = from_rows(numbers[:, None].expand_as(rows), weight.shape, size, axis)
+    assert torch.equal(spread(numbers, weight.shape, size, axis).expand(weight.shape), wide)
+
+
+def test_rows_are_no_longer_than_a_channel() -> None:
     weight = torch.arange(6.0).reshape(2, 3)
-    assert to_rows(weight, HUGE).tolist() == [[0, 1, 2, 3, 4, 5]]
-    assert to_rows(weight, 4).tolist() == [[0, 1, 2, 3], [4, 5, 5, 5]]
-    assert spread(torch.tensor([2.0]), weight.shape, HUGE).tolist() == [[2.0] * 3] * 2
+    assert to_rows(weight, HUGE).tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-@pytest.mark.parametrize("size", [0, -1, True, 2.0, "row", torch.ones(2), [1], b"x"])
+@pytest.mark.parametrize("size", [0, -1, True, 2.0, 2**17, None, "row", torch.ones(2), [1], b"x"])
 def test_other_sizes_are_refused(size: object) -> None:
-    with pytest.raises(QuantizationError, match="use a positive whole number"):
+    with pytest.raises(QuantizationError, match="use a whole number of consecutive weights"):
         require_group_size(size)
 
 

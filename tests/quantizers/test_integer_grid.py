@@ -11,17 +11,17 @@ from torch import Tensor
 from rlquant.config import GroupSize
 from rlquant.errors import QuantizationError
 from rlquant.quantizers import QuantizedTensor, quantize_integer, quantize_power_of_two
-from rlquant.quantizers.groups import to_rows
+from rlquant.quantizers.groups import short_groups, to_rows
 from strategies import seeded, weights
 
 
 def group_errors(q: QuantizedTensor, w: Tensor) -> Tensor:
-    """Squared error per group, in float64; the padding repeats the last weight's error."""
+    """Squared error per group, in float64, without padding."""
     error = (q.dequantize().double() - w.double()).square()
-    size = q.group_size
-    if isinstance(size, int):
-        error = torch.nn.functional.pad(error.reshape(-1), (0, -w.numel() % size))
-    return to_rows(error, size, q.channel_axis).sum(dim=1)
+    layout = (q.group_size, q.channel_axis)
+    rows, (short, own) = to_rows(error, *layout), short_groups(w.shape, *layout)
+    rows[short, own:] = 0.0
+    return rows.sum(dim=1)
 
 
 def scale_of(q: QuantizedTensor) -> list[float]:
@@ -61,11 +61,11 @@ def test_float16_scales_are_rounded_upward_when_covering() -> None:
 @given(
     w=weights(),
     bits=st.integers(1, 8),
-    group_size=st.sampled_from([4, "channel", None]),
+    group_size=st.sampled_from([4, "channel", "tensor"]),
     dtype=st.sampled_from([torch.float32, torch.float16]),
 )
 def test_clipping_is_never_worse_than_covering(
-    w: Tensor, bits: int, group_size: int | str | None, dtype: torch.dtype
+    w: Tensor, bits: int, group_size: GroupSize, dtype: torch.dtype
 ) -> None:
     clipped, covering = (
         quantize_integer(w, bits, clip=clip, group_size=group_size, scale_dtype=dtype)  # type: ignore[arg-type]
@@ -92,12 +92,14 @@ def test_clipping_comes_near_the_best_of_a_fine_grid(bits: int) -> None:
 
 def test_clipping_ignores_the_padding_of_the_last_group() -> None:
     w = torch.randn(9, generator=seeded(0)) * torch.tensor([1.0] * 8 + [20.0])
-    alone = quantize_integer(w[4:], 2, clip=True, group_size=None)
+    alone = quantize_integer(w[4:], 2, clip=True, group_size="tensor")
     padded = quantize_integer(torch.cat([torch.zeros(8), w[4:]]), 2, clip=True, group_size=8)
     assert scale_of(padded)[1] == scale_of(alone)[0]
+    rows = torch.cat([torch.zeros(8), w[4:]]).expand(3, -1)
+    assert scale_of(quantize_integer(rows, 2, clip=True, group_size=8))[1::2] == scale_of(alone) * 3
 
 
-@pytest.mark.parametrize("group_size", ["channel", None, 7])
+@pytest.mark.parametrize("group_size", ["channel", "tensor", 7])
 @pytest.mark.parametrize("scale_dtype", [torch.float32, torch.float16])
 def test_how_many_scales_are_tried_together_changes_nothing(
     group_size: GroupSize, scale_dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch

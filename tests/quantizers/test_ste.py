@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rlquant.config import GroupSize
 from rlquant.quantizers import ActivationQuantizer, activation_grid, quantize_to_points
 from rlquant.quantizers.groups import spread
 from rlquant.quantizers.ste import straight_through, ternary_values, values_at_points
@@ -54,7 +55,7 @@ def ternary(latent: Tensor, scales: Tensor, threshold: float = 0.05) -> Tensor:
 
 
 def at_points(
-    latent: Tensor, points: Tensor, group_size: int | None = None, **storage: torch.dtype
+    latent: Tensor, points: Tensor, group_size: GroupSize = "tensor", **storage: torch.dtype
 ) -> Tensor:
     q = quantize_to_points(latent, points, group_size=group_size, **storage)
     assert q.scale is not None
@@ -167,11 +168,11 @@ class TestPoints:
     @settings(max_examples=25, deadline=None)
     @given(
         w=weights(),
-        group_size=st.sampled_from((3, 6, None)),
+        group_size=st.sampled_from((3, 6, "tensor")),
         dtype=st.sampled_from((torch.float32, torch.float16)),
     )
     def test_finite_differences_agree_with_the_assignment_held(
-        self, w: Tensor, group_size: int | None, dtype: torch.dtype
+        self, w: Tensor, group_size: GroupSize, dtype: torch.dtype
     ) -> None:
         latent, points = w.double(), leaf(torch.tensor([-0.1, 0.2, 0.35, 0.9]))
         curved(at_points(latent, points, group_size, scale_dtype=dtype)).backward()

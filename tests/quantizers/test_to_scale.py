@@ -15,12 +15,12 @@ from rlquant.errors import QuantizationError
 from rlquant.quantizers import quantize_integer, quantize_to_scale
 from strategies import seeded, seeds, weights
 
-group_sizes = st.sampled_from(("channel", 1, 4, None))
+group_sizes = st.sampled_from(("channel", 1, 4, "tensor"))
 
 
 def test_values_saturate_and_ties_go_down() -> None:
     w = torch.tensor([-1.3, -0.26, -0.125, 0.1, 0.125, 0.25, 0.9])
-    q = quantize_to_scale(w, torch.tensor([0.25]), 3, group_size=None)
+    q = quantize_to_scale(w, torch.tensor([0.25]), 3, group_size="tensor")
     assert q.dequantize().tolist() == [-1.0, -0.25, -0.25, 0.0, 0.0, 0.25, 0.75]
     assert q.codes.tolist() == [0, 3, 3, 4, 4, 5, 7]
     assert (q.kind, q.bits, q.offset, q.values) == ("integer", 3, None, None)
@@ -32,8 +32,8 @@ def test_every_group_has_its_scale() -> None:
     assert channels.dequantize().tolist() == [[1, -2], [0, -4]]
     last = quantize_to_scale(w, torch.tensor([1.0, 4.0]), 2, channel_axis=1)
     assert last.dequantize().tolist() == [[1, -4], [1, -4]]
-    three = quantize_to_scale(w, torch.tensor([1.0, 4.0]), 2, group_size=3)
-    assert three.dequantize().tolist() == [[1, -2], [1, -4]]
+    one_each = quantize_to_scale(w, torch.tensor([1.0, 2.0, 4.0, 1.0]), 2, group_size=1)
+    assert one_each.dequantize().tolist() == [[1, -2], [0, -2]]
 
 
 @settings(max_examples=40, deadline=None)
@@ -83,7 +83,7 @@ def test_whatever_the_weights_are_they_take_points_of_the_grid(
     w: Tensor, bits: int, factor: float
 ) -> None:
     scale = torch.tensor([factor])
-    values = quantize_to_scale(w, scale, bits, group_size=None).dequantize()
+    values = quantize_to_scale(w, scale, bits, group_size="tensor").dequantize()
     half = 2 ** (bits - 1)
     grid = torch.arange(-half, half) * scale
     nearest = grid[(w[..., None] - grid).abs().argmin(dim=-1)]
@@ -113,7 +113,7 @@ def test_what_every_quantizer_refuses_is_refused() -> None:
     one = torch.ones(1)
     for bad, words in (
         (lambda: quantize_to_scale(torch.tensor([math.nan]), one, 4), "NaN or infinite"),
-        (lambda: quantize_to_scale(torch.ones(3), one, 17, group_size=None), r"in 1\.\.16"),
+        (lambda: quantize_to_scale(torch.ones(3), one, 17, group_size="tensor"), r"in 1\.\.16"),
         (lambda: quantize_to_scale(torch.ones(3), one, 4, group_size=0), "group_size=0"),
         (
             lambda: quantize_to_scale(torch.ones(1), one, 4, rounding="stochastic"),

@@ -23,7 +23,7 @@ from strategies import seeded, seeds
 POINTS = torch.tensor([0.0, 0.1, 0.4, 1.0])
 QUANTIZERS: dict[str, Callable[[Tensor], QuantizedTensor]] = {
     "integer": lambda w: quantize_integer(w, 2),
-    "clipped": lambda w: quantize_integer(w, 2, clip=True, group_size=None),
+    "clipped": lambda w: quantize_integer(w, 2, clip=True, group_size="tensor"),
     "affine": lambda w: quantize_affine(w, 2, group_size=5),
     "points": lambda w: quantize_to_points(w, POINTS, group_size="channel"),
 }

@@ -80,7 +80,7 @@ def test_each_channel_takes_its_best_and_of_equals_the_first() -> None:
         1,
         "stored",
         values=torch.tensor([0.0, 1.0]),
-        group_size=None,
+        group_size="tensor",
     )
     other = replace(plain, codes=torch.tensor([[0, 0], [1, 0]], dtype=torch.uint8))
     found = best_per_channel(weight, [plain, other], torch.eye(2)[None])

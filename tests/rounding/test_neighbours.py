@@ -24,7 +24,7 @@ def quantized(kind: str, weight: Tensor) -> QuantizedTensor:
         return quantize_to_points(weight, POINTS, group_size="channel")
     if kind == "affine":
         return quantize_affine(weight, 2, group_size=5)
-    return quantize_integer(weight, 2, clip=kind == "clipped", group_size=None)
+    return quantize_integer(weight, 2, clip=kind == "clipped", group_size="tensor")
 
 
 def test_down_and_up_by_hand() -> None:

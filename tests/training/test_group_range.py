@@ -18,8 +18,8 @@ W = torch.tensor([[-1.0, 0.25, 0.5, 0.5], [0.0, 0.5, -0.5, 1.5]])
 
 
 def form(points: Points, group_size: GroupSize = "channel", bits: int = 2) -> WeightForm:
-    choice = LayerChoice("layer", bits, method="distilled", points=points)
-    return WeightForm.of(W, choice, group_size)
+    choice = LayerChoice("layer", bits, method="distilled", points=points, group_size=group_size)
+    return WeightForm.of(W, choice)
 
 
 def trained(points: Points, group_size: GroupSize = "channel") -> TrainableWeight:
@@ -32,7 +32,7 @@ def test_each_group_has_one_least_and_one_greatest_weight() -> None:
     found = range_holders(W, form("affine"))
     assert found is not None
     assert found.tolist() == [[True, False, True, False], [False, False, True, True]]
-    found = range_holders(W, form("quantile", None))
+    found = range_holders(W, form("quantile", "tensor"))
     assert found is not None
     assert found.nonzero().tolist() == [[0, 0], [1, 3]]
 
@@ -54,7 +54,7 @@ def test_the_range_shrinks_towards_zero() -> None:
         [-0.5, 0.25, 0.5, 0.5],
         [0.0, 0.5, -0.5, 0.75],
     ]
-    assert torch.equal(narrowed(W, form("affine", None), 1.0), W)
+    assert torch.equal(narrowed(W, form("affine", "tensor"), 1.0), W)
 
 
 @pytest.mark.parametrize("points", ["symmetric", "affine", "learned"])
@@ -71,7 +71,7 @@ def test_each_channel_takes_the_share_of_least_error(points: Points) -> None:
 
 
 def test_groups_that_are_no_channels_share_one_range() -> None:
-    layer = trained("symmetric", None)
+    layer = trained("symmetric", "tensor")
     found = best_range(W, layer, torch.diag(torch.tensor([1.0, 1.0, 1.0, 0.01]))[None])
     assert any(torch.equal(found, layer.narrowed(W, s)) for s in (0.3, 0.4, 0.5))
 

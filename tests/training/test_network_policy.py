@@ -165,7 +165,7 @@ def test_points_are_trained_under_the_sampled_assignment(estimator: Any) -> None
     samples = data(network)
     begun = {
         n: quantize_to_points(
-            network.get_submodule(n).weight, torch.tensor([0.0, 0.3, 0.4, 1.0]), group_size=None
+            network.get_submodule(n).weight, torch.tensor([0.0, 0.3, 0.4, 1.0]), group_size="tensor"
         )  # type: ignore[arg-type]
         for n in NAMES
     }

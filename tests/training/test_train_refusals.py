@@ -188,7 +188,6 @@ class TestArguments:
             ("seed", 0.5, SettingsError, r"seed=0\.5, use a whole number from 0 to"),
             ("calibration_samples", 0, SettingsError, "calibration_samples=0, use a whole number"),
             ("activation_range", "max", UnknownNameError, "unknown activation range 'max'"),
-            ("group_size", 0, QuantizationError, "group_size=0, use a positive whole number"),
             ("objective", 3, SettingsError, "objective=3, give a function"),
             ("device", "nowhere", SettingsError, "device='nowhere' cannot be used here"),
         ],

@@ -52,7 +52,7 @@ def restored(name: str, group_size: object, start: LayerStart) -> tuple[Trainabl
 @pytest.mark.parametrize("name", SETTLED)
 @pytest.mark.parametrize(
     ("kind", "group_size"),
-    [*(("moments", size) for size in BUCKET_SIZES), ("two groups", "channel"), ("none", None)],
+    [*(("moments", size) for size in BUCKET_SIZES), ("two groups", "channel"), ("none", "tensor")],
 )
 def test_no_layer_ends_above_its_start(name: str, group_size: object, kind: str) -> None:
     moments = None if kind == "none" else hessians()

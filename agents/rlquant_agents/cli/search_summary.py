@@ -17,6 +17,7 @@ from rlquant.escaping import markdown_table
 from rlquant.tasks import Task
 from rlquant_agents.cli.final_training import FinalNetwork
 from rlquant_agents.cli.terminal import rich_table
+from rlquant_agents.reporting.words import group_in_words
 from rlquant_agents.search.result import SearchResult
 
 HEADINGS = (
@@ -122,14 +123,19 @@ def describe(config: QuantizationConfig, layer: str) -> str:
     if choice.method in ("float", "ternary"):
         return choice.method
     words = [f"{choice.bits} bits", choice.points, choice.method.replace("_", "-")]
+    if choice.group_size != "channel":
+        words.append(group_in_words(choice))
     return ", ".join([*words, *(["stochastic"] if choice.rounding == "stochastic" else [])])
 
 
 def mix(config: QuantizationConfig) -> str:
     """Return how often each method, rounding and kind of points was chosen, in words."""
-    methods = Counter(choice.method for choice in config)
     quantized = [choice for choice in config if choice.method in ("post_training", "distilled")]
-    points = Counter(choice.points for choice in quantized)
-    roundings = Counter(choice.rounding for choice in quantized)
-    parts = (methods, points, roundings)
+    parts: list[Counter[str]] = [
+        Counter(c.method for c in config),
+        Counter(c.points for c in quantized),
+        Counter(c.rounding for c in quantized),
+    ]
+    if any(choice.group_size != "channel" for choice in quantized):
+        parts.append(Counter(map(group_in_words, quantized)))
     return "; ".join(", ".join(f"{n} {word}" for word, n in part.most_common()) for part in parts)

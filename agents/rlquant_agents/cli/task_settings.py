@@ -46,7 +46,8 @@ class TaskSettings:
             networks are trained.
         activation_bits: widths of the layers' inputs to choose from; None leaves them float.
         exclude: layers that stay in float32.
-        group_size: weights that share a scale: a number, channel, or None for the whole tensor.
+        group_size: weights that share a scale, to choose from: channel, tensor, or so many
+            consecutive weights of a channel, e.g. --group-size channel 128 64.
         target: where the network will run: leaves only what can be expressed there among the
             options. packed is everything; onnxruntime-int8 gives all layers 8-bit inputs, under a
             latency budget the choice between them and float.
@@ -72,7 +73,7 @@ class TaskSettings:
     points: tuple[Points, ...] | None = None
     activation_bits: tuple[int | None, ...] = (None,)
     exclude: tuple[str, ...] = ()
-    group_size: GroupSize = "channel"
+    group_size: tuple[GroupSize, ...] = ("channel",)
     target: TargetName = "packed"
     fidelity: Fidelity = "calibrated"
     steps: int | None = None

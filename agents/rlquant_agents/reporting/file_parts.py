@@ -9,7 +9,7 @@ from torch import nn
 
 from rlquant import LayerChoice, QuantizationConfig
 from rlquant.cost.file_layout import PROLOGUE, contents_bytes, stored_tensors
-from rlquant.cost.size import ACTIVATION_BYTES, LAYER_RECORD_BYTES, LayerStorage, code_bytes
+from rlquant.cost.size import ACTIVATION_BYTES, LayerStorage, code_bytes, record_bytes
 from rlquant.documents import Count
 from rlquant.layers import layer_kind
 from rlquant.problem.protocol import Live
@@ -53,7 +53,7 @@ class LayerParts:
             codes=code_bytes(choice, storage.weights),
             numbers=storage.number_bytes(choice),
             inputs=0 if choice.activation_bits is None else ACTIVATION_BYTES,
-            record=LAYER_RECORD_BYTES,
+            record=record_bytes(choice),
         )
 
     @property

@@ -115,9 +115,7 @@ def space_in_words(run: RunFiles) -> str:
         if isinstance(options, list) and options:
             named = ", ".join(plain_name(option) for option in options)
             parts.append(f"{plain_name(head)} {named}")
-    group = {"channel": "a channel", "None": "a tensor"}.get(str(space.get("group_size")))
-    scale = group or f"{space.get('group_size')} weights"
-    return f"{'; '.join(parts)}; one scale for {scale}"
+    return "; ".join(parts)
 
 
 def settings_in_words(run: RunFiles) -> str:

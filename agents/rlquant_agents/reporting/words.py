@@ -54,9 +54,17 @@ def choice_in_words(choice: LayerChoice) -> str:
         words = [bits, plain_name(choice.points), plain_name(choice.rounding)]
     if choice.method == "distilled":
         words.append("distilled")
+    if choice.group_size != "channel":
+        words.append(group_in_words(choice))
     if choice.activation_bits is not None:
         words.append(f"{choice.activation_bits}-bit inputs")
     return ", ".join(words)
+
+
+def group_in_words(choice: LayerChoice) -> str:
+    """Say which weights share a scale, e.g. "groups of 64"."""
+    size = choice.group_size
+    return f"per {size}" if isinstance(size, str) else f"groups of {size}"
 
 
 def plain_name(name: Any) -> str:

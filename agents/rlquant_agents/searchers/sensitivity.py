@@ -42,11 +42,11 @@ def measure_effects(session: Session) -> Effects:
 
 def reference_option(options: Sequence[LayerChoice], space: SearchSpace) -> int:
     """Return the widest quantized option, of equally wide ones the nearest to the defaults."""
-    defaults = (space.rounding[0], space.method[0], space.points[0])
+    defaults = (space.rounding[0], space.method[0], space.points[0], space.group_size[0])
 
     def rank(index: int) -> tuple[bool, int, int, int, int]:
         option = options[index]
-        chosen = (option.rounding, option.method, option.points)
+        chosen = (option.rounding, option.method, option.points, option.group_size)
         agree = sum(a == b for a, b in zip(chosen, defaults, strict=True))
         quantized = option.method != "float"
         return quantized, option.arithmetic_bits, option.activation_bits or 32, agree, -index

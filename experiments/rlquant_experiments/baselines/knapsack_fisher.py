@@ -136,7 +136,6 @@ def fisher_effects(problem: Live, traces: Mapping[str, float]) -> Effects:
     bank = WeightBank(
         {facts.name: _weight(network, facts.name) for facts in layers},
         layers,
-        problem.space.group_size,
         problem.seed,
         moments=partial(output_hessian, network, layers, problem.calibration),
     )

@@ -52,9 +52,7 @@ def evaluate_again(problem: QuantizationProblem, config: QuantizationConfig) -> 
     for facts, choice in zip(problem.layers, config, strict=True):
         weight = network.get_submodule(facts.name).weight
         assert isinstance(weight, Tensor)
-        quantized = quantize_weight(
-            weight, choice, group_size="channel", channel_axis=facts.channel_axis, seed=0
-        )
+        quantized = quantize_weight(weight, choice, channel_axis=facts.channel_axis, seed=0)
         weight.data = quantized.dequantize()
     calibrate(network, evaluator.reference, evaluator.calibration)
     return run_batches(network, evaluator.batches, evaluator.objective).loss

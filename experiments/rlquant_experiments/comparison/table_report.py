@@ -16,6 +16,7 @@ BUDGETS = (1.5, 1.75, 2.0, 2.25, 2.5, 2.75, 3.0, 3.5, 4.0, 5.0)
 _LEFT_OUT = {
     "rounding": ("nearest", "rounding is to the nearest point"),
     "activation_bits": (None, "inputs are float"),
+    "group_size": ("channel", "there is one scale a channel"),
 }
 """Options of which nothing is said in a row, and what is said of them once."""
 
@@ -84,4 +85,6 @@ def option_words(choice: LayerChoice, asked: Collection[str]) -> str:
         words.append("distilled")
     if "activation_bits" in said and choice.activation_bits is not None:
         words.append(f"inputs {choice.activation_bits}")
+    if "group_size" in said and choice.group_size != "channel":
+        words.append(f"groups {choice.group_size}")
     return " ".join(words)

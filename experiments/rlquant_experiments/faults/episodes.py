@@ -16,6 +16,7 @@ from rlquant import Budget, RlquantError, SearchSpace, TabularProblem
 from rlquant.config import POINTS, ROUNDINGS, LayerChoice, decisions_apart
 from rlquant.cost.budget import Quantity
 from rlquant.score import Score
+from rlquant.space import for_layer
 from rlquant.tabular.random_table import random_table
 from rlquant_agents import search_problem, searchers
 from rlquant_envs import TabularQuantization, TabularVectorQuantization
@@ -143,7 +144,7 @@ def play(problem: TabularProblem, everything: Counted, draw: random.Random) -> N
         require(env.action_masks().tolist() == mask, f"mask after {chosen}")
         action = env.action_space.sample()
         _, reward, done, _, info = env.step(action)
-        executed = positions[_nameless(info["choice"])]
+        executed = positions[for_layer(info["choice"], "")]
         wanted = problem.space.choice("", action.tolist())
         if wanted is not None:
             option = positions[wanted.canonical(problem.fidelity)]
@@ -156,12 +157,6 @@ def play(problem: TabularProblem, everything: Counted, draw: random.Random) -> N
     require(tuple(chosen) in everything.fitting, f"the episode {chosen} is over the budget")
     require(np.isfinite(reward), f"reward {reward}")
     _require_within(problem, info["score"])
-
-
-def _nameless(choice: LayerChoice) -> LayerChoice:
-    return LayerChoice(
-        "", choice.bits, choice.rounding, choice.method, choice.points, choice.activation_bits
-    )
 
 
 def _mask(
@@ -217,7 +212,7 @@ def play_at_once(problem: TabularProblem, draw: random.Random) -> None:
         stepped = [env.step(action) for env, action in zip(alone, actions, strict=True)]
         ones = [step[0] for step in stepped]
         choices = [step[4]["choice"] for step in stepped]
-        same = [_nameless(c) for c in info["choice"]] == [_nameless(c) for c in choices]
+        same = [for_layer(c, "") for c in info["choice"]] == [for_layer(c, "") for c in choices]
         require(same, "choices differ from those alone")
         close = np.allclose(rewards, [step[1] for step in stepped], rtol=1e-12)
         require(close, "rewards differ from those alone")

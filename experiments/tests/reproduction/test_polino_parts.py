@@ -142,8 +142,8 @@ def test_the_papers_formula() -> None:
 @pytest.mark.parametrize("bits", [2, 3, 4])
 def test_every_byte_of_a_file_has_a_name(points: str, bits: int) -> None:
     start = network()
-    choice = LayerChoice("", bits, points=points)  # type: ignore[arg-type]
-    quantized = rlquant.quantize(start, everywhere(start, choice), group_size=256)
+    choice = LayerChoice("", bits, points=points, group_size=256)  # type: ignore[arg-type]
+    quantized = rlquant.quantize(start, everywhere(start, choice))
     size = FileSize.of(quantized, 256)
     assert size.file == pytest.approx(size.named)
     layers = 4
@@ -151,13 +151,13 @@ def test_every_byte_of_a_file_has_a_name(points: str, bits: int) -> None:
 
 
 def test_the_parts_of_a_file_known_by_hand() -> None:
-    start = nn.Sequential(nn.Linear(30, 20))  # 600 weights: 2.34 buckets, of which 3 are stored
-    config = QuantizationConfig((LayerChoice("0", 3, points="affine"),))
-    size = FileSize.of(rlquant.quantize(start, config, group_size=256), 256)
-    assert size.formula == 600 * 3 / 8 + 4 * 600 / 256 + 4 * 20
-    assert size.buckets == (3 - 600 / 256) * 4
+    start = nn.Sequential(nn.Linear(300, 2))  # 600 weights: 2.34 buckets, of which 4 are stored
+    config = QuantizationConfig((LayerChoice("0", 3, points="affine", group_size=256),))
+    size = FileSize.of(rlquant.quantize(start, config), 256)
+    assert size.formula == 600 * 3 / 8 + 4 * 600 / 256 + 4 * 2
+    assert size.buckets == (4 - 600 / 256) * 4
     assert size.blocks == 0
-    assert size.file == size.head + 225 + 12 + 80
+    assert size.file == size.head + 225 + 16 + 8
 
 
 # --- noise

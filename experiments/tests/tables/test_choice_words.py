@@ -19,10 +19,10 @@ def test_words_say_which_decision_they_mean() -> None:
 
 
 def test_decisions_without_a_word_stay_and_the_order_of_words_is_kept() -> None:
-    given = SearchSpace(bits=(5, 6), exclude=("head",), group_size=64, points=("affine",))
+    given = SearchSpace(bits=(5, 6), exclude=("head",), group_size=(64,), points=("affine",))
     space = with_choices(given, ["kmeans", "3", "clipped", "2"])
     assert (space.bits, space.points) == ((3, 2), ("kmeans", "clipped"))
-    assert (space.exclude, space.group_size) == (("head",), 64)
+    assert (space.exclude, space.group_size) == (("head",), (64,))
     assert with_choices(given, []) == given
 
 

@@ -180,8 +180,7 @@ def _outputs(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
 
 
 def _require_expressible(target: Target, layers: Mapping[str, QuantizedLayer]) -> None:
-    choices = ((layer.weight.choice, layer.weight.tensor.group_size) for layer in layers.values())
-    refused = refusals(target, choices)
+    refused = refusals(target, (layer.weight.choice for layer in layers.values()))
     if refused:
         lines = "".join(f"\n  layer {layer!r}: {reason}" for layer, reason in refused.items())
         raise NetworkError(f"target {target.name!r} cannot express {len(refused)} layers:{lines}")

@@ -13,15 +13,18 @@ Integers take 2, 4, 8 or 16 bits, the narrowest that holds the codes.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+import torch
 from torch import Tensor
 
 from rlquant.export.onnx.graph_edits import GraphEditor
 from rlquant.quantizers import QuantizedTensor
+from rlquant.quantizers.groups import to_rows
 
 SIGNED = {2: ir.DataType.INT2, 4: ir.DataType.INT4, 8: ir.DataType.INT8, 16: ir.DataType.INT16}
 UNSIGNED = {
@@ -42,7 +45,7 @@ def container_bits(bits: int) -> int:
 
 def is_scaled_integer(tensor: QuantizedTensor) -> bool:
     """Return whether `DequantizeLinear` can express a weight: one scale a channel or in all."""
-    return tensor.kind == "integer" and tensor.group_size in ("channel", None)
+    return tensor.kind == "integer" and isinstance(tensor.group_size, str)
 
 
 def signed_codes(tensor: QuantizedTensor) -> npt.NDArray[np.int32]:
@@ -132,26 +135,30 @@ def _placed(
             values = editor.node(before, operator, [values, constant], f"{name}.{operator}")
     if not isinstance(tensor.group_size, int):
         return values
-    count, shape = tensor.codes.numel(), tensor.codes.shape
-    flat = editor.constant(f"{name}.flat", np.array([-1]))
-    values = editor.node(before, "Reshape", [values, flat], f"{name}.reshape")
-    if count % min(tensor.group_size, count):
-        ends = [
-            editor.constant(f"{name}.{n}", np.array([i])) for n, i in (("from", 0), ("to", count))
-        ]
-        values = editor.node(before, "Slice", [values, *ends], f"{name}.slice")
-    wanted = editor.constant(f"{name}.shape", np.array(shape))
-    return editor.node(before, "Reshape", [values, wanted], f"{name}.weight")
+    shape, axis = list(tensor.codes.shape), tensor.channel_axis
+    channels = shape.pop(axis)
+    by_channel = editor.constant(f"{name}.channels", np.array([channels, -1]))
+    values = editor.node(before, "Reshape", [values, by_channel], f"{name}.reshape")
+    length = math.prod(shape)
+    if length % min(tensor.group_size, length):
+        ends = (("from", 0), ("to", length), ("along", 1))
+        cut = [editor.constant(f"{name}.{word}", np.array([at])) for word, at in ends]
+        values = editor.node(before, "Slice", [values, *cut], f"{name}.slice")
+    wanted = editor.constant(f"{name}.shape", np.array([channels, *shape]))
+    values = editor.node(before, "Reshape", [values, wanted], f"{name}.shaped")
+    if axis == 0:
+        return values
+    order = [*range(1, axis + 1), 0, *range(axis + 1, len(shape) + 1)]
+    return editor.node(before, "Transpose", [values], f"{name}.weight", perm=order)
 
 
 def _in_rows(codes: npt.NDArray[np.integer], tensor: QuantizedTensor) -> npt.NDArray[np.integer]:
     """Return the codes as rows of one group each where groups are consecutive weights."""
-    size = tensor.group_size
-    if not isinstance(size, int):
+    if isinstance(tensor.group_size, str):
         return codes
-    size = min(size, codes.size)  # a larger group holds the whole tensor
-    missing = -codes.size % size
-    return np.concatenate([codes.reshape(-1), np.zeros(missing, codes.dtype)]).reshape(-1, size)
+    rows = to_rows(torch.from_numpy(codes), tensor.group_size, tensor.channel_axis)
+    rowwise: npt.NDArray[np.integer] = rows.contiguous().numpy()
+    return rowwise
 
 
 def _along_groups(numbers: Tensor, tensor: QuantizedTensor) -> npt.NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 
@@ -25,9 +26,12 @@ from rlquant.export.rlq.entropy import can_be_coded
 
 RECORD = struct.Struct(f"<{LAYER_RECORD_BYTES}B")
 """Method, rounding, points (as indices), bits, activation bits (0: float), channel axis, type of
-the numbers, and how the codes are stored: `PACKED`, or `ENTROPY_CODED` with their bytes as a
-varint behind the record."""
-PACKED, ENTROPY_CODED = 0, 1
+the numbers, and `ENTROPY_CODED` plus twice the granularity, an index of `GRANULARITIES`. Behind the
+record stand as varints the group size, where it is a number of weights, and then, where codes are
+entropy-coded, their bytes."""
+ENTROPY_CODED = 1
+Granularity = Literal["channel", "tensor", "weights"]
+GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
 NUMBER_DTYPES = (torch.float32, torch.float16)
 """What scales, offsets and codebooks may be stored as."""
 
@@ -54,6 +58,8 @@ class LayerRecord:
     def encode(self) -> bytes:
         """Return the record's bytes."""
         choice = self.choice
+        size = choice.group_size
+        granularity = size if isinstance(size, str) else "weights"
         record = RECORD.pack(
             METHODS.index(choice.method),
             ROUNDINGS.index(choice.rounding),
@@ -62,35 +68,39 @@ class LayerRecord:
             choice.activation_bits or 0,
             self.channel_axis,
             DTYPES.index(self.number_dtype),
-            PACKED if self.coded_bytes is None else ENTROPY_CODED,
+            2 * GRANULARITIES.index(granularity) + (self.coded_bytes is not None),
         )
-        return record if self.coded_bytes is None else record + encode_varint(self.coded_bytes)
+        sizes = [] if isinstance(size, str) else [size]
+        sizes += [] if self.coded_bytes is None else [self.coded_bytes]
+        return b"".join([record, *map(encode_varint, sizes)])
 
     @classmethod
     def read(cls, reader: ByteReader, layer: str) -> LayerRecord:
         """Read the record of the layer named `layer`; `FileFormatError` says what is wrong."""
         fields = RECORD.unpack(reader.take(RECORD.size))
-        method, rounding, points, bits, activation_bits, axis, dtype, storage = fields
+        method, rounding, points, bits, activation_bits, axis, dtype, last = fields
+        coded = last % 2 == ENTROPY_CODED
         try:
+            granularity = GRANULARITIES[last // 2]
             choice = LayerChoice(
                 layer,
                 bits,
                 rounding=ROUNDINGS[rounding],
                 method=METHODS[method],
                 points=POINTS[points],
+                group_size=reader.varint() if granularity == "weights" else granularity,
                 activation_bits=activation_bits or None,
             )
             number_dtype = DTYPES[dtype]
         except (IndexError, ChoiceError) as error:
             raise FileFormatError(f"the record of layer {layer!r} is wrong: {error}") from error
-        known = (PACKED, ENTROPY_CODED) if can_be_coded(choice) else (PACKED,)
-        if choice.method == "float" or number_dtype not in NUMBER_DTYPES or storage not in known:
+        possible = choice.method != "float" and (can_be_coded(choice) or not coded)
+        if not possible or number_dtype not in NUMBER_DTYPES:
             raise FileFormatError(
                 f"the record of layer {layer!r} is wrong: method={choice.method!r}, "
-                f"{choice.bits} bits, numbers of type {number_dtype}, last byte {storage}"
+                f"{choice.bits} bits, numbers of type {number_dtype}, last byte {last}"
             )
-        coded_bytes = reader.varint() if storage == ENTROPY_CODED else None
-        return cls(choice, axis, number_dtype, coded_bytes)
+        return cls(choice, axis, number_dtype, reader.varint() if coded else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +117,9 @@ class Entry:
         return self.name.rpartition(".")[0]
 
 
-def write_contents(group_size: int, entries: Sequence[Entry]) -> bytes:
-    """Return the contents of a file; `group_size` is in the file's code."""
-    parts = [CONTENTS_HEAD.pack(group_size, len(entries))]
+def write_contents(entries: Sequence[Entry]) -> bytes:
+    """Return the contents of a file."""
+    parts = [CONTENTS_HEAD.pack(len(entries))]
     previous = ""
     for entry in entries:
         record = entry.kind if isinstance(entry.kind, LayerRecord) else None
@@ -124,13 +134,12 @@ class ContentsReader:
     """Reads untrusted contents; every fault is a `FileFormatError`.
 
     Attributes:
-        group_size: in the file's code: -1 per channel, 0 whole tensor, else consecutive weights.
         count: number of tensors.
     """
 
     def __init__(self, data: bytes) -> None:
         self._bytes = ByteReader(data, "its contents")
-        self.group_size, self.count = CONTENTS_HEAD.unpack(self._bytes.take(CONTENTS_HEAD.size))
+        (self.count,) = CONTENTS_HEAD.unpack(self._bytes.take(CONTENTS_HEAD.size))
         if self.count > MOST_TENSORS:
             raise FileFormatError(
                 f"it has {self.count:,} tensors, at most {MOST_TENSORS:,} are read"

@@ -44,18 +44,19 @@ def codebook_kind(choice: LayerChoice) -> CodebookKind:
     return "stored" if choice.points in STORED_CODEBOOKS else "integer"
 
 
-def has_groups(choice: LayerChoice) -> bool:
-    """Return whether scales go by the network's groups, not by the tensor."""
-    return choice.method != "ternary" and choice.points != "fixed_point"
+def groups_of(choice: LayerChoice) -> GroupSize:
+    """Return the weights that share a scale; ternary and fixed-point layers have none or one."""
+    one_scale = choice.method == "ternary" or choice.points == "fixed_point"
+    return "tensor" if one_scale else choice.group_size
 
 
-def body_bytes(entry: Entry, group_size: GroupSize) -> int:
+def body_bytes(entry: Entry) -> int:
     """Return how many bytes an entry's tensor takes in the body."""
     weights, kind = entry.shape.numel(), entry.kind
     if isinstance(kind, torch.dtype):
         return weights * kind.itemsize
     activations = 0 if kind.choice.activation_bits is None else ACTIVATION_BYTES
-    numbers = sum(_counts(kind, entry.shape, group_size)) * kind.number_dtype.itemsize
+    numbers = sum(_counts(kind, entry.shape)) * kind.number_dtype.itemsize
     return _stored_code_bytes(kind, weights) + numbers + activations
 
 
@@ -92,11 +93,12 @@ def record_of(name: str, layer: QuantizedLayer) -> LayerRecord:
             f"holds one of {NUMBER_DTYPES}; convert the float network before it is quantized"
         )
     record = LayerRecord(choice, tensor.channel_axis, number_dtype)
-    counts = _counts(record, tensor.codes.shape, tensor.group_size)
+    counts = _counts(record, tensor.codes.shape)
     inputs_bits = None if layer.inputs is None else layer.inputs.bits
     is_as_chosen = (
         tensor.kind == codebook_kind(choice)
         and tensor.bits == (TERNARY_BITS if choice.method == "ternary" else choice.bits)
+        and tensor.group_size == groups_of(choice)
         and [part.numel() for part in numbers] == [count for count in counts if count]
         and inputs_bits == choice.activation_bits
     )
@@ -139,7 +141,7 @@ def encode_layer(layer: QuantizedLayer, coded: bytes | None = None) -> list[byte
 
 
 def decode_layer(
-    data: Bytes, record: LayerRecord, shape: torch.Size, group_size: GroupSize
+    data: Bytes, record: LayerRecord, shape: torch.Size
 ) -> tuple[QuantizedTensor, ActivationQuantizer | None]:
     """Undo `encode_layer`, strides aside.
 
@@ -147,14 +149,13 @@ def decode_layer(
         data: exactly `body_bytes` long.
         record: the layer's record.
         shape: shape of the weight.
-        group_size: the network's.
 
     Raises:
         FileFormatError: codes or an activation scale that cannot be.
         SettingsError: constriction is not installed, and the codes are entropy-coded.
     """
     choice = record.choice
-    counts = _counts(record, shape, group_size)
+    counts = _counts(record, shape)
     ternary = choice.method == "ternary"
     codes_end = _stored_code_bytes(record, shape.numel())
     numbers_end = codes_end + sum(counts) * record.number_dtype.itemsize
@@ -172,7 +173,7 @@ def decode_layer(
         scale=scale,
         offset=offset,
         values=values,
-        group_size=group_size if has_groups(choice) else None,
+        group_size=groups_of(choice),
         channel_axis=record.channel_axis,
     )
     return tensor, _decode_activation(data[numbers_end:], choice)
@@ -215,8 +216,9 @@ def _decode_activation(data: Bytes, choice: LayerChoice) -> ActivationQuantizer 
         raise FileFormatError(f"the inputs of layer {choice.layer!r}: {error}") from error
 
 
-def _counts(record: LayerRecord, shape: torch.Size, group_size: GroupSize) -> NumberCounts:
-    return NumberCounts.of(record.choice, group_count(shape, group_size, record.channel_axis))
+def _counts(record: LayerRecord, shape: torch.Size) -> NumberCounts:
+    choice = record.choice
+    return NumberCounts.of(choice, group_count(shape, groups_of(choice), record.channel_axis))
 
 
 def _numbers(tensor: QuantizedTensor) -> list[Tensor]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -24,19 +24,18 @@ from torch.nn.utils import parametrize
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
-from rlquant.config import GroupSize, QuantizationConfig
+from rlquant.config import QuantizationConfig
 from rlquant.copying.network_copy import copy_network
-from rlquant.cost.file_layout import CODED_VERSION, FILE_VERSION, MAGIC, PROLOGUE, stored_tensors
+from rlquant.cost.file_layout import FILE_VERSION, MAGIC, PROLOGUE, stored_tensors
 from rlquant.documents import require_regular
 from rlquant.errors import FileFormatError, NetworkError
-from rlquant.export.quantized_layers import QuantizedLayer, float_tensors, quantized_layers
+from rlquant.export.quantized_layers import float_tensors, quantized_layers
 from rlquant.export.rlq.bit_packing import Bytes
 from rlquant.export.rlq.contents import ContentsReader, Entry, LayerRecord, write_contents
 from rlquant.export.rlq.layer_body import (
     body_bytes,
     decode_layer,
     encode_layer,
-    has_groups,
     raw_bytes,
     raw_tensor,
     record_of,
@@ -49,8 +48,6 @@ from rlquant.paths import PathLike, path_of
 from rlquant.plain_network import require_network
 from rlquant.quantizers.tensor import strides_of
 
-PER_CHANNEL, WHOLE_TENSOR = -1, 0
-"""Group sizes in the file that are no number of weights."""
 CHECKSUM_BYTES = 16
 BLOCK_BYTES = 2**20
 MOST_CONTENTS_BYTES = 2**25
@@ -123,9 +120,7 @@ def read_config(path: PathLike) -> QuantizationConfig:
     """
     source = path_of("path", path)
     with reading(source):
-        version, contents = _read_contents(source)
-        records = _records(ContentsReader(contents).entries())
-        _require_version(version, records)
+        records = _records(ContentsReader(_read_contents(source)).entries())
         return QuantizationConfig(tuple(record.choice for record in records))
 
 
@@ -148,10 +143,9 @@ def pack(quantized: nn.Module, *, entropy_coding: bool = False) -> bytes:
                 record = replace(record, coded_bytes=len(coded))
             entries.append(Entry(name, tensor.shape, record))
             parts += encode_layer(layer, coded)
-    contents = write_contents(_group_code(layers), entries)
+    contents = write_contents(entries)
     body = b"".join(parts)
-    version = _version(_records(entries))
-    prologue = PROLOGUE.pack(MAGIC, version, len(contents), len(body), b"")
+    prologue = PROLOGUE.pack(MAGIC, FILE_VERSION, len(contents), len(body), b"")
     head = prologue[:-CHECKSUM_BYTES]
     return b"".join((head, _checksum((head, contents, body)), contents, body))
 
@@ -164,12 +158,10 @@ def unpack(data: bytes, network: nn.Module) -> nn.Module:
         raise NetworkError(
             f"this {type(network).__name__} is parametrized or quantized; give a plain float one"
         )
-    version, contents, body = _split(data)
+    contents, body = _split(data)
     reader = ContentsReader(contents)
     entries = _matching_entries(reader, network)
-    _require_version(version, _records(entries))
-    group_size = _group_size(reader.group_size, entries)
-    sizes = [body_bytes(entry, group_size) for entry in entries]
+    sizes = [body_bytes(entry) for entry in entries]
     if sum(sizes) != len(body):
         raise FileFormatError(f"its tensors take {sum(sizes)} bytes, but it has {len(body)}")
     require_answering(network, [e.layer for e in entries if isinstance(e.kind, LayerRecord)])
@@ -182,7 +174,7 @@ def unpack(data: bytes, network: nn.Module) -> nn.Module:
         if isinstance(entry.kind, torch.dtype):
             targets[entry.name].copy_(raw_tensor(piece, entry.kind, entry.shape))
         else:
-            tensor, inputs = decode_layer(piece, entry.kind, entry.shape, group_size)
+            tensor, inputs = decode_layer(piece, entry.kind, entry.shape)
             module, weight = loaded.get_submodule(entry.layer), targets[entry.name]
             tensor = replace(tensor, strides=strides_of(weight))
             install_weight(module, entry.kind.choice, tensor)
@@ -233,45 +225,6 @@ def _records(entries: Iterable[Entry]) -> list[LayerRecord]:
     return [entry.kind for entry in entries if isinstance(entry.kind, LayerRecord)]
 
 
-def _version(records: list[LayerRecord]) -> int:
-    """Return the format version of a file: that of plain ones where nothing is entropy-coded."""
-    coded = any(record.coded_bytes is not None for record in records)
-    return CODED_VERSION if coded else FILE_VERSION
-
-
-def _require_version(version: int, records: list[LayerRecord]) -> None:
-    if version != _version(records):
-        raise FileFormatError(
-            f"it is of format version {version}, its layers are of version {_version(records)}"
-        )
-
-
-def _group_code(layers: Mapping[str, QuantizedLayer]) -> int:
-    """Return the network's group size as the file writes it."""
-    weights = [layer.weight for layer in layers.values()]
-    sizes = {w.tensor.group_size for w in weights if has_groups(w.choice)}
-    if len(sizes) > 1:
-        raise NetworkError(f"layers have different group sizes {sizes}; quantize them with one")
-    size = next(iter(sizes), None)
-    if size is None:
-        return WHOLE_TENSOR
-    # A group larger than every tensor is the whole tensor; a reader rejects larger numbers.
-    largest = max(w.tensor.codes.numel() for w in weights)
-    return PER_CHANNEL if size == "channel" else min(size, largest)
-
-
-def _group_size(code: int, entries: list[Entry]) -> GroupSize:
-    """Undo `_group_code`; a number larger than every quantized tensor is an error."""
-    if code == WHOLE_TENSOR:
-        return None
-    if code == PER_CHANNEL:
-        return "channel"
-    quantized = (e.shape.numel() for e in entries if isinstance(e.kind, LayerRecord))
-    if not 0 < code <= max(quantized, default=0):
-        raise FileFormatError(f"its group size {code} is larger than every tensor, or negative")
-    return code
-
-
 def _checksum(parts: Iterable[bytes | memoryview]) -> bytes:
     digest = hashlib.blake2b(digest_size=CHECKSUM_BYTES)
     for part in parts:
@@ -279,18 +232,19 @@ def _checksum(parts: Iterable[bytes | memoryview]) -> bytes:
     return digest.digest()
 
 
-def _claims(prologue: bytes, size: int) -> tuple[int, int]:
-    """Return the version and the length of the contents that a file of `size` bytes claims."""
+def _claims(prologue: bytes, size: int) -> int:
+    """Return the length of the contents that a file of `size` bytes claims."""
     if len(prologue) < PROLOGUE.size:
         what = "is empty" if not prologue else f"has only {len(prologue)} bytes"
         raise FileFormatError(f"it {what}, too few for a packed network")
     magic, version, contents, body, _ = PROLOGUE.unpack(prologue)
     if magic != MAGIC:
         raise FileFormatError("it is not a packed network (.rlq)")
-    if version not in (FILE_VERSION, CODED_VERSION):
+    if version != FILE_VERSION:
+        older = "quantize the network again and save it, or use the rlquant that wrote it"
         raise FileFormatError(
-            f"it is of format version {version}, this rlquant reads versions {FILE_VERSION} and "
-            f"{CODED_VERSION}; use the rlquant that wrote it, or a newer one"
+            f"it is of format version {version}, this rlquant reads version {FILE_VERSION}; "
+            f"{older if version < FILE_VERSION else 'use a newer rlquant'}"
         )
     claimed = PROLOGUE.size + contents + body
     if claimed != size:
@@ -299,15 +253,16 @@ def _claims(prologue: bytes, size: int) -> tuple[int, int]:
         raise FileFormatError(
             f"its names and shapes take {contents:,} bytes, use at most {MOST_CONTENTS_BYTES:,}"
         )
-    return version, contents
+    length: int = contents
+    return length
 
 
-def _split(data: bytes) -> tuple[int, bytes, Bytes]:
-    """Return version, contents and body of a packed file whose checksum is right."""
-    version, contents = _claims(data[: PROLOGUE.size], len(data))
+def _split(data: bytes) -> tuple[bytes, Bytes]:
+    """Return contents and body of a packed file whose checksum is right."""
+    contents = _claims(data[: PROLOGUE.size], len(data))
     _require_checksum(data[: PROLOGUE.size], [memoryview(data)[PROLOGUE.size :]])
     start = PROLOGUE.size + contents
-    return version, data[PROLOGUE.size : start], np.frombuffer(data, np.uint8)[start:]
+    return data[PROLOGUE.size : start], np.frombuffer(data, np.uint8)[start:]
 
 
 def _require_checksum(prologue: bytes, rest: Iterable[bytes | memoryview]) -> None:
@@ -337,15 +292,15 @@ def _read(path: str | Path, most: int) -> bytes:
         return file.read(size)
 
 
-def _read_contents(path: str | Path) -> tuple[int, bytes]:
-    """Return version and contents of a file whose checksum is right; its body takes no memory."""
+def _read_contents(path: str | Path) -> bytes:
+    """Return the contents of a file whose checksum is right; its body takes no memory."""
     with _opened(path) as (file, size):
         prologue = file.read(PROLOGUE.size)
-        version, length = _claims(prologue, size)
+        length = _claims(prologue, size)
         contents = file.read(length)
         body = iter(partial(file.read, BLOCK_BYTES), b"")
         _require_checksum(prologue, chain([contents], body))
-        return version, contents
+        return contents
 
 
 def _most_bytes(network: nn.Module) -> int:

@@ -20,17 +20,14 @@ from small_networks import NETWORKS, trained
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
-@pytest.mark.parametrize("group_size", ["channel", 16, None])
-def test_the_parts_are_the_file_to_the_byte(
-    tmp_path: Path, name: str, group_size: int | str | None
-) -> None:
+def test_the_parts_are_the_file_to_the_byte(tmp_path: Path, name: str) -> None:
     inputs = (None,) if name == "words" else (None, 8)  # word numbers are no activations
     space = SearchSpace(
         bits=(1, 3, 8),
         method=("post_training", "ternary", "float"),
         points=("clipped", "affine", "kmeans", "fixed_point"),
         activation_bits=inputs,
-        group_size=group_size,  # type: ignore[arg-type]
+        group_size=("channel", 16, "tensor"),
     )
     asked = problem(name, trained(name), space=space, budget=Budget.average_bits(40))
     draw = np.random.default_rng(0)

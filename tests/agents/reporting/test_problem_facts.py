@@ -84,7 +84,7 @@ def test_a_configuration_of_other_layers_or_options_is_refused() -> None:
     other = ToyProblem(3).feasible.config([0, 0, 0])
     with pytest.raises(FileFormatError, match="its layers are not those"):
         facts.chosen(other)
-    strange = '{"version": 1, "layers": [{"layer": "layer0", "bits": 7}, {"layer": "layer1", '
+    strange = '{"version": 2, "layers": [{"layer": "layer0", "bits": 7}, {"layer": "layer1", '
     with pytest.raises(FileFormatError, match=r"bits=7.*is no option"):
         facts.chosen(QuantizationConfig.from_json(strange + '"bits": 2}]}'))
 

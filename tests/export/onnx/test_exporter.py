@@ -33,22 +33,22 @@ from small_networks import NETWORKS, TwoInputsNet, fresh, samples_of, trained
     ("name", "group_size"),
     [
         *((name, "channel") for name in sorted(NETWORKS)),
-        ("conv", None),
+        ("conv", "tensor"),
+        ("transposed", 7),
         ("conv", 7),
-        ("mlp", 10**30),
+        ("mlp", 2**16),
     ],
 )
 def test_weights_of_every_kind_compute_the_same(
     name: str, group_size: GroupSize, tmp_path: Path
 ) -> None:
     network = trained(name)
-    config = configured(network, *MIXED)
+    config = configured(network, *({**each, "group_size": group_size} for each in MIXED))
     quantized = rlquant.quantize(
         network,
         config,
         calibration=samples_of(name, 64),
         calibration_samples=64,
-        group_size=group_size,
     )
     inputs, _ = samples_of(name, 20, seed=3)
     written = rlquant.export_onnx(quantized, inputs, tmp_path / "model.onnx")
@@ -95,10 +95,9 @@ def test_packed_weights_make_small_files(tmp_path: Path) -> None:
     for bits in (1, 3, 8, 9):
         quantized = rlquant.quantize(
             network,
-            configured(network, {"bits": bits}),
+            configured(network, {"bits": bits, "group_size": "tensor"}),
             calibration=data,
             calibration_samples=64,
-            group_size=None,
         )
         written = export_onnx(quantized, data[0], tmp_path / "m.onnx")
         assert written.opset == (25 if bits <= 2 else 21)

@@ -17,7 +17,7 @@ from torch import nn
 
 import rlquant
 from rlquant import LayerChoice, QuantizationConfig
-from rlquant.cost.file_layout import CODED_VERSION, FILE_VERSION, PROLOGUE, encode_varint
+from rlquant.cost.file_layout import PROLOGUE, encode_varint
 from rlquant.cost.size import code_bytes
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.export.rlq import entropy
@@ -101,9 +101,8 @@ def config_of(*choices: LayerChoice) -> QuantizationConfig:
     return QuantizationConfig(choices)
 
 
-def quantized(first: LayerChoice, group_size: object = None) -> nn.Module:
-    config = config_of(first, LayerChoice("2", 12))
-    return rlquant.quantize(skewed(), config, group_size=group_size)
+def quantized(first: LayerChoice) -> nn.Module:
+    return rlquant.quantize(skewed(), config_of(first, LayerChoice("2", 12)))
 
 
 def records(packed: bytes) -> dict[str, LayerRecord]:
@@ -117,10 +116,11 @@ def records(packed: bytes) -> dict[str, LayerRecord]:
     bits=st.integers(1, 8),
     points=st.sampled_from(("symmetric", "clipped", "fixed_point", "affine", "quantile")),
     method=st.sampled_from(("post_training", "post_training", "ternary")),
-    group_size=st.sampled_from(("channel", 64, None)),
+    group_size=st.sampled_from(("channel", 64, "tensor")),
 )
 def test_files_get_smaller_or_stay(bits: int, points: str, method: str, group_size: object) -> None:
-    network = quantized(LayerChoice("0", bits, points=points, method=method), group_size)
+    choice = LayerChoice("0", bits, points=points, method=method, group_size=group_size)
+    network = quantized(choice)
     plain, coded = pack(network), pack(network, entropy_coding=True)
     if records(coded)["0"].coded_bytes is None:
         assert coded == plain
@@ -140,10 +140,8 @@ def test_skewed_layers_get_smaller(first: LayerChoice, tmp_path: Path) -> None:
     network = quantized(first)
     path = tmp_path / "x.rlq"
     plain = rlquant.save(network, path)
-    assert path.read_bytes()[4] == FILE_VERSION
     coded = rlquant.save(network, path, entropy_coding=True)
     assert coded == path.stat().st_size
-    assert path.read_bytes()[4] == CODED_VERSION
     found = records(path.read_bytes())
     assert found["2"].coded_bytes is None  # of 12 bits
     size = found["0"].coded_bytes
@@ -206,9 +204,8 @@ def test_damage_behind_a_right_checksum_is_found_or_harmless(
     part = data.draw(st.sampled_from((contents, body)))
     for _ in range(data.draw(st.integers(1, 3))):
         part[data.draw(st.integers(0, len(part) - 1))] = data.draw(st.integers(0, 255))
-    version = data.draw(st.sampled_from((FILE_VERSION, CODED_VERSION)))
     with suppress(FileFormatError):
-        unpack(seal(bytes(contents), bytes(body), version), skewed())(torch.randn(2, 60))
+        unpack(seal(bytes(contents), bytes(body)), skewed())(torch.randn(2, 60))
 
 
 @fuzz
@@ -248,36 +245,22 @@ def test_wrong_codes(damaged: bytes, message: str) -> None:
 
 def test_sizes_that_are_claimed_take_no_memory(parts: tuple[bytes, bytes], seal: Seal) -> None:
     contents, body = parts
-    record = next(r for r in records(seal(*parts, CODED_VERSION)).values() if r.coded_bytes)
+    record = next(r for r in records(seal(*parts)).values() if r.coded_bytes)
     larger = record.encode()[:8] + encode_varint(2**62)
     network = skewed()
     tracemalloc.start()
     with pytest.raises(FileFormatError, match=r"its tensors take \d{19} bytes, but it has"):
-        unpack(seal(contents.replace(record.encode(), larger), body, CODED_VERSION), network)
+        unpack(seal(contents.replace(record.encode(), larger), body), network)
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
 
 
-def test_the_version_says_whether_layers_are_coded(
-    parts: tuple[bytes, bytes], packed_mlp: bytes, mlp: nn.Module, seal: Seal, tmp_path: Path
-) -> None:
-    path = tmp_path / "x.rlq"
-    path.write_bytes(seal(*parts, FILE_VERSION))
-    for read in (read_config, lambda p: rlquant.load(p, skewed())):
-        with pytest.raises(FileFormatError, match="format version 1, its layers are of version 2"):
-            read(path)
-    length = PROLOGUE.unpack(packed_mlp[: PROLOGUE.size])[2]
-    plain = packed_mlp[PROLOGUE.size :]
-    with pytest.raises(FileFormatError, match="format version 2, its layers are of version 1"):
-        unpack(seal(plain[:length], plain[length:], CODED_VERSION), mlp)
-
-
 def test_wide_codes_cannot_be_coded(parts: tuple[bytes, bytes], seal: Seal) -> None:
     contents, body = parts
-    wide = next(r for r in records(seal(*parts, CODED_VERSION)).values() if r.choice.bits == 12)
+    wide = next(r for r in records(seal(*parts)).values() if r.choice.bits == 12)
     wrong = contents.replace(wide.encode(), wide.encode()[:7] + b"\x01" + encode_varint(9))
     with pytest.raises(FileFormatError, match=r"layer '2' is wrong: .* 12 bits, .* last byte 1"):
-        unpack(seal(wrong, body, CODED_VERSION), skewed())
+        unpack(seal(wrong, body), skewed())
 
 
 def test_without_constriction_one_clear_error(

@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import rlquant
-from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem, SearchSpace
+from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem
 from rlquant.config import STORED_CODEBOOKS, GroupSize
 from rlquant.cost.budget import NetworkCosts, total
 from rlquant.cost.file_layout import PROLOGUE, encode_varint, header_bytes_at_most, stored_tensors
+from rlquant.errors import FileFormatError
 from rlquant.export.rlq.packed import pack, read_config, unpack
 from rlquant.layers import find_layers, layer_kind
+from rlquant.network.modules import quantized_weight
 from small_networks import NETWORKS, TiedNet, fresh, samples, samples_of
 
 OTHER_WEIGHTS = 7
@@ -30,13 +32,12 @@ def quantizable(network: nn.Module) -> list[str]:
 
 
 @cache
-def problem_of(name: str, group_size: GroupSize) -> QuantizationProblem:
+def problem_of(name: str) -> QuantizationProblem:
     return QuantizationProblem(
         fresh(NETWORKS[name].build).eval(),
         samples_of(name, 40),
         samples_of(name, 20, seed=1),
         budget=Budget.average_bits(64),
-        space=SearchSpace(group_size=group_size),
         calibration_samples=40,
     )
 
@@ -52,6 +53,7 @@ def choices(draw: st.DrawFn, layer: str) -> LayerChoice:
         rounding=draw(st.sampled_from(("nearest", "stochastic"))),
         method=method,
         points=points,
+        group_size=draw(st.sampled_from(("channel", "tensor", 1, 5, 32, 200, 2**16))),
         activation_bits=activation_bits,
     )
 
@@ -60,8 +62,7 @@ def choices(draw: st.DrawFn, layer: str) -> LayerChoice:
 @given(data=st.data())
 def test_files_have_the_size_of_the_score_and_give_the_outputs_back(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(NETWORKS)))
-    group_size: GroupSize = data.draw(st.sampled_from(("channel", 32, 10**5, None)))
-    problem = problem_of(name, group_size)
+    problem = problem_of(name)
     layers = [facts.name for facts in problem.layers]
     config = QuantizationConfig(tuple(data.draw(choices(layer)) for layer in layers))
     quantized = problem.build(config)
@@ -78,15 +79,41 @@ def test_files_have_the_size_of_the_score_and_give_the_outputs_back(data: st.Dat
     assert torch.equal(unpack(coded, other)(inputs), quantized(inputs))
 
 
+def test_one_file_holds_channels_tensors_and_groups(mlp: nn.Module) -> None:
+    sizes: dict[str, GroupSize] = {"first": "channel", "second": "tensor", "last": 3}
+    config = QuantizationConfig(
+        tuple(LayerChoice(layer, 4, group_size=size) for layer, size in sizes.items())
+    )
+    quantized = rlquant.quantize(mlp, config)
+    loaded = unpack(pack(quantized), fresh(NETWORKS["mlp"].build, OTHER_WEIGHTS))
+    found = {name: quantized_weight(loaded.get_submodule(name)) for name in sizes}
+    assert {n: w.tensor.group_size for n, w in found.items()} == sizes
+    assert [w.tensor.scale.numel() for w in found.values()] == [8, 1, 3 * 3]
+    inputs, _ = samples_of("mlp", 9)
+    assert torch.equal(loaded(inputs), quantized(inputs))
+
+
+@pytest.mark.parametrize(
+    ("version", "said"),
+    [(1, "quantize the network again and save it"), (4, "use a newer rlquant")],
+)
+def test_other_versions_are_refused(
+    version: int, said: str, packed_mlp: bytes, mlp: nn.Module
+) -> None:
+    other = packed_mlp[:4] + version.to_bytes(2, "little") + packed_mlp[6:]
+    with pytest.raises(FileFormatError, match=f"version {version}, .* reads version 3; {said}"):
+        unpack(other, mlp)
+
+
 def test_the_bytes_of_a_file() -> None:
     network = fresh(lambda: nn.Linear(3, 2, bias=False))
     network.weight.data = torch.tensor([[0.5, -1.0, 0.25], [1, 2, -3]])
     packed = pack(rlquant.quantize(network, QuantizationConfig((LayerChoice("", 3),))))
     assert packed[: PROLOGUE.size].hex() == (
-        "524c5189" "0100" "0000" "1c000000" "0700000000000000" "7de7123319f692a0bf4d8b483c2f96e5"
+        "524c5189" "0300" "0000" "1c000000" "0700000000000000" "9199f7ca0ca5e569cf24f4fa260ea955"
     )  # fmt: skip
     assert packed[PROLOGUE.size :].hex() == (
-        "ffffffff" "01000000" "0006" "776569676874" "ff" "020203" "0100000300000100"
+        "00000000" "01000000" "0006" "776569676874" "ff" "020203" "0100000300000100"
         "467b00" "0034003a"
     )  # fmt: skip
 
@@ -105,7 +132,7 @@ def test_headers_are_as_small_as_they_are_said_to_be(data: st.DataObject) -> Non
     names = stored_tensors(network).items()
     axes = sum(len(encode_varint(size)) for _, tensor in names for size in tensor.shape)
     numbers = sum(len(encode_varint(tensor.numel())) for _, tensor in names)
-    assert most == 44 + sum(len(n) + 4 + 8 for n, _ in names) + axes + numbers
+    assert most == 44 + sum(len(n) + 4 + 8 + 3 for n, _ in names) + axes + numbers
 
 
 @pytest.mark.parametrize(
@@ -134,7 +161,7 @@ def test_other_float_types_and_magnitudes(
     quantized = rlquant.quantize(network, config)
     packed = pack(quantized)
     layers = find_layers(network, images, exclude=("classifier",))
-    size = NetworkCosts.of(network, layers, "channel").size
+    size = NetworkCosts.of(network, layers).size
     assert len(packed) == total(size, layers, {c.layer: c for c in config})
     loaded = unpack(packed, fresh(NETWORKS["conv"].build, OTHER_WEIGHTS).to(dtype))
     assert torch.equal(loaded(images), quantized(images))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from rlquant.cost.file_layout import PROLOGUE, contents_bytes
-from rlquant.cost.size import LAYER_RECORD_BYTES, code_bytes
+from rlquant.cost.size import code_bytes, record_bytes
 from rlquant.export.quantized_layers import QuantizedLayer, float_tensors, quantized_layers
 from rlquant.export.rlq.packed import pack
 
@@ -35,7 +35,7 @@ class FileSize:
         file: bytes of the file.
         formula: bits * N + 2 * scale_bits * N / bucket over all quantized weights, and what is
             not quantized as it is.
-        buckets: more scales and offsets, as the last bucket of a tensor is a whole one.
+        buckets: more scales and offsets, as the last bucket of an output channel is a whole one.
         blocks: more codes, as they are written in blocks of eight.
         tables: learned points.
         head: names, shapes, records of layers and the checksum.
@@ -55,7 +55,11 @@ class FileSize:
         tensors = float_tensors(quantized, layers)
         own = {f"{name}.weight" for name in layers}
         others = sum(tensor.nbytes for name, tensor in tensors.items() if name not in own)
-        head = PROLOGUE.size + contents_bytes(tensors) + LAYER_RECORD_BYTES * len(layers)
+        head = (
+            PROLOGUE.size
+            + contents_bytes(tensors)
+            + sum(record_bytes(layer.weight.choice) for layer in layers.values())
+        )
         return cls(
             file=len(pack(quantized)),
             formula=others + sum(_formula(layer, bucket) for layer in layers.values()),
@@ -78,8 +82,9 @@ def _formula(layer: QuantizedLayer, bucket: int) -> float:
 
 
 def _part_buckets(layer: QuantizedLayer, bucket: int) -> float:
-    weights = layer.weight.tensor.codes.numel()
-    return (-(-weights // bucket) - weights / bucket) * _numbers_bytes(layer)
+    tensor = layer.weight.tensor
+    assert tensor.scale is not None
+    return (tensor.scale.numel() - tensor.codes.numel() / bucket) * _numbers_bytes(layer)
 
 
 def _part_blocks(layer: QuantizedLayer) -> float:

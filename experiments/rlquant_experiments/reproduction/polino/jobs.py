@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from rlquant.config import Points
+from rlquant.config import GroupSize, Points
 from rlquant.training.settings import TrainSettings
 from rlquant_experiments.reproduction.polino import variants as v
 from rlquant_experiments.reproduction.polino.depth import measure_depth
@@ -32,6 +32,7 @@ RATE_SEED = 1000
 POINT_SEEDS = range(RATE_SEED, RATE_SEED + 4)
 """Rates of points with several: at one rate some seeds end well and others do not."""
 RATE_BITS = 2
+GROUPS: tuple[GroupSize, ...] = ("tensor", BUCKET)
 
 
 def make_jobs(preset: PolinoPreset, scale: Scale) -> Iterator[Job]:
@@ -80,8 +81,8 @@ class _Jobs:
 
     def post_mortem(self) -> Iterator[Job]:
         for bits in v.POST_MORTEM_BITS:
-            for bucket in (None, BUCKET):
-                name = v.post_mortem(bits, buckets=bucket is not None)
+            for bucket in GROUPS:
+                name = v.post_mortem(bits, buckets=bucket != "tensor")
                 yield self._post_mortem(name, bits, bucket, "affine")
         yield self._post_mortem(v.QUANTILE_START, v.ABLATION_BITS, BUCKET, "quantile")
 
@@ -160,7 +161,7 @@ class _Jobs:
         measure = partial(float_run, self.lab, make)
         return self._job(experiment, variant, network, settings, measure)
 
-    def _post_mortem(self, name: str, bits: int, bucket: int | None, points: Points) -> Job:
+    def _post_mortem(self, name: str, bits: int, bucket: GroupSize, points: Points) -> Job:
         preset = self.preset
         measure = partial(post_mortem_run, self.lab, bits, bucket, points)
         return self._job(v.STUDENT, name, preset.student, preset.training, measure, trains=False)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rlquant.config import LayerChoice, Points, QuantizationConfig
+from rlquant.config import GroupSize, LayerChoice, Points, QuantizationConfig
 from rlquant.data import Samples
 from rlquant.network.quantize import quantize
 from rlquant.quantizers import quantile_points
@@ -30,7 +30,7 @@ from rlquant_experiments.reproduction.polino.training import (
 from rlquant_experiments.reproduction.polino.variants import ABLATION_BITS, Heuristics
 from rlquant_experiments.reproduction.runs import Progress
 
-CODE = 1
+CODE = 2
 """Raised when the code measures other numbers than before: everything is then done again."""
 DECIDING = (
     *("epochs", "steps", "batch_size", "optimizer", "momentum", "learning_rate", "point_rate"),
@@ -125,13 +125,13 @@ class Lab:
     # --- quantized
 
     def post_mortem(
-        self, bits: int, bucket: int | None, points: Points = "affine", *, renewed: bool
+        self, bits: int, bucket: GroupSize, points: Points = "affine", *, renewed: bool
     ) -> nn.Module:
         """Return the distilled student, quantized without training.
 
         Args:
             bits: of every layer.
-            bucket: weights that share a scale; None for the whole tensor.
+            bucket: weights that share a scale.
             points: equally spaced ("affine") in the paper.
             renewed: take BatchNorm's statistics again, which the paper does not.
         """
@@ -139,9 +139,8 @@ class Lab:
         calibration = (samples.inputs[0], samples.targets) if renewed else None
         return quantize(
             student,
-            everywhere(student, LayerChoice("", bits, points=points)),
+            everywhere(student, LayerChoice("", bits, points=points, group_size=bucket)),
             calibration,
-            group_size=bucket,
             calibration_samples=min(CALIBRATION_IMAGES, len(samples)),
         )
 
@@ -153,10 +152,11 @@ class Lab:
         A weight of 0 on the teacher's part leaves the labels alone.
         """
         start = self.fresh(network)
+        choice = LayerChoice("", bits, method="distilled", points="affine", group_size=BUCKET)
         follows = settings.distillation_weight > 0
         return train_network(
             start,
-            everywhere(start, LayerChoice("", bits, method="distilled", points="affine")),
+            everywhere(start, choice),
             self.samples,
             settings,
             teacher=self.teacher() if follows else None,
@@ -176,7 +176,7 @@ class Lab:
         starts = dict.fromkeys(quantized_layers(student), equally) if spaced else None
         return train_network(
             student,
-            everywhere(student, LayerChoice("", bits, points="learned")),
+            everywhere(student, LayerChoice("", bits, points="learned", group_size=BUCKET)),
             self.samples,
             settings,
             teacher=student,
@@ -200,7 +200,8 @@ class Lab:
             spaced = torch.linspace(0, 1, count, device=weight.device)
             quantiles = quantile_points(weight, count, group_size=BUCKET)
             points[layer] = quantiles if heuristics.quantiles else spaced
-            choices.append(LayerChoice(layer, (count - 1).bit_length(), points="learned"))
+            bits = (count - 1).bit_length()
+            choices.append(LayerChoice(layer, bits, points="learned", group_size=BUCKET))
         return train_network(
             student,
             QuantizationConfig(tuple(choices)),

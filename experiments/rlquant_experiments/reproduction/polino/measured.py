@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from rlquant.config import Points
+from rlquant.config import GroupSize, Points
 from rlquant.cost.file_layout import stored_tensors
 from rlquant.training.settings import TrainSettings
 from rlquant_experiments.reproduction.data import error_percent
@@ -36,7 +36,7 @@ def quantized_run(lab: Lab, make: Make, progress: Progress) -> Measured:
 
 
 def post_mortem_run(
-    lab: Lab, bits: int, bucket: int | None, points: Points, progress: Progress
+    lab: Lab, bits: int, bucket: GroupSize, points: Points, progress: Progress
 ) -> Measured:
     """Quantize the distilled student without training; also with renewed BatchNorm statistics.
 
@@ -50,7 +50,7 @@ def post_mortem_run(
         **errors(lab, network),
         **{f"renewed_{name}": value for name, value in renewed.items()},
         **lengths(network),
-        **(sizes(network) if bucket is not None else {}),
+        **(sizes(network) if bucket != "tensor" else {}),
     }
 
 

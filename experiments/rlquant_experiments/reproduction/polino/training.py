@@ -60,7 +60,6 @@ def train_network(
         calibration,
         Classification(),
         settings,
-        group_size=BUCKET,
         seed=seed,
     )
     mixed = trainer.begin(config).mixed
