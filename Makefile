@@ -4,7 +4,7 @@
 #   VENV         where the virtual environment lives
 #   CONSTRAINTS  tested versions; CONSTRAINTS=/dev/null takes what pip finds (GPU builds of torch)
 #   WORKERS      test processes
-#   ARGS         handed on to the script or to pytest: make search ARGS=--help
+#   ARGS         handed on to the command or to pytest: make search ARGS=--help
 PYTHON      ?= python3
 VENV        ?= .venv
 CONSTRAINTS ?= constraints.txt
@@ -23,7 +23,7 @@ help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 search: $(RUN)  ## run the main job: search a quantization under a budget (ARGS=--help shows the settings)
-	$(BIN)/python scripts/search.py $(ARGS)
+	$(BIN)/python -m rlquant search $(ARGS)
 
 test: $(DEV)  ## run the product's tests and one tiny experiment, without those marked slow
 	$(PYTEST) $(ARGS)

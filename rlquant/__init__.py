@@ -1,93 +1,36 @@
-"""Find how each layer of a trained network should be quantized, under a budget that is kept."""
+"""Find how each layer of a trained network should be quantized, under a budget that is kept.
 
-from rlquant import errors, moved, tasks
-from rlquant.config import Fidelity, LayerChoice, QuantizationConfig
-from rlquant.cost.budget import AverageBitsCost, BopsCost, Budget, Cost, NetworkCosts, SizeCost
-from rlquant.cost.feasible import FeasibleSet
-from rlquant.cost.latency import LatencyTable
-from rlquant.data import Data
-from rlquant.errors import RlquantError
-from rlquant.evaluation.measure import measure
-from rlquant.evaluation.racing import Racing
-from rlquant.evaluation.store import EvaluationStore
-from rlquant.export.onnx.exporter import OnnxExport, export_onnx
-from rlquant.export.quantized_layers import dequantize
-from rlquant.export.rlq.packed import load, pack, save, unpack
-from rlquant.export.targets import TARGETS, Target
-from rlquant.layers import LayerFacts, find_layers
-from rlquant.network.layer_problem import layer_problem
-from rlquant.network.quantize import quantize
-from rlquant.probing.probe import BudgetShare, Probe, probe
-from rlquant.problem.live import QuantizationProblem
-from rlquant.problem.protocol import Problem
-from rlquant.problem.refine import refine
-from rlquant.problem.train import train
-from rlquant.score import REWARDS, Classification, Measurement, Objective, Reward, Score
-from rlquant.space import TRAINING_SPACE, Head, SearchSpace
-from rlquant.tabular.grouped import GroupedProblem
-from rlquant.tabular.shipped import load_table, table_names
-from rlquant.tabular.table import Table
-from rlquant.tabular.tabular_problem import TabularProblem
-from rlquant.training.augmentation import CropAndFlip
-from rlquant.training.settings import FixedPoint, TrainOutcome, TrainSettings
+The public names stand in `public.py`. They are loaded when the first of them is used: PyTorch takes
+seconds to load, and `rlquant --help` does without it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from rlquant import moved
+
+if TYPE_CHECKING:
+    from rlquant.public import *  # noqa: F403
+    from rlquant.public import __all__ as __all__
+
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Return a public name, or the version of the installed distribution."""
+        if name == "__version__":
+            return import_module("rlquant.version").installed_version()
+        if not name.startswith("__") or name == "__all__":
+            public = import_module("rlquant.public")
+            found = {"__all__": public.__all__, **{n: getattr(public, n) for n in public.__all__}}
+            if name in found:
+                globals().update(found)
+                return found[name]
+        raise AttributeError(f"module 'rlquant' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """Return the public names, and what else is loaded."""
+        return sorted({*import_module("rlquant.public").__all__, "__version__", *globals()})
+
 
 moved.install()
-
-__all__ = [
-    "REWARDS",
-    "TARGETS",
-    "TRAINING_SPACE",
-    "AverageBitsCost",
-    "BopsCost",
-    "Budget",
-    "BudgetShare",
-    "Classification",
-    "Cost",
-    "CropAndFlip",
-    "Data",
-    "EvaluationStore",
-    "FeasibleSet",
-    "Fidelity",
-    "FixedPoint",
-    "GroupedProblem",
-    "Head",
-    "LatencyTable",
-    "LayerChoice",
-    "LayerFacts",
-    "Measurement",
-    "NetworkCosts",
-    "Objective",
-    "OnnxExport",
-    "Probe",
-    "Problem",
-    "QuantizationConfig",
-    "QuantizationProblem",
-    "Racing",
-    "Reward",
-    "RlquantError",
-    "Score",
-    "SearchSpace",
-    "SizeCost",
-    "Table",
-    "TabularProblem",
-    "Target",
-    "TrainOutcome",
-    "TrainSettings",
-    "dequantize",
-    "errors",
-    "export_onnx",
-    "find_layers",
-    "layer_problem",
-    "load",
-    "load_table",
-    "measure",
-    "pack",
-    "probe",
-    "quantize",
-    "refine",
-    "save",
-    "table_names",
-    "tasks",
-    "train",
-    "unpack",
-]

@@ -16,7 +16,9 @@ from __future__ import annotations
 import dataclasses
 import reprlib
 from collections.abc import Callable, Collection, Iterable, Mapping
+from difflib import get_close_matches
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import (
     Annotated,
@@ -51,9 +53,9 @@ def read_as(kind: type[Value], document: Any, place: str = "") -> Value:
     """Return a document as a value of a type.
 
     Args:
-        kind: str, int, float, bool, a `Literal`, list, tuple, dict or union of such, `Annotated`
-            with a `Range`, a dataclass, a `TypedDict` or a class with `from_document`. Whole
-            numbers pass for floats, nothing else passes for another type.
+        kind: str, int, float, bool, Path, a `Literal`, list, tuple, dict or union of such,
+            `Annotated` with a `Range`, a dataclass, a `TypedDict` or a class with `from_document`.
+            Whole numbers pass for floats, nothing else passes for another type.
         document: what a parser of JSON returned.
         place: where it stands, for errors.
 
@@ -66,19 +68,28 @@ def read_as(kind: type[Value], document: Any, place: str = "") -> Value:
 
 def read_fields(kind: type[Value], document: Any, place: str = "") -> Value:
     """Return a dataclass out of an object with its fields; as `read_as`, `from_document` aside."""
-    values = _object(document, place)
-    fields: Any = kind
-    known = {field.name: field for field in dataclasses.fields(fields) if field.init}
-    _require_known(values, known, place)
-    _require_there(values, [name for name, field in known.items() if _has_no_default(field)], place)
-    hints = _hints(fields)
-    found = {name: _read(hints[name], value, _at(place, name)) for name, value in values.items()}
+    found = read_given(kind, document, place)
+    needed = [f.name for f in _fields(kind) if has_no_default(f)]
+    _require_there(found, needed, place)
     try:
         return kind(**found)
     except FileFormatError:
         raise
     except RlquantError as error:
         raise FileFormatError(f"{place}: {error}" if place else str(error)) from error
+
+
+def read_given(kind: Any, document: Any, place: str = "") -> dict[str, Any]:
+    """Return the fields of a dataclass that an object gives, by name; none has to be there."""
+    values, hints = _object(document, place), _hints(kind)
+    _require_known(values, [field.name for field in _fields(kind)], place)
+    return {name: _read(hints[name], value, _at(place, name)) for name, value in values.items()}
+
+
+def has_no_default(field: dataclasses.Field[Any]) -> bool:
+    """Return whether a field of a dataclass has to be given."""
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
 
 
 def shown(value: Any) -> str:
@@ -101,6 +112,8 @@ def _read(kind: Any, value: Any, place: str) -> Any:
     read = _READERS.get(get_origin(kind))
     if read is not None:
         return read(get_args(kind), value, place)
+    if kind is Path:
+        return Path(_plain(str, value, place))
     if hasattr(kind, "from_document"):
         return _from_document(kind, value, place)
     return _typed(kind, value, place) if is_typeddict(kind) else read_fields(kind, value, place)
@@ -202,7 +215,9 @@ def _from_document(kind: Any, value: Any, place: str) -> Any:
 def _require_known(values: Iterable[str], known: Collection[str], place: str) -> None:
     for name in values:
         if name not in known:
-            raise FileFormatError(f"{_at(place, name)} is unknown; known: {', '.join(known)}")
+            near = " or ".join(map(repr, get_close_matches(name, known)))
+            hint = f"did you mean {near}? " if near else ""
+            raise FileFormatError(f"{_at(place, name)} is unknown; {hint}known: {', '.join(known)}")
 
 
 def _require_there(values: Collection[str], needed: Iterable[str], place: str) -> None:
@@ -211,9 +226,8 @@ def _require_there(values: Collection[str], needed: Iterable[str], place: str) -
             raise FileFormatError(f"{_at(place, name)} is missing")
 
 
-def _has_no_default(field: dataclasses.Field[Any]) -> bool:
-    missing = dataclasses.MISSING
-    return field.default is missing and field.default_factory is missing
+def _fields(kind: Any) -> list[dataclasses.Field[Any]]:
+    return [field for field in dataclasses.fields(kind) if field.init]
 
 
 @cache

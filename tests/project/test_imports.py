@@ -34,11 +34,12 @@ ROOMS = {
         *("config", "quantizers", "copying", "plain_network"),
         *("forward_pass", "responsiveness", "layers", "space"),
         *("cost", "data", "rounding", "pareto", "score", "network", "training", "evaluation"),
-        *("export", "problem", "tabular", "probing", "profiling", "tasks", "moved", "__init__"),
+        *("export", "problem", "tabular", "probing", "profiling", "tasks", "moved", "version"),
+        *("public", "__init__", "__main__"),
     ),
     "rlquant_agents": (
-        *("search", "reporting", "runs", "api", "cli", "surrogate", "searchers", "policies"),
-        "__init__",
+        *("search", "reporting", "runs", "api", "surrogate", "searchers", "policies"),
+        *("cli", "__init__"),
     ),
     "rlquant_experiments": (
         *("baselines", "tables", "comparison", "benchmarks", "pretraining", "reproduction"),
@@ -76,10 +77,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
 
 
 # Where users come in: the public packages, and the commands that are the product's.
-ENTRANCES = (
-    *("rlquant", "rlquant.__main__", "rlquant.testing", "rlquant_envs", "rlquant_agents"),
-    *(f"scripts.{name}" for name in ("search", "report", "train_agent", "profile_latency")),
-)
+ENTRANCES = (*("rlquant", "rlquant.__main__", "rlquant.testing", "rlquant_envs", "rlquant_agents"),)
 # In the wheel although none of them reaches it -> why.
 UNREACHED = {
     "rlquant.tabular.make_table": "docs/benchmark.md: makes tables of one's own problems",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import venv
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -92,3 +94,66 @@ def test_the_wheel_works_beside_a_foreign_envs_package(wheel: Path, tmp_path: Pa
 
 def test_the_wheel_holds_the_template_of_reports(wheel: Path) -> None:
     assert "rlquant_agents/reporting/page.html.jinja" in names(wheel)
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of programs of an environment of its own, with this one's dependencies.
+
+    They come after what is installed there; packages that are installed editable are left out.
+    """
+    folder = tmp_path_factory.mktemp("installed")
+    venv.create(folder, with_pip=False)
+    bin_, (library,) = folder / "bin", folder.glob("lib/python3*/site-packages")
+    pip = [sys.executable, "-m", "pip", "--python", str(bin_ / "python"), "install", "--quiet"]
+    subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True, timeout=300)
+    dependencies = [path for path in sys.path if path.endswith("site-packages")]
+    (library / "dependencies.pth").write_text("\n".join(dependencies))
+    return bin_
+
+
+def run_there(bin_: Path, folder: Path, *words: str) -> str:
+    """Run a program of an environment in another folder, and return what it writes."""
+    hidden = ("PYTHONPATH", "VIRTUAL_ENV")
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    environment["PATH"] = f"{bin_}{os.pathsep}{environment['PATH']}"
+    ran = subprocess.run(
+        words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_the_installed_wheel_is_a_working_tool(installed: Path, tmp_path: Path) -> None:
+    def run(*words: str) -> str:
+        return run_there(installed, tmp_path, *words)
+
+    where = run("python", "-c", "import rlquant; print(rlquant.__version__, rlquant.__file__)")
+    found, file = where.split()
+    assert found == version("rlquant")
+    assert Path(file).is_relative_to(installed.parent)
+    assert run("rlquant", "--version") == f"rlquant {found}\n"
+
+    given = ("--task", "digits/mlp", "--searcher", "random", "--evaluations", "3", "--no-progress")
+    said = run("rlquant", "search", *given, "--baselines", "uniform", "--out", "runs/mine")
+    (proposed,) = (line for line in said.splitlines() if "with the baselines: " in line)
+    assert proposed.endswith("rlquant report runs/mine --against runs/mine/baselines/*")
+    assert (tmp_path / "runs/mine/model.rlq").stat().st_size > 1000
+
+    (tmp_path / "runs/mine/report.html").unlink()
+    pasted = proposed.partition("with the baselines: ")[2]
+    assert "report: runs/mine/report.html" in run("sh", "-c", pasted)
+    assert (tmp_path / "runs/mine/report.html").stat().st_size > 10_000
+    assert "model.rlq: equals the stored score" in run("rlquant", "eval", "runs/mine")
+
+
+@pytest.mark.slow
+def test_the_wheel_brings_its_dependencies(wheel: Path, tmp_path: Path) -> None:
+    # An empty environment: pip downloads about 1 GB.
+    venv.create(tmp_path / "empty", with_pip=True)
+    bin_ = tmp_path / "empty" / "bin"
+    install = [str(bin_ / "python"), "-m", "pip", "install", "--quiet", str(wheel)]
+    pins = ["--constraint", str(ROOT / "constraints.txt")]
+    subprocess.run([*install, *pins], check=True, timeout=1800)
+    given = ("--task", "digits/mlp", "--evaluations", "3", "--no-progress", "--baselines")
+    assert "all evaluations" in run_there(bin_, tmp_path, "rlquant", "search", *given)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from rich.table import Table
 from torch import nn
 
 from rlquant import QuantizationConfig, QuantizationProblem, Score, measure
-from rlquant.escaping import markdown_table
+from rlquant.escaping import markdown_table, printable
 from rlquant.tasks import Task
 from rlquant_agents.cli.final_training import FinalNetwork
 from rlquant_agents.cli.terminal import rich_table
@@ -108,6 +111,34 @@ def terminal_table(rows: Sequence[Row], problem: QuantizationProblem) -> Table:
 def summary_table(rows: Sequence[Row]) -> str:
     """Return the summary as Markdown."""
     return markdown_table(["network", *HEADINGS], [row.cells() for row in rows])
+
+
+def search_report(
+    rows: Sequence[Row],
+    configs: Mapping[str, QuantizationConfig],
+    command: Sequence[str],
+    title: str,
+) -> str:
+    """Return the summary, the mixes and every layer's choices as Markdown.
+
+    Args:
+        rows: of the summary.
+        configs: the best configuration by searcher, at least one.
+        command: that made it.
+        title: of the report.
+    """
+    return "\n\n".join(
+        [
+            f"# {title}",
+            f"Made by\n\n    {printable(shlex.join(command))}",
+            f"with torch {torch.__version__} on {os.cpu_count()} cores.",
+            summary_table(rows),
+            "What was chosen (methods; points; roundings of layers that are not ternary):",
+            "\n".join(f"- **{name}**: {mix(config)}" for name, config in configs.items()),
+            choices_table(configs),
+            "",
+        ]
+    )
 
 
 def choices_table(configs: Mapping[str, QuantizationConfig]) -> str:

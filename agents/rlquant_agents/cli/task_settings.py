@@ -1,4 +1,4 @@
-"""Command-line arguments that name a task, a search space and a budget."""
+"""Command-line settings that name a task, a search space and a budget."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ from rlquant.paths import PathLike
 from rlquant.space import default_space
 from rlquant.tasks import Task
 from rlquant.training.settings import TRAINED, TUNED
+from rlquant_agents.cli.config_file import CommandSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskSettings:
+class TaskSettings(CommandSettings):
     """What is searched: a task, the options of its layers, and what the budget limits.
 
     Attributes:

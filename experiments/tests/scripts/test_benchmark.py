@@ -79,7 +79,7 @@ def test_a_target_is_met_from_the_right_side() -> None:
 def test_wrong_input_is_one_clear_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
-    assert benchmark.main(arguments) == 2
+    assert benchmark.main(arguments) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert words in error

@@ -129,7 +129,7 @@ def test_variants_are_compared_on_other_seeds_against_one_of_them(tmp_path: Path
 def test_wrong_input_is_one_clear_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
-    assert compare.main(tiny(tmp_path / "compare", *arguments)) == 2
+    assert compare.main(tiny(tmp_path / "compare", *arguments)) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert words in error
@@ -140,5 +140,5 @@ def test_a_folder_of_another_comparison_is_refused(
 ) -> None:
     out = tmp_path / "compare"
     assert compare.main(tiny(out, "--searchers", "random", "--seeds", "1")) == 0
-    assert compare.main(tiny(out, "--searchers", "random", "--seeds", "1", "--bits", "2", "8")) == 2
+    assert compare.main(tiny(out, "--searchers", "random", "--seeds", "1", "--bits", "2", "8")) == 1
     assert "space.bits was" in capsys.readouterr().err

@@ -63,6 +63,6 @@ def test_what_cannot_be_compared_is_refused_early(
 ) -> None:
     out = tmp_path / "runs"
     given = ["--tables", "digits-mlp", *arguments, "--out", str(out)]
-    assert compare_fronts.main(given) == 2
+    assert compare_fronts.main(given) == 1
     assert words in capsys.readouterr().err
     assert not out.exists()

@@ -103,7 +103,7 @@ def test_who_cannot_search_a_table_is_named_before_anything_runs(
         raise SettingsError(f"{self.name} needs a network")
 
     monkeypatch.setattr(RandomFeasible, "check", refuse)
-    assert compare.main(tiny(tables, tmp_path / "compare")) == 2
+    assert compare.main(tiny(tables, tmp_path / "compare")) == 1
     assert "error: random needs a network" in capsys.readouterr().err
     assert not (tmp_path / "compare").exists()
 
@@ -144,7 +144,7 @@ def test_wrong_input_is_one_clear_line(
     arguments: list[str],
     words: str,
 ) -> None:
-    assert compare.main(tiny(tables, tmp_path / "compare", *arguments)) == 2
+    assert compare.main(tiny(tables, tmp_path / "compare", *arguments)) == 1
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ")
     assert words in error

@@ -136,7 +136,7 @@ def test_wrong_input_is_one_clear_line(
     arguments: list[str],
     words: str,
 ) -> None:
-    assert compare.main(tiny(table, tmp_path / "compare", *arguments)) == 2
+    assert compare.main(tiny(table, tmp_path / "compare", *arguments)) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert words in error

@@ -105,7 +105,7 @@ def test_what_another_command_began_is_left_alone(
 ) -> None:
     partial = tmp_path / "t.partial"
     partial.write_bytes(b"something else\n")
-    assert script("enumerate").main([*TINY, "--out", str(tmp_path / "t.rlt")]) == 2
+    assert script("enumerate").main([*TINY, "--out", str(tmp_path / "t.rlt")]) == 1
     assert "was begun for another problem or space; move it away" in capsys.readouterr().err
     assert partial.read_bytes() == b"something else\n"
 
@@ -124,7 +124,7 @@ def test_what_another_command_began_is_left_alone(
 def test_wrong_input_is_one_clear_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], words: str, tmp_path: Path
 ) -> None:
-    assert script("enumerate").main([*arguments, "--out", str(tmp_path / "t.rlt")]) == 2
+    assert script("enumerate").main([*arguments, "--out", str(tmp_path / "t.rlt")]) == 1
     error = capsys.readouterr().err
     assert error.count("error: ") == 1
     assert words in error
@@ -141,5 +141,5 @@ def test_tables_are_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "distilled" in text
     assert "python scripts/describe_tables.py --tables digits-mlp" in text
     assert report.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-    assert script("describe_tables").main(["--tables", "digits-mpl"]) == 2
+    assert script("describe_tables").main(["--tables", "digits-mpl"]) == 1
     assert "did you mean 'digits-mlp'" in capsys.readouterr().err

@@ -33,7 +33,7 @@ def test_it_makes_tables_trains_and_reports(
     assert f"weights in {weights}, report in {report}" in capsys.readouterr().out
     assert run(folder) == 0  # nothing is trained again
     assert (folder / "pretrained.md").exists()
-    assert run(folder, "--hidden", "8") == 2
+    assert run(folder, "--hidden", "8") == 1
     assert "a training with other settings" in capsys.readouterr().err
 
 

@@ -62,7 +62,7 @@ def test_an_interruption_says_how_to_go_on(
 def test_wrong_input_is_one_clear_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
-    assert reproduce.main([*arguments, "--out", str(tmp_path), "--work", str(tmp_path)]) == 2
+    assert reproduce.main([*arguments, "--out", str(tmp_path), "--work", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1

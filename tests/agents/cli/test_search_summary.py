@@ -45,7 +45,7 @@ def test_a_choice_is_described_by_what_it_decides() -> None:
 
 def test_the_mix_counts_what_layers_have() -> None:
     assert mix(CONFIG) == (
-        "1 ternary, 1 distilled, 1 post_training, 1 keep; 1 learned, 1 clipped; "
+        "1 ternary, 1 distilled, 1 post_training, 1 float; 1 learned, 1 clipped; "
         "1 stochastic, 1 nearest"
     )
 

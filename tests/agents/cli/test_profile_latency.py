@@ -1,17 +1,13 @@
-"""scripts/profile_latency.py and a search under its table: a network that runs within the limit."""
+"""`rlquant profile-latency` and a search under its table: a network that runs within the limit."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-import profile_latency
-import search
+from rlquant_agents.cli import profile_latency, search
 
 
 def test_a_table_is_measured_and_a_search_keeps_its_limit(
@@ -24,7 +20,7 @@ def test_a_table_is_measured_and_a_search_keeps_its_limit(
     assert "8 bits" in said
     assert "predicted with a mean error of" in said
     report = table.with_suffix(".md").read_text()
-    assert "scripts/profile_latency.py" in report
+    assert "rlquant profile-latency --task digits/mlp" in report
     assert table.with_suffix(".png").stat().st_size > 5_000
     limit = 100 * 1e-3  # far above what it takes: the machine of a test may be busy
     found = search.main(
@@ -46,5 +42,5 @@ def test_a_table_is_measured_and_a_search_keeps_its_limit(
 def test_wrong_settings_end_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for wrong in (["--batch", "0"], ["--task", "digits/mpl"]):
         command = ["--task", "digits/mlp", "--out", str(tmp_path / "t.csv"), *wrong]
-        assert profile_latency.main(command) == 2
+        assert profile_latency.main(command) == 1
         assert capsys.readouterr().err.startswith("error: ")

@@ -1,4 +1,4 @@
-"""scripts/report.py, the real one, and the page in a browser where there is one."""
+"""`rlquant report`, and the page in a browser where there is one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from pathlib import Path
 import pytest
 
 from reported_runs import live_problem, searched
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-import report
+from rlquant_agents.cli import report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER = next((found for name in BROWSERS if (found := shutil.which(name))), None)
@@ -28,12 +25,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_the_script_makes_the_page_that_the_search_made(folder: Path) -> None:
+def test_it_makes_the_page_that_the_search_made(folder: Path) -> None:
     page = folder / "report.html"
     at_the_end = page.read_bytes()
     page.unlink()
     ran = subprocess.run(
-        [sys.executable, report.__file__, str(folder)], capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "rlquant", "report", str(folder)],
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert page.read_bytes() == at_the_end
@@ -55,7 +55,7 @@ def test_incumbents_and_another_place(
 def test_a_folder_without_a_search_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert report.main([str(tmp_path)]) == 2
+    assert report.main([str(tmp_path)]) == 1
     shown = capsys.readouterr().err
     assert shown.startswith(f"error: {tmp_path} holds no search")
     assert shown.count("\n") == 1

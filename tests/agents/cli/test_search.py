@@ -1,4 +1,4 @@
-"""scripts/search.py, the real one: tiny runs, bad input, kill -9 and Ctrl-C."""
+"""`rlquant search`: tiny runs, bad input, kill -9 and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,21 +16,17 @@ import pytest
 
 import rlquant
 from rlquant import EvaluationStore, QuantizationConfig, Score, measure
+from rlquant_agents.cli import hints, search
+from rlquant_agents.cli.search_summary import Row
 from rlquant_agents.reporting import make_report
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-import search
-
-SCRIPT = search.__file__
-
-# The script as a process that writes down every configuration it really measures. Ctrl-C is set
+# The command as a process that writes down every configuration it really measures. Ctrl-C is set
 # because a process that was started in the background ignores it.
 WATCHED = """
 import runpy, signal, sys
 from rlquant.evaluation.evaluator import Evaluator
 
-log, script, *arguments = sys.argv[1:]
+log, *arguments = sys.argv[1:]
 measure = Evaluator.measure
 
 def watched(self, config, watch=None, following=None):
@@ -40,8 +36,8 @@ def watched(self, config, watch=None, following=None):
 
 Evaluator.measure = watched
 signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.argv = [script, *arguments]
-runpy.run_path(script, run_name="__main__")
+sys.argv = ["rlquant", "search", *arguments]
+runpy.run_module("rlquant", run_name="__main__")
 """
 
 
@@ -75,13 +71,30 @@ def test_it_writes_a_network_within_the_budget_and_shows_it(
     assert measure(network, task.validation).accuracy == rows[-1]["score"]["accuracy"]
     assert (out / "model.rlq").stat().st_size == rows[-1]["score"]["size_bytes"]
     assert (out / "comparison.png").stat().st_size > 10_000
-    assert f"report: {out / 'report.html'}; with the baselines: python scripts/report.py" in shown
+    assert (
+        f"report: {out / 'report.html'}; with the baselines: {hints.rlquant()} report {out}"
+        in shown
+    )
     made = make_report(out)
     assert made.html == (out / "report.html").read_text(encoding="utf-8")
     assert "rlquant.tasks.load(&#x27;digits/mlp&#x27;).network" in made.html
     assert (out / "baselines" / "uniform" / "result.json").exists()
     command = json.loads((out / "settings.json").read_text())["command"]
-    assert command[:4] == ["python", "scripts/search.py", "--task", "digits/mlp"]
+    assert command[:4] == ["rlquant", "search", "--task", "digits/mlp"]
+
+
+def test_a_file_gives_settings_and_flags_win(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    text = "task: digits/mlp\nsearcher: random\nbaselines: []\nevaluations: 9\nprogress: false\n"
+    file.write_text(text, encoding="utf-8")
+    out = tmp_path / "run"
+    assert search.main(["--config", str(file), "--evaluations", "3", "--out", str(out)]) == 0
+    settings = json.loads((out / "settings.json").read_text())
+    assert (settings["task"], settings["searcher"], settings["evaluations"]) == (
+        "digits/mlp",
+        "random",
+        3,
+    )
 
 
 def test_a_report_of_uniform_alone_and_of_its_trained_network(tmp_path: Path) -> None:
@@ -130,7 +143,7 @@ def test_a_loss_that_is_not_finite_is_null_in_the_summary() -> None:
     score = Score(
         loss=math.inf, accuracy=0.1, size_bytes=1, average_bits=2.0, size_ratio=0.1, bops=1
     )
-    document = search.Row("random", score, math.inf, 0.1, 3).document()
+    document = Row("random", score, math.inf, 0.1, 3).document()
     text = json.dumps(document, allow_nan=False)
     assert json.loads(text)["score"]["loss"] is json.loads(text)["test_loss"] is None
 
@@ -161,7 +174,7 @@ def test_a_loss_that_is_not_finite_is_null_in_the_summary() -> None:
 def test_wrong_input_is_one_clear_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
-    assert search.main(tiny(tmp_path / "run", *arguments)) == 2
+    assert search.main(tiny(tmp_path / "run", *arguments)) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert error.count("\n") == 1
@@ -174,7 +187,7 @@ def test_the_folder_of_another_search_is_refused(
     out = tmp_path / "run"
     assert search.main(tiny(out, "--searcher", "random", "--baselines")) == 0
     before = (out / "evaluations.csv").read_bytes()
-    assert search.main(tiny(out, "--searcher", "random", "--budget", "4.0", "--baselines")) == 2
+    assert search.main(tiny(out, "--searcher", "random", "--budget", "4.0", "--baselines")) == 1
     error = capsys.readouterr().err
     assert "budget.limit was 3.0 and is 4.0 now" in error
     assert (out / "evaluations.csv").read_bytes() == before
@@ -200,7 +213,7 @@ def process_arguments(out: Path, *more: str) -> list[str]:
 
 
 def start(log: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", WATCHED, str(log), SCRIPT, *arguments]
+    command = [sys.executable, "-c", WATCHED, str(log), *arguments]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
@@ -269,7 +282,7 @@ def test_ctrl_c_keeps_the_best_and_writes_every_file(tmp_path: Path) -> None:
 def test_a_range_that_is_none_is_refused(
     text: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert search.main(["--budgets", text, "--out", str(tmp_path / "run")]) == 2
+    assert search.main(["--budgets", text, "--out", str(tmp_path / "run")]) == 1
     assert words in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -279,7 +292,7 @@ def test_a_range_is_for_one_agent_alone(
     more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = ["--budgets", "2.3..6", *more, "--out", str(tmp_path / "run")]
-    assert search.main(given) == 2
+    assert search.main(given) == 1
     assert "leave out --agent and --searcher" in capsys.readouterr().err
 
 

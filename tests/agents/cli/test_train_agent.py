@@ -1,20 +1,16 @@
-"""The real script, tiny: train, go on, and search with the agent."""
+"""`rlquant train-agent`, tiny: train, go on, and search with the agent."""
 
 from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 
 import pytest
 
+from rlquant_agents.cli import train_agent
 from rlquant_agents.policies.agent_training import Answer, TrainedAgent
 from toy_problem import ToyProblem
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-import train_agent
 
 
 def _run(tmp_path: Path, *more: str) -> int:
@@ -47,7 +43,7 @@ def test_a_loss_that_is_not_finite_is_null_in_the_answers(tmp_path: Path) -> Non
 
 
 def test_a_wrong_task_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train_agent.main(["--tasks", "digits/mpl", "--out", str(tmp_path)]) == 2
+    assert train_agent.main(["--tasks", "digits/mpl", "--out", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert "digits/mlp" in error

@@ -1,0 +1,86 @@
+"""Measure the network of a search again, beside the float network.
+
+Says whether both scores equal those that the search stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from rlquant import Measurement, Score, measure
+from rlquant.data import Data, take_samples
+from rlquant_agents.cli.command_line import run_command
+from rlquant_agents.cli.config_file import CommandSettings
+from rlquant_agents.cli.hints import near
+from rlquant_agents.cli.saved_result import CPU, SavedResult
+from rlquant_agents.cli.terminal import rich_table, say, show
+
+HEADINGS = ("network", "validation loss", "accuracy", "bytes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalSettings(CommandSettings):
+    """What is measured.
+
+    Attributes:
+        result: folder that a search wrote, or a file model.rlq.
+        task: name of the task; by default the one that the folder's settings.json names.
+    """
+
+    result: Annotated[Path, tyro.conf.Positional]
+    task: str | None = None
+
+
+def run(settings: EvalSettings) -> int:
+    """Measure both networks on the validation samples of the search, and compare."""
+    saved = SavedResult.of(settings.result, settings.task)
+    data: Data = saved.task.validation
+    stored = saved.stored
+    if stored is not None:
+        samples = take_samples(data, stored["score"].samples, name="validation", device=CPU)
+        data = (samples.inputs, samples.targets)
+    in_float, quantized = measure(saved.task.network, data), measure(saved.network(), data)
+    size = saved.file.stat().st_size
+    rows = [
+        ("float", f"{in_float.loss:.4f}", f"{in_float.accuracy:.4f}", ""),
+        (saved.file.name, f"{quantized.loss:.4f}", f"{quantized.accuracy:.4f}", f"{size:,}"),
+    ]
+    title = f"{saved.task_name}, {quantized.samples} validation samples"
+    show(rich_table(title, HEADINGS, rows, "lrrr"), width=80)
+    if stored is None:
+        say(f"{near(saved.file)}: no stored scores to compare with")
+        return 0
+    say(f"float network: {comparison(in_float, stored['float_score'])}")
+    say(f"{near(saved.file)}: {comparison(quantized, stored['score'], size)}")
+    return 0
+
+
+def comparison(measured: Measurement, stored: Score, size: int | None = None) -> str:
+    """Say whether a measurement equals a stored score, or where it differs.
+
+    Args:
+        measured: now.
+        stored: by the search.
+        size: bytes of the file, where there is one.
+    """
+    pairs = {"loss": (measured.loss, stored.loss), "accuracy": (measured.accuracy, stored.accuracy)}
+    if size is not None:
+        pairs["bytes"] = (size, stored.size_bytes)
+    differ = [
+        f"{name} is {now!r}, stored {then!r}" for name, (now, then) in pairs.items() if now != then
+    ]
+    return (
+        f"differs from the stored score: {'; '.join(differ)}"
+        if differ
+        else "equals the stored score"
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit code."""
+    return run_command(EvalSettings, run, argv, __doc__, prog="rlquant eval")

@@ -1,0 +1,31 @@
+"""Commands that the tool proposes, as they work when they are pasted into the same shell."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+
+def near(path: Path) -> Path:
+    """Return a path as it is written in the current folder: relative where it lies below it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def python() -> str:
+    """Return what starts this interpreter: `python`, or its path where another one is found."""
+    return _program("python") or shlex.quote(str(near(Path(sys.executable))))
+
+
+def rlquant() -> str:
+    """Return what starts the tool: `rlquant`, or the module where that is not on the path."""
+    return _program("rlquant") or f"{python()} -m rlquant"
+
+
+def _program(name: str) -> str | None:
+    """Return the name of a program where a shell finds that of this environment by it."""
+    found = shutil.which(name)
+    ours = Path(sys.executable).parent
+    return name if found is not None and Path(found).absolute().parent == ours else None

@@ -1,0 +1,105 @@
+"""The network that a search saved, with the task that it was made for and its stored scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypedDict
+
+import torch
+from torch import nn
+
+import rlquant
+from rlquant import Score
+from rlquant.documents import read_as, read_json
+from rlquant.errors import SettingsError, StorageError
+from rlquant.files import reading
+from rlquant.paths import path_of
+from rlquant.tasks import Task
+from rlquant_agents.cli.task_settings import TaskSettings
+from rlquant_agents.reporting.run_files import MODEL, RESULT, SETTINGS
+
+CPU = torch.device("cpu")
+"""Where saved networks are run."""
+
+
+class _Settings(TypedDict):
+    """What is read of a settings.json, which holds more."""
+
+    task: str
+
+
+class StoredScores(TypedDict):
+    """What is read of a result.json, which holds more.
+
+    Attributes:
+        score: of the saved network, on the validation samples of the search.
+        float_score: of the float network.
+    """
+
+    score: Score
+    float_score: Score
+
+
+@dataclass(frozen=True)
+class SavedResult:
+    """A packed file and its task.
+
+    Attributes:
+        file: the packed file.
+        task_name: of the task whose network it holds.
+        stored: what the search measured, None where the file is not the result of one.
+    """
+
+    file: Path
+    task_name: str
+    stored: StoredScores | None
+
+    @classmethod
+    def of(cls, place: Path, task: str | None) -> SavedResult:
+        """Find a saved network.
+
+        Args:
+            place: folder of a search, or a packed file.
+            task: its name, None for the one in settings.json beside the file.
+
+        Raises:
+            StorageError: nothing is there.
+            SettingsError: no task is named.
+            FileFormatError: settings.json or result.json are damaged.
+        """
+        path = path_of("result", place)
+        file = path / MODEL if path.is_dir() else path
+        if not file.is_file():
+            raise StorageError(
+                f"{file}: there is no such file; give the folder of a finished search, or a .rlq"
+            )
+        stored = None
+        if file.name == MODEL and (file.parent / RESULT).is_file():
+            with reading(file.parent / RESULT):
+                stored = read_as(StoredScores, read_json(file.parent / RESULT))
+        return cls(file, task or _task_beside(file), stored)
+
+    @cached_property
+    def task(self) -> Task:
+        """The task, loaded; see `TaskSettings.load` for errors."""
+        return TaskSettings(task=self.task_name).load()
+
+    def network(self) -> nn.Module:
+        """Return the quantized network; see `rlquant.load` for errors."""
+        return rlquant.load(self.file, self.task.network)
+
+
+def _task_beside(file: Path) -> str:
+    """Return the task that the search beside a file was for."""
+    path = file.parent / SETTINGS
+    if not path.is_file():
+        raise SettingsError(
+            f"{file} lies beside no {SETTINGS}: name its task, as in --task digits/mlp"
+        )
+    with reading(path):
+        document = read_json(path)
+        if isinstance(document, dict) and "task" not in document:
+            raise SettingsError(f"{path} names no task; give one, as in --task digits/mlp")
+        return read_as(_Settings, document)["task"]

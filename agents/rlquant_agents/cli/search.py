@@ -1,0 +1,211 @@
+"""Find how each layer of a task's network should be quantized, within a budget.
+
+Writes the quantized network, the evaluations and figures into a folder, and shows what baselines
+find on the same evaluator. A search that was stopped goes on when the same command is given again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from shlex import quote
+
+from torch import nn
+
+import rlquant
+from rlquant import Budget, QuantizationProblem
+from rlquant.export.onnx.runtime import require_exporter
+from rlquant.files import write_file
+from rlquant.folder_lock import HeldFolder, held
+from rlquant.tasks import Task
+from rlquant_agents.api import search_problem
+from rlquant_agents.cli.command_line import INTERRUPTED, recorded, run_command
+from rlquant_agents.cli.export import COMPARED, FILE, export_for
+from rlquant_agents.cli.final_training import FinalNetwork, final_networks, trained_name
+from rlquant_agents.cli.hints import near, python
+from rlquant_agents.cli.hints import rlquant as command_name
+from rlquant_agents.cli.search_settings import SearchSettings, chosen_searcher
+from rlquant_agents.cli.search_summary import search_report, summary, terminal_table
+from rlquant_agents.cli.terminal import say, show
+from rlquant_agents.reporting.run_files import REPORT
+from rlquant_agents.search.checks import whole_evaluations, whole_seed
+from rlquant_agents.search.curves import best_losses
+from rlquant_agents.search.result import STOPPED, SearchResult
+from rlquant_agents.search.searcher import Searcher, make_searcher
+from rlquant_agents.search.uniform import uniform_evaluations
+
+NAME = "search"
+UNIFORM = "uniform"
+"""The searcher of the reference; it is no baseline."""
+
+
+def run(settings: SearchSettings, command: Sequence[str]) -> int:
+    """Check what can be checked before anything is loaded, then search."""
+    searcher = chosen_searcher(settings)
+    baselines = [
+        make_searcher(name, reward=settings.reward)
+        for name in settings.baselines
+        if name != searcher.name
+    ]
+    whole_evaluations(settings.evaluations)
+    whole_seed(settings.seed)
+    budget = settings.budget_of(settings.limits()[1])
+    settings.space()  # a mistake in the options shows before anything is loaded
+    if settings.target != "packed":
+        require_exporter()
+    with held(settings.folder(searcher.name)) as folder:
+        return search_into(folder, settings, [searcher, *baselines], budget, command)
+
+
+def search_into(
+    folder: HeldFolder,
+    settings: SearchSettings,
+    searchers: Sequence[Searcher],
+    budget: Budget,
+    command: Sequence[str],
+) -> int:
+    """Run the searcher and its baselines, then write and show what was found."""
+    task, searcher, out = settings.load(), searchers[0], folder.path
+    problem = settings.problem(task, budget, settings.store or out.parent / "evaluations.sqlite")
+    say(introduction(problem, settings))
+
+    results = searched(problem, task, settings, searchers, folder, command)
+    interrupted = results[-1].stopped == "interrupted"
+    finals = [] if interrupted else trained(settings, problem, task, results)
+    for final in finals:
+        if final.name == trained_name(searcher.name):
+            rlquant.save(final.network, out / "model-trained.rlq")
+    rows = summary(problem, task, results, finals)
+    document = json.dumps([row.document() for row in rows], indent=2, allow_nan=False)
+    write_file(out / "summary.json", document + "\n")
+    draw_comparison(problem, results, out)
+    show(terminal_table(rows, problem), width=110)
+    if settings.report is not None:
+        title = f"{settings.task}, {problem.budget}, {settings.fidelity}"
+        configs = {r.searcher: r.best for r in results if r.searcher != UNIFORM}
+        configs = configs or {searcher.name: results[0].best}
+        write_file(settings.report, search_report(rows, configs, command, title))
+    say(conclusion(results, near(out)))
+    if settings.target != "packed" and results[0].network is not None:
+        say(exported(settings, problem, task, results[0].network, out))
+    return INTERRUPTED if interrupted else 0
+
+
+def searched(
+    problem: QuantizationProblem,
+    task: Task,
+    settings: SearchSettings,
+    searchers: Sequence[Searcher],
+    folder: HeldFolder,
+    command: Sequence[str],
+) -> list[SearchResult]:
+    """Run the searcher, whose folder is given, and its baselines; stop where one is interrupted."""
+    results: list[SearchResult] = []
+    for searcher in searchers:
+        reference = searcher.name == UNIFORM
+        least = uniform_evaluations(problem, settings.evaluations) if reference else 0
+        result = search_problem(
+            problem,
+            searcher=searcher,
+            evaluations=max(settings.evaluations, least),  # the reference of all figures
+            seed=settings.seed,
+            out=folder if not results else folder.path / "baselines" / searcher.name,
+            progress=settings.progress,
+            remember={"task": settings.task, "command": list(command)},
+            refine=task.train if settings.refine else None,
+        )
+        results.append(result)
+        if result.stopped == "interrupted":
+            break
+    return results
+
+
+def introduction(problem: QuantizationProblem, settings: SearchSettings) -> str:
+    """Say what is searched, and between which values a budget makes sense."""
+    feasible, score = problem.feasible, problem.float_score
+    low, high = (feasible.cost.value(n) for n in (feasible.smallest, feasible.largest))
+    weights = sum(facts.parameters for facts in problem.layers)
+    lowest, _ = settings.limits()
+    whole = "" if lowest is None else f"; the front from {lowest:g} on is searched for"
+    return (
+        f"{settings.task}: {len(problem.layers)} layers with {weights:,} weights; float network: "
+        f"validation loss {score.loss:.4f}, accuracy {score.accuracy:.4f}\n"
+        f"budget: {problem.budget} (smallest reachable {low:.6g}, largest {high:.6g}){whole}"
+    )
+
+
+def trained(
+    settings: SearchSettings,
+    problem: QuantizationProblem,
+    task: Task,
+    found: Sequence[SearchResult],
+) -> list[FinalNetwork]:
+    """Train what was found and its baselines for --final-epochs; nothing by default."""
+    if not settings.final_epochs:
+        return []
+    longer = replace(settings, fidelity="trained", steps=None, epochs=settings.final_epochs)
+    final = longer.problem(task, problem.budget, problem.store)
+    best = {result.searcher: result.best for result in found}
+    return list(final_networks(final, best, progress=settings.progress))
+
+
+def exported(
+    settings: SearchSettings,
+    problem: QuantizationProblem,
+    task: Task,
+    network: nn.Module,
+    out: Path,
+) -> str:
+    """Write model.onnx for the target, and say how large, how exact and how fast it is."""
+    table = problem.budget.table
+    samples = problem.validation.first(COMPARED)
+    found = export_for(settings.target, network, samples, out / FILE, task.train, table)
+    return found.text(problem.budget.limit if table else None)
+
+
+def draw_comparison(
+    problem: QuantizationProblem, results: Sequence[SearchResult], out: Path
+) -> None:
+    """Write comparison.png: the searcher beside the baselines."""
+    if len(results) < 2:
+        return
+    from rlquant_agents.reporting.figure_files import png  # matplotlib imports slowly
+    from rlquant_agents.reporting.figures import comparison_figure
+
+    lines = {r.searcher: r.score for r in results if r.searcher == UNIFORM}
+    curves = {r.searcher: [best_losses(r.history)] for r in results if r.searcher not in lines}
+    title = f"Best validation loss within {problem.budget}"
+    figure = comparison_figure(curves, {"float": problem.float_score, **lines}, title)
+    write_file(out / "comparison.png", png(figure))
+
+
+def conclusion(results: Sequence[SearchResult], out: Path) -> str:
+    """Say why the search ended, where everything is, and which commands come next."""
+    first = results[0]
+    lines = [f"{r.searcher}: {note}" for r in results for note in r.notes]
+    lines += [
+        f"{first.searcher}: {STOPPED[first.stopped]}",
+        f"written to {out}: model.rlq (the quantized network), config.json, evaluations, figures",
+        *report_of(results, out),
+        f"see the curves: {python()} -m tensorboard.main --logdir {quote(str(out.parent))}",
+    ]
+    return "\n".join(lines)
+
+
+def report_of(results: Sequence[SearchResult], out: Path) -> list[str]:
+    """Say where the report is, and how the baselines come into it."""
+    if not (out / REPORT).exists():
+        return []
+    folder = quote(str(out))
+    again = f"{command_name()} report {folder} --against {folder}/baselines/*"
+    more = f"; with the baselines: {again}" if len(results) > 1 else ""
+    return [f"report: {out / REPORT}{more}"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit code."""
+    command = partial(run, command=recorded(NAME, argv))
+    return run_command(SearchSettings, command, argv, __doc__, prog=f"rlquant {NAME}")

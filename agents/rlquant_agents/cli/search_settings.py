@@ -1,0 +1,99 @@
+"""Settings of `rlquant search`, and the searcher that they choose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rlquant.errors import SettingsError
+from rlquant_agents.cli.task_settings import TaskSettings
+from rlquant_agents.search.searcher import Searcher, make_searcher
+
+PRETRAINED = "pretrained"
+"""Names the agent that comes with the package; a folder of that name is meant by ./pretrained."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings(TaskSettings):
+    """A search and its baselines.
+
+    Attributes:
+        budget: the limit, in units of --quantity.
+        budgets: a whole range of limits instead, as in 2.3..6: one agent (dyna-ppo) searches for
+            the front between them, and --budget is the largest.
+        searcher: auto for what suits, or a name out of `rlquant_agents.searchers()`, such as
+            dyna-ppo, masked-ppo, tpe, knapsack, local-swap or random.
+        agent: folder of an agent that `rlquant train-agent` wrote, or "pretrained" for the one
+            that comes with rlquant and has learnt on other networks; instead of --searcher.
+        baselines: searchers to run beside it, each with as many evaluations; give none to skip.
+        evaluations: distinct configurations that each searcher may measure.
+        seed: of the searches; the same seed gives the same result.
+        reward: what makes a configuration better: log_loss, loss or accuracy.
+        final_epochs: train what was found for so many epochs at the end, beside uniform and
+            ternary networks of the same budget, and write model-trained.rlq; 0 for not at all.
+        refine: assign the weights of what was found again in the end, in execution order and, for
+            rounding learned, across layers by the network's loss.
+        report: Markdown file for the results and every layer's choice, where wanted.
+        out: folder to write; by default runs/<task>-<searcher>-<budget>-seed<seed>.
+        store: file that keeps every evaluation; by default evaluations.sqlite beside the folder,
+            shared by all searches there.
+        progress: show progress bars.
+    """
+
+    budget: float = 3.0
+    budgets: str | None = None
+    searcher: str = "auto"
+    agent: str | None = None
+    baselines: tuple[str, ...] = ("uniform", "random", "tpe", "knapsack")
+    evaluations: int = 200
+    seed: int = 0
+    reward: str = "log_loss"
+    final_epochs: int = 0
+    refine: bool = False
+    report: Path | None = None
+    out: Path | None = None
+    store: Path | None = None
+    progress: bool = True
+
+    def limits(self) -> tuple[float | None, float]:
+        """Return the smallest limit of a whole range, None for one limit alone, and the largest.
+
+        Raises:
+            SettingsError: a range that is none.
+        """
+        if self.budgets is None:
+            return None, self.budget
+        low, dots, high = self.budgets.partition("..")
+        try:
+            lowest, highest = float(low), float(high)
+        except ValueError:
+            lowest = highest = 0.0
+        if not dots or not 0 < lowest < highest:
+            raise SettingsError(
+                f"--budgets {self.budgets!r}: give the smallest and the largest limit, as in 2.3..6"
+            )
+        return lowest, highest
+
+    def folder(self, searcher: str) -> Path:
+        """Return the folder to write."""
+        budget = self.budgets or self.budget_name(self.budget)
+        return self.out or Path("runs") / f"{self.file_name}-{searcher}-{budget}-seed{self.seed}"
+
+
+def chosen_searcher(settings: SearchSettings) -> Searcher:
+    """Return the agent for a range of limits or the one that is given, else by its name."""
+    lowest, _ = settings.limits()
+    if lowest is not None and (
+        settings.agent not in (None, PRETRAINED) or settings.searcher not in ("auto", "dyna-ppo")
+    ):
+        raise SettingsError(
+            "--budgets is for one agent that serves all of them, dyna-ppo; leave out --agent and "
+            "--searcher, or give one --budget"
+        )
+    if lowest is not None or settings.agent == PRETRAINED:
+        return make_searcher("dyna-ppo", reward=settings.reward, lowest=lowest)
+    if settings.agent is None:
+        return make_searcher(settings.searcher, reward=settings.reward)
+    from rlquant_agents.policies.saved_agent import from_agent  # needs Stable-Baselines3
+
+    return replace(from_agent(settings.agent), reward=settings.reward)

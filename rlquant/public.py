@@ -1,0 +1,91 @@
+"""The public names of `rlquant`, which loads them when the first of them is used."""
+
+from rlquant import errors, tasks
+from rlquant.config import Fidelity, LayerChoice, QuantizationConfig
+from rlquant.cost.budget import AverageBitsCost, BopsCost, Budget, Cost, NetworkCosts, SizeCost
+from rlquant.cost.feasible import FeasibleSet
+from rlquant.cost.latency import LatencyTable
+from rlquant.data import Data
+from rlquant.errors import RlquantError
+from rlquant.evaluation.measure import measure
+from rlquant.evaluation.racing import Racing
+from rlquant.evaluation.store import EvaluationStore
+from rlquant.export.onnx.exporter import OnnxExport, export_onnx
+from rlquant.export.quantized_layers import dequantize
+from rlquant.export.rlq.packed import load, pack, save, unpack
+from rlquant.export.targets import TARGETS, Target
+from rlquant.layers import LayerFacts, find_layers
+from rlquant.network.layer_problem import layer_problem
+from rlquant.network.quantize import quantize
+from rlquant.probing.probe import BudgetShare, Probe, probe
+from rlquant.problem.live import QuantizationProblem
+from rlquant.problem.protocol import Problem
+from rlquant.problem.refine import refine
+from rlquant.problem.train import train
+from rlquant.score import REWARDS, Classification, Measurement, Objective, Reward, Score
+from rlquant.space import TRAINING_SPACE, Head, SearchSpace
+from rlquant.tabular.grouped import GroupedProblem
+from rlquant.tabular.shipped import load_table, table_names
+from rlquant.tabular.table import Table
+from rlquant.tabular.tabular_problem import TabularProblem
+from rlquant.training.augmentation import CropAndFlip
+from rlquant.training.settings import FixedPoint, TrainOutcome, TrainSettings
+
+__all__ = [
+    "REWARDS",
+    "TARGETS",
+    "TRAINING_SPACE",
+    "AverageBitsCost",
+    "BopsCost",
+    "Budget",
+    "BudgetShare",
+    "Classification",
+    "Cost",
+    "CropAndFlip",
+    "Data",
+    "EvaluationStore",
+    "FeasibleSet",
+    "Fidelity",
+    "FixedPoint",
+    "GroupedProblem",
+    "Head",
+    "LatencyTable",
+    "LayerChoice",
+    "LayerFacts",
+    "Measurement",
+    "NetworkCosts",
+    "Objective",
+    "OnnxExport",
+    "Probe",
+    "Problem",
+    "QuantizationConfig",
+    "QuantizationProblem",
+    "Racing",
+    "Reward",
+    "RlquantError",
+    "Score",
+    "SearchSpace",
+    "SizeCost",
+    "Table",
+    "TabularProblem",
+    "Target",
+    "TrainOutcome",
+    "TrainSettings",
+    "dequantize",
+    "errors",
+    "export_onnx",
+    "find_layers",
+    "layer_problem",
+    "load",
+    "load_table",
+    "measure",
+    "pack",
+    "probe",
+    "quantize",
+    "refine",
+    "save",
+    "table_names",
+    "tasks",
+    "train",
+    "unpack",
+]
