@@ -24,7 +24,7 @@ REMAINDERS = np.geomspace(1e-6, 1e3, 91)
 """Variances of the remainder, over the sum's, of which the likelihood chooses."""
 HEAVY = 4.0
 """Fourth moment of the remainder less one, at the least: a sample seldom has the few configurations
-that make its tail heavy. It is 2 for a normal remainder, and 3 to 8 on measured landscapes."""
+that make its tail heavy. It is 2 for a normal remainder, and 3 to 8 on measured tables."""
 
 
 def estimate_share(

@@ -12,9 +12,6 @@ from rlquant.config import LayerChoice, decisions_apart
 
 Floats = npt.NDArray[np.float64]
 
-SMALLEST = 1e-12
-"""Correlations by bits are at least so large, so that they have a logarithm."""
-
 
 def decision_distances(options: Sequence[LayerChoice]) -> npt.NDArray[np.int64]:
     """Return in how many decisions beside the bits options differ, shape `(options, options)`."""
@@ -25,6 +22,7 @@ def option_correlations(
     options: Sequence[LayerChoice],
     length_scales: Sequence[tuple[float, float]],
     decision_correlations: Sequence[float],
+    smallest: float = 0.0,
 ) -> list[Floats]:
     """Return the correlations of a layer's options for every combination of hyperparameters.
 
@@ -36,6 +34,7 @@ def option_correlations(
         options: the options of a layer.
         length_scales: pairs of a rate r and the length scale of the warped bits.
         decision_correlations: the factors; they play no part where options differ by bits alone.
+        smallest: least correlation by bits, above 0 where its logarithm is needed.
 
     Returns:
         Matrices of shape `(options, options)`, 0 to 1, the factors varying fastest.
@@ -44,7 +43,7 @@ def option_correlations(
     differing = decision_distances(options)
     factors = decision_correlations if differing.any() else (1.0,)
     return [
-        _squared_exponential(bits, rate, length) * factor**differing
+        np.maximum(_squared_exponential(bits, rate, length), smallest) * factor**differing
         for (rate, length), factor in product(length_scales, factors)
     ]
 
@@ -60,5 +59,5 @@ def exponential_correlation(options: Sequence[LayerChoice]) -> Floats:
 def _squared_exponential(bits: Floats, rate: float, length: float) -> Floats:
     warped = 2.0 ** (-rate * (bits - 2)) if rate else bits
     apart = np.subtract.outer(warped, warped)
-    found: Floats = np.maximum(np.exp(-(apart**2) / (2 * length**2)), SMALLEST)
+    found: Floats = np.exp(-(apart**2) / (2 * length**2))
     return found

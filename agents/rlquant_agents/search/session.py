@@ -107,7 +107,7 @@ class Session:
         self.notes: list[str] = []
         self._reward = bind_reward(reward, problem.float_score)
         require_raceable(problem, reward)
-        self._judged_by_log_loss = reward in ("log_loss", log_loss_reward)
+        self._rewards_log_loss = reward in ("log_loss", log_loss_reward)
         self._known: dict[QuantizationConfig, Evaluation] = {}
         self._screened: dict[tuple[QuantizationConfig, Fidelity], Evaluation] = {}
         self._lowered: dict[Fidelity, Problem] = {}
@@ -198,13 +198,13 @@ class Session:
             self._lowered[fidelity] = self.problem.at_fidelity(fidelity)
         return self._lowered[fidelity]
 
-    def damage(self, evaluation: Evaluation) -> float:
+    def log_loss(self, evaluation: Evaluation) -> float:
         """Return what effects are differences of: smaller is better, infinite losses are bounded.
 
         The log of the loss where that is rewarded; under any other reward minus its value, which
         works for losses of either sign.
         """
-        return log_loss(evaluation.score.loss) if self._judged_by_log_loss else -evaluation.value
+        return log_loss(evaluation.score.loss) if self._rewards_log_loss else -evaluation.value
 
     def ask_cheapest(self) -> Evaluation:
         """Ask for the cheapest configuration, which always keeps the budget."""

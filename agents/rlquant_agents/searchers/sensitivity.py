@@ -18,7 +18,7 @@ PASS_SHARE = 1 / 3
 def measure_effects(session: Session) -> Effects:
     """Measure the effect of every option at every layer, the others at their widest.
 
-    An effect is a difference of `Session.damage`: of log losses, where they are what is rewarded.
+    An effect is a difference of `Session.log_loss`: of log losses, where they are what is rewarded.
     Where that would take more than a third of the evaluations, only the bits are measured by
     layer, at the default of the other decisions, and every other option once, with all layers
     taking it; the effects are added. Where even that is too much, fewer widths are measured and
@@ -83,11 +83,11 @@ def _changed(base: Sequence[int], layer: int, option: int) -> list[int]:
 
 
 def _one_layer(session: Session, reference: int, layer: int, option: int) -> float:
-    """Return the damage with one layer at `option` over that with none."""
+    """Return the log loss with one layer at `option` over that with none."""
     base = [reference] * len(session.layers)
     known = session.recall(base) or session.ask_indices(base)
     changed = session.ask_indices(_changed(base, layer, option))
-    return session.damage(changed) - session.damage(known)
+    return session.log_loss(changed) - session.log_loss(known)
 
 
 class _Extrapolation:
@@ -162,7 +162,7 @@ class _Extrapolation:
             option = min(candidates, key=lambda o: abs(o.bits - middle))
             changed = self.session.ask_indices([self.index[option]] * count)
             known = self.session.ask_indices([self.index[plain]] * count)
-            found[change] = self.session.damage(changed) - self.session.damage(known)
+            found[change] = self.session.log_loss(changed) - self.session.log_loss(known)
         if found:
             names = ", ".join(f"{head}={value}" for head, value in found)
             self.session.say(

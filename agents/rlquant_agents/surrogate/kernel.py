@@ -20,6 +20,8 @@ Floats = npt.NDArray[np.float64]
 LENGTH_SCALES = ((0.0, 1.0), (0.0, 2.5), (0.5, 0.4), (0.5, 1.0), (1.0, 0.4), (1.0, 1.0))
 DECISION_CORRELATIONS = (0.6, 0.9)
 """Hyperparameters of `option_correlations`."""
+SMALLEST_CORRELATION = 1e-12
+"""By bits, so that the product over all layers may be taken of logarithms."""
 COMPONENTS = ((1.0, 0.0, 0.0), (0.6, 0.4, 0.0), (0.4, 0.3, 0.3))
 """Variances of the sums over single layers, over pairs, and of the product over all layers."""
 ERROR_VARIANCES = (0.0, 0.3, 1.0, 3.0)
@@ -81,7 +83,9 @@ class Kernel:
     def __init__(self, errors: Floats, options: Sequence[LayerChoice]) -> None:
         self._errors = errors
         self.layers, self.options = errors.shape
-        self._correlations = option_correlations(options, LENGTH_SCALES, DECISION_CORRELATIONS)
+        self._correlations = option_correlations(
+            options, LENGTH_SCALES, DECISION_CORRELATIONS, SMALLEST_CORRELATION
+        )
 
     def __call__(self, chosen: KernelHyperparameters, a: Indices, b: Indices) -> Floats:
         """Return the covariance of every row of `a` and every row of `b`, shape `(n, m)`."""

@@ -25,7 +25,7 @@ class Observations:
 
     Attributes:
         rows: what is observed, in the order of evaluation, shape `(n, layers)`.
-        log_losses: shape `(n,)`; under another reward what `Session.damage` says.
+        log_losses: shape `(n,)`; under another reward what `Session.log_loss` says.
         asked: all that was asked for, also without a final score, shape `(m, layers)`.
     """
 
@@ -54,7 +54,7 @@ class Observations:
         if not new:
             return
         rows = np.array([self._feasible.indices(evaluation.config) for evaluation in new])
-        log_losses = np.array([self._session.damage(evaluation) for evaluation in new])
+        log_losses = np.array([self._session.log_loss(evaluation) for evaluation in new])
         counted = np.array([self._partial or evaluation.final for evaluation in new])
         self._known.update(map(tuple, rows.tolist()))
         self.asked = np.concatenate([self.asked, rows])

@@ -171,11 +171,11 @@ class Agent:
                 following = policy.actor_target(past.next_observations)
                 later = policy.critic_target(past.next_observations, following)[0]
                 target = rewards + (1 - past.dones) * later
-            judged = policy.critic(past.observations, past.actions)[0]
-            _descend(policy.critic.optimizer, functional.mse_loss(judged, target))
+            predicted = policy.critic(past.observations, past.actions)[0]
+            _descend(policy.critic.optimizer, functional.mse_loss(predicted, target))
             chosen = policy.actor(past.observations)
-            worth = policy.critic.q1_forward(past.observations, chosen)
-            _descend(policy.actor.optimizer, -worth.mean())
+            value = policy.critic.q1_forward(past.observations, chosen)
+            _descend(policy.actor.optimizer, -value.mean())
             for sources, targets in self._followed:
                 polyak_update(sources, targets, settings.target_rate)
 

@@ -69,7 +69,7 @@ def _best_step_up(effects: Effects, feasible: FeasibleSet, place: Indices) -> St
 
 
 def _changes(effects: Effects, feasible: FeasibleSet, place: Indices) -> tuple[Effects, Indices]:
-    """Return what every change of one layer adds to the damage and to the cost."""
+    """Return what every change of one layer adds to the log loss and to the cost."""
     here = np.arange(len(place)), place
     return effects - effects[here][:, None], feasible.costs - feasible.costs[here][:, None]
 

@@ -126,7 +126,7 @@ def _losses(
 
 
 def fisher_effects(problem: Live, traces: Mapping[str, float]) -> Effects:
-    """Return the damage that each option is expected to do at each layer, shape as usual.
+    """Return the expected log loss increase of each option at each layer, shape as usual.
 
     Args:
         problem: has the weights, quantized as they will be.

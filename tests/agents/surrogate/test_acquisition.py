@@ -37,7 +37,7 @@ def test_observations_follow_the_session() -> None:
     first = session.ask_indices([0, 0, 0])
     observed = Observations(session)
     assert observed.rows.tolist() == [[0, 0, 0]]
-    assert observed.log_losses == pytest.approx([session.damage(first)])
+    assert observed.log_losses == pytest.approx([session.log_loss(first)])
     observed.evaluate(np.array([[1, 0, 0], [0, 1, 0]]))
     assert sorted(observed.rows.tolist()) == [[0, 0, 0], [0, 1, 0], [1, 0, 0]]
     assert observed.spent(observed.rows).tolist() == [

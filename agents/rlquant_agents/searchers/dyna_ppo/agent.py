@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class PPOSettings:
-    """PPO's settings (Schulman et al. 2017) for episodes in imagination.
+    """PPO's settings (Schulman et al. 2017) for simulated episodes.
 
     Attributes:
         learning_rate: Adam's.
@@ -97,6 +96,3 @@ def answers_of(
         chosen[:, layer] = taken
         spent += features.costs[layer].take(taken)
     return chosen
-
-
-Settings = dict[str, Any]

@@ -28,12 +28,12 @@ STATE_FEATURES: dict[str, str] = {
 """Features of the step: name -> meaning."""
 
 OPTION_FEATURES: dict[str, str] = {
-    "regret": "damage and cost at the budget's price over the layer's least, in average steps",
+    "regret": "effect and cost at the budget's price over the layer's least, in average steps",
     "log_regret": "its log1p",
     "measured_regret": "the same by measured effects alone, log1p",
     "error_regret": "the same by weight errors alone, log1p",
-    "damage": "effect in average steps, log1p",
-    "error_damage": "weight error in average steps, log1p",
+    "log_loss_increase": "effect in average steps, log1p",
+    "error_increase": "weight error in average steps, log1p",
     "spending": "cost above the layer's cheapest over what is left, at most 1",
     "cost": "cost above the layer's cheapest over that of its most expensive",
     "bits": "bits over 8, at most 2",
@@ -48,7 +48,7 @@ MOST = 20.0
 
 
 SUPPORT = 0.1
-"""How much weight errors add to measured effects, chosen on practice tables."""
+"""How much weight errors add to measured effects, chosen on training tables."""
 
 
 class OptionFeatures:
@@ -133,14 +133,14 @@ class OptionFeatures:
         found[:, 6] = np.minimum(1.0, room / whole)
         found[:, 7] = np.minimum(1.0, room / max(1.0, self._room[layer]))
         found[:, 8] = self._measured
-        regret, damage = self._knapsack.regrets(layer, room)
+        regret, increase = self._knapsack.regrets(layer, room)
         measured_regret, _ = self._by_effects.regrets(layer, room)
-        error_regret, error_damage = self._by_error.regrets(layer, room)
+        error_regret, error_increase = self._by_error.regrets(layer, room)
         excess = self._by_error.excess[layer]
         columns = np.zeros((count, self.padded, len(OPTION_FEATURES)), dtype=np.float32)
         own = columns[:, : self.options]
         own[:, :, 0] = np.minimum(regret, MOST)
-        logged = (regret, measured_regret, error_regret, damage, error_damage)
+        logged = (regret, measured_regret, error_regret, increase, error_increase)
         for column, values in enumerate(logged, start=1):
             own[:, :, column] = np.log1p(np.minimum(values, MOST))
         own[:, :, 6] = np.minimum(1.0, excess / np.maximum(room, 1.0)[:, None])

@@ -34,9 +34,9 @@ class OptionScorer(nn.Module):
         self.option = nn.Linear(features, hidden, bias=False)
         self.inner = nn.Linear(hidden, hidden)
         self.score = nn.Linear(hidden, 1)
-        self.judge_state = nn.Linear(states, hidden)
-        self.judge_options = nn.Linear(features, hidden, bias=False)
-        self.judge = nn.Linear(hidden, hidden)
+        self.critic_state = nn.Linear(states, hidden)
+        self.critic_options = nn.Linear(features, hidden, bias=False)
+        self.critic = nn.Linear(hidden, hidden)
         nn.init.zeros_(self.score.weight)
         nn.init.zeros_(self.score.bias)
 
@@ -56,8 +56,8 @@ class OptionScorer(nn.Module):
         state, options = self._parts(observations)
         fitting = options[:, :, -1:]
         mean = (options * fitting).sum(dim=1) / fitting.sum(dim=1).clamp(min=1.0)
-        hidden = torch.tanh(self.judge_state(state) + self.judge_options(mean))
-        return torch.tanh(self.judge(hidden))
+        hidden = torch.tanh(self.critic_state(state) + self.critic_options(mean))
+        return torch.tanh(self.critic(hidden))
 
     def _parts(self, observations: Tensor) -> tuple[Tensor, Tensor]:
         states = len(STATE_FEATURES)

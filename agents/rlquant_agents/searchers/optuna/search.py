@@ -78,7 +78,7 @@ class OptunaSearch(Searcher):
                 study.tell(trial, asked.value)
             else:
                 share = session.feasible.spent(session.feasible.indices(asked.config))
-                study.tell(trial, [session.damage(asked), share / session.feasible.limit])
+                study.tell(trial, [session.log_loss(asked), share / session.feasible.limit])
 
 
 def quiet_study(

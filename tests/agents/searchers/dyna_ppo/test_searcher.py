@@ -57,6 +57,7 @@ def test_a_lowest_limit_that_cannot_be_is_refused(lowest: float) -> None:
 def test_a_front_of_races_is_refused_before_anything_is_written() -> None:
     problem = made_up(5.0)
     problem.racing = object()  # type: ignore[attr-defined]
+    problem.unmeasured = problem.evaluate  # type: ignore[attr-defined]  # as what races has it
     with pytest.raises(SettingsError, match="lose every race"):
         DynaPPO(lowest=3.0, **FAST).check(problem)
 
