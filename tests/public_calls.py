@@ -25,8 +25,8 @@ from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
 from rlquant.export.rlq.packed import read_config
 from rlquant.profiling.profile import profile_latency
-from rlquant.tabular.random_table import random_table
 from rlquant.tabular.table_file import read_table, write_table
+from rlquant.testing import random_table
 from rlquant.training.augmentation import CropAndFlip
 from rlquant.training.network_policy import NetworkPolicySettings
 from rlquant.training.settings import FixedPoint, TrainSettings

@@ -9,10 +9,10 @@ from typing import Any
 
 from problems import problem
 from rlquant import Budget, QuantizationProblem, SearchSpace
+from rlquant.testing import ToyProblem
 from rlquant_agents import SearchResult, search_problem
 from rlquant_agents.reporting.run_files import RunFiles, read_run
 from small_networks import trained
-from toy_problem import ToyProblem
 
 MIXED = SearchSpace(
     bits=(2, 4, 8),

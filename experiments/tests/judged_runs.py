@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from rlquant import Budget, TabularProblem
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import random_table
 from rlquant_experiments.comparison.regret import RegretScale
 from rlquant_experiments.comparison.table_run import TableRun
 from rlquant_experiments.comparison.table_stratum import Stratum

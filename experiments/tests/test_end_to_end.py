@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rlquant.tabular.random_table import random_table
 from rlquant.tabular.table_file import write_table
+from rlquant.testing import random_table
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 

@@ -20,10 +20,10 @@ from rlquant.errors import (
     StorageError,
     UnknownNameError,
 )
+from rlquant.testing import ToyProblem
 from rlquant_agents import Callback, Evaluation, Session, make_searcher, search
 from rlquant_agents import search_problem as search_ready
 from small_networks import samples_of, trained
-from toy_problem import ToyProblem
 
 TRAIN, VALIDATION, TEST = (samples_of("mlp", 96, seed=seed) for seed in (1, 2, 3))
 

@@ -15,6 +15,7 @@ import rlquant
 from rlquant import Budget, EvaluationStore, LatencyTable, load_table, tasks
 from rlquant.errors import FileFormatError, SettingsError, StorageError, UnknownNameError
 from rlquant.export.rlq.packed import read_config
+from rlquant.testing import ToyProblem
 from rlquant_agents import search_problem
 from rlquant_agents.policies.agent_training import train_agent
 from rlquant_agents.policies.saved_agent import from_agent
@@ -22,7 +23,6 @@ from rlquant_agents.reporting import make_report, write_report
 from rlquant_agents.search.callbacks import TensorBoardLog
 from rlquant_agents.search.training_log import TensorBoardTrainingLog
 from rlquant_envs import LayerwiseQuantization, TabularQuantization
-from toy_problem import ToyProblem
 
 NETWORK = nn.Linear(2, 2)
 BUDGET = Budget.average_bits(5.0)

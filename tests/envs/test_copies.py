@@ -15,13 +15,13 @@ from stable_baselines3.common.env_util import make_vec_env
 
 from rlquant import Budget, Score, load_table
 from rlquant.errors import RenderModeError, SettingsError
+from rlquant.testing import ToyProblem
 from rlquant_envs import (
     LayerwiseQuantization,
     OneDecisionAtATime,
     TabularQuantization,
     TabularVectorQuantization,
 )
-from toy_problem import ToyProblem
 
 NAME = "rlquant_envs:rlquant/LayerwiseQuantization-v0"
 BUDGET = Budget.average_bits(3.0)

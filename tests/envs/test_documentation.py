@@ -13,10 +13,10 @@ import pytest
 from rlquant import QuantizationProblem, find_layers
 from rlquant.rounding.layer_problem import GROUP_FEATURES
 from rlquant.score import REWARDS, WORST_REWARD
+from rlquant.testing import ToyProblem
 from rlquant_envs import FEATURES, LayerwiseQuantization
 from rlquant_envs.observation import Observer
 from small_networks import NETWORKS, fresh, samples_of
-from toy_problem import ToyProblem
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "environment.md").read_text(encoding="utf-8")

@@ -18,9 +18,9 @@ from rlquant import Budget, QuantizationProblem, Score, SearchSpace
 from rlquant.errors import BudgetError, UnknownNameError
 from rlquant.score import REWARDS, WORST_REWARD
 from rlquant.space import for_layer
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_envs import FEATURES, LayerwiseQuantization
 from small_networks import samples_of, trained
-from toy_problem import MIXED, ToyProblem
 
 ID = "rlquant_envs:rlquant/LayerwiseQuantization-v0"
 ONE_OPTION = SearchSpace(bits=(4,))

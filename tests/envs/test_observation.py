@@ -11,10 +11,10 @@ import pytest
 from rlquant import Budget, SearchSpace, find_layers
 from rlquant.layers import ERROR_BITS, LayerFacts
 from rlquant.space import HEADS
+from rlquant.testing import ToyProblem
 from rlquant_envs import FEATURES, LayerwiseQuantization
 from rlquant_envs.observation import BUDGET_FEATURES, LAST_CHOICE_FEATURES, LAYER_FEATURES, Observer
 from small_networks import NETWORKS, fresh, samples_of
-from toy_problem import ToyProblem
 
 NAMES = list(FEATURES)
 

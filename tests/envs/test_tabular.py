@@ -19,12 +19,12 @@ from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 from rlquant import Budget, LatencyTable, Problem, Score, SearchSpace, Table, TabularProblem
 from rlquant.errors import BudgetError, SettingsError, StorageError, UnknownNameError
 from rlquant.score import REWARDS, WORST_REWARD
-from rlquant.tabular.random_table import random_table
 from rlquant.tabular.table_file import write_table
+from rlquant.testing import random_table
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents.search.searcher import make_searcher
 from rlquant_envs import TABULAR_ID, LayerwiseQuantization, OneDecisionAtATime, TabularQuantization
 from tables import enumerated, grouped_problem, live_table
-from toy_problem import MIXED, ToyProblem
 
 ID = f"rlquant_envs:{TABULAR_ID}"
 KEEPING = SearchSpace(

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from rlquant import Budget, RlquantError, Score, SearchSpace, Table
 from rlquant.errors import SettingsError, UnknownNameError
 from rlquant.score import REWARDS, WORST_REWARD, log_loss_reward
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import random_table
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_envs import FEATURES, TABULAR_ID, TabularQuantization, TabularVectorQuantization
 from rlquant_envs.batch_rewards import BATCH_REWARDS
 from tables import enumerated
-from toy_problem import MIXED, ToyProblem
 
 ID = f"rlquant_envs:{TABULAR_ID}"
 KEEPING = SearchSpace(

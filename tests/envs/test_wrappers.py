@@ -16,8 +16,8 @@ from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
 from rlquant import QuantizationConfig, RlquantError, SearchSpace
 from rlquant.errors import SettingsError
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_envs import FEATURES, LayerwiseQuantization, OneDecisionAtATime
-from toy_problem import MIXED, ToyProblem
 
 ID = "rlquant_envs:rlquant/LayerwiseQuantization-v0"
 SMALL = SearchSpace(bits=(2, 16), method=("post_training", "ternary"), points=("kmeans", "clipped"))

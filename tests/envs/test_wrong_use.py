@@ -9,9 +9,9 @@ import pytest
 
 from rlquant import Budget, RlquantError, SearchSpace
 from rlquant.errors import SettingsError
+from rlquant.testing import ToyProblem
 from rlquant_envs import LayerwiseQuantization
 from small_networks import trained
-from toy_problem import ToyProblem
 
 
 def test_a_step_outside_an_episode_says_what_to_do() -> None:
@@ -74,7 +74,7 @@ def test_what_is_no_budget_is_named(budget: Any) -> None:
 
 
 def test_a_reward_that_cannot_judge_the_problem_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("toy_problem.FLOAT_LOSS", -1.0)
+    monkeypatch.setattr("rlquant.testing.toy_problem.FLOAT_LOSS", -1.0)
     with pytest.raises(SettingsError, match="give reward='loss'"):
         LayerwiseQuantization(ToyProblem(1))
     env = LayerwiseQuantization(ToyProblem(1, loss_of=lambda config: -0.25), reward="loss")

@@ -12,7 +12,7 @@ from scipy.sparse.linalg import lsqr
 from rlquant import Budget, TabularProblem
 from rlquant.probing.additive_fit import additive_share
 from rlquant.probing.feasible_rows import every_row
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import random_table
 
 
 def by_iteration(rows: np.ndarray, values: np.ndarray, options: int) -> float:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rlquant.probing.feasible_rows import different_rows, every_row
-from toy_problem import ToyProblem
+from rlquant.testing import ToyProblem
 
 
 def fitting(problem: ToyProblem) -> list[tuple[int, ...]]:

@@ -12,10 +12,10 @@ import rlquant
 from rlquant import Budget, GroupedProblem, Problem, QuantizationConfig, SearchSpace, TabularProblem
 from rlquant.errors import BudgetError, SettingsError
 from rlquant.probing.probe import INTERACTIONS_MATTER, KNAPSACK_DOES, BudgetShare
-from rlquant.tabular.random_table import random_table
 from rlquant.tabular.shipped import load_table, table_names
+from rlquant.testing import random_table
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents.searchers.knapsack import solve_knapsack
-from toy_problem import MIXED, ToyProblem
 
 THREE = Budget.average_bits(3.0)
 

@@ -34,12 +34,12 @@ ROOMS = {
         *("config", "quantizers", "copying", "plain_network"),
         *("forward_pass", "responsiveness", "layers", "space"),
         *("cost", "data", "rounding", "pareto", "score", "network", "training", "evaluation"),
-        *("export", "problem", "tabular", "probing", "profiling", "tasks", "moved", "version"),
-        *("public", "__init__", "__main__"),
+        *("export", "problem", "tabular", "probing", "profiling", "tasks", "testing", "moved"),
+        *("version", "public", "__init__", "__main__"),
     ),
     "rlquant_agents": (
         *("search", "reporting", "runs", "api", "surrogate", "searchers", "policies"),
-        *("cli", "__init__"),
+        *("cli", "testing", "__init__"),
     ),
     "rlquant_experiments": (
         *("baselines", "tables", "comparison", "benchmarks", "pretraining", "reproduction"),
@@ -72,16 +72,19 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "envs": (),
     "agents": (),
     "experiments": (),
+    "pytest": ("rlquant/testing/[cr]*", f"{AGENTS}/testing/searchers.py"),
     "tests": (),
 }
 
 
 # Where users come in: the public packages, and the commands that are the product's.
-ENTRANCES = (*("rlquant", "rlquant.__main__", "rlquant.testing", "rlquant_envs", "rlquant_agents"),)
+ENTRANCES = (
+    *("rlquant", "rlquant.__main__", "rlquant_envs", "rlquant_agents"),
+    *("rlquant.testing", "rlquant.testing.conformance", "rlquant_agents.testing"),
+)
 # In the wheel although none of them reaches it -> why.
 UNREACHED = {
     "rlquant.tabular.make_table": "docs/benchmark.md: makes tables of one's own problems",
-    "rlquant.tabular.random_table": "docs/benchmark.md: makes up tables to try things out",
 }
 PLACE = re.compile(r"(rlquant\w*(?:\.\w+)+):\w+")
 """An entry of a registry of classes, "module:attribute"."""
@@ -298,6 +301,7 @@ def test_what_is_reached_is_followed_through_registries_and_functions(tmp_path: 
         ("agents/rlquant_agents/api.py", "import sb3_contrib", "sb3_contrib belongs to"),
         ("agents/rlquant_agents/tpe.py", "import stable_baselines3", "stable_baselines3 belongs"),
         ("scripts/search.py", "import matplotlib.pyplot as plt", "matplotlib belongs to"),
+        ("rlquant/testing/toy_problem.py", "import pytest", "pytest belongs to"),
         (
             "rlquant/evaluation/log.py",
             "from torch.utils import tensorboard",

@@ -13,8 +13,8 @@ import rlquant
 from rlquant import Budget, TabularProblem, load_table, table_names
 from rlquant.errors import SettingsError, StorageError, UnknownNameError
 from rlquant.tabular import shipped
-from rlquant.tabular.random_table import random_table
 from rlquant.tabular.table_file import write_table
+from rlquant.testing import random_table
 
 
 @pytest.fixture

@@ -14,10 +14,9 @@ from rlquant.config import LayerChoice
 from rlquant.errors import BudgetError, ChoiceError, SettingsError
 from rlquant.tabular.make_table import make_table
 from rlquant.tabular.measured import Measured
-from rlquant.tabular.random_table import random_table
 from rlquant.tabular.table_costs import MOST_UNITS, TableCosts
+from rlquant.testing import ToyProblem, random_table
 from tables import enumerated, everything, grouped_problem, live_table
-from toy_problem import ToyProblem
 
 
 @pytest.fixture(scope="module")

@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 from rlquant import Budget, Table, TabularProblem
 from rlquant.errors import FileFormatError, StorageError
 from rlquant.tabular import table_file
-from rlquant.tabular.random_table import random_table
 from rlquant.tabular.table_file import CORRECT, HEADER, LOSSES, read_table, write_table
 from rlquant.tabular.table_header import write_header
+from rlquant.testing import random_table
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from strategies import altered
 from tables import enumerated, live_table
-from toy_problem import MIXED, ToyProblem
 
 TABLES: dict[str, Callable[[], Table]] = {
     "live": live_table,

@@ -25,9 +25,8 @@ from rlquant import (
 )
 from rlquant.errors import BudgetError, ChoiceError, UnknownNameError
 from rlquant.tabular.measured import Measured
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import ToyProblem, random_table
 from tables import enumerated, everything, grouped_problem, live_table
-from toy_problem import ToyProblem
 
 LOOSE = Budget.average_bits(40.0)
 QUANTITIES = ("average_bits", "size_bytes", "size_ratio", "bops")

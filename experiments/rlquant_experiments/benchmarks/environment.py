@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from rlquant import Budget, QuantizationProblem, tasks
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import random_table
 from rlquant_envs import LayerwiseQuantization, TabularQuantization, TabularVectorQuantization
 from rlquant_experiments.benchmarks.figure import Figure, seconds
 

@@ -28,8 +28,8 @@ from rlquant import (
 )
 from rlquant.export.rlq.packed import read_config
 from rlquant.score import Measurement
-from rlquant.tabular.random_table import random_table
 from rlquant.tabular.table_file import read_table, write_table
+from rlquant.testing import random_table
 from rlquant_agents.policies.agent_training import train_agent
 from rlquant_agents.policies.saved_agent import from_agent
 from rlquant_experiments.faults import toys

@@ -26,8 +26,8 @@ import rlquant
 from rlquant import EvaluationStore, RlquantError, tasks
 from rlquant.file_group import current
 from rlquant.score import Measurement
-from rlquant.tabular.random_table import random_table
 from rlquant.tabular.table_file import write_table
+from rlquant.testing import random_table
 from rlquant_agents import search_problem, write_report
 from rlquant_agents.policies.agent_training import train_agent
 from rlquant_experiments.faults import toys

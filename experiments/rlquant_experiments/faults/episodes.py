@@ -17,7 +17,7 @@ from rlquant.config import POINTS, ROUNDINGS, LayerChoice, decisions_apart
 from rlquant.cost.budget import Quantity
 from rlquant.score import Score
 from rlquant.space import for_layer
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import random_table
 from rlquant_agents import search_problem, searchers
 from rlquant_envs import TabularQuantization, TabularVectorQuantization
 from rlquant_experiments.faults.campaign import Fault, Trial, fault_of, require

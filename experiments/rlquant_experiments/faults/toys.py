@@ -19,7 +19,7 @@ from rlquant import (
     TabularProblem,
     quantize,
 )
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import random_table
 
 FEATURES, CLASSES = 6, 3
 SPACE = SearchSpace(bits=(2, 4, 8))

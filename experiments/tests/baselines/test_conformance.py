@@ -1,17 +1,25 @@
-"""The baselines keep what every searcher promises: the product's suite, run on their names."""
+"""The baselines keep what searchers promise."""
 
 from __future__ import annotations
 
-import pytest
-
-from conformance.test_searchers import *  # noqa: F403 - the tests of the suite
+from named_searchers import these
+from rlquant_agents.testing import SearcherConformance
 from rlquant_experiments.baselines.registration import BASELINES
 
-NEED_A_NETWORK = {"knapsack-fisher"}
-"""No other problem suits them: their own tests run them."""
+ASKS_ONCE = "knapsack-weight-error"
+NEEDS_A_NETWORK = "knapsack-fisher"  # its own tests run it
+DRAWS_NOTHING = "greedy"
 
 
-@pytest.fixture(params=sorted(set(BASELINES) - NEED_A_NETWORK))
-def name(request: pytest.FixtureRequest) -> str:
-    found: str = request.param
-    return found
+class TestBaselines(SearcherConformance):
+    searcher = these(*sorted(set(BASELINES) - {ASKS_ONCE, NEEDS_A_NETWORK, DRAWS_NOTHING}))
+
+
+class TestGreedy(SearcherConformance):
+    draws = False
+    searcher = these(DRAWS_NOTHING)
+
+
+class TestKnapsackByWeightError(SearcherConformance):
+    draws = finds_optimum = asks_again = False
+    searcher = these(ASKS_ONCE)

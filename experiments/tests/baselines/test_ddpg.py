@@ -11,10 +11,10 @@ import torch
 
 from rlquant import SearchSpace
 from rlquant.errors import SettingsError
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents.search.session import Session
 from rlquant_experiments.baselines.ddpg import DDPG, Agent, truncated_normal
 from rlquant_experiments.baselines.layer_walk import LayerWalk
-from toy_problem import MIXED, ToyProblem
 
 SPACE = SearchSpace(bits=(2, 3, 4, 8))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rlquant.errors import SettingsError
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_experiments.baselines.fitted_knapsack import FittedKnapsack
-from toy_problem import MIXED, ToyProblem
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

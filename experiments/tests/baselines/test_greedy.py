@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlquant import SearchSpace
+from rlquant.testing import ToyProblem
 from rlquant_agents.search.searcher import make_searcher
 from rlquant_agents.searchers.knapsack import solve_knapsack
 from rlquant_experiments.baselines.greedy import greedy_descent
-from toy_problem import ToyProblem
 
 SPACE = SearchSpace(bits=(2, 4, 8))
 WEIGHTS = 40 + 160 + 80

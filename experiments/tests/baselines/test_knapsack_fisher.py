@@ -11,6 +11,7 @@ from torch import Tensor
 from problems import problem
 from rlquant import Budget, QuantizationProblem, SearchSpace
 from rlquant.errors import SettingsError
+from rlquant.testing import ToyProblem
 from rlquant_agents import search_problem
 from rlquant_experiments.baselines.knapsack_fisher import (
     KnapsackFisher,
@@ -18,7 +19,6 @@ from rlquant_experiments.baselines.knapsack_fisher import (
     sample_gradients,
 )
 from small_networks import Mlp, fresh, trained
-from toy_problem import ToyProblem
 
 SPACE = SearchSpace(bits=(2, 4, 8), activation_bits=(None, 3))
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from rlquant.config import LayerChoice
+from rlquant.testing import ToyProblem
 from rlquant_agents.search.searcher import make_searcher
 from rlquant_experiments.baselines.knapsack_weight_error import noise_to_signal
-from toy_problem import ToyProblem
 
 FACTS = replace(
     ToyProblem(1).layers[0], relative_error=(0.16, 0.04, 0.01, 0.0025, 0.001, 0.0005, 0.0001)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from rlquant.errors import SettingsError
+from rlquant.testing import ToyProblem
 from rlquant_agents.search.searcher import make_searcher
 from rlquant_experiments.baselines.optuna_cmaes import CMAES
-from toy_problem import ToyProblem
 
 
 def test_it_is_better_than_random() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rlquant.errors import SettingsError
+from rlquant.testing import ToyProblem
 from rlquant_experiments.baselines.optuna_gp import GaussianProcess
-from toy_problem import ToyProblem
 
 
 def test_it_finds_the_optimum_of_a_small_space() -> None:

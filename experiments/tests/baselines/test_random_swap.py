@@ -7,9 +7,9 @@ import pytest
 
 from rlquant import QuantizationConfig, SearchSpace
 from rlquant.errors import SettingsError
+from rlquant.testing import ToyProblem
 from rlquant_agents.search.searcher import make_searcher
 from rlquant_experiments.baselines.random_swap import RandomSwap, is_full
-from toy_problem import ToyProblem
 
 
 def test_full_is_what_leaves_no_room_for_a_more_expensive_option() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from rlquant import Budget, Score
 from rlquant.score import Measurement
+from rlquant.testing import ToyProblem
 from rlquant_agents import search_problem
 from rlquant_agents.search.curves import best_losses
 from rlquant_experiments.comparison.comparison import (
@@ -32,7 +33,6 @@ from rlquant_experiments.comparison.comparison_report import (
     summary_table,
 )
 from rlquant_experiments.comparison.held_out import HeldOut
-from toy_problem import ToyProblem
 
 
 def run(searcher: str, *curve: float, seed: int = 0, notes: tuple[str, ...] = ()) -> Run:

@@ -13,7 +13,7 @@ import pytest
 import rlquant
 from rlquant import Budget, Score, TabularProblem
 from rlquant.errors import SettingsError
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import random_table
 from rlquant_experiments.comparison.regret import RegretScale
 from rlquant_experiments.comparison.table_comparison_report import (
     marks_up_to,

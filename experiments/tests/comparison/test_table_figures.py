@@ -7,7 +7,7 @@ import math
 import pytest
 
 from rlquant import Budget, Table, TabularProblem
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import random_table
 from rlquant_agents.reporting.figure_files import png
 from rlquant_experiments.comparison.table_figures import COLUMNS, MOST_BITS, tables_figure
 

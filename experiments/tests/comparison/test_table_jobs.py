@@ -15,7 +15,7 @@ import pytest
 
 from rlquant import Budget, TabularProblem
 from rlquant.errors import SettingsError
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import random_table
 from rlquant_experiments.comparison.comparison_progress import RunsBar
 from rlquant_experiments.comparison.table_jobs import run_jobs
 from rlquant_experiments.comparison.table_run import TableJob, TableRun

@@ -8,7 +8,7 @@ import pytest
 
 from rlquant import Budget, LayerChoice, SearchSpace, Table, TabularProblem, load_table
 from rlquant.space import HEADS
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import random_table
 from rlquant_experiments.comparison.table_report import BUDGETS, describe_table, option_words
 from tables import live_table
 

@@ -12,7 +12,7 @@ import pytest
 
 from rlquant import Budget, TabularProblem
 from rlquant.errors import FileFormatError, SettingsError
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import random_table
 from rlquant_agents import Callback, Evaluation, Session, make_searcher
 from rlquant_agents.search.curves import best_losses
 from rlquant_experiments.comparison.table_run import TableJob

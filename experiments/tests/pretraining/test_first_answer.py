@@ -11,9 +11,9 @@ import torch
 
 from rlquant import Budget, TabularProblem, load_table, table_names
 from rlquant.errors import FileFormatError, SettingsError
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents.searchers.dyna_ppo.pretrained import WEIGHTS
 from rlquant_experiments.pretraining.first_answer import first_answer
-from toy_problem import MIXED, ToyProblem
 
 
 @pytest.mark.parametrize("name", table_names())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlquant import Budget, TabularProblem, load_table
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import random_table
 from rlquant_experiments.pretraining.first_answer import first_answer
 from rlquant_experiments.pretraining.first_answers import (
     WAYS,

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rlquant.ambient import seeded
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import random_table
 from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, answers, make_agent
 from rlquant_experiments.pretraining.guided import Lessons, play, teach
 from rlquant_experiments.pretraining.training_episodes import (

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rlquant import Table
 from rlquant.errors import FileFormatError, SettingsError
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import random_table
 from rlquant_agents.searchers.dyna_ppo.pretrained import how_it_was_made
 from rlquant_experiments.pretraining import pretrain as module
 from rlquant_experiments.pretraining.pretrain import (

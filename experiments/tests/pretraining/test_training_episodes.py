@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rlquant import Table
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import random_table
 from rlquant_experiments.pretraining.training_episodes import (
     KNOWING,
     MEASURED_WEIGHT,

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from rlquant.errors import FileFormatError, SettingsError
-from rlquant.tabular.random_table import random_table
 from rlquant.tabular.table_file import read_table, write_table
+from rlquant.testing import random_table
 from rlquant_experiments.pretraining import training_tables as module
 from rlquant_experiments.pretraining.training_networks import Practice
 from rlquant_experiments.pretraining.training_tables import training_table, training_tables

@@ -11,8 +11,8 @@ import pytest
 
 from rlquant import Problem
 from rlquant.errors import SettingsError
-from rlquant.tabular.random_table import random_table
 from rlquant.tabular.table_file import write_table
+from rlquant.testing import random_table
 from rlquant_agents.searchers.random_feasible import RandomFeasible
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rlquant import Budget, TabularProblem, load_table, table_names
-from rlquant.tabular.random_table import random_table
 from rlquant.tabular.table_file import write_table
+from rlquant.testing import random_table
 from rlquant_experiments.comparison.comparison_progress import RunsBar
 from rlquant_experiments.comparison.variants import DETERMINISTIC
 

@@ -19,8 +19,8 @@ from rlquant.score import Measurement
 from rlquant.space import SearchSpace
 from rlquant.tabular.grouped import GroupedProblem
 from rlquant.tabular.make_table import make_table
+from rlquant.testing import ToyProblem
 from rlquant_experiments.tables.enumeration import RECORD, Enumeration
-from toy_problem import ToyProblem
 
 SPACE = SearchSpace(bits=(2, 3, 8))
 

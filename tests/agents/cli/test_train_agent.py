@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from rlquant.testing import ToyProblem
 from rlquant_agents.cli import train_agent
 from rlquant_agents.policies.agent_training import Answer, TrainedAgent
-from toy_problem import ToyProblem
 
 
 def _run(tmp_path: Path, *more: str) -> int:

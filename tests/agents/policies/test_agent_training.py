@@ -11,11 +11,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from rlquant import Budget
 from rlquant.errors import FolderInUseError, SettingsError
 from rlquant.space import SearchSpace
+from rlquant.testing import ToyProblem
 from rlquant_agents.policies.agent_training import train_agent
 from rlquant_agents.policies.saved_agent import read_record
 from rlquant_agents.search.event_log import EventLog
 from rlquant_agents.searchers.ppo.searcher import MaskedPPO
-from toy_problem import ToyProblem
 
 SMALL = MaskedPPO(environments=4, episodes=8, epochs=4, hidden=32, warm_samples=0)
 BUDGETS = [Budget.average_bits(3.5), Budget.average_bits(5.0)]

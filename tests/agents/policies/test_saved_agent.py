@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from rlquant.errors import FileFormatError, RlquantError, StorageError
 from rlquant.space import SearchSpace
+from rlquant.testing import ToyProblem
 from rlquant_agents import search_problem
 from rlquant_agents.policies.agent_training import train_agent
 from rlquant_agents.policies.saved_agent import (
@@ -32,7 +33,6 @@ from rlquant_agents.policies.saved_agent import (
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.ppo.searcher import MaskedPPO
 from strategies import damage
-from toy_problem import ToyProblem
 
 SMALL = MaskedPPO(environments=2, episodes=4, epochs=1, hidden=16, warm_samples=0)
 

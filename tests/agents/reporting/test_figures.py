@@ -18,6 +18,7 @@ from matplotlib.image import imread
 from html_page import HtmlPage
 from reported_runs import run_of
 from rlquant.cost.budget import Quantity
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents import make_searcher
 from rlquant_agents.reporting.figure_axes import COLORS, MANY
 from rlquant_agents.reporting.figure_files import png, svg
@@ -31,7 +32,6 @@ from rlquant_agents.reporting.quantities import QUANTITIES, UNITS
 from rlquant_agents.reporting.run_files import RunFiles
 from rlquant_agents.reporting.words import choice_in_words
 from rlquant_agents.search.curves import best_losses
-from toy_problem import MIXED, ToyProblem
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ import pytest
 
 from reported_runs import live_problem, run_of
 from rlquant import Budget, LayerChoice, Problem, QuantizationConfig, SearchSpace
+from rlquant.testing.toy_problem import MIXED, SIZES, ToyProblem
 from rlquant_agents.reporting.neighbours import Neighbour, neighbours
 from rlquant_agents.reporting.run_files import RunFiles
 from rlquant_agents.reporting.words import choice_in_words, neighbour_in_words
-from toy_problem import MIXED, SIZES, ToyProblem
 
 
 def beside(run: RunFiles) -> list[Neighbour]:

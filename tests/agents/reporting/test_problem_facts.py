@@ -11,11 +11,11 @@ import pytest
 from reported_runs import live_problem, run_of, searched
 from rlquant import Budget, Problem, QuantizationConfig
 from rlquant.errors import FileFormatError
+from rlquant.testing import ToyProblem
 from rlquant_agents import make_searcher
 from rlquant_agents.reporting.problem_facts import FACTS_VERSION, Costs, ProblemFacts
 from rlquant_agents.search.result import SearchResult
 from rlquant_agents.search.uniform import best_uniform
-from toy_problem import ToyProblem
 
 
 def facts_of(problem: Problem, result: SearchResult, model_bytes: int | None) -> ProblemFacts:

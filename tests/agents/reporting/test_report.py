@@ -20,6 +20,7 @@ from reported_runs import changed, live_problem, searched
 from rlquant import Budget, SearchSpace, TabularProblem
 from rlquant.cost.latency import LatencyTable
 from rlquant.errors import SettingsError, StorageError
+from rlquant.testing.toy_problem import MIXED, ToyProblem, WeightBits
 from rlquant_agents import Callback, write_report
 from rlquant_agents.reporting import make_report
 from rlquant_agents.reporting.run_files import read_run
@@ -28,7 +29,6 @@ from rlquant_agents.search.result import Evaluation
 from rlquant_agents.search.session import Session
 from small_networks import trained
 from tables import live_table
-from toy_problem import MIXED, ToyProblem, WeightBits
 
 
 @pytest.fixture(scope="module")

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from reported_runs import changed, live_problem, run_of, searched
 from rlquant import Budget, RlquantError
 from rlquant.errors import FileFormatError
+from rlquant.testing import ToyProblem
 from rlquant_agents import make_searcher
 from rlquant_agents.reporting.report import make_report
 from rlquant_agents.reporting.run_files import Settings, read_run
 from rlquant_agents.search.curves import best_losses
 from strategies import altered, damage
-from toy_problem import ToyProblem
 
 AGAIN = "give the same search again"
 FILES = ("settings.json", "result.json", "layers.json", "config.json", "evaluations.csv")

@@ -27,6 +27,7 @@ from rlquant.errors import (
     StorageError,
 )
 from rlquant.files import make_folder, write_file
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents import Callback, RunFolder, SearchResult, make_searcher, search, search_problem
 from rlquant_agents.runs.evaluation_table import COLUMNS
 from rlquant_agents.runs.run_folder import finished_result
@@ -34,7 +35,6 @@ from rlquant_agents.search.result import Evaluation
 from rlquant_agents.search.run_settings import describe_run
 from rlquant_agents.search.session import Session
 from small_networks import samples_of, trained
-from toy_problem import MIXED, ToyProblem
 
 
 def rows_of(out: Path) -> list[dict[str, str]]:

@@ -9,8 +9,8 @@ import pytest
 from problems import bits, problem
 from rlquant import QuantizationConfig
 from rlquant.evaluation.order import sharing_order
+from rlquant.testing import ToyProblem
 from rlquant_agents.search.session import SearchEnded, Session
-from toy_problem import ToyProblem
 
 
 class Expecting(ToyProblem):

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from rlquant.testing import ToyProblem
 from rlquant_agents.search.callbacks import Callbacks, ProgressBar, TensorBoardLog
 from rlquant_agents.search.result import Evaluation, SearchResult
 from rlquant_agents.search.searcher import make_searcher
 from rlquant_agents.search.session import Callback, Session
-from toy_problem import ToyProblem
 
 TAGS = {
     "search/accuracy",

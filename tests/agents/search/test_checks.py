@@ -13,6 +13,7 @@ import pytest
 
 from rlquant import Budget, Problem
 from rlquant.errors import SettingsError, UnknownNameError, whole_number
+from rlquant.testing import ToyProblem
 from rlquant_agents import (
     Callback,
     Searcher,
@@ -26,7 +27,6 @@ from rlquant_agents.search.checks import whole_evaluations, whole_seed
 from rlquant_agents.search.searcher import resolve_searcher
 from rlquant_agents.searchers.ppo.searcher import MaskedPPO
 from small_networks import trained
-from toy_problem import ToyProblem
 
 
 class Untouched(Sequence[Any]):

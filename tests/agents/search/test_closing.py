@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from rlquant.errors import StorageError
+from rlquant.testing import ToyProblem
 from rlquant_agents import Callback, Callbacks, TensorBoardLog, make_searcher
 from rlquant_agents.search.closing import closed_after
 from rlquant_agents.search.session import Session
-from toy_problem import ToyProblem
 
 
 class Closes(Callback):

@@ -11,11 +11,11 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rlquant.errors import FileFormatError, StorageError
+from rlquant.testing import ToyProblem
 from rlquant_agents import Callback, TensorBoardLog, make_searcher, search_problem
 from rlquant_agents.search.event_log import EventLog
 from rlquant_agents.search.result import Evaluation
 from rlquant_agents.search.session import Session
-from toy_problem import ToyProblem
 
 Curves = dict[str, list[tuple[int, float]]]
 

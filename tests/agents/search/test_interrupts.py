@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from rlquant.folder_lock import held
+from rlquant.testing import ToyProblem
 from rlquant_agents import (
     Callback,
     Evaluation,
@@ -27,7 +28,6 @@ from rlquant_agents import (
 )
 from rlquant_agents.search import interrupts
 from rlquant_agents.search.interrupts import Uninterrupted, interrupts_held, signals_interrupt
-from toy_problem import ToyProblem
 
 
 @pytest.fixture(autouse=True)
@@ -173,7 +173,7 @@ SEARCHING = """
 import sys, time
 from rlquant_agents import Callback, search_problem
 sys.path.insert(0, sys.argv[2])
-from toy_problem import ToyProblem
+from rlquant.testing import ToyProblem
 
 class Slow(Callback):
     def on_evaluation(self, session, evaluation):

@@ -11,9 +11,9 @@ import pytest
 
 from html_page import HtmlPage
 from rlquant.errors import SettingsError
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents import make_searcher
 from rlquant_agents.search.result import SearchResult
-from toy_problem import MIXED, ToyProblem
 
 
 @pytest.fixture(scope="module")

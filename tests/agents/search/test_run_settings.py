@@ -13,9 +13,9 @@ import pytest
 
 from rlquant import Budget, LatencyTable, Score
 from rlquant.errors import SettingsError
+from rlquant.testing import ToyProblem
 from rlquant_agents import Searcher, Session, make_searcher
 from rlquant_agents.search.run_settings import DECISIVE, describe_run, require_same
-from toy_problem import ToyProblem
 
 
 def my_reward(score: Score, reference: Score) -> float:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import rlquant_agents
 from rlquant import QuantizationConfig, Score, SearchSpace
 from rlquant.errors import SettingsError, UnknownNameError
+from rlquant.testing import ToyProblem
 from rlquant_agents.search import searcher
 from rlquant_agents.search.result import STOPPED, Evaluation, SearchResult, pareto_front
 from rlquant_agents.search.searcher import (
@@ -23,7 +24,6 @@ from rlquant_agents.search.searcher import (
     searchers,
 )
 from rlquant_agents.search.session import Callback, Session
-from toy_problem import ToyProblem
 
 
 @dataclass(frozen=True, kw_only=True)

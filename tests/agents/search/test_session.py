@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from rlquant import Budget, LayerChoice, QuantizationConfig, RlquantError, SearchSpace
 from rlquant.errors import ChoiceError, SettingsError
 from rlquant.score import loss_reward
+from rlquant.testing import ToyProblem
 from rlquant_agents.search.result import Evaluation
 from rlquant_agents.search.session import EPISODES_PER_EVALUATION, Callback, SearchEnded, Session
 from rlquant_envs import LayerwiseQuantization
-from toy_problem import ToyProblem
 
 
 def reason_of(session: Session, indices: list[int]) -> str:

@@ -11,12 +11,12 @@ import pytest
 from problems import problem
 from reported_runs import live_problem
 from rlquant import Budget, Problem, Score, SearchSpace
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents import make_searcher, search_problem
 from rlquant_agents.reporting.run_files import read_run
 from rlquant_agents.runs.run_folder import RunFolder
 from rlquant_agents.search.uniform import best_uniform, uniform_configs, uniform_evaluations
 from small_networks import trained
-from toy_problem import MIXED, ToyProblem
 from tuned_problems import counting_trainings, tuned
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from rlquant.testing import ToyProblem
 from rlquant_agents.search.searcher import make_searcher
-from toy_problem import ToyProblem
 
 
 def test_where_everything_can_be_measured_it_is_once() -> None:

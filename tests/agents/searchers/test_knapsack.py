@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlquant import FeasibleSet, SearchSpace
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents.search.searcher import make_searcher
 from rlquant_agents.searchers.knapsack import solve_knapsack
-from toy_problem import MIXED, ToyProblem
 
 
 def cheapest_sum(effects: np.ndarray, feasible: FeasibleSet) -> float:

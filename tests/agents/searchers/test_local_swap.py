@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlquant import QuantizationConfig, SearchSpace
+from rlquant.testing import ToyProblem
 from rlquant_agents.search.searcher import make_searcher
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers import local_swap
 from rlquant_agents.searchers.local_swap import neighbours
-from toy_problem import ToyProblem
 
 
 @settings(deadline=None, max_examples=50)
@@ -81,6 +81,14 @@ def test_stuck_on_a_hill_it_shakes_and_goes_on() -> None:
     problem = ToyProblem(4, 40.0, SearchSpace(bits=(2, 4)), loss_of=hills)
     result = make_searcher("local-swap", tries=3).search(problem, 16, seed=0)
     assert result.score.loss == 0.1
+
+
+def test_the_seed_decides_where_it_goes_once_it_is_stuck() -> None:
+    first, again, other = (
+        [e.config for e in make_searcher("local-swap").search(ToyProblem(4), 60, seed=seed).history]
+        for seed in (5, 5, 6)
+    )
+    assert first == again != other
 
 
 def test_a_space_that_is_used_up_ends_it() -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from rlquant import QuantizationConfig, SearchSpace
 from rlquant.errors import SettingsError
+from rlquant.testing import ToyProblem
 from rlquant_agents.search.searcher import make_searcher
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.pairwise import Pairwise, pairs_that_matter
-from toy_problem import ToyProblem
 
 
 def test_where_effects_add_up_it_finds_the_exact_optimum_at_once() -> None:

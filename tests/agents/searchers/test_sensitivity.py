@@ -12,11 +12,11 @@ from rlquant import LayerFacts, QuantizationConfig, Score, SearchSpace
 from rlquant.errors import SettingsError
 from rlquant.layers import ERROR_BITS
 from rlquant.score import WORST_LOG_LOSS, log_loss
+from rlquant.testing.toy_problem import MIXED, ToyProblem, damage
 from rlquant_agents.search.searcher import make_searcher
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.sensitivity import measure_effects, reference_option
 from rlquant_agents.surrogate.weight_error import weight_error
-from toy_problem import MIXED, ToyProblem, damage
 
 KEEPING = SearchSpace(
     bits=(2, 3, 8), method=("post_training", "float", "ternary"), activation_bits=(None, 8)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from rlquant.config import QuantizationConfig
 from rlquant.errors import SettingsError
+from rlquant.testing import ToyProblem
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.successive_halving import SuccessiveHalving, best_of, rung_sizes
-from toy_problem import ToyProblem
 from tuned_problems import tuned
 
 

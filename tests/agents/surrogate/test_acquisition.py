@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rlquant.testing import ToyProblem
 from rlquant_agents.search.session import Session
 from rlquant_agents.surrogate.acquisition import (
     ExpectedImprovement,
@@ -14,7 +15,6 @@ from rlquant_agents.surrogate.acquisition import (
 from rlquant_agents.surrogate.neighbours import random_changes, single_changes
 from rlquant_agents.surrogate.observations import Observations
 from rlquant_agents.surrogate.surrogate import Surrogate
-from toy_problem import ToyProblem
 
 
 def test_rows_that_differ_in_one_layer() -> None:

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlquant import SearchSpace
+from rlquant.testing import ToyProblem
 from rlquant_agents.search.session import Session
 from rlquant_agents.surrogate import acquisition, neighbours
 from rlquant_agents.surrogate.acquisition import BestPrediction
 from rlquant_agents.surrogate.neighbours import feasible_neighbours
 from rlquant_agents.surrogate.observations import Observations
-from toy_problem import ToyProblem
 
 SPACE = SearchSpace(bits=(2, 4, 8))
 

@@ -11,10 +11,10 @@ import pytest
 from rlquant import QuantizationConfig, SearchSpace
 from rlquant.config import LayerChoice
 from rlquant.probing.option_correlation import exponential_correlation
+from rlquant.testing import ToyProblem
 from rlquant_agents.search.session import Session
 from rlquant_agents.surrogate.effects_surrogate import EffectsPrior, EffectsSurrogate
 from rlquant_agents.surrogate.observations import SMALLEST_SPREAD, Observations
-from toy_problem import ToyProblem
 
 TWO_BITS = SearchSpace(bits=(2, 4))
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlquant import SearchSpace
+from rlquant.testing import ToyProblem
 from rlquant_agents.surrogate.knapsack_to_go import KnapsackToGo
-from toy_problem import ToyProblem
 
 
 def best_sum(effects: np.ndarray, excess: np.ndarray, room: float) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rlquant import SearchSpace
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents.surrogate.acquisition import expected_improvement
 from rlquant_agents.surrogate.kernel import (
     Kernel,
@@ -18,7 +19,6 @@ from rlquant_agents.surrogate.kernel import (
 from rlquant_agents.surrogate.posterior import Posterior
 from rlquant_agents.surrogate.surrogate import MOST_ROWS, Surrogate
 from rlquant_agents.surrogate.weight_error import weight_errors
-from toy_problem import MIXED, ToyProblem
 
 
 def measured(problem: ToyProblem) -> tuple[np.ndarray, np.ndarray]:

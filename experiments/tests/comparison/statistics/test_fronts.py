@@ -10,12 +10,11 @@ import pytest
 
 from rlquant import Budget, TabularProblem
 from rlquant.errors import FileFormatError, SettingsError
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import ToyProblem, random_table
 from rlquant_agents.search.result import Evaluation
 from rlquant_agents.search.session import Callback, Session
 from rlquant_experiments.comparison.statistics.front_report import front_report, volumes_by_way
 from rlquant_experiments.comparison.statistics.fronts import WAYS, FrontJob, FrontTask, volume_of
-from toy_problem import ToyProblem
 
 TABLE = TabularProblem(random_table(3, 6, seed=1), Budget.average_bits(6.0))
 TASK = FrontTask(TABLE, 2.5, 6.0, 36, 0)

@@ -10,7 +10,7 @@ import pytest
 
 from rlquant import Budget, QuantizationConfig, Score, TabularProblem
 from rlquant.errors import DataError, SettingsError
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import random_table
 from rlquant_agents import make_searcher
 from rlquant_experiments.comparison.statistics.hypervolume import (
     hypervolume,

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from rlquant.ambient import seeded
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, answers, make_agent, train
 from rlquant_agents.searchers.dyna_ppo.option_features import STATE_FEATURES, OptionFeatures
 from rlquant_agents.searchers.dyna_ppo.rollouts import SimulatedEpisodes
-from toy_problem import MIXED, ToyProblem
 
 STATE_NAMES = list(STATE_FEATURES)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents.searchers.dyna_ppo.option_features import (
     MOST,
     OPTION_FEATURES,
@@ -13,7 +14,6 @@ from rlquant_agents.searchers.dyna_ppo.option_features import (
     supported,
 )
 from rlquant_agents.searchers.dyna_ppo.rollouts import SimulatedEpisodes
-from toy_problem import MIXED, ToyProblem
 
 OPTION_NAMES = list(OPTION_FEATURES)
 

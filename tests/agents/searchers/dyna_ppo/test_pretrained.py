@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from rlquant.errors import FileFormatError, StorageError
+from rlquant.testing import ToyProblem
 from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings
 from rlquant_agents.searchers.dyna_ppo.option_features import (
     OPTION_FEATURES,
@@ -29,7 +30,6 @@ from rlquant_agents.searchers.dyna_ppo.pretrained import (
     pretrained_policy,
     save_pretrained,
 )
-from toy_problem import ToyProblem
 
 
 def policy(options: int = 4, hidden: int = PPOSettings.hidden) -> OptionPolicy:

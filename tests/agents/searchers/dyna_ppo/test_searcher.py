@@ -9,10 +9,9 @@ import pytest
 
 from rlquant import Budget, TabularProblem
 from rlquant.errors import SettingsError
-from rlquant.tabular.random_table import random_table
+from rlquant.testing import ToyProblem, random_table
 from rlquant_agents.search.searcher import make_searcher
 from rlquant_agents.searchers.dyna_ppo.searcher import DynaPPO
-from toy_problem import ToyProblem
 
 FAST = {"environments": 16, "rollouts": 1}
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from rlquant import SearchSpace
 from rlquant.errors import SettingsError
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.optuna.decoding import DECODERS, ShrunkRanks
 from rlquant_agents.searchers.optuna.search import TPE
-from toy_problem import MIXED, ToyProblem
 
 
 def limited(level: float, space: SearchSpace = MIXED, layers: int = 3) -> Session:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from rlquant import SearchSpace
+from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents.search.result import SearchResult
 from rlquant_agents.search.searcher import make_searcher
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.ppo.searcher import MaskedPPO
 from rlquant_envs import LayerwiseQuantization
-from toy_problem import MIXED, ToyProblem
 
 SPACE = SearchSpace(bits=(2, 3, 4, 5, 6, 8))
 LAYERS, EVALUATIONS = 8, 200

@@ -1,4 +1,4 @@
-"""A problem whose log loss is a sum over the layers: exact, known, microseconds an evaluation."""
+"""A problem whose log loss is a sum over its layers: known exactly, scored in microseconds."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from rlquant.config import FLOAT_BITS, Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
 from rlquant.cost.feasible import FeasibleSet
+from rlquant.errors import unknown_name
 from rlquant.layers import ERROR_BITS, LayerFacts
 from rlquant.score import Score
 from rlquant.space import SearchSpace
@@ -31,7 +32,7 @@ PENALTY: dict[object, float] = {
     8: 0.01,
     4: 0.15,
 }
-"""What a decision adds to a layer's damage, whatever its bits; nothing where it is not listed."""
+"""What a decision adds to the log loss, whatever the bits; nothing where it is not listed."""
 
 MIXED = SearchSpace(
     bits=(2, 4, 8, 16),
@@ -44,7 +45,7 @@ MIXED = SearchSpace(
 
 
 def damage(choice: LayerChoice) -> float:
-    """What a choice does to a layer of sensitivity 1: a sum over its decisions."""
+    """Return what a choice adds to the log loss at sensitivity 1: a sum over its decisions."""
     if choice.method == "float":
         return -0.01
     activation = PENALTY.get(choice.activation_bits, 0.0)
@@ -62,18 +63,35 @@ class WeightBits:
     fixed: int = 0
 
     def of_layer(self, facts: LayerFacts, choice: LayerChoice) -> int:
+        """Return the layer's bits."""
         floats = facts.parameters // 4 if choice.activation_bits is None else 0
         return facts.parameters * choice.arithmetic_bits + floats
 
     def units(self, limit: float) -> int:
+        """Return the bits that `limit` bits per weight allow."""
         return math.floor(limit * self.weights + 1e-9)
 
     def value(self, units: int) -> float:
+        """Return bits per weight."""
         return units / self.weights
 
 
 class ToyProblem:
-    """Implements `rlquant.problem.live.Problem`; pass `loss_of` to measure something else."""
+    """A `Problem` without a network, whose best configuration is known.
+
+    Its log loss is a sum over the layers, and its cost the bits of the weights alone, so that
+    budgets are always in average bits.
+
+    Args:
+        layers: number of layers, 1 to 8, named "layer0", "layer1", ...
+        average_bits: the budget, in bits per weight.
+        space: options of every layer; by default 2, 3, 4 and 8 bits.
+        loss_of: another loss of a configuration than the sum.
+        sensitivities: of the layers, which multiply what their choices add to the log loss.
+
+    Attributes:
+        evaluated: the configurations asked for, in order.
+    """
 
     seed = 0
     fidelity: Fidelity = "calibrated"
@@ -101,56 +119,62 @@ class ToyProblem:
 
     @property
     def fingerprint(self) -> str:
+        """The same word for all toy problems."""
         return "toy"
 
     @property
     def float_score(self) -> Score:
+        """The score of all layers in float."""
         kept = [LayerChoice(facts.name, FLOAT_BITS, method="float") for facts in self.layers]
         return self._score(QuantizationConfig(tuple(kept)), FLOAT_LOSS)
 
     def evaluate(self, config: QuantizationConfig) -> Score:
+        """Score a configuration and note that it was asked for."""
+        for choice in config:
+            if choice.layer not in self.sensitivities:
+                raise unknown_name("searched layer", choice.layer, self.sensitivities)
         self.evaluated.append(config)
         return self._score(config, self.loss(config))
 
     def evaluate_many(self, configs: Iterable[QuantizationConfig]) -> list[Score]:
+        """Score several configurations, in the order given."""
         return [self.evaluate(config) for config in configs]
 
-    def with_budget(self, budget: Budget) -> ToyProblem:
+    def with_budget(self, budget: Budget) -> Self:
+        """Return the same problem under another budget; `evaluated` is shared."""
         other = copy.copy(self)
         other._set_budget(budget)
         return other
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> ToyProblem:
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
-    # --- what is known of it
-
     def loss(self, config: QuantizationConfig) -> float:
+        """Return the loss of a configuration, whether or not it keeps the budget."""
         if self._loss_of is not None:
             return self._loss_of(config)
         canonical = config.canonical(self.fidelity)
-        return FLOAT_LOSS * math.exp(
-            sum(self.sensitivities[choice.layer] * damage(choice) for choice in canonical)
-        )
+        added = (by * damage(canonical[layer]) for layer, by in self.sensitivities.items())
+        return FLOAT_LOSS * math.exp(sum(added))
 
     def everything(self) -> list[tuple[int, ...]]:
-        """Every vector of option indices, within the budget or not."""
+        """Return every vector of option indices, within the budget or not."""
         numbers = range(len(self.feasible.options))
         return list(itertools.product(numbers, repeat=len(self.layers)))
 
     def best_loss(self) -> float:
-        """The smallest loss within the budget, by looking at all that is in it."""
+        """Return the smallest loss within the budget, by looking at all that is in it."""
         fitting = (i for i in self.everything() if self.feasible.fits(i))
         return min(self.loss(self.feasible.config(indices)) for indices in fitting)
 
     def within(self, fraction: float) -> Budget:
-        """A budget: 0 leaves the cheapest configuration only, 1 also the most expensive."""
+        """Return a budget: 0 leaves the cheapest configuration only, 1 allows all."""
         feasible = self.feasible
         units = feasible.smallest + fraction * (feasible.largest - feasible.smallest)
         return Budget.average_bits(self._cost.value(round(units)))
 
     def _score(self, config: QuantizationConfig, loss: float) -> Score:
-        bits = sum(map(self._cost.of_layer, self.layers, config))
+        bits = sum(self._cost.of_layer(f, config[f.name]) for f in self.layers)
         return Score(
             loss=loss,
             accuracy=math.exp(-loss),

@@ -1,4 +1,4 @@
-"""A synthetic table of any size, with losses that interact as a network's do."""
+"""A made-up table of any size, whose losses behave like those of a network."""
 
 from __future__ import annotations
 

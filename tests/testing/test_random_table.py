@@ -9,8 +9,8 @@ import pytest
 
 from rlquant import Budget, TabularProblem
 from rlquant.errors import SettingsError
-from rlquant.tabular.random_table import random_table
-from toy_problem import MIXED
+from rlquant.testing import random_table
+from rlquant.testing.toy_problem import MIXED
 
 
 def log_losses(groups: int, options: int, **other: Any) -> np.ndarray:
