@@ -29,6 +29,9 @@ HESSIAN_BASED: frozenset[str] = frozenset({"gptq", "learned"})
 STORED_CODEBOOKS: frozenset[str] = frozenset({"quantile", "kmeans", "learned"})
 """Points whose codebook is stored with the layer; the others are implied by kind and bits."""
 
+ONE_SCALE: frozenset[str] = frozenset({"fixed_point"})
+"""Points with one scale for the whole tensor, whatever the group size says."""
+
 FLOAT_BITS = 32
 """The width of a layer that is kept; only `method="float"` may carry it."""
 TERNARY_BITS = 2
@@ -115,7 +118,7 @@ class LayerChoice:
             return ("method",)
         if self.method == "ternary":
             return ("method", "activation_bits")
-        if self.points == "fixed_point":
+        if self.points in ONE_SCALE:
             return ("method", "rounding", "points", "activation_bits")
         return ("method", "rounding", "points", "activation_bits", "group_size")
 
@@ -136,7 +139,7 @@ class LayerChoice:
                 method="ternary",
                 activation_bits=self.activation_bits,
             )
-        if self.points == "fixed_point" and self.group_size != "channel":
+        if self.points in ONE_SCALE and self.group_size != "channel":
             return replace(self, group_size="channel").canonical(fidelity)
         if fidelity != "calibrated":
             trained = self.method == "distilled" or self.points == "learned"

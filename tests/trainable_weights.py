@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rlquant.config import GroupSize, LayerChoice
-from rlquant.network.weights import WeightForm
+from rlquant.quantizers.formats import WeightForm
 from rlquant.training.mixed_network import trainable_weight
 from rlquant.training.settings import TrainSettings
 from rlquant.training.trainable_weight import TrainableWeight

@@ -5,14 +5,11 @@ The packed file (`export/packed.py`) follows these formulas to the byte; tests h
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from rlquant.config import STORED_CODEBOOKS, GroupSize, LayerChoice
-from rlquant.quantizers.groups import to_rows
-from rlquant.quantizers.tensor import TERNARY_CODES_PER_BYTE, storage_dtype
+from rlquant.config import GroupSize, LayerChoice
+from rlquant.quantizers.formats import GroupFacts, format_of
 
 LAYER_RECORD_BYTES = 8
 """A quantized layer's record: method, points, bits and so on, as in `export/rlq/contents.py`."""
@@ -32,55 +29,9 @@ def varint_bytes(value: int) -> int:
     return max(1, -(-value.bit_length() // 7))
 
 
-class NumberCounts(NamedTuple):
-    """How many scales, offsets and codebook values a quantized layer stores."""
-
-    scales: int
-    offsets: int
-    values: int
-
-    @classmethod
-    def of(cls, choice: LayerChoice, groups: int) -> NumberCounts:
-        """Count them for a weight cut into so many groups.
-
-        A ternary layer stores -Wn and +Wp, a fixed-point one has one scale per tensor.
-        """
-        if choice.method == "ternary":
-            return cls(0, 0, 2)
-        if choice.points == "fixed_point":
-            return cls(1, 0, 0)
-        if choice.points in ("symmetric", "clipped"):
-            return cls(groups, 0, 0)
-        return cls(groups, groups, 2**choice.bits if choice.points in STORED_CODEBOOKS else 0)
-
-
 def code_bytes(choice: LayerChoice, weights: int) -> int:
-    """Return the bytes of the codes in the file: blocks of eight (ternary: five) codes."""
-    if choice.method == "ternary":
-        return -(-weights // TERNARY_CODES_PER_BYTE)
-    return -(-weights // 8) * choice.bits
-
-
-class GroupFacts(NamedTuple):
-    """What the size of a weight depends on once its groups are chosen.
-
-    Attributes:
-        groups: number of groups.
-        smallest: smallest non-zero over the groups of max |w|; 0 if all are zero.
-        largest: largest of the same, the tensor's max |w|.
-    """
-
-    groups: int
-    smallest: float
-    largest: float
-
-    @classmethod
-    def of(cls, weight: Tensor, group_size: GroupSize, channel_axis: int) -> GroupFacts:
-        """Read the facts off a weight."""
-        magnitudes = to_rows(weight.detach(), group_size, channel_axis).abs().amax(dim=1)
-        present = magnitudes[magnitudes > 0]
-        smallest = float(present.min()) if len(present) else 0.0
-        return cls(len(magnitudes), smallest, float(magnitudes.max()))
+    """Return the bytes of a layer's codes in the file."""
+    return format_of(choice).code_bytes(choice.bits, weights)
 
 
 class LayerStorage:
@@ -102,27 +53,22 @@ class LayerStorage:
 
     def facts(self, choice: LayerChoice) -> GroupFacts:
         """Return the facts of the groups that share a scale; the tensor where there is but one."""
-        one_scale = choice.method == "ternary" or choice.points == "fixed_point"
-        size: GroupSize = "tensor" if one_scale else choice.group_size
+        size = format_of(choice).group_size(choice)
         if size not in self._facts:
             self._facts[size] = GroupFacts.of(self._weight, size, self._channel_axis)
         return self._facts[size]
 
     def code_bits(self, choice: LayerChoice) -> int:
-        """Return the bits of the codes; ternary ones are stored five to a byte."""
-        if choice.method == "ternary":
-            return 8 * -(-self.weights // TERNARY_CODES_PER_BYTE)
-        return self.weights * choice.bits
+        """Return the bits of the codes."""
+        return format_of(choice).code_bits(choice.bits, self.weights)
 
     def scale_dtype(self, choice: LayerChoice) -> torch.dtype:
         """Return the type in which the layer's scales, offsets and codebook are stored."""
-        facts = self.facts(choice)
-        offset = NumberCounts.of(choice, 1).offsets > 0
-        return storage_dtype(facts.smallest, facts.largest, choice.bits, offset=offset)
+        return format_of(choice).scale_dtype(self.facts(choice), choice.bits)
 
     def number_bytes(self, choice: LayerChoice) -> int:
         """Return the bytes of the scales, offsets and stored codebook."""
-        counts = NumberCounts.of(choice, self.facts(choice).groups)
+        counts = format_of(choice).numbers(choice.bits, self.facts(choice).groups)
         return sum(counts) * self.scale_dtype(choice).itemsize
 
     def bits(self, choice: LayerChoice) -> int:

@@ -8,12 +8,13 @@ from typing import Any, Literal
 
 from rlquant.config import LayerChoice
 from rlquant.errors import ChoiceError, unknown_name
+from rlquant.quantizers.formats import FORMATS
 from rlquant.space import HEADS, SearchSpace
 
 TargetName = Literal["packed", "onnxruntime-int8", "onnxruntime-int4"]
 INT8: TargetName = "onnxruntime-int8"
 INT4: TargetName = "onnxruntime-int4"
-INTEGER_POINTS = ("clipped", "symmetric", "fixed_point")
+INTEGER_POINTS = tuple(each.name for each in FORMATS.values() if each.kind == "integer")
 """Points on an offset-free grid: an integer times a scale."""
 
 

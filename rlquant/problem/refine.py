@@ -28,9 +28,10 @@ from rlquant.network.calibrate import calibrate
 from rlquant.network.gradients import require_gradients
 from rlquant.network.hessians import output_hessian
 from rlquant.network.quantize import build_quantized, quantizes_activations
-from rlquant.network.weights import layer_generator, quantize_weight
+from rlquant.network.weights import quantize_weight
 from rlquant.problem.protocol import Refines
 from rlquant.quantizers import QuantizedTensor
+from rlquant.quantizers.rounding import layer_generator
 from rlquant.score import Classification, Score
 from rlquant.training.batches import SampleBatches, Teacher
 from rlquant.training.losses import TrainingLoss

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import partial
 
@@ -68,3 +69,9 @@ def rounder(rounding: Rounding, generator: torch.Generator | None) -> Callable[[
             "rounding='stochastic' needs randomness; pass generator=torch.Generator()"
         )
     return partial(round_stochastic, generator=generator)
+
+
+def layer_generator(seed: int, layer: str) -> torch.Generator:
+    """Return the generator of a layer's random draws: the same in every process."""
+    digest = hashlib.blake2b(f"{seed}:{layer}".encode(), digest_size=7).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little"))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from rlquant.network.weights import Fitted, WeightForm, assign_weight, fake_weight, fit_weight
+from rlquant.network.weights import assign_weight, fake_weight, fit_weight
 from rlquant.quantizers import QuantizedTensor
+from rlquant.quantizers.formats import Fitted, WeightForm
 from rlquant.quantizers.ste import straight_through
 from rlquant.training.group_range import narrowed, range_holders
 from rlquant.training.trainable_weight import TrainableWeight

@@ -5,11 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from rlquant.network.weights import WeightForm
+from rlquant.quantizers.formats import WeightForm
 from rlquant.quantizers.groups import from_rows, to_rows
-
-FIXED_SCALES = ("clipped", "fixed_point")
-"""Points whose scale is that of the float weight, whatever the latent ones become."""
 
 
 def range_holders(latent: Tensor, form: WeightForm) -> Tensor | None:
@@ -22,7 +19,7 @@ def range_holders(latent: Tensor, form: WeightForm) -> Tensor | None:
     Returns:
         Bool, shape of the weight; None where scales are fixed.
     """
-    if form.choice.points in FIXED_SCALES:
+    if form.format.fixed_scale:
         return None
     rows = to_rows(latent, form.group_size, form.channel_axis)
     holders = torch.zeros(rows.shape, dtype=torch.bool, device=latent.device)
@@ -42,11 +39,11 @@ def narrowed(latent: Tensor, form: WeightForm, share: float) -> Tensor:
     Returns:
         The same weights where scales are fixed.
     """
-    if form.choice.points in FIXED_SCALES:
+    if form.format.fixed_scale:
         return latent
     rows = to_rows(latent, form.group_size, form.channel_axis)
     low, high = rows.aminmax(dim=1, keepdim=True)
-    if form.choice.points == "symmetric":
+    if form.format.mirrored:
         high = torch.maximum(high, -low)
         low = -high
     clamped = torch.clamp(rows, share * low, share * high)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rlquant.network.weights import WeightForm, assign_weight, fake_weight, fit_weight
+from rlquant.network.weights import assign_weight, fake_weight, fit_weight
 from rlquant.quantizers import QuantizedTensor
+from rlquant.quantizers.formats import WeightForm
 from rlquant.quantizers.ste import values_at_points
 from rlquant.training.group_range import narrowed, range_holders
 from rlquant.training.trainable_weight import LearnedNumbers, TrainableWeight

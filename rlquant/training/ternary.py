@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rlquant.network.weights import WeightForm
 from rlquant.quantizers import (
     QuantizedTensor,
     quantize_ternary,
@@ -15,6 +14,7 @@ from rlquant.quantizers import (
     ternary_scales,
     ternary_signs,
 )
+from rlquant.quantizers.formats import WeightForm
 from rlquant.quantizers.ste import ternary_values
 from rlquant.quantizers.tensor import require_quantizable
 from rlquant.training.trainable_weight import LearnedNumbers, TrainableWeight

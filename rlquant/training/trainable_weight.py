@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from rlquant.network.weights import WeightForm, layer_generator
 from rlquant.quantizers import QuantizedTensor
+from rlquant.quantizers.formats import WeightForm
+from rlquant.quantizers.rounding import layer_generator
 from rlquant.rounding.grid import Grid
 
 

@@ -17,9 +17,10 @@ from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.hessians import output_hessian
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.quantize import quantizes_activations
-from rlquant.network.weights import WeightForm, quantize_weight
+from rlquant.network.weights import quantize_weight
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.activation_ranges import RangeMethod
+from rlquant.quantizers.formats import WeightForm
 from rlquant.score import Objective
 from rlquant.training.batches import Teacher, make_batches
 from rlquant.training.loop import Run, train_mixed

@@ -16,13 +16,14 @@ from rlquant.cost.size import LayerStorage
 from rlquant.errors import (
     QuantizationError,
 )
-from rlquant.network.weights import layer_generator, quantize_weight
+from rlquant.network.weights import quantize_weight
 from rlquant.quantizers import (
     quantize_affine,
     quantize_integer,
     quantize_ternary,
     ternary_scales,
 )
+from rlquant.quantizers.rounding import layer_generator
 from rlquant.rounding.output_error import reconstruction_error
 from strategies import seeded
 

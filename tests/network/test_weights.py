@@ -12,15 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rlquant.config import STORED_CODEBOOKS, GroupSize, LayerChoice, Points, Rounding
+from rlquant.config import ONE_SCALE, STORED_CODEBOOKS, GroupSize, LayerChoice, Points, Rounding
 from rlquant.cost.size import LayerStorage
 from rlquant.network.weights import (
-    QUANTIZERS,
-    WeightForm,
     assign_weight,
     fake_weight,
     fit_weight,
-    layer_generator,
     quantize_weight,
 )
 from rlquant.quantizers import (
@@ -34,7 +31,9 @@ from rlquant.quantizers import (
     quantize_to_points,
     ternary_scales,
 )
+from rlquant.quantizers.formats import FORMATS, WeightForm
 from rlquant.quantizers.groups import spread
+from rlquant.quantizers.rounding import layer_generator
 from strategies import laid_out, seeded, seeds, weights
 
 group_sizes = st.sampled_from(("channel", 4, 2**16, "tensor"))
@@ -79,8 +78,11 @@ def same(a: QuantizedTensor, b: QuantizedTensor) -> bool:
     return (a.kind, a.bits) == (b.kind, b.bits) and torch.equal(a.dequantize(), b.dequantize())
 
 
-def test_every_kind_of_points_has_a_quantizer() -> None:
-    assert set(QUANTIZERS) == set(WHOLE) == set(get_args(Points))
+def test_every_kind_of_points_has_a_format() -> None:
+    assert list(FORMATS) == list(get_args(Points))
+    assert set(WHOLE) <= set(FORMATS)
+    assert {n for n, each in FORMATS.items() if each.kind == "stored"} == STORED_CODEBOOKS
+    assert {n for n, each in FORMATS.items() if each.per_tensor} == ONE_SCALE
 
 
 @pytest.mark.parametrize("points", WHOLE)
@@ -119,7 +121,7 @@ def test_a_ternary_weight_has_the_scales_of_least_error(w: Tensor, group_size: G
     assert same(quantize_weight(w, choice), wanted)
 
 
-@pytest.mark.parametrize("points", WHOLE)
+@pytest.mark.parametrize("points", FORMATS)
 @settings(max_examples=15, deadline=None)
 @given(w=weights(), data=st.data(), group_size=group_sizes, rounding=roundings, seed=seeds)
 def test_the_values_of_a_training_step_are_those_that_would_be_stored(
@@ -152,7 +154,7 @@ def test_the_values_of_a_training_step_are_those_that_would_be_stored(
     assert torch.equal(latent, before)
 
 
-@pytest.mark.parametrize("points", WHOLE)
+@pytest.mark.parametrize("points", FORMATS)
 def test_what_is_fitted_stays_while_the_weights_move(points: Points) -> None:
     w = torch.randn(4, 9, generator=seeded(0))
     form = WeightForm.of(w, LayerChoice("any", 3, points=points))
@@ -171,7 +173,7 @@ def test_what_is_fitted_stays_while_the_weights_move(points: Points) -> None:
         assert torch.equal(later.dequantize(), 2 * first.dequantize())
 
 
-@pytest.mark.parametrize("points", WHOLE)
+@pytest.mark.parametrize("points", FORMATS)
 def test_the_draw_that_is_stored_is_always_the_same_and_another_generator_goes_on(
     points: Points,
 ) -> None:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from rlquant.config import LARGEST_GROUP, GroupSize, LayerChoice, Points
 from rlquant.errors import QuantizationError
-from rlquant.network.weights import QUANTIZERS, quantize_weight
+from rlquant.network.weights import quantize_weight
 from rlquant.quantizers import quantize_integer
+from rlquant.quantizers.formats import FORMATS
 from rlquant.quantizers.groups import (
     from_rows,
     group_count,
@@ -24,7 +25,7 @@ from strategies import seeded
 HUGE = LARGEST_GROUP
 
 
-@pytest.mark.parametrize("points", QUANTIZERS)
+@pytest.mark.parametrize("points", FORMATS)
 @pytest.mark.parametrize("axis", [0, 1])
 def test_a_group_that_is_larger_than_a_channel_holds_the_channel(points: Points, axis: int) -> None:
     weight = torch.randn(3, 5, 2, generator=seeded(0))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rlquant.config import GroupSize, LayerChoice, Points
-from rlquant.network.weights import WeightForm
+from rlquant.quantizers.formats import WeightForm
 from rlquant.rounding.output_error import channel_errors
 from rlquant.training.group_range import narrowed, range_holders
 from rlquant.training.mixed_network import trainable_weight

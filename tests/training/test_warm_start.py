@@ -14,7 +14,7 @@ from rlquant.config import LayerChoice
 from rlquant.data import fingerprint_tensors
 from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.hessians import InputMoments, measure_hessians
-from rlquant.network.weights import WeightForm
+from rlquant.quantizers.formats import WeightForm
 from rlquant.rounding.output_error import reconstruction_error
 from rlquant.training import warm_start
 from rlquant.training.mixed_network import begin, trainable_weight

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rlquant.config import LayerChoice
-from rlquant.network.weights import WeightForm
+from rlquant.quantizers.formats import WeightForm
 from rlquant.training.settings import TrainSettings
 from rlquant_experiments.reproduction.ttq.weights import (
     OneScale,

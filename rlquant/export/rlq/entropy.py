@@ -20,10 +20,10 @@ from rlquant.cost.file_layout import encode_varint
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.export.rlq.bit_packing import Bytes
 from rlquant.export.rlq.byte_reader import VARINT_BYTES, ByteReader
+from rlquant.quantizers.formats import format_of
 
-WIDEST = 8
-"""Wider codes are packed plainly: their counts would take as much as they save."""
-TERNARY_CODES = 3
+MOST_CODES = 256
+"""More, wider codes are packed plainly: their counts would take as much as they save."""
 WORD = np.dtype("<u4")
 PIECE = 2**20
 """Codes that the coder is given at a time, as it takes four bytes for each."""
@@ -33,7 +33,7 @@ Counts = npt.NDArray[np.int64]
 
 def can_be_coded(choice: LayerChoice) -> bool:
     """Return whether entropy coding is offered for the codes of a layer."""
-    return choice.method == "ternary" or choice.bits <= WIDEST
+    return format_of(choice).code_count(choice.bits) <= MOST_CODES
 
 
 def encode_codes(codes: Bytes, choice: LayerChoice) -> bytes:
@@ -97,7 +97,7 @@ def decode_codes(data: Bytes, choice: LayerChoice, weights: int) -> Bytes:
 
 
 def _code_count(choice: LayerChoice) -> int:
-    return TERNARY_CODES if choice.method == "ternary" else 2**choice.bits
+    return format_of(choice).code_count(choice.bits)
 
 
 def _split(data: Bytes, code_count: int, what: str) -> tuple[list[int], Bytes]:

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rlquant.config import STORED_CODEBOOKS, TERNARY_BITS, GroupSize, LayerChoice
+from rlquant.config import TERNARY_BITS, LayerChoice
 from rlquant.cost.file_layout import encode_varint
-from rlquant.cost.size import ACTIVATION_BYTES, NumberCounts, code_bytes
+from rlquant.cost.size import ACTIVATION_BYTES, code_bytes
 from rlquant.errors import FileFormatError, NetworkError, QuantizationError
 from rlquant.export.quantized_layers import QuantizedLayer
 from rlquant.export.rlq.bit_packing import (
@@ -29,25 +29,15 @@ from rlquant.export.rlq.bit_packing import (
 from rlquant.export.rlq.contents import NUMBER_DTYPES, Entry, LayerRecord
 from rlquant.export.rlq.entropy import can_be_coded, decode_codes, encode_codes
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor
+from rlquant.quantizers.formats import NumberCounts, format_of
 from rlquant.quantizers.groups import group_count
-from rlquant.quantizers.tensor import CodebookKind
 
 ACTIVATION = struct.Struct("<fH")
 
 
-def codebook_kind(choice: LayerChoice) -> CodebookKind:
-    """Return the kind of codebook that a quantized layer has under `choice`."""
-    if choice.method == "ternary":
-        return "ternary"
-    if choice.points == "affine":
-        return "affine"
-    return "stored" if choice.points in STORED_CODEBOOKS else "integer"
-
-
-def groups_of(choice: LayerChoice) -> GroupSize:
-    """Return the weights that share a scale; ternary and fixed-point layers have none or one."""
-    one_scale = choice.method == "ternary" or choice.points == "fixed_point"
-    return "tensor" if one_scale else choice.group_size
+def stored_bits(choice: LayerChoice) -> int:
+    """Return the width of a quantized layer's codes."""
+    return TERNARY_BITS if format_of(choice).kind == "ternary" else choice.bits
 
 
 def body_bytes(entry: Entry) -> int:
@@ -84,7 +74,7 @@ def record_of(name: str, layer: QuantizedLayer) -> LayerRecord:
             type that the file cannot hold.
     """
     choice, tensor = layer.weight.choice, layer.weight.tensor
-    numbers = _numbers(tensor)
+    own, numbers = format_of(choice), _numbers(tensor)
     dtypes = {part.dtype for part in numbers}
     number_dtype = next(iter(dtypes), torch.float32)
     if len(dtypes) != 1 or number_dtype not in NUMBER_DTYPES:
@@ -96,9 +86,9 @@ def record_of(name: str, layer: QuantizedLayer) -> LayerRecord:
     counts = _counts(record, tensor.codes.shape)
     inputs_bits = None if layer.inputs is None else layer.inputs.bits
     is_as_chosen = (
-        tensor.kind == codebook_kind(choice)
-        and tensor.bits == (TERNARY_BITS if choice.method == "ternary" else choice.bits)
-        and tensor.group_size == groups_of(choice)
+        tensor.kind == own.kind
+        and tensor.bits == stored_bits(choice)
+        and tensor.group_size == own.group_size(choice)
         and [part.numel() for part in numbers] == [count for count in counts if count]
         and inputs_bits == choice.activation_bits
     )
@@ -154,9 +144,8 @@ def decode_layer(
         FileFormatError: codes or an activation scale that cannot be.
         SettingsError: constriction is not installed, and the codes are entropy-coded.
     """
-    choice = record.choice
+    choice, own = record.choice, format_of(record.choice)
     counts = _counts(record, shape)
-    ternary = choice.method == "ternary"
     codes_end = _stored_code_bytes(record, shape.numel())
     numbers_end = codes_end + sum(counts) * record.number_dtype.itemsize
     stored = torch.Size([sum(counts)])
@@ -164,16 +153,16 @@ def decode_layer(
     scale, offset, values = (
         part.clone() if part.numel() else None for part in torch.split(numbers, list(counts))
     )
-    if ternary and values is not None:
+    if own.kind == "ternary" and values is not None:
         values = torch.stack([values[0], torch.zeros_like(values[0]), values[1]])
     tensor = QuantizedTensor(
         torch.from_numpy(_unpack(data[:codes_end], record, shape.numel())).reshape(shape),
-        TERNARY_BITS if ternary else choice.bits,
-        codebook_kind(choice),
+        stored_bits(choice),
+        own.kind,
         scale=scale,
         offset=offset,
         values=values,
-        group_size=groups_of(choice),
+        group_size=own.group_size(choice),
         channel_axis=record.channel_axis,
     )
     return tensor, _decode_activation(data[numbers_end:], choice)
@@ -191,7 +180,7 @@ def _flat_codes(layer: QuantizedLayer) -> npt.NDArray[Any]:
 
 
 def _pack(codes: npt.NDArray[Any], choice: LayerChoice) -> Bytes:
-    if choice.method == "ternary":
+    if format_of(choice).kind == "ternary":
         return pack_ternary(codes)
     return pack_codes(codes if choice.bits <= 8 else codes.astype(np.uint16), choice.bits)
 
@@ -200,7 +189,7 @@ def _unpack(stored: Bytes, record: LayerRecord, weights: int) -> npt.NDArray[Any
     choice = record.choice
     if record.coded_bytes is not None:
         return decode_codes(stored, choice, weights)
-    if choice.method == "ternary":
+    if format_of(choice).kind == "ternary":
         return unpack_ternary(stored, weights)
     codes = unpack_codes(stored, choice.bits, weights)
     return codes if choice.bits <= 8 else codes.astype(np.int32)
@@ -217,8 +206,9 @@ def _decode_activation(data: Bytes, choice: LayerChoice) -> ActivationQuantizer 
 
 
 def _counts(record: LayerRecord, shape: torch.Size) -> NumberCounts:
-    choice = record.choice
-    return NumberCounts.of(choice, group_count(shape, groups_of(choice), record.channel_axis))
+    choice, own = record.choice, format_of(record.choice)
+    groups = group_count(shape, own.group_size(choice), record.channel_axis)
+    return own.numbers(choice.bits, groups)
 
 
 def _numbers(tensor: QuantizedTensor) -> list[Tensor]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rlquant.config import Rounding
-from rlquant.network.weights import layer_generator
+from rlquant.quantizers.rounding import layer_generator
 from rlquant.training.fixed_point.number_format import NumberFormat, convert
 from rlquant.training.settings import FixedPoint
 

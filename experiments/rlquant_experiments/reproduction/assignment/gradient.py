@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from rlquant.network.weights import layer_generator
+from rlquant.quantizers.rounding import layer_generator
 from rlquant.rounding.neighbours import Neighbours, quadratic
 from rlquant.rounding.policy import (
     Baseline,

@@ -13,10 +13,10 @@ from rlquant.config import LayerChoice, QuantizationConfig, Rounding
 from rlquant.cost.budget import Budget
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.measure import measure, run_batches
-from rlquant.network.weights import layer_generator
 from rlquant.problem.live import QuantizationProblem
 from rlquant.problem.refine import Weights, network_with, require_refinable
 from rlquant.quantizers import QuantizedTensor
+from rlquant.quantizers.rounding import layer_generator
 from rlquant.rounding.neighbours import Neighbours
 from rlquant.rounding.output_error import reconstruction_error
 from rlquant.tasks.registry import default_settings, load

@@ -11,8 +11,8 @@ from torch.func import functional_call
 
 from rlquant.data import Samples
 from rlquant.export.quantized_layers import dequantize
-from rlquant.network.weights import layer_generator
 from rlquant.problem.refine import BATCH, REFINING, SAMPLES, Weights, across_layers, network_with
+from rlquant.quantizers.rounding import layer_generator
 from rlquant.training.losses import distillation_loss
 from rlquant.training.network_policy import Estimator
 from rlquant_experiments.reproduction.assignment.lab import Lab

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rlquant.network.weights import WeightForm
 from rlquant.quantizers import QuantizedTensor, quantize_ternary, ternary_signs
+from rlquant.quantizers.formats import WeightForm
 from rlquant.quantizers.ste import straight_through, ternary_values
 from rlquant.quantizers.tensor import require_quantizable
 from rlquant.training.settings import TrainSettings

@@ -1,0 +1,331 @@
+"""Weight formats: one record for each, which sizes, files, targets and trainers ask.
+
+A new format is a record of its own in a file beside this one and a line in `FORMATS`; its name
+goes to `config.Points`, at the end, as files store its place there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from rlquant.config import GroupSize, LayerChoice
+from rlquant.quantizers.affine import quantize_affine
+from rlquant.quantizers.codebook import kmeans_points, quantile_points, quantize_to_points
+from rlquant.quantizers.fake import (
+    FakeQuantized,
+    Round,
+    fake_at_points,
+    fake_at_scale,
+    fake_integer,
+    fake_uniform,
+)
+from rlquant.quantizers.groups import to_rows
+from rlquant.quantizers.integer_grid import (
+    quantize_integer,
+    quantize_power_of_two,
+    quantize_to_scale,
+)
+from rlquant.quantizers.rounding import layer_generator
+from rlquant.quantizers.tensor import (
+    TERNARY_CODES_PER_BYTE,
+    CodebookKind,
+    QuantizedTensor,
+    storage_dtype,
+)
+from rlquant.quantizers.ternary import quantize_ternary, ternary_scales
+
+Fitted = Tensor | None
+"""What is fitted once per layer: scales as they are stored, points, or nothing."""
+
+
+class NumberCounts(NamedTuple):
+    """How many scales, offsets and codebook values a quantized layer stores."""
+
+    scales: int
+    offsets: int
+    values: int
+
+
+class GroupFacts(NamedTuple):
+    """What the size of a weight depends on once its groups are chosen.
+
+    Attributes:
+        groups: number of groups.
+        smallest: smallest non-zero over the groups of max |w|; 0 if all are zero.
+        largest: largest of the same, the tensor's max |w|.
+    """
+
+    groups: int
+    smallest: float
+    largest: float
+
+    @classmethod
+    def of(cls, weight: Tensor, group_size: GroupSize, channel_axis: int) -> GroupFacts:
+        """Read the facts off a weight."""
+        magnitudes = to_rows(weight.detach(), group_size, channel_axis).abs().amax(dim=1)
+        present = magnitudes[magnitudes > 0]
+        smallest = float(present.min()) if len(present) else 0.0
+        return cls(len(magnitudes), smallest, float(magnitudes.max()))
+
+
+@dataclass(frozen=True, slots=True)
+class WeightForm:
+    """How one layer's weight is stored, decided by its choice and its float weight.
+
+    Attributes:
+        choice: canonical choice of the layer.
+        channel_axis: output-channel axis of the weight.
+        scale_dtype: type in which scales, offsets and codebook are stored. The float weight
+            decides it, so that the size is known before anything is trained.
+        seed: of random draws, together with the layer's name.
+    """
+
+    choice: LayerChoice
+    channel_axis: int
+    scale_dtype: torch.dtype
+    seed: int
+
+    @classmethod
+    def of(
+        cls, weight: Tensor, choice: LayerChoice, channel_axis: int = 0, seed: int = 0
+    ) -> WeightForm:
+        """Read the storage type off a float weight."""
+        own = format_of(choice)
+        facts = GroupFacts.of(weight, own.group_size(choice), channel_axis)
+        return cls(choice, channel_axis, own.scale_dtype(facts, choice.bits), seed)
+
+    @property
+    def format(self) -> WeightFormat:
+        """The format of the layer's weight."""
+        return format_of(self.choice)
+
+    @property
+    def group_size(self) -> GroupSize:
+        """The weights that share a scale."""
+        return self.format.group_size(self.choice)
+
+    @property
+    def generator(self) -> torch.Generator:
+        """The generator of the draw that is stored: always at its start."""
+        return layer_generator(self.seed, self.choice.layer)
+
+    def groups(self) -> dict[str, Any]:
+        """Return the arguments that say which weights share a scale."""
+        return {"group_size": self.group_size, "channel_axis": self.channel_axis}
+
+    def common(self, generator: torch.Generator) -> dict[str, Any]:
+        """Return the arguments that say how weights are grouped, rounded and stored."""
+        rounding = {"rounding": self.choice.rounding, "generator": generator}
+        return {**self.groups(), **rounding, "scale_dtype": self.scale_dtype}
+
+    @property
+    def has_plain_groups(self) -> bool:
+        """Whether groups are output channels at axis 0, or the whole weight."""
+        one_each = self.group_size == "channel" and self.channel_axis == 0
+        return one_each or self.group_size == "tensor"
+
+    def fake_groups(self) -> dict[str, Any]:
+        """Return the arguments of the fake quantizers of plain groups."""
+        return {"channels": self.group_size != "tensor", "scale_dtype": self.scale_dtype}
+
+
+Fit = Callable[[Tensor, WeightForm], Fitted]
+Assign = Callable[[Tensor, Fitted, WeightForm, torch.Generator], QuantizedTensor]
+Fake = Callable[[Tensor, Fitted, WeightForm, Round], FakeQuantized]
+
+
+def fits_nothing(weight: Tensor, form: WeightForm) -> Fitted:
+    """Return None: scale and points follow from the weights at every assignment."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightFormat:
+    """How weights of one kind are quantized, trained and stored.
+
+    Attributes:
+        name: the name in `LayerChoice.points`, or that of a method with points of its own.
+        kind: of the codebook; the values of "stored" and "ternary" ones are in the file.
+        assign: gives the quantized weight.
+        fit: what is decided once per layer, before weights are assigned.
+        fake: the values of `assign` for training steps, faster, on a weight whose rows (axis 0)
+            are the groups or that is one group; None where training takes `assign`.
+        has_offset: whether groups store an offset beside their scale.
+        per_tensor: whether nothing is stored per group, whatever the group size says.
+        fixed_scale: whether scales stay those of the float weight while weights are trained.
+        mirrored: whether points reach as far below 0 as above.
+    """
+
+    name: str
+    kind: CodebookKind
+    assign: Assign
+    fit: Fit = fits_nothing
+    fake: Fake | None = None
+    has_offset: bool = False
+    per_tensor: bool = False
+    fixed_scale: bool = False
+    mirrored: bool = False
+
+    def group_size(self, choice: LayerChoice) -> GroupSize:
+        """Return the weights that share a scale."""
+        return "tensor" if self.per_tensor else choice.group_size
+
+    def numbers(self, bits: int, groups: int) -> NumberCounts:
+        """Count what is stored beside the codes; of ternary weights -Wn and +Wp alone."""
+        if self.kind == "ternary":
+            return NumberCounts(0, 0, 2)
+        values = 2**bits if self.kind == "stored" else 0
+        return NumberCounts(groups, groups if self.has_offset else 0, values)
+
+    def scale_dtype(self, facts: GroupFacts, bits: int) -> torch.dtype:
+        """Return the type in which scales, offsets and codebook are stored."""
+        return storage_dtype(facts.smallest, facts.largest, bits, offset=self.has_offset)
+
+    def code_count(self, bits: int) -> int:
+        """Return the number of different codes."""
+        count: int = 2**bits
+        return 3 if self.kind == "ternary" else count
+
+    def code_bits(self, bits: int, weights: int) -> int:
+        """Return the bits of the codes; ternary ones are stored five to a byte."""
+        if self.kind == "ternary":
+            return 8 * -(-weights // TERNARY_CODES_PER_BYTE)
+        return weights * bits
+
+    def code_bytes(self, bits: int, weights: int) -> int:
+        """Return the bytes of the codes in the file: blocks of eight (ternary: five) codes."""
+        if self.kind == "ternary":
+            return -(-weights // TERNARY_CODES_PER_BYTE)
+        return -(-weights // 8) * bits
+
+
+def _clipping_scale(weight: Tensor, form: WeightForm) -> Fitted:
+    dtype, groups = form.scale_dtype, form.groups()
+    return quantize_integer(weight, form.choice.bits, clip=True, scale_dtype=dtype, **groups).scale
+
+
+def _power_of_two(weight: Tensor, form: WeightForm) -> Fitted:
+    return quantize_power_of_two(weight, form.choice.bits, scale_dtype=form.scale_dtype).scale
+
+
+def _quantiles(weight: Tensor, form: WeightForm) -> Fitted:
+    return quantile_points(weight, 2**form.choice.bits, **form.groups())
+
+
+def _kmeans(weight: Tensor, form: WeightForm) -> Fitted:
+    return kmeans_points(weight, 2**form.choice.bits, **form.groups())
+
+
+def _two_scales(weight: Tensor, form: WeightForm) -> Fitted:
+    return torch.tensor(ternary_scales(weight), dtype=torch.float64)
+
+
+def _covering(w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator) -> QuantizedTensor:
+    return quantize_integer(w, form.choice.bits, **form.common(draws))
+
+
+def _at_scale(
+    w: Tensor, scale: Fitted, form: WeightForm, draws: torch.Generator
+) -> QuantizedTensor:
+    assert scale is not None
+    common = form.common(draws)
+    del common["scale_dtype"]  # the scale has it
+    return quantize_to_scale(w, scale, form.choice.bits, **common)
+
+
+def _linear(w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator) -> QuantizedTensor:
+    return quantize_affine(w, form.choice.bits, **form.common(draws))
+
+
+def _at_points(
+    w: Tensor, points: Fitted, form: WeightForm, draws: torch.Generator
+) -> QuantizedTensor:
+    assert points is not None
+    return quantize_to_points(w, points, **form.common(draws))
+
+
+def _three_values(
+    w: Tensor, scales: Fitted, form: WeightForm, draws: torch.Generator
+) -> QuantizedTensor:
+    assert scales is not None
+    positive, negative = scales.tolist()
+    return quantize_ternary(w, positive, negative, scale_dtype=form.scale_dtype)
+
+
+def _fake_covering(w: Tensor, _: Fitted, form: WeightForm, round_: Round) -> FakeQuantized:
+    return fake_integer(w, form.choice.bits, round_, **form.fake_groups())
+
+
+def _fake_at_scale(w: Tensor, scale: Fitted, form: WeightForm, round_: Round) -> FakeQuantized:
+    assert scale is not None
+    shaped = scale.reshape(-1, *[1] * (w.dim() - 1))
+    return fake_at_scale(w, shaped, form.choice.bits, round_)
+
+
+def _fake_linear(w: Tensor, _: Fitted, form: WeightForm, round_: Round) -> FakeQuantized:
+    return fake_uniform(w, form.choice.bits, round_, **form.fake_groups())
+
+
+def _fake_at_points(w: Tensor, points: Fitted, form: WeightForm, round_: Round) -> FakeQuantized:
+    assert points is not None
+    return fake_at_points(w, points, round_, **form.fake_groups())
+
+
+def _stored(name: str, fit: Fit) -> WeightFormat:
+    """Return a format whose points are stored with the layer."""
+    return WeightFormat(
+        name=name,
+        kind="stored",
+        fit=fit,
+        assign=_at_points,
+        fake=_fake_at_points,
+        has_offset=True,
+    )
+
+
+TERNARY = WeightFormat(
+    name="ternary", kind="ternary", fit=_two_scales, assign=_three_values, per_tensor=True
+)
+"""The format of the method of that name, which has no other points."""
+
+FORMATS: Mapping[str, WeightFormat] = {
+    each.name: each
+    for each in (
+        WeightFormat(
+            name="symmetric", kind="integer", assign=_covering, fake=_fake_covering, mirrored=True
+        ),
+        WeightFormat(
+            name="clipped",
+            kind="integer",
+            fit=_clipping_scale,
+            assign=_at_scale,
+            fake=_fake_at_scale,
+            fixed_scale=True,
+        ),
+        WeightFormat(
+            name="fixed_point",
+            kind="integer",
+            fit=_power_of_two,
+            assign=_at_scale,
+            fake=_fake_at_scale,
+            fixed_scale=True,
+            per_tensor=True,
+        ),
+        WeightFormat(
+            name="affine", kind="affine", assign=_linear, fake=_fake_linear, has_offset=True
+        ),
+        _stored("quantile", _quantiles),
+        _stored("kmeans", _kmeans),
+        _stored("learned", _quantiles),  # where learned points start
+    )
+}
+"""The format of each kind of points, by its name in `LayerChoice.points`."""
+
+
+def format_of(choice: LayerChoice) -> WeightFormat:
+    """Return the format of a quantized layer's weight."""
+    return TERNARY if choice.method == TERNARY.name else FORMATS[choice.points]
