@@ -27,6 +27,7 @@ from rlquant.arguments import explained
 from rlquant.config import Fidelity
 from rlquant.errors import SettingsError
 from rlquant.paths import PathLike
+from rlquant.problem.checks import require_budget
 from rlquant.problem.protocol import Indexed, require_problem
 from rlquant.score import bind_reward
 from rlquant.space import for_layer
@@ -227,13 +228,3 @@ def budgets_of(budget: Any) -> list[Budget]:
     if not budget:
         raise SettingsError("LayerwiseQuantization: budget is empty, give at least one Budget")
     return [require_budget(each) for each in budget]
-
-
-def require_budget(budget: Any) -> Budget:
-    """Return a budget; `SettingsError` for anything else."""
-    if not isinstance(budget, Budget):
-        raise SettingsError(
-            f"LayerwiseQuantization: budget={budget!r} is no Budget; use e.g. "
-            f"Budget.average_bits(3.0)"
-        )
-    return budget

@@ -15,10 +15,11 @@ from rlquant.arguments import explained
 from rlquant.cost.feasible import Indices
 from rlquant.errors import SettingsError, whole_number
 from rlquant.paths import PathLike
+from rlquant.problem.checks import require_budget
 from rlquant_envs.action_table import Action, ActionTable, whole_numbers
 from rlquant_envs.batch_rewards import BatchReward
 from rlquant_envs.batch_rules import BatchRules, Mask
-from rlquant_envs.layerwise import budgets_of, require_budget
+from rlquant_envs.layerwise import budgets_of
 from rlquant_envs.observation import FEATURES, Observation
 from rlquant_envs.rendering import require_no_rendering
 from rlquant_envs.tabular import tabular_problem

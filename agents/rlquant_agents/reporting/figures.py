@@ -42,6 +42,23 @@ HIGHEST = 100.0
 """Inches that the bars of all layers take at most; pictures have at most 65,536 pixels."""
 
 
+Figures = dict[str, Figure]
+
+
+def run_figures(runs: Mapping[str, RunFiles]) -> Figures:
+    """Return the figures of a run by the names that their files have.
+
+    Args:
+        runs: by name, the one that is reported first; the others are in `search` alone.
+    """
+    run = next(iter(runs.values()))
+    return {
+        "layers": layers_figure(run),
+        "pareto": pareto_figure(run),
+        "search": search_figure(runs),
+    }
+
+
 @own_style()
 def pareto_figure(run: RunFiles) -> Figure:
     """Draw loss against what the budget limits: all evaluations, the front, the best, the limit."""

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from rlquant.escaping import printable
 from rlquant.tasks.registry import names
 from rlquant_agents.reporting.figure_files import svg
-from rlquant_agents.reporting.figures import layers_figure, pareto_figure, search_figure
+from rlquant_agents.reporting.figures import Figures
 from rlquant_agents.reporting.file_parts import PARTS
 from rlquant_agents.reporting.neighbours import neighbours
 from rlquant_agents.reporting.quantities import QUANTITIES
@@ -25,11 +25,12 @@ from rlquant_agents.reporting.words import (
 )
 
 
-def page(runs: Runs) -> str:
+def page(runs: Runs, figures: Figures) -> str:
     """Return the report as HTML.
 
     Args:
         runs: the run that is reported, then those it is compared with.
+        figures: of `run_figures`.
     """
     run = next(iter(runs.values()))
     parts = run.facts.parts
@@ -44,9 +45,9 @@ def page(runs: Runs) -> str:
             rows=rows(runs),
             facts=facts_of(run),
             command=made_by(run),
-            bits=svg(layers_figure(run), "bits", _layers_told(run)),
-            front=svg(pareto_figure(run), "front", _front_told(run)),
-            search=svg(search_figure(runs), "search", _search_told(runs)),
+            bits=svg(figures["layers"], "bits", _layers_told(run)),
+            front=svg(figures["pareto"], "front", _front_told(run)),
+            search=svg(figures["search"], "search", _search_told(runs)),
             layers=_layers(run),
             parts=parts,
             part_columns={} if parts is None else {PARTS[f]: f for f in parts.of_weights()},

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rlquant.arguments import explained
 from rlquant.errors import SettingsError
 from rlquant.files import write_file
 from rlquant.paths import PathLike, path_of
 from rlquant_agents.reporting.run_files import REPORT, RunFiles, read_run
+from rlquant_agents.reporting.summary import Runs
 from rlquant_agents.reporting.text import text
 from rlquant_agents.search.run_settings import differences
+
+if TYPE_CHECKING:
+    from rlquant_agents.reporting.figures import Figures
 
 SHARED = ("problem", "budget", "space", "fidelity")
 """The settings that runs share whose losses can be compared."""
@@ -52,9 +57,7 @@ def make_report(folder: PathLike, against: Sequence[PathLike] = ()) -> Report:
         other = read_run(path)
         _require_same_problem(run, other)
         runs[_new_name(other, runs)] = other
-    from rlquant_agents.reporting.page import page  # matplotlib imports slowly
-
-    return Report(page(runs), text(runs))
+    return _told(runs, _figures(runs))
 
 
 @explained
@@ -78,23 +81,33 @@ def write_report(
     return report
 
 
-def write_figures(folder: PathLike) -> None:
-    """Write the figures of a finished search into its folder, as PNG: those of its report.
+def write_run(folder: PathLike) -> None:
+    """Write the report of a finished search into its folder, and the figures as PNG beside it.
 
     Raises:
-        FileFormatError, StorageError: see `write_report`.
+        FileFormatError, SettingsError, StorageError: see `write_report`.
     """
-    from rlquant_agents.reporting import figures  # matplotlib imports slowly
-    from rlquant_agents.reporting.figure_files import png
+    from rlquant_agents.reporting.figure_files import png  # matplotlib imports slowly
 
     run = read_run(folder)
-    drawn = {
-        "pareto.png": figures.pareto_figure(run),
-        "layers.png": figures.layers_figure(run),
-        "search.png": figures.search_figure({run.name: run}),
-    }
-    for name, figure in drawn.items():
-        write_file(run.folder / name, png(figure))
+    runs = {run.name: run}
+    figures = _figures(runs)
+    told = _told(runs, figures)  # before the PNGs, whose layout would stay
+    for name, figure in figures.items():
+        write_file(run.folder / f"{name}.png", png(figure))
+    write_file(run.folder / REPORT, told.html)
+
+
+def _figures(runs: Runs) -> Figures:
+    from rlquant_agents.reporting.figures import run_figures  # matplotlib imports slowly
+
+    return run_figures(runs)
+
+
+def _told(runs: Runs, figures: Figures) -> Report:
+    from rlquant_agents.reporting.page import page  # matplotlib imports slowly
+
+    return Report(page(runs, figures), text(runs))
 
 
 def _require_same_problem(run: RunFiles, other: RunFiles) -> None:

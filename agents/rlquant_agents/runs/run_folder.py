@@ -16,7 +16,7 @@ from rlquant.files import reading, write_file
 from rlquant.paths import PathLike
 from rlquant.problem.protocol import Stores
 from rlquant_agents.reporting.problem_facts import ProblemFacts
-from rlquant_agents.reporting.report import write_figures, write_report
+from rlquant_agents.reporting.report import write_run
 from rlquant_agents.reporting.run_files import (
     CONFIG,
     EVALUATIONS,
@@ -119,8 +119,7 @@ class RunFolder(Callback):
         self._write_json(RESULT, self._describe(result) | {"model_bytes": model_bytes})
         facts = ProblemFacts.of(self._problem, result, self._reference, model_bytes)
         write_file(self.path / FACTS, facts.to_json() + "\n")
-        write_figures(self.path)
-        write_report(self.path)
+        write_run(self.path)
 
     def _require_as_many(self, evaluations: int) -> None:
         """Raise where fewer evaluations than stand here would replace what they found."""

@@ -77,7 +77,7 @@ def test_it_writes_a_network_within_the_budget_and_shows_it(
     )
     made = make_report(out)
     assert made.html == (out / "report.html").read_text(encoding="utf-8")
-    assert "rlquant.tasks.load(&#x27;digits/mlp&#x27;).network" in made.html
+    assert "rlquant.tasks.load(&#39;digits/mlp&#39;).network" in made.html
     assert (out / "baselines" / "uniform" / "result.json").exists()
     command = json.loads((out / "settings.json").read_text())["command"]
     assert command[:4] == ["rlquant", "search", "--task", "digits/mlp"]

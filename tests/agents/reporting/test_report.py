@@ -193,7 +193,7 @@ def test_sixty_layers_of_many_options_stay_small(tmp_path: Path) -> None:
     deep._cost = WeightBits(sum(facts.parameters for facts in deep.layers))
     deep._set_budget(deep.budget)
     assert len(deep.feasible.options) > 25
-    searched(tmp_path, deep, searcher="random", evaluations=300)
+    searched(tmp_path, deep, searcher="random", evaluations=30)
     html = (tmp_path / "report.html").read_text()
     assert len(html) < 500_000
     text = HtmlPage(html).text
