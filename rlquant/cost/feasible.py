@@ -187,6 +187,8 @@ class FeasibleSet:
         Returns the arrays, index layer then units left, and the log of the factor of the first.
         """
         excess, room = self._grid
+        # backwards: whatever the last layer is given, its rest is empty, which is one way; a layer
+        # has the ways of the next, shifted by what each of its options takes, added up
         counts = [np.ones(room + 1)]
         log_factor = 0.0
         for row in excess[::-1]:

@@ -32,6 +32,8 @@ class KnapsackToGo:
         self.excess = costs - costs.min(axis=1, keepdims=True)
         self._unit = max(1.0, float(self.excess.max(axis=1).sum()) / GRID)
         self._taken = taken = np.ceil(self.excess / self._unit - 1e-9).astype(np.int64)
+        # backwards over the layers: values[i, r] is the least sum of effects of the layers from i
+        # on, where r levels are left above their cheapest options
         levels = np.arange(GRID + 1)
         values = np.zeros((len(costs) + 1, GRID + 1))
         for layer in reversed(range(len(costs))):
@@ -39,6 +41,8 @@ class KnapsackToGo:
             after = values[layer + 1].take(np.maximum(left, 0)) + self.effects[layer]
             values[layer] = np.where(left >= 0, after, np.inf).min(axis=1)
         self._values = values
+        # a layer's average step from one option to the next, in levels; of the layers from one on
+        # their mean
         steps = taken.max(axis=1) / max(1, costs.shape[1] - 1)
         count = np.arange(len(steps), 0, -1)
         self._step = np.maximum(1, np.rint(np.cumsum(steps[::-1])[::-1] / count)).astype(np.int64)
@@ -60,6 +64,8 @@ class KnapsackToGo:
             here.take(np.maximum(level - step, 0)),
             here.take(np.minimum(level + step, GRID)),
         )
+        # the price of a step of the budget: half the difference of the values one step below
+        # and above; the rest keeps it above 0 where more room changes nothing
         unit = 0.5 * (less - more) + 1e-3 * self.effects[layer].mean() + 1e-12
         left = level[:, None] - self._taken[layer]
         after = self._values[layer + 1].take(np.maximum(left, 0)) + self.effects[layer]

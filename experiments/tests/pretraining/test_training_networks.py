@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -104,4 +103,4 @@ def test_spaces_differ_from_network_to_network() -> None:
     assert any(space.method != ("post_training",) for space in spaces)
     assert any(space.points != ("clipped",) for space in spaces)
     assert any(space.activation_bits != (None,) for space in spaces)
-    assert np.all([space.group_size == "channel" for space in spaces])
+    assert all(space.group_size == ("channel",) for space in spaces)
