@@ -10,10 +10,12 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import wraps
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from functools import partial, wraps
 from numbers import Integral, Real
 from pathlib import Path
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import (
     Annotated,
     Any,
@@ -24,6 +26,7 @@ from typing import (
     get_args,
     get_origin,
     get_type_hints,
+    overload,
 )
 
 import numpy as np
@@ -35,15 +38,31 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def explained(function: Callable[P, R]) -> Callable[P, R]:
+@overload
+def explained(function: Callable[P, R]) -> Callable[P, R]: ...
+@overload
+def explained(*, elsewhere: Mapping[str, str]) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def explained(
+    function: Callable[P, R] | None = None, *, elsewhere: Mapping[str, str] = MappingProxyType({})
+) -> Any:
     """Have a public call say which argument is of a wrong type, where it fails because of one.
 
-    Of a dataclass, `__post_init__` is decorated, and its fields are meant.
+    An argument that it does not have is named with the settings that have it, or a near name. Of a
+    dataclass, `__post_init__` is decorated, and its fields are meant.
+
+    Args:
+        function: the call.
+        elsewhere: what to do in place of giving an argument that it does not have, with {} for it.
 
     Raises:
         ArgumentError: in place of an error that is not of rlquant.
     """
+    if function is None:
+        return partial(_explained, elsewhere=elsewhere)
+    return _explained(function, elsewhere)
 
+
+def _explained(function: Callable[P, R], elsewhere: Mapping[str, str]) -> Callable[P, R]:
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
@@ -51,7 +70,7 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
         except Exception as error:  # whatever a wrong type leads to, anywhere inside
             # Of calls within calls the outermost explains: its names are those that the user wrote.
             ours = isinstance(error, RlquantError) and not isinstance(error, ArgumentError)
-            told = None if ours else _explanation(function, args, kwargs)
+            told = None if ours else _explanation(function, args, kwargs, elsewhere)
             if told is None:
                 raise
             raise ArgumentError(told) from error
@@ -60,7 +79,10 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _explanation(
-    function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    elsewhere: Mapping[str, str],
 ) -> str | None:
     """Return what is wrong with the first argument that does not fit, None where all do."""
     if function.__name__ == "__post_init__":
@@ -72,7 +94,7 @@ def _explanation(
         try:
             given = inspect.signature(function).bind(*args, **kwargs).arguments
         except TypeError:  # too many, too few, or names that it has not
-            return None
+            return _unknown_argument(function, name, kwargs, elsewhere)
         given = {**given, **kwargs}  # what **settings collects under its own names
         hints, written = get_type_hints(function, include_extras=True), function.__annotations__
     for argument, value in given.items():
@@ -82,6 +104,31 @@ def _explanation(
                 f"{name}: {argument}={shown(value)}, use {written.get(argument, 'a number')}{note}"
             )
     return None
+
+
+def _unknown_argument(
+    function: Callable[..., Any], name: str, kwargs: Mapping[str, Any], elsewhere: Mapping[str, str]
+) -> str | None:
+    """Return who takes the first argument that a call does not have, None where it has all."""
+    known = inspect.signature(function).parameters
+    unknown = next((argument for argument in kwargs if argument not in known), None)
+    if unknown is None:
+        return None
+    said = f"{name} has no argument {unknown!r}"
+    if unknown in elsewhere:
+        return f"{said}: {elsewhere[unknown].format(unknown)}"
+    for argument, hint in get_type_hints(function).items():
+        for kind in (hint, *get_args(hint)):
+            is_settings = isinstance(kind, type) and is_dataclass(kind)
+            if argument in known and is_settings and _has_field(kind, unknown):
+                value = f"{kind.__name__}({unknown}={shown(kwargs[unknown])})"
+                return f"{said}, it is one of its settings: give {argument}={value}"
+    near = get_close_matches(unknown, known, n=1)
+    return f"{said}; did you mean {near[0]!r}?" if near else f"{said}; it has {list(known)}"
+
+
+def _has_field(kind: Any, name: str) -> bool:
+    return name in [field.name for field in fields(kind) if field.init]
 
 
 def _note(value: Any) -> str:

@@ -10,6 +10,7 @@ from rlquant.errors import RlquantError
 from rlquant.evaluation.measure import measure
 from rlquant.evaluation.racing import Racing
 from rlquant.evaluation.store import EvaluationStore
+from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.export.onnx.exporter import OnnxExport, export_onnx
 from rlquant.export.quantized_layers import dequantize
 from rlquant.export.rlq.packed import load, pack, save, unpack
@@ -43,6 +44,7 @@ __all__ = [
     "Cost",
     "CropAndFlip",
     "Data",
+    "EvaluationSettings",
     "EvaluationStore",
     "FeasibleSet",
     "Fidelity",

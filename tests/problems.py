@@ -11,6 +11,7 @@ from unittest import mock
 
 from torch import nn
 
+from evaluation_values import in_values
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
 from rlquant.evaluation.evaluator import Evaluator
@@ -45,7 +46,7 @@ def problem(
         "batch_size": 16,
         **other,
     }
-    return QuantizationProblem(network or fresh(NETWORKS[name].build), **settings)
+    return QuantizationProblem(network or fresh(NETWORKS[name].build), **in_values(settings))
 
 
 @cache

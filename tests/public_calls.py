@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 import rlquant
 import rlquant_agents
+from evaluation_values import in_values
 from rlquant import quantizers
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
@@ -121,7 +122,9 @@ def _problem(
         "calibration_samples": 64,
         "batch_size": 20,
     }
-    return rlquant.QuantizationProblem(network, train, validation, **{**settings, **other})
+    return rlquant.QuantizationProblem(
+        network, train, validation, **in_values({**settings, **other})
+    )
 
 
 def fresh_problem(**other: Any) -> rlquant.QuantizationProblem:
@@ -424,10 +427,9 @@ def search_with(searcher: str, **settings: Any) -> Call:
             toys.validation,
             budget=BUDGET,
             space=rlquant.SearchSpace(bits=(2, 4, 8), points=("clipped",)),
-            searcher=searcher,
-            settings=settings or None,
+            searcher=rlquant_agents.make_searcher(searcher, **settings),
             evaluations=8,
-            calibration_samples=64,
+            evaluation=rlquant.EvaluationSettings(calibration_samples=64),
         )
         return result.best, result.score, [e.score for e in result.history], result.network
 

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import rlquant
 import rlquant_agents
 from ambient_modes import AMBIENT_MODES, together, what_is_set
+from evaluation_values import in_values
 from public_calls import (
     BUDGET,
     CONFIG,
@@ -388,7 +389,7 @@ class UnderAutocast(Mlp):
 def problem_of(network: nn.Module, **other: Any) -> rlquant.QuantizationProblem:
     toys = prepare()
     settings = {"budget": BUDGET, "calibration_samples": 64, "batch_size": 20, **other}
-    return rlquant.QuantizationProblem(network, toys.train, toys.validation, **settings)
+    return rlquant.QuantizationProblem(network, toys.train, toys.validation, **in_values(settings))
 
 
 SPACE = rlquant.SearchSpace(bits=(2, 4, 8), rounding=("nearest", "learned"), points=("clipped",))

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, Sampler, TensorDataset
 
 import rlquant
 from problems import bits, problem
+from rlquant import EvaluationSettings
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
 from rlquant.data import repeats
@@ -166,7 +167,7 @@ def test_a_long_stream_is_refused_when_its_second_epoch_is_short() -> None:
             FOUR,
             Sized(split(long)),  # type: ignore[arg-type]
             settings=replace(SHORT, steps=None, epochs=1),
-            calibration_samples=8,
+            evaluation=EvaluationSettings(calibration_samples=8),
         )
 
 
@@ -181,7 +182,8 @@ class Endless:
 
 
 def test_an_endless_stream_that_is_new_each_time_may_train_some_steps() -> None:
-    _, outcome = rlquant.train(fresh(Mlp), FOUR, Endless(), settings=SHORT, calibration_samples=16)
+    few = EvaluationSettings(calibration_samples=16)
+    _, outcome = rlquant.train(fresh(Mlp), FOUR, Endless(), settings=SHORT, evaluation=few)
     assert outcome.steps == SHORT.steps
 
 
@@ -215,8 +217,9 @@ def test_an_infinite_input_is_named_wherever_networks_are_trained(count: int) ->
     data, words = infinite(FEW, 30), r"1 of the 45 samples have infinite inputs \(number 30"
     with pytest.raises(DataError, match=words):
         problem(train_data=data, calibration_samples=count, fidelity="tuned", training=SHORT)
+    some = EvaluationSettings(calibration_samples=count)
     with pytest.raises(DataError, match=words):
-        rlquant.train(fresh(Mlp), FOUR, data, settings=SHORT, calibration_samples=count)
+        rlquant.train(fresh(Mlp), FOUR, data, settings=SHORT, evaluation=some)
 
 
 def test_of_many_infinite_samples_ten_are_named() -> None:
@@ -355,7 +358,6 @@ def test_a_number_of_samples_must_be_one(count: Any) -> None:
         lambda: problem(validation_samples=count),
         lambda: rlquant.quantize(fresh(Mlp), FOUR, FEW, calibration_samples=count),
         lambda: rlquant.layer_problem(fresh(Mlp), FEW, calibration_samples=count),
-        lambda: rlquant.train(fresh(Mlp), FOUR, FEW, calibration_samples=count),
     ):
         with pytest.raises(SettingsError, match=r"n_samples=.*, use a whole number of at least 1"):
             call()

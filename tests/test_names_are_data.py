@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import rlquant
-from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem
+from rlquant import Budget, EvaluationSettings, LayerChoice, QuantizationConfig, QuantizationProblem
 from rlquant.data import Samples
 from rlquant.errors import NetworkError
 from rlquant.evaluation.cuts import CannotCut, cut
@@ -91,7 +91,7 @@ def test_a_network_is_cut_and_measured_whatever_its_names(name: str) -> None:
         data(40, 0),
         (inputs, labels),
         budget=Budget.average_bits(9),
-        calibration_samples=40,
+        evaluation=EvaluationSettings(calibration_samples=40),
     )
     config = configured(problem.network)
     score = problem.evaluate(config)

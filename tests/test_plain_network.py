@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune, remove_weight_norm, spectral_norm, weight_norm
 
 import rlquant
-from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem
+from rlquant import Budget, EvaluationSettings, LayerChoice, QuantizationConfig, QuantizationProblem
 from rlquant.errors import NetworkError
 from small_networks import FEATURES, Mlp, fresh
 
@@ -33,7 +33,11 @@ def data(samples: int) -> tuple[Tensor, Tensor]:
 def problem(network: Any) -> QuantizationProblem:
     budget = Budget.average_bits(6)
     return QuantizationProblem(
-        network, data(30), data(20), budget=budget, calibration_samples=20, batch_size=10
+        network,
+        data(30),
+        data(20),
+        budget=budget,
+        evaluation=EvaluationSettings(calibration_samples=20, batch_size=10),
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 import rlquant
-from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem
+from rlquant import Budget, EvaluationSettings, LayerChoice, QuantizationConfig, QuantizationProblem
 from rlquant.errors import NetworkError
 from rlquant.responsiveness import require_responsive, same_outputs
 from small_networks import NETWORKS, fresh, samples_of
@@ -99,8 +99,7 @@ USES: dict[str, Callable[[nn.Module], object]] = {
         data(30),
         data(20),
         budget=Budget.average_bits(6),
-        calibration_samples=20,
-        batch_size=10,
+        evaluation=EvaluationSettings(calibration_samples=20, batch_size=10),
     ),
     "quantize": lambda network: rlquant.quantize(network, CONFIG),
     "quantize and calibrate": lambda network: rlquant.quantize(

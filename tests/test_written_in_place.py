@@ -19,6 +19,7 @@ from torch.nn import functional
 
 import public_calls
 import rlquant
+from evaluation_values import in_values
 from public_calls import PUBLIC_CALLS, QUICK, TRAINED, plain, prepare
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
@@ -180,7 +181,7 @@ TRAIN, VALIDATION = samples_of("mlp", 64, seed=1), samples_of("mlp", 50, seed=2)
 
 def small_problem(network: nn.Module, **other: Any) -> QuantizationProblem:
     settings = {"budget": Budget.average_bits(7.0), "calibration_samples": 64, "batch_size": 20}
-    return QuantizationProblem(network, TRAIN, VALIDATION, **settings, **other)
+    return QuantizationProblem(network, TRAIN, VALIDATION, **in_values({**settings, **other}))
 
 
 def scores_of(problem: QuantizationProblem) -> list[Score]:

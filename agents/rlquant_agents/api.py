@@ -8,20 +8,18 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 import rlquant
 from rlquant import (
     Budget,
+    EvaluationSettings,
     EvaluationStore,
     Objective,
     Problem,
     QuantizationProblem,
-    Racing,
     Reward,
     SearchSpace,
-    TrainSettings,
 )
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
@@ -33,7 +31,7 @@ from rlquant.folder_lock import HeldFolder, held
 from rlquant.paths import PathLike
 from rlquant.problem.protocol import Live, Refines, Stores, require_problem
 from rlquant.problem.refine import require_refinable
-from rlquant.quantizers.activation_ranges import RangeMethod
+from rlquant.score import ObjectiveFunction
 from rlquant_agents.runs.run_folder import RunFolder
 from rlquant_agents.search.callbacks import Callbacks, ProgressBar, TensorBoardLog
 from rlquant_agents.search.checks import whole_evaluations, whole_seed
@@ -47,7 +45,19 @@ from rlquant_agents.search.training_progress import TrainingProgressBar
 STORE = "evaluations.sqlite"
 
 
-@explained
+_SEARCHER = "give searcher=make_searcher(name, {}=...)"
+_SEARCHED = "make a QuantizationProblem and give search_problem(problem, {}=...)"
+_PROBLEM = "give QuantizationProblem(..., {}=...) and search that with search_problem"
+ELSEWHERE = {
+    **dict.fromkeys(("reward", "settings"), _SEARCHER),
+    **dict.fromkeys(("callback", "progress", "refine"), _SEARCHED),
+    **dict.fromkeys(("racing", "store", "teacher", "training", "warm_start"), _PROBLEM),
+    "quantizer_seed": "give QuantizationProblem(..., seed=...) and search that with search_problem",
+}
+"""What `search` does not take, and who does: argument -> what to do."""
+
+
+@explained(elsewhere=ELSEWHERE)
 @isolated(seed=0)
 def search(
     network: nn.Module,
@@ -55,68 +65,36 @@ def search(
     validation_data: Data,
     *,
     budget: Budget,
+    space: SearchSpace | None = None,
+    fidelity: Fidelity = "calibrated",
+    objective: Objective | ObjectiveFunction | None = None,
+    evaluation: EvaluationSettings = EvaluationSettings(),  # noqa: B008 - a frozen value
     searcher: str | Searches = "auto",
     evaluations: int = 200,
     seed: int = 0,
     out: PathLike | None = None,
-    space: SearchSpace | None = None,
-    store: PathLike | EvaluationStore | None = None,
-    progress: bool = False,
-    reward: str | Reward | None = None,
-    settings: Mapping[str, Any] | None = None,
-    callback: Callback | None = None,
-    fidelity: Fidelity = "calibrated",
-    quantizer_seed: int = 0,
-    objective: Objective | None = None,
-    validation_samples: int = 2000,
-    calibration_samples: int = 512,
-    batch_size: int = 250,
-    activation_range: RangeMethod = "mse",
-    training: TrainSettings | None = None,
-    teacher: nn.Module | None = None,
-    device: str | torch.device | None = None,
-    racing: Racing | None = None,
-    stochastic: bool = False,
-    refine: bool = False,
 ) -> SearchResult:
     """Find how each layer of a trained network should be quantized, within a budget.
+
+    It makes a `QuantizationProblem` and hands it to `search_problem`; those two take what is set
+    more seldom, such as how configurations are trained, callbacks and a progress bar.
 
     Args:
         network: trained float network; copied, never changed.
         train_data: for calibration: a pair (inputs, targets), or what iterates such batches.
         validation_data: what the search is evaluated on.
         budget: the limit, which the result keeps.
+        space: the options; by default `SearchSpace()`, or `rlquant.TRAINING_SPACE` where
+            configurations are trained.
+        fidelity: how far networks are trained before they are measured: "calibrated" (not at
+            all), "tuned" (some tens of steps) or "trained" (epochs).
+        objective: cross-entropy and accuracy by default.
+        evaluation: how much data is used, in which batches, and where; see `EvaluationSettings`.
         searcher: a name out of `searchers()`, a `Searcher`, or any object with its method `search`.
         evaluations: distinct configurations that may be measured.
         seed: of the search; the same seed gives the same result.
         out: folder for everything that is found, told in its report.html. A search that was stopped
             there goes on.
-        space: the options; by default `SearchSpace()`, or `rlquant.TRAINING_SPACE` where
-            configurations are trained.
-        store: file that keeps every evaluation; `<out>/evaluations.sqlite` where `out` is given.
-        progress: show a progress bar on standard error.
-        reward: what makes a configuration better, a name in `rlquant.REWARDS` or
-            `reward(score, float_score) -> float`; by default the searcher's, "log_loss".
-        settings: of the searcher, where that is a name.
-        callback: told of each evaluation.
-        fidelity: how far networks are trained before they are measured: "calibrated" (not at
-            all), "tuned" (some tens of steps) or "trained" (epochs).
-        quantizer_seed: of the quantizers' random draws.
-        objective: cross-entropy and accuracy by default.
-        validation_samples: at most so many validation samples are used.
-        calibration_samples: at most so many training samples are used.
-        batch_size: samples of a validation batch.
-        activation_range: how the range of a layer's quantized inputs is chosen: "mse" (least
-            squared error at the asked bits), "minmax" or "percentile" (99.9).
-        training: how configurations are trained; by default what suits the fidelity.
-        teacher: network that distilled layers learn from; the float network by default.
-        device: where to evaluate; the network's own by default.
-        stochastic: accept a network that is not the same function every time, see
-            `QuantizationProblem`.
-        racing: how evaluations that cannot win are ended early, see `rlquant.Racing`; by default
-            none is.
-        refine: assign the weights of the best configuration again in the end, see `rlquant.refine`;
-            for roundings "gptq" and "learned", at fidelity "calibrated".
 
     Returns:
         The best configuration, its score, and `network`, the very network that was scored.
@@ -125,7 +103,7 @@ def search(
         RlquantError: a child that names what is wrong with network, data, budget, space, searcher,
             settings or folder.
     """
-    plan = _Plan.of(searcher, reward, settings, evaluations, seed, callback, out)
+    plan = _Plan.of(searcher, None, None, evaluations, seed, None, out)
     with signals_interrupt(), _held(out) as folder:
         problem = QuantizationProblem(
             network,
@@ -134,17 +112,8 @@ def search(
             budget=budget,
             space=space,
             fidelity=fidelity,
-            seed=quantizer_seed,
             objective=objective,
-            validation_samples=validation_samples,
-            calibration_samples=calibration_samples,
-            batch_size=batch_size,
-            activation_range=activation_range,
-            training=training,
-            teacher=teacher,
-            device=device,
-            racing=racing,
-            stochastic=stochastic,
+            evaluation=evaluation,
         )
         return search_problem(
             problem,
@@ -152,10 +121,6 @@ def search(
             evaluations=plan.evaluations,
             seed=plan.seed,
             out=folder,
-            store=store,
-            progress=progress,
-            callback=callback,
-            refine=train_data if refine else None,
         )
 
 

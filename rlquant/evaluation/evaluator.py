@@ -17,16 +17,14 @@ from rlquant.evaluation.incremental import IncrementalNetwork
 from rlquant.evaluation.looks import LooksAt
 from rlquant.evaluation.measure import measure_float, score_outputs
 from rlquant.evaluation.weight_bank import WeightBank
+from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.layers import LayerFacts
 from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.hessians import output_hessian
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized, quantizes_activations
-from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 from rlquant.score import Measurement, Objective
-
-DEFAULT_PREFIX_BYTES = 2**30
 
 
 class Evaluator:
@@ -41,13 +39,10 @@ class Evaluator:
         network: float network; left as it is.
         layers: the searched layers.
         calibration: samples for calibration, run as one batch.
-        validation: samples to measure on, run in batches of `batch_size`.
+        validation: samples to measure on, run in batches.
         objective: how outputs are scored.
         seed: decides random draws of quantizers.
-        batch_size: larger batches than about 250 images are slower: their memory is not reused.
-        activation_range: how the range of a layer's inputs is taken from the calibration samples.
-        prefix_bytes: memory for activations that other configurations may share; 0 for none,
-            None to run the whole network each time.
+        evaluation: size of batches, memory for shared activations, ranges of inputs.
     """
 
     def __init__(
@@ -59,25 +54,27 @@ class Evaluator:
         objective: Objective,
         *,
         seed: int,
-        batch_size: int = 250,
-        activation_range: RangeMethod = "mse",
-        prefix_bytes: int | None = DEFAULT_PREFIX_BYTES,
+        evaluation: EvaluationSettings = EvaluationSettings(),  # noqa: B008 - a frozen value
     ) -> None:
-        require_range_method(activation_range)
         self.network = network
         self.layers = layers
         self.objective = objective
         self.calibration = calibration
-        self.batches = validation.batches(batch_size)
+        self.batches = validation.batches(evaluation.batch_size)
         self.reference = FloatReference.measure(network, layers, calibration)
-        self._range_method: RangeMethod = activation_range
+        self._range_method = evaluation.activation_range
         self._working = copy_network(network)
         self._modules = {f.name: self._working.get_submodule(f.name) for f in layers}
         weights = {name: _weight(module).detach() for name, module in self._modules.items()}
         self.bank = WeightBank(weights, layers, seed, moments=lambda: self.moments)
         names = [facts.name for facts in layers]
         self.incremental = IncrementalNetwork(
-            self._working, names, self.reference, calibration, self.batches, prefix_bytes
+            self._working,
+            names,
+            self.reference,
+            calibration,
+            self.batches,
+            None if evaluation.stochastic else evaluation.prefix_bytes,
         )
 
     @cached_property

@@ -64,7 +64,9 @@ class Racing:
         return NormalDist().inv_cdf(1.0 - (1.0 - self.confidence) / max(1, looks))
 
 
-def require_racing(racing: Any, objective: Objective, fidelity: str) -> Racing | None:
+def require_racing(
+    racing: Any, objective: Objective, fidelity: str, stochastic: bool
+) -> Racing | None:
     """Return what was given; `SettingsError` for no `Racing`, or where nothing can be raced."""
     if racing is None:
         return None
@@ -80,6 +82,11 @@ def require_racing(racing: Any, objective: Objective, fidelity: str) -> Racing |
             f"racing saves validation batches, which cost nothing beside the training of fidelity "
             f"{fidelity!r}; use it with fidelity='calibrated', or a pruner such as "
             f"'successive-halving'"
+        )
+    if stochastic:
+        raise SettingsError(
+            "racing cannot be combined with stochastic=True, whose scores are means over passes; "
+            "leave racing out"
         )
     return racing
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import Any
 
 from torch import nn
 
@@ -13,27 +12,13 @@ from rlquant.ambient import seeded
 from rlquant.config import QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
-from rlquant.errors import SettingsError
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.looks import LooksAt
 from rlquant.evaluation.measure import run_batches
-from rlquant.evaluation.racing import Racing
 from rlquant.score import Measurement, Objective
 
 PASSES = 5
 """Passes over the validation samples that a score is the mean of."""
-
-
-def require_stochastic(stochastic: Any, racing: Racing | None) -> bool:
-    """Return `stochastic`; `SettingsError` for no bool, and where evaluations race."""
-    if not isinstance(stochastic, bool):
-        raise SettingsError(f"stochastic={stochastic!r}, give True or False")
-    if stochastic and racing is not None:
-        raise SettingsError(
-            "racing cannot be combined with stochastic=True, whose scores are means over passes; "
-            "leave racing out"
-        )
-    return stochastic
 
 
 def run_repeatedly(

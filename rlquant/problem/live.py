@@ -19,16 +19,17 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.cost.budget import Budget, NetworkCosts, total
 from rlquant.cost.feasible import FeasibleSet
 from rlquant.cost.float_share import FloatShare
-from rlquant.data import Data, require_different, take_samples
+from rlquant.data import Data, Samples, require_different, take_samples
 from rlquant.errors import LARGEST_SEED, DataError, SettingsError, unknown_name, whole_number
-from rlquant.evaluation.evaluator import DEFAULT_PREFIX_BYTES, Evaluator
+from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.measure import measure_float
 from rlquant.evaluation.racing import Racing, require_racing
-from rlquant.evaluation.repeated import PASSES, require_stochastic, run_repeatedly
+from rlquant.evaluation.repeated import PASSES, run_repeatedly
 from rlquant.evaluation.store import EvaluationStore, as_store
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation.workers import measure_with_workers
-from rlquant.layers import count_macs, find_layers
+from rlquant.evaluation_settings import EvaluationSettings, require_evaluation
+from rlquant.layers import LayerFacts, count_macs, find_layers
 from rlquant.network.calibrate import FloatReference
 from rlquant.paths import PathLike
 from rlquant.plain_network import require_network
@@ -46,7 +47,6 @@ from rlquant.problem.measurements import Measurements
 from rlquant.problem.measuring import Measuring
 from rlquant.problem.steadiness import require_repeatable, require_steady
 from rlquant.problem.training_plan import TrainingPlan
-from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 from rlquant.score import Measurement, Objective, ObjectiveFunction, Score, as_objective
 from rlquant.space import SearchSpace
 from rlquant.training.settings import TrainSettings
@@ -70,22 +70,12 @@ class QuantizationProblem:
         seed: decides the quantizers' random draws.
         objective: cross-entropy and accuracy by default; an `Objective`, or any function
             `(outputs, targets) -> (summed loss, summed metric)` of a batch.
-        validation_samples: at most so many validation samples are used.
-        calibration_samples: at most so many training samples are used.
-        batch_size: samples of a validation batch.
-        activation_range: how the range of a layer's quantized inputs is chosen: "mse" (least
-            squared error at the asked bits), "minmax" or "percentile" (99.9).
+        evaluation: how much data is used, in which batches, and where; see `EvaluationSettings`.
         training: how configurations are trained; by default what suits the fidelity.
         teacher: network that distilled layers learn from; the float network by default.
         warm_start: train from layers that were adapted on their own to the float layers' outputs.
-        device: where to evaluate; the network's own by default.
         store: file that keeps every evaluation; None keeps them in memory only.
-        prefix_bytes: memory for activations that configurations share (bytes); 0 for none, None to
-            run the whole network each time.
         racing: how evaluations that cannot win are ended early; None has every one run whole.
-        stochastic: accept a network that is not the same function every time, such as one with
-            dropout that is always on: scores are means over passes of fresh copies with fixed
-            seeds, at several times the cost.
 
     Attributes:
         notes: what one should know before scores are compared, in words; above all which bytes of
@@ -113,70 +103,30 @@ class QuantizationProblem:
         fidelity: Fidelity = "calibrated",
         seed: int = 0,
         objective: Objective | ObjectiveFunction | None = None,
-        validation_samples: int = 2000,
-        calibration_samples: int = 512,
-        batch_size: int = 250,
-        activation_range: RangeMethod = "mse",
+        evaluation: EvaluationSettings = EvaluationSettings(),  # noqa: B008 - a frozen value
         training: TrainSettings | None = None,
         teacher: nn.Module | None = None,
         warm_start: bool = True,
-        device: str | torch.device | None = None,
         store: PathLike | EvaluationStore | None = None,
-        prefix_bytes: int | None = DEFAULT_PREFIX_BYTES,
         racing: Racing | None = None,
-        stochastic: bool = False,
     ) -> None:
         if fidelity not in FIDELITIES:
             raise SettingsError(f"fidelity={fidelity!r} is not one of {FIDELITIES}")
-        require_range_method(activation_range)
-        if train_data is validation_data:
-            raise DataError("validation_data is train_data; give separate data")
-        place = resolve_device(device, require_network(network))
+        self.evaluation = require_evaluation(evaluation)
+        place = resolve_device(self.evaluation.device, require_network(network))
         self.budget = require_budget(budget)
         self._whole_space = require_space(space, fidelity)
         self.space = self._whole_space.at(fidelity)
         self.objective = as_objective(objective)
         self.seed = whole_number("seed", seed, 0, LARGEST_SEED)
-        self.batch_size = whole_number("batch_size", batch_size, 1)
-        self.racing = require_racing(racing, self.objective, fidelity)
-        self.stochastic = require_stochastic(stochastic, self.racing)
-        self.network = copy_network(network).to(place)
+        self.racing = require_racing(racing, self.objective, fidelity, self.evaluation.stochastic)
         self.fidelity: Fidelity = fidelity
-        self.calibration = take_samples(
-            train_data,
-            calibration_samples,
-            name="train_data",
-            device=place,
-            setting="calibration_samples",
-        )
-        self.validation = take_samples(
-            validation_data,
-            validation_samples,
-            name="validation_data",
-            device=place,
-            setting="validation_samples",
-            level=logging.INFO,  # nothing is worse for it
-        )
-        require_different(self.calibration, self.validation)
-        if self.racing is not None:  # so that each batch is a fair draw of all samples
-            self.validation = self.racing.shuffled(self.validation)
-
-        first_batch = self.validation.first(self.batch_size)
-        require_runs(self.network, self.objective, self.calibration.first(2), first_batch)
-        example = self.calibration.first(2).inputs
-        self.layers = find_layers(self.network, example, exclude=self.space.exclude)
+        self.network = copy_network(network).to(place)
+        self.calibration, self.validation = self._samples(train_data, validation_data, place)
+        self.layers = self._found_layers()
         self.notes = self._noted()
-        if self.stochastic:
-            require_repeatable(self.network, self.validation.first(2))
-        else:
-            names = [facts.name for facts in self.layers]
-            require_steady(self.network, names, self.calibration.first(2), self.validation)
-        require_activations(self.layers, self.space)
-        require_moments(self.network, self.layers, self.space)
-        if self.calibration.infinite():  # as in a mask, or else nothing can be calibrated on them
-            FloatReference.measure(self.network, self.layers, self.calibration)
-        kept_macs = count_macs(self.network, example, self.space.exclude)
-        self.costs = NetworkCosts.of(self.network, self.layers, kept_macs)
+        self._require_quantizable()
+        self.costs = self._network_costs()
         self.feasible = self._feasible(self.budget)
         self.plan = TrainingPlan.of(
             fidelity,
@@ -192,44 +142,100 @@ class QuantizationProblem:
         if self.plan is not None:
             require_finite_losses(self.network, self.objective, self.plan.samples, "train_data")
             require_different(self.plan.samples, self.validation)
-        measuring = Measuring(
-            network=self.network,
-            layers=self.layers,
-            calibration=self.calibration,
-            validation=self.validation,
-            objective=self.objective,
-            seed=self.seed,
-            fidelity=fidelity,
-            batch_size=self.batch_size,
-            activation_range=activation_range,
-            plan=self.plan,
-            prefix_bytes=_prefix_bytes(prefix_bytes),
-            racing=self.racing,
-            stochastic=self.stochastic,
-        )
-        batches = self.validation.batches(self.batch_size)
-        measured = measure_float(self.network, batches, self.objective)
-        if self.stochastic:
-            measured = run_repeatedly(self.network, batches, self.objective)
-        require_finite_float(measured, self.objective, self.validation)
+        measured = self._float_measurement()
         kept = self.canonical(QuantizationConfig(()))
         self.float_score = self._score(kept, measured, latency=False)
+        measuring = self._measuring()
         self._measurements = Measurements(
             measuring,
             measuring.fingerprint(measured.loss),
             None if store is None else as_store(store),
         )
 
+    # --- the parts of a new problem
+
+    def _samples(
+        self, train_data: Data, validation_data: Data, place: torch.device
+    ) -> tuple[Samples, Samples]:
+        """Take the samples of calibration and of validation, in the order of measurements."""
+        if train_data is validation_data:
+            raise DataError("validation_data is train_data; give separate data")
+        calibration = take_samples(
+            train_data,
+            self.evaluation.calibration_samples,
+            name="train_data",
+            device=place,
+            setting="calibration_samples",
+        )
+        validation = take_samples(
+            validation_data,
+            self.evaluation.validation_samples,
+            name="validation_data",
+            device=place,
+            setting="validation_samples",
+            level=logging.INFO,  # nothing is worse for it
+        )
+        require_different(calibration, validation)
+        if self.racing is not None:  # so that each batch is a fair draw of all samples
+            validation = self.racing.shuffled(validation)
+        return calibration, validation
+
+    def _found_layers(self) -> tuple[LayerFacts, ...]:
+        """Run the network on its samples and find what can be quantized."""
+        first_batch = self.validation.first(self.evaluation.batch_size)
+        few = self.calibration.first(2)
+        require_runs(self.network, self.objective, few, first_batch)
+        return find_layers(self.network, few.inputs, exclude=self.space.exclude)
+
     def _noted(self) -> tuple[str, ...]:
         """Return what one should know before scores are compared, once it is in the log."""
         names = [facts.name for facts in self.layers]
         share = FloatShare.of(self.network, names, self.space.exclude, "named in exclude")
         logger.log(logging.WARNING if share.share > 0.5 else logging.INFO, "%s", share)
-        if not self.stochastic:
+        if not self.evaluation.stochastic:
             return (str(share),)
         note = f"scores are means over {PASSES} passes with fixed seeds (stochastic=True)"
         logger.info("%s", note)
         return str(share), note
+
+    def _require_quantizable(self) -> None:
+        """Raise where the network cannot be measured, or not with the options of the space."""
+        if self.evaluation.stochastic:
+            require_repeatable(self.network, self.validation.first(2))
+        else:
+            names = [facts.name for facts in self.layers]
+            require_steady(self.network, names, self.calibration.first(2), self.validation)
+        require_activations(self.layers, self.space)
+        require_moments(self.network, self.layers, self.space)
+        if self.calibration.infinite():  # as in a mask, or else nothing can be calibrated on them
+            FloatReference.measure(self.network, self.layers, self.calibration)
+
+    def _network_costs(self) -> NetworkCosts:
+        example = self.calibration.first(2).inputs
+        kept_macs = count_macs(self.network, example, self.space.exclude)
+        return NetworkCosts.of(self.network, self.layers, kept_macs)
+
+    def _float_measurement(self) -> Measurement:
+        batches = self.validation.batches(self.evaluation.batch_size)
+        measured = measure_float(self.network, batches, self.objective)
+        if self.evaluation.stochastic:
+            measured = run_repeatedly(self.network, batches, self.objective)
+        require_finite_float(measured, self.objective, self.validation)
+        return measured
+
+    def _measuring(self) -> Measuring:
+        return Measuring(
+            network=self.network,
+            layers=self.layers,
+            calibration=self.calibration,
+            validation=self.validation,
+            objective=self.objective,
+            seed=self.seed,
+            fidelity=self.fidelity,
+            evaluation=self.evaluation,
+            plan=self.plan,
+            racing=self.racing,
+        )
 
     # --- scores
 
@@ -419,7 +425,3 @@ class QuantizationProblem:
     def __deepcopy__(self, memo: dict[int, Any]) -> QuantizationProblem:
         """Return itself: `gymnasium.make` deep-copies its keywords, and scores are shared."""
         return self
-
-
-def _prefix_bytes(value: int | None) -> int | None:
-    return None if value is None else whole_number("prefix_bytes", value, 0)

@@ -17,10 +17,10 @@ from rlquant.evaluation.measure import run_batches
 from rlquant.evaluation.racing import Racing
 from rlquant.evaluation.repeated import PASSES, RepeatedEvaluator, run_repeatedly
 from rlquant.evaluation.trained import TrainingEvaluator
+from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.layers import LayerFacts
 from rlquant.problem.fingerprint import describe_objective, fingerprint
 from rlquant.problem.training_plan import TrainingPlan
-from rlquant.quantizers.activation_ranges import RangeMethod
 from rlquant.score import Objective
 from rlquant.training.trainer import Trainer
 from rlquant.training.watching import FIGURES
@@ -46,12 +46,9 @@ class Measuring:
     objective: Objective
     seed: int
     fidelity: Fidelity
-    batch_size: int
-    activation_range: RangeMethod
+    evaluation: EvaluationSettings
     plan: TrainingPlan | None
-    prefix_bytes: int | None
     racing: Racing | None
-    stochastic: bool = False
 
     @property
     def is_looked_at(self) -> bool:
@@ -66,24 +63,25 @@ class Measuring:
 
     @cached_property
     def _batch_looks(self) -> tuple[int, ...]:
-        return tuple(1 + len(batch) for batch in self.validation.batches(self.batch_size))
+        return tuple(
+            1 + len(batch) for batch in self.validation.batches(self.evaluation.batch_size)
+        )
 
     def evaluator(self) -> Evaluator | TrainingEvaluator:
         """Return a new evaluator."""
         quantizing: dict[str, Any] = {
             "seed": self.seed,
-            "activation_range": self.activation_range,
+            "evaluation": self.evaluation,
         }
+        stochastic = self.evaluation.stochastic
         if self.plan is None:
-            kind = RepeatedEvaluator if self.stochastic else Evaluator
+            kind = RepeatedEvaluator if stochastic else Evaluator
             return kind(
                 self.network,
                 self.layers,
                 self.calibration,
                 self.validation,
                 self.objective,
-                batch_size=self.batch_size,
-                prefix_bytes=None if self.stochastic else self.prefix_bytes,
                 **quantizing,
             )
         trainer = Trainer(
@@ -97,8 +95,9 @@ class Measuring:
             warm_start=self.plan.warm_start,
             **quantizing,
         )
-        run = run_repeatedly if self.stochastic else run_batches
-        return TrainingEvaluator(trainer, self.validation, self.objective, self.batch_size, run)
+        run = run_repeatedly if stochastic else run_batches
+        size = self.evaluation.batch_size
+        return TrainingEvaluator(trainer, self.validation, self.objective, size, run)
 
     def fingerprint(self, float_loss: float) -> str:
         """Hash what a measurement depends on: network, samples, settings, version of the code.
@@ -116,9 +115,9 @@ class Measuring:
             self.validation.fingerprint(),
             self.seed,
             self.fidelity,
-            self.batch_size,
-            self.activation_range,
+            self.evaluation.batch_size,
+            self.evaluation.activation_range,
             self.calibration.device.type,
             *(() if self.plan is None else (TRAINING_VERSION, self.plan.described())),
-            *(("stochastic", PASSES) if self.stochastic else ()),
+            *(("stochastic", PASSES) if self.evaluation.stochastic else ()),
         )

@@ -22,6 +22,7 @@ from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.racing import Racing
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.evaluation.trained import TrainingEvaluator
+from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.layers import LayerFacts
 from rlquant.score import Measurement, Objective, Score
 from rlquant.space import SearchSpace
@@ -146,6 +147,10 @@ class Live(Problem, Protocol):
     @property
     def objective(self) -> Objective:
         """What outputs are scored by."""
+
+    @property
+    def evaluation(self) -> EvaluationSettings:
+        """How much data is used, in which batches, and where."""
 
     @property
     def calibration(self) -> Samples:

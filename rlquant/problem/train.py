@@ -14,22 +14,19 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, Samples, is_pair, iterate, take_batch, take_samples
 from rlquant.errors import LARGEST_SEED, DataError, SettingsError, whole_number
 from rlquant.evaluation.measure import ALL_SAMPLES, run_batches
+from rlquant.evaluation_settings import EvaluationSettings, require_evaluation
 from rlquant.forward_pass import outputs_of
 from rlquant.layers import require_quantizable
 from rlquant.network.quantize import layers_of, require_known_layers
 from rlquant.plain_network import require_network
 from rlquant.problem.checks import require_finite_losses, resolve_device
 from rlquant.problem.training_plan import require_teacher
-from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 from rlquant.score import Measurement, Objective, ObjectiveFunction, as_objective
 from rlquant.training.fixed_point.fixed_point import train_fixed_point
 from rlquant.training.settings import TrainOutcome, TrainSettings
 from rlquant.training.trainer import Trainer
 from rlquant.training.training_data import as_many, require_trainable
 from rlquant.training.watching import Watcher
-
-BATCH = 250
-"""Samples of a validation batch; larger ones are slower on a CPU."""
 
 
 @explained
@@ -44,10 +41,8 @@ def train(
     settings: TrainSettings | None = None,
     seed: int = 0,
     objective: Objective | ObjectiveFunction | None = None,
-    calibration_samples: int = 512,
-    activation_range: RangeMethod = "mse",
+    evaluation: EvaluationSettings = EvaluationSettings(),  # noqa: B008 - a frozen value
     warm_start: bool = False,
-    device: str | torch.device | None = None,
     watch: Watcher | None = None,
 ) -> tuple[nn.Module, TrainOutcome]:
     """Train a quantized copy of `network` as `config` says; the network itself never changes.
@@ -67,11 +62,9 @@ def train(
         settings: see `TrainSettings`; the defaults train five epochs.
         seed: of quantizers' draws, of the order of samples, of dropout.
         objective: cross-entropy and accuracy by default.
-        calibration_samples: at most so many training samples are used for statistics and ranges.
-        activation_range: how the range of a layer's quantized inputs is chosen: "mse" (least
-            squared error at the asked bits), "minmax" or "percentile" (99.9).
+        evaluation: how many training samples are used for statistics and ranges, how ranges are
+            chosen, in which batches `validation_data` are run (all of them), and where to train.
         warm_start: begin at layers that were adapted on their own; for short runs.
-        device: where to train; the network's own by default.
         watch: told how the run goes; may end it early.
 
     Returns:
@@ -86,11 +79,10 @@ def train(
     chosen = TrainSettings() if settings is None else settings
     if not isinstance(chosen, TrainSettings):
         raise SettingsError(f"settings={chosen!r} is no TrainSettings")
+    require_evaluation(evaluation)
     scored_by, config = as_objective(objective), config.canonical("trained")
-    place = resolve_device(device, require_network(network))
+    place = resolve_device(evaluation.device, require_network(network))
     whole_number("seed", seed, 0, LARGEST_SEED)
-    whole_number("calibration_samples", calibration_samples, 1)
-    require_range_method(activation_range)
     _require_applies(config, network, chosen)
     if chosen.arithmetic is not None and (teacher is not None or objective is not None):
         raise SettingsError(
@@ -101,7 +93,7 @@ def train(
     data = take_batch(train_data, "train_data", place) if is_pair(train_data) else train_data
     with seeded(seed):  # a loader may shuffle
         first = _first_batch(data, place)
-        count = calibration_samples if chosen.arithmetic is None else ALL_SAMPLES
+        count = evaluation.calibration_samples if chosen.arithmetic is None else ALL_SAMPLES
         samples = _samples(data, count, place)
     outputs_of(network, first.first(2).inputs, "train_data")
     size = chosen.batch_size if isinstance(data, Samples) else len(first)
@@ -113,7 +105,9 @@ def train(
         scored_by.check(as_many(outputs, len(validation)), validation.targets)
     if chosen.arithmetic is not None:
         trained, outcome = train_fixed_point(network, samples, chosen, seed=seed, watch=watch)
-        return trained, replace(outcome, validation=_measured(trained, validation, scored_by))
+        return trained, replace(
+            outcome, validation=_measured(trained, validation, scored_by, evaluation.batch_size)
+        )
 
     followed = None if teacher is None else copy_network(require_network(teacher)).to(place)
     if any(choice.method == "distilled" for choice in config):
@@ -128,11 +122,13 @@ def train(
         chosen,
         teacher=followed,
         seed=seed,
-        activation_range=activation_range,
+        evaluation=evaluation,
         warm_start=warm_start,
     )
     trained, outcome = trainer.train(config, watch)
-    return trained, replace(outcome, validation=_measured(trained, validation, scored_by))
+    return trained, replace(
+        outcome, validation=_measured(trained, validation, scored_by, evaluation.batch_size)
+    )
 
 
 def _require_applies(
@@ -171,8 +167,8 @@ def _validation(data: Data | None, device: torch.device) -> Samples | None:
 
 
 def _measured(
-    network: nn.Module, validation: Samples | None, objective: Objective
+    network: nn.Module, validation: Samples | None, objective: Objective, batch_size: int
 ) -> Measurement | None:
     if validation is None:
         return None
-    return run_batches(network, validation.batches(BATCH), objective)
+    return run_batches(network, validation.batches(batch_size), objective)

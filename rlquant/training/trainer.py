@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, Samples
+from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.layers import LayerFacts
 from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.hessians import output_hessian
@@ -19,7 +20,6 @@ from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.quantize import quantizes_activations
 from rlquant.network.weights import quantize_weight
 from rlquant.quantizers import QuantizedTensor
-from rlquant.quantizers.activation_ranges import RangeMethod
 from rlquant.quantizers.formats import WeightForm
 from rlquant.score import Objective
 from rlquant.training.batches import Teacher, make_batches
@@ -45,7 +45,7 @@ class Trainer:
         settings: how to train.
         teacher: float network that distilled layers learn from; the network itself by default.
         seed: of quantizers' draws, of the order of samples, of dropout.
-        activation_range: how the range of a layer's inputs is taken.
+        evaluation: how the ranges of the layers' inputs are taken.
         warm_start: begin at layers that were adapted on their own.
         make_weight: makes what trains a layer's weight; the library's own methods by default.
     """
@@ -61,7 +61,7 @@ class Trainer:
         *,
         teacher: nn.Module | None = None,
         seed: int = 0,
-        activation_range: RangeMethod = "mse",
+        evaluation: EvaluationSettings = EvaluationSettings(),  # noqa: B008 - a frozen value
         warm_start: bool = False,
         make_weight: WeightMaker = trainable_weight,
     ) -> None:
@@ -69,7 +69,7 @@ class Trainer:
         self._training, self._calibration, self._objective = training, calibration, objective
         self._teacher_network = teacher or network
         self._seed, self._make_weight = seed, make_weight
-        self._range_method: RangeMethod = activation_range
+        self._range_method = evaluation.activation_range
         self._axes = {facts.name: facts.channel_axis for facts in layers}
         self._device = calibration.device
         self._layout = training_layout(network, calibration.first(2).inputs)

@@ -6,13 +6,23 @@ import json
 import re
 from collections.abc import Sequence
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from rlquant import Budget, EvaluationStore, Score, SearchSpace, load, measure
+from rlquant import (
+    Budget,
+    EvaluationSettings,
+    EvaluationStore,
+    QuantizationProblem,
+    Score,
+    SearchSpace,
+    load,
+    measure,
+)
 from rlquant.errors import (
     BudgetError,
     FileFormatError,
@@ -36,9 +46,15 @@ def find(**arguments: Any) -> Any:
         "searcher": "random",
         "evaluations": 5,
         "space": SearchSpace(bits=(2, 3, 4, 6, 8)),
-        "calibration_samples": 48,
+        "evaluation": EvaluationSettings(calibration_samples=48),
+        **arguments,
     }
-    return search(trained("mlp"), TRAIN, VALIDATION, **{**settings, **arguments})
+    if set(arguments) <= set(signature(search).parameters):
+        return search(trained("mlp"), TRAIN, VALIDATION, **settings)
+    names = ("budget", "space", "evaluation", "fidelity", "store")
+    of_problem = {name: settings.pop(name) for name in names if name in settings}
+    problem = QuantizationProblem(trained("mlp"), TRAIN, VALIDATION, **of_problem)
+    return search_ready(problem, **settings)
 
 
 def test_the_network_is_the_one_that_was_scored() -> None:
@@ -53,7 +69,9 @@ def test_the_network_is_the_one_that_was_scored() -> None:
 def test_refined_it_is_within_the_budget_and_the_network_that_was_scored(tmp_path: Path) -> None:
     space = SearchSpace(bits=(1,), rounding=("learned",), points=("kmeans",))
     settings: dict[str, Any] = {"space": space, "budget": Budget.average_bits(20.0)}
-    plain, refined = (find(refine=r, out=tmp_path / str(r), **settings) for r in (False, True))
+    plain, refined = (
+        find(refine=TRAIN if r else None, out=tmp_path / str(r), **settings) for r in (False, True)
+    )
     assert refined.best == plain.best
     assert refined.score.loss < plain.score.loss
     assert refined.score.size_bytes == plain.score.size_bytes
@@ -72,7 +90,7 @@ def test_ctrl_c_while_refining_keeps_what_was_searched(
 
     plain = find()
     monkeypatch.setattr("rlquant.refine", interrupt)
-    result = find(refine=True, out=tmp_path)
+    result = find(refine=TRAIN, out=tmp_path)
     assert result.stopped == "interrupted"
     assert (result.best, result.score) == (plain.best, plain.score)
     assert load(tmp_path / "model.rlq", trained("mlp")) is not None
@@ -80,13 +98,13 @@ def test_ctrl_c_while_refining_keeps_what_was_searched(
 
 def test_refining_shows_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
     space = SearchSpace(bits=(2,), rounding=("learned",))
-    find(refine=True, progress=True, space=space, budget=Budget.average_bits(20.0))
+    find(refine=TRAIN, progress=True, space=space, budget=Budget.average_bits(20.0))
     assert re.search(r"refine: 100%.* 600/600 .*loss", capsys.readouterr().err)
 
 
 def test_what_cannot_be_refined_is_refused_before_the_search() -> None:
     with pytest.raises(SettingsError, match="at fidelity='tuned' has no weights to assign again"):
-        find(refine=True, fidelity="tuned", space=SearchSpace(bits=(2, 3)))
+        find(refine=TRAIN, fidelity="tuned", space=SearchSpace(bits=(2, 3)))
     with pytest.raises(SettingsError, match="a ToyProblem at fidelity="):
         search_ready(ToyProblem(2), searcher="random", evaluations=2, refine=TRAIN)
 
@@ -109,7 +127,7 @@ def test_the_users_network_and_generators_are_left_alone() -> None:
         VALIDATION,
         budget=Budget.average_bits(8.0),
         evaluations=9,
-        calibration_samples=48,
+        evaluation=EvaluationSettings(calibration_samples=48),
     )
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 
 import rlquant
-from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem, SearchSpace
+from rlquant import (
+    Budget,
+    EvaluationSettings,
+    LayerChoice,
+    QuantizationConfig,
+    QuantizationProblem,
+    SearchSpace,
+)
 from rlquant.cost.float_share import FloatShare
 from small_networks import samples
 
@@ -57,7 +64,7 @@ def problem(network: nn.Module, *exclude: str) -> QuantizationProblem:
         samples(30),
         samples(20, seed=1),
         budget=Budget.size_ratio(1.5),
-        calibration_samples=30,
+        evaluation=EvaluationSettings(calibration_samples=30),
         space=SearchSpace(exclude=exclude),
     )
 

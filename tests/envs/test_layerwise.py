@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.env_checker import check_env as check_env_of_sb3
 
-from rlquant import Budget, QuantizationProblem, Score, SearchSpace
+from rlquant import Budget, EvaluationSettings, QuantizationProblem, Score, SearchSpace
 from rlquant.errors import BudgetError, UnknownNameError
 from rlquant.score import REWARDS, WORST_REWARD
 from rlquant.space import for_layer
@@ -39,7 +39,7 @@ def live() -> QuantizationProblem:
         samples_of("mlp", 96, seed=2),
         space=SearchSpace(bits=(2, 3, 4, 8), points=("clipped", "kmeans")),
         budget=Budget.average_bits(20.0),
-        calibration_samples=32,
+        evaluation=EvaluationSettings(calibration_samples=32),
     )
 
 

@@ -13,7 +13,7 @@ from gymnasium.vector import AsyncVectorEnv, SyncVectorEnv, VectorEnv
 from sb3_contrib.common.maskable.utils import get_action_masks
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
-from rlquant import Budget, QuantizationProblem, SearchSpace
+from rlquant import Budget, EvaluationSettings, QuantizationProblem, SearchSpace
 from small_networks import samples_of, trained
 
 ID = "rlquant_envs:rlquant/LayerwiseQuantization-v0"
@@ -30,7 +30,7 @@ def problem() -> QuantizationProblem:
         samples_of("mlp", 96, seed=2),
         space=SearchSpace(bits=(2, 3, 4, 8), points=("clipped", "kmeans")),
         budget=Budget.average_bits(8.0),
-        calibration_samples=32,
+        evaluation=EvaluationSettings(calibration_samples=32),
     )
 
 

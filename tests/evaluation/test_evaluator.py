@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from rlquant import EvaluationSettings
 from rlquant.config import FLOAT_BITS, LayerChoice, QuantizationConfig
 from rlquant.data import Samples
-from rlquant.errors import DataError, UnknownNameError
+from rlquant.errors import DataError
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.layers import LayerFacts, find_layers
@@ -55,7 +56,7 @@ def evaluator_of(network: nn.Module, name: str, *, seed: int = SEED) -> Evaluato
         Samples((validation[0],), validation[1]),
         Classification(),
         seed=seed,
-        batch_size=16,
+        evaluation=EvaluationSettings(batch_size=16),
     )
 
 
@@ -169,21 +170,6 @@ def test_input_ranges_are_measured_on_first_use() -> None:
     }
     evaluator.measure(uniform(evaluator, LayerChoice("", 2, activation_bits=4)))
     assert evaluator.input_ranges is ranges
-
-
-def test_an_unknown_range_method_is_refused_at_once() -> None:
-    network, (inputs, labels) = trained("mlp"), samples_of("mlp", 40)
-    taken = Samples((inputs,), labels)
-    with pytest.raises(UnknownNameError, match="unknown activation range 'maximum'"):
-        Evaluator(
-            network,
-            find_layers(network, inputs),
-            taken,
-            taken,
-            Classification(),
-            seed=SEED,
-            activation_range="maximum",  # type: ignore[arg-type]
-        )
 
 
 # --- trouble

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from cut_networks import CUTTABLE, Branching
 from layer_choices import CHOICES
+from rlquant import EvaluationSettings
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.data import Samples
 from rlquant.evaluation.evaluator import Evaluator
@@ -75,8 +76,7 @@ def evaluator_of(name: str, prefix_bytes: int, batch_size: int = 10) -> Evaluato
         validation,
         Recording(),
         seed=3,
-        batch_size=batch_size,
-        prefix_bytes=prefix_bytes,
+        evaluation=EvaluationSettings(batch_size=batch_size, prefix_bytes=prefix_bytes),
     )
 
 

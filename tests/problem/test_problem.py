@@ -58,7 +58,7 @@ def test_a_score_is_that_of_the_network_that_is_built(name: str, data: st.DataOb
     network = made.build(config)
     loss, correct, stored = 0.0, 0, 0
     with torch.no_grad():
-        for batch in made.validation.batches(made.batch_size):
+        for batch in made.validation.batches(made.evaluation.batch_size):
             outputs = network(*batch.inputs)
             loss += float(nn.functional.cross_entropy(outputs, batch.targets, reduction="sum"))
             correct += int((outputs.argmax(dim=1) == batch.targets).sum())

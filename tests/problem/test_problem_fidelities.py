@@ -42,7 +42,7 @@ def test_the_scored_network_is_the_one_that_is_built_saved_and_loaded(
     assert same(measured, network)  # the second one is trained again
     loss = 0.0
     with torch.no_grad():
-        for batch in made.validation.batches(made.batch_size):
+        for batch in made.validation.batches(made.evaluation.batch_size):
             outputs = network(*batch.inputs)
             loss += float(cross_entropy(outputs, batch.targets, reduction="sum"))
     assert score.loss == loss / 50

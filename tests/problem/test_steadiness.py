@@ -13,7 +13,15 @@ from torch import Tensor, nn
 from torch.nn.functional import dropout
 
 import rlquant
-from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem, Racing
+from evaluation_values import in_values
+from rlquant import (
+    Budget,
+    EvaluationSettings,
+    LayerChoice,
+    QuantizationConfig,
+    QuantizationProblem,
+    Racing,
+)
 from rlquant.errors import NetworkError, SettingsError
 from rlquant.evaluation.repeated import PASSES
 from rlquant_agents import search
@@ -174,9 +182,7 @@ def problem(network: nn.Module, **other: Any) -> QuantizationProblem:
         data(60, 1),
         data(40, 2),
         budget=Budget.average_bits(40),
-        calibration_samples=60,
-        batch_size=20,
-        **other,
+        **in_values({"calibration_samples": 60, "batch_size": 20, **other}),
     )
 
 
@@ -296,8 +302,7 @@ def test_a_search_accepts_it_as_well() -> None:
         budget=Budget.average_bits(5),
         searcher="random",
         evaluations=3,
-        calibration_samples=60,
-        stochastic=True,
+        evaluation=EvaluationSettings(calibration_samples=60, stochastic=True),
     )
     assert len(result.history) == 3
     assert [note[:9] for note in result.notes] == ["140 of 71", "scores ar"]

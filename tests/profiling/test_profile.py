@@ -10,7 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from rlquant import Budget, LatencyTable, QuantizationProblem, SearchSpace, find_layers
+from rlquant import (
+    Budget,
+    EvaluationSettings,
+    LatencyTable,
+    QuantizationProblem,
+    SearchSpace,
+    find_layers,
+)
 from rlquant.errors import SettingsError
 from rlquant.profiling import sessions
 from rlquant.profiling.profile import LatencyProfile, profile_latency
@@ -50,7 +57,7 @@ def test_every_distinct_layer_has_a_row_for_what_it_can_run(
         samples_of("conv", 20, seed=1),
         budget=Budget.latency(1.0, table),
         space=SearchSpace(activation_bits=(None, 8)),
-        calibration_samples=64,
+        evaluation=EvaluationSettings(calibration_samples=64),
     )
     feasible = problem.feasible
     costs = [feasible.cost.of_layer(problem.layers[0], option) for option in feasible.options]

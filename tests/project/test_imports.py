@@ -32,7 +32,7 @@ ROOMS = {
         *("errors", "ambient", "paths", "escaping", "process_identity", "files", "file_group"),
         *("documents", "folder_lock", "arguments", "process_pool"),
         *("config", "quantizers", "copying", "plain_network"),
-        *("forward_pass", "responsiveness", "layers", "space"),
+        *("forward_pass", "responsiveness", "layers", "space", "evaluation_settings"),
         *("cost", "data", "rounding", "pareto", "score", "network", "training", "evaluation"),
         *("export", "problem", "tabular", "probing", "profiling", "tasks", "testing", "moved"),
         *("version", "public", "__init__", "__main__"),

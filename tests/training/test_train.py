@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 import rlquant
+from rlquant import EvaluationSettings
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.network.modules import quantized_weight
 from small_networks import FEATURES, NETWORKS, Mlp, fresh, samples_of
@@ -136,7 +137,7 @@ class TestMixed:
         torch.testing.assert_close(norm.running_mean, outputs.mean(dim=1), rtol=1e-4, atol=1e-5)
         variance = outputs.var(dim=1, correction=0)
         torch.testing.assert_close(norm.running_var, variance, rtol=1e-4, atol=1e-5)
-        few, _ = train("conv", settings=LONG, calibration_samples=32)
+        few, _ = train("conv", settings=LONG, evaluation=EvaluationSettings(calibration_samples=32))
         assert not torch.equal(few.get_submodule("stem_norm").running_mean, norm.running_mean)
 
     def test_a_network_with_nothing_to_train_is_only_quantized(self) -> None:

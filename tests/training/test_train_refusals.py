@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import rlquant
+from rlquant import EvaluationSettings
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.errors import (
     ChoiceError,
@@ -186,10 +187,14 @@ class TestArguments:
             ("settings", {}, SettingsError, r"settings=\{\} is no TrainSettings"),
             ("seed", -1, SettingsError, "seed=-1, use a whole number from 0 to"),
             ("seed", 0.5, SettingsError, r"seed=0\.5, use a whole number from 0 to"),
-            ("calibration_samples", 0, SettingsError, "calibration_samples=0, use a whole number"),
-            ("activation_range", "max", UnknownNameError, "unknown activation range 'max'"),
+            ("evaluation", 64, SettingsError, "evaluation=64 is no EvaluationSettings; make one"),
             ("objective", 3, SettingsError, "objective=3, give a function"),
-            ("device", "nowhere", SettingsError, "device='nowhere' cannot be used here"),
+            (
+                "evaluation",
+                EvaluationSettings(device="nowhere"),
+                SettingsError,
+                "device='nowhere' cannot be used here",
+            ),
         ],
     )
     def test_arguments_outside_what_is_allowed(

@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import rlquant
-from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem, TrainSettings
+from rlquant import (
+    Budget,
+    EvaluationSettings,
+    LayerChoice,
+    QuantizationConfig,
+    QuantizationProblem,
+    TrainSettings,
+)
 from rlquant.data import Samples, fingerprint_tensors
 from rlquant.errors import DataError, SettingsError
 from rlquant.training.batches import make_batches
@@ -104,7 +111,7 @@ def test_a_search_trains_it_too_and_a_teacher_may_be_such_a_network() -> None:
         fidelity="tuned",
         training=SHORT,
         teacher=fresh(Viewing, seed=2),
-        calibration_samples=12,
+        evaluation=EvaluationSettings(calibration_samples=12),
     )
     assert problem.evaluate(everywhere("conv", "last")).loss > 0
 
@@ -153,7 +160,7 @@ def test_validation_samples_may_not_be_trained_on() -> None:
             budget=Budget.average_bits(6.0),
             fidelity="trained",
             training=TrainSettings(epochs=1, batch_size=8),
-            calibration_samples=20,  # which have none of them
+            evaluation=EvaluationSettings(calibration_samples=20),  # which have none of them
         )
 
 
@@ -169,7 +176,7 @@ def test_a_shuffling_loader_gives_the_same_network_for_the_same_seed() -> None:
             everywhere("conv", "last"),
             loader,
             settings=SHORT,
-            calibration_samples=16,
+            evaluation=EvaluationSettings(calibration_samples=16),
             warm_start=True,
         )
         found.append(trained(pair[0]))

@@ -9,6 +9,7 @@ import torch
 
 from rlquant import (
     Budget,
+    EvaluationSettings,
     EvaluationStore,
     QuantizationProblem,
     Racing,
@@ -170,8 +171,10 @@ class TaskSettings(CommandSettings):
             space=self.space(),
             fidelity=self.fidelity,
             training=self.training(),
-            validation_samples=self.validation_samples,
-            calibration_samples=self.calibration_samples,
+            evaluation=EvaluationSettings(
+                validation_samples=self.validation_samples,
+                calibration_samples=self.calibration_samples,
+            ),
             store=store,
             racing=Racing() if self.racing else None,
         )

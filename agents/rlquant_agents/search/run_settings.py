@@ -19,6 +19,7 @@ from rlquant.documents import read_as, read_json
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.files import reading
 from rlquant.problem.fingerprint import fingerprint
+from rlquant.problem.protocol import Live
 from rlquant_agents.search.searcher import Searches, name_of
 
 SETTINGS_VERSION = 1
@@ -73,6 +74,7 @@ def describe_run(
         "space": dataclasses.asdict(problem.space),
         "fidelity": problem.fidelity,
         "quantizer_seed": problem.seed,
+        "evaluation": dataclasses.asdict(problem.evaluation) if isinstance(problem, Live) else None,
         "layers": [facts.name for facts in problem.layers],
         "searcher": name_of(searcher),
         "searcher_settings": fields,
@@ -159,7 +161,7 @@ def _named(value: Any) -> Any:
     """Return what is the same in every process for what JSON does not know."""
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, Path):
+    if isinstance(value, (Path, torch.device)):
         return str(value)
     return str(getattr(value, "__qualname__", type(value).__qualname__))
 

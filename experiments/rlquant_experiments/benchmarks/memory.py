@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from rlquant import QuantizationProblem, tasks
+from rlquant import EvaluationSettings, QuantizationProblem, tasks
 from rlquant_experiments.benchmarks.evaluation import NO_LIMIT, random_configs
 from rlquant_experiments.benchmarks.figure import Figure
 
@@ -57,7 +57,7 @@ def report_peak(task_name: str, count: int, limit: int | None) -> None:
         task.train,
         task.validation,
         budget=NO_LIMIT,
-        prefix_bytes=None if limit is None else limit * MEGABYTE,
+        evaluation=EvaluationSettings(prefix_bytes=None if limit is None else limit * MEGABYTE),
     )
     for config in random_configs(problem, count):
         problem.evaluator.measure(config)

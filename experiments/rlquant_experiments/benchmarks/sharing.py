@@ -11,7 +11,14 @@ from statistics import fmean, median
 import torch
 from tqdm import tqdm
 
-from rlquant import Budget, GroupedProblem, QuantizationConfig, QuantizationProblem, tasks
+from rlquant import (
+    Budget,
+    EvaluationSettings,
+    GroupedProblem,
+    QuantizationConfig,
+    QuantizationProblem,
+    tasks,
+)
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant_agents.searchers.sensitivity import one_layer_each
 from rlquant_experiments.benchmarks.clocked import COMPARED, ClockedSearch, evaluator_of
@@ -68,7 +75,8 @@ class Rivals:
         task = tasks.load(task_name)
         data = (task.network, task.train, task.validation)
         made = QuantizationProblem(*data, budget=NO_LIMIT)
-        others = [QuantizationProblem(*data, budget=NO_LIMIT, prefix_bytes=b) for b in (None, 0)]
+        alone = [EvaluationSettings(prefix_bytes=size) for size in (None, 0)]
+        others = [QuantizationProblem(*data, budget=NO_LIMIT, evaluation=each) for each in alone]
         for each in (made, *others):
             warm_weights(each)
         plain, clocked = map(evaluator_of, others)

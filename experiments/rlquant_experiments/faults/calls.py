@@ -67,8 +67,7 @@ def _live(folder: Path) -> Arguments:
         "validation_data": toys.data(50, seed=2),
         "budget": toys.BUDGET,
         "space": toys.SPACE,
-        "calibration_samples": 40,
-        "batch_size": 16,
+        "evaluation": rlquant.EvaluationSettings(calibration_samples=40, batch_size=16),
     }
 
 
@@ -83,7 +82,7 @@ def _train(folder: Path) -> Arguments:
         "train_data": toys.data(40, seed=1),
         "validation_data": toys.data(50, seed=2),
         "settings": rlquant.TrainSettings(epochs=1, batch_size=20),
-        "calibration_samples": 40,
+        "evaluation": rlquant.EvaluationSettings(calibration_samples=40),
     }
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rlquant import (
     Budget,
+    EvaluationSettings,
     LayerChoice,
     QuantizationConfig,
     QuantizationProblem,
@@ -61,8 +62,7 @@ def problem(**other: Any) -> QuantizationProblem:
     settings = {
         "budget": BUDGET,
         "space": SPACE,
-        "calibration_samples": 40,
-        "batch_size": 16,
+        "evaluation": EvaluationSettings(calibration_samples=40, batch_size=16),
         **other,
     }
     return QuantizationProblem(network(), data(40, seed=1), data(50, seed=2), **settings)

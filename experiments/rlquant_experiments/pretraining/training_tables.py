@@ -9,7 +9,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from rlquant import Budget, GroupedProblem, QuantizationProblem, Table, find_layers
+from rlquant import (
+    Budget,
+    EvaluationSettings,
+    GroupedProblem,
+    QuantizationProblem,
+    Table,
+    find_layers,
+)
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.folder_lock import held
 from rlquant.paths import PathLike
@@ -90,7 +97,9 @@ def training_table(practice: Practice, folder: Path, title: str | None = None) -
         splits.validation,
         space=practice.space(len(practice.groups) or len(names)),
         budget=NO_LIMIT,
-        validation_samples=min(VALIDATION_SAMPLES, len(splits.validation[1])),
+        evaluation=EvaluationSettings(
+            validation_samples=min(VALIDATION_SAMPLES, len(splits.validation[1]))
+        ),
     )
     grouped = GroupedProblem(live, practice.groups or names)
     work = Enumeration(grouped, path.with_suffix(".partial"))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from problems import problem
+from rlquant import EvaluationSettings
 from rlquant.config import QuantizationConfig
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.score import Measurement
@@ -36,7 +37,7 @@ def test_every_configuration_is_measured_in_order(tmp_path: Path) -> None:
     told: list[int] = []
     records = Enumeration(live, tmp_path / "some" / "t.partial").run(told.append)
     assert told == list(range(28))
-    plain = grouped(prefix_bytes=None)
+    plain = grouped(evaluation=EvaluationSettings(prefix_bytes=None))
     for number, indices in enumerate(itertools.product(range(3), repeat=3)):
         score = plain.evaluate(plain.feasible.config(indices))
         assert records["loss"][number] == np.float32(score.loss)

@@ -18,7 +18,14 @@ import torch
 from torch import nn
 
 import rlquant
-from rlquant import Budget, QuantizationConfig, QuantizationProblem, Score, SearchSpace
+from rlquant import (
+    Budget,
+    EvaluationSettings,
+    QuantizationConfig,
+    QuantizationProblem,
+    Score,
+    SearchSpace,
+)
 from rlquant.errors import (
     FileFormatError,
     FolderInUseError,
@@ -423,7 +430,7 @@ def small_problem(bits: Sequence[int] = (2, 4, 8)) -> QuantizationProblem:
         samples_of("mlp", 64, seed=2),
         budget=Budget.average_bits(8.0),
         space=SearchSpace(bits=tuple(bits)),
-        calibration_samples=32,
+        evaluation=EvaluationSettings(calibration_samples=32),
     )
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
+import rlquant
 from rlquant import Budget, Problem
-from rlquant.errors import SettingsError, UnknownNameError, whole_number
+from rlquant.errors import ArgumentError, SettingsError, whole_number
 from rlquant.testing import ToyProblem
 from rlquant_agents import (
     Callback,
@@ -104,9 +106,7 @@ def test_numbers_of_numpy_are_written_as_numbers(tmp_path: Path) -> None:
         {"searcher": MaskedPPO},
         {"searcher": Likeness},
         {"searcher": 3},
-        {"callback": print},
-        {"settings": 3},
-        {"reward": lambda score, reference: -score.loss},
+        {"searcher": make_searcher("random", reward=lambda score, reference: -score.loss)},
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_touched(
@@ -123,11 +123,40 @@ def test_wrong_arguments_are_refused_before_anything_is_touched(
     assert not out.exists()
 
 
-def test_an_unknown_reward_is_refused_before_anything_is_touched() -> None:
-    with pytest.raises(UnknownNameError, match="did you mean 'loss'"):
+@pytest.mark.parametrize(
+    ("argument", "value", "words"),
+    [
+        ("calibration_samples", 64, r"evaluation=EvaluationSettings\(calibration_samples=64\)"),
+        ("device", "cpu", r"evaluation=EvaluationSettings\(device='cpu'\)"),
+        ("reward", "loss", r"searcher=make_searcher\(name, reward=\.\.\.\)"),
+        ("progress", True, r"give search_problem\(problem, progress=\.\.\.\)"),
+        ("training", None, r"give QuantizationProblem\(\.\.\., training=\.\.\.\)"),
+        ("quantizer_seed", 3, r"give QuantizationProblem\(\.\.\., seed=\.\.\.\)"),
+        ("bugdet", 3, "did you mean 'budget'"),
+        ("anything", 3, "it has .*'evaluations', 'seed', 'out'"),
+    ],
+)
+def test_an_argument_that_a_search_does_not_have_says_where_it_went(
+    argument: str, value: Any, words: str
+) -> None:
+    with pytest.raises(ArgumentError, match=f"search has no argument '{argument}'.*{words}"):
         search(
-            trained("mlp"), Untouched(), Untouched(), budget=Budget.average_bits(8.0), reward="los"
+            trained("mlp"),
+            Untouched(),
+            Untouched(),
+            **{"budget": Budget.average_bits(8.0), argument: value},
         )
+
+
+def test_other_calls_name_their_values_as_well() -> None:
+    with pytest.raises(ArgumentError, match=r"evaluation=EvaluationSettings\(batch_size=3\)"):
+        rlquant.QuantizationProblem(trained("mlp"), (), (), batch_size=3)  # type: ignore[call-arg]
+    with pytest.raises(ArgumentError, match=r"settings=TrainSettings\(epochs=3\)"):
+        rlquant.train(trained("mlp"), (), (), epochs=3)  # type: ignore[call-arg]
+
+
+def test_a_search_has_at_most_twelve_arguments() -> None:
+    assert len(signature(search).parameters) <= 12
 
 
 def test_what_is_no_problem_is_named() -> None:

@@ -1,0 +1,68 @@
+"""The settings of an evaluation: how much data, in which batches, and where it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from rlquant.arguments import explained
+from rlquant.errors import SettingsError, whole_number
+from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationSettings:
+    """How quantized networks are calibrated and measured.
+
+    >>> EvaluationSettings(calibration_samples=64).validation_samples
+    2000
+
+    Attributes:
+        calibration_samples: at most so many training samples are used for calibration.
+        validation_samples: at most so many validation samples are used.
+        batch_size: samples of a validation batch; larger batches than about 250 images are slower
+            on a CPU.
+        activation_range: how the range of a layer's quantized inputs is chosen: "mse" (least
+            squared error at the asked bits), "minmax" or "percentile" (99.9).
+        prefix_bytes: memory for activations that configurations share (bytes); 0 for none, None to
+            run the whole network each time. Changes no result.
+        device: where to evaluate; the network's own by default.
+        stochastic: accept a network that is not the same function every time, such as one with
+            dropout that is always on: scores are means over passes of fresh copies with fixed
+            seeds, at several times the cost.
+
+    Raises:
+        SettingsError: a value outside what is allowed.
+    """
+
+    calibration_samples: int = 512
+    validation_samples: int = 2000
+    batch_size: int = 250
+    activation_range: RangeMethod = "mse"
+    prefix_bytes: int | None = 2**30
+    device: str | torch.device | None = None
+    stochastic: bool = False
+
+    @explained
+    def __post_init__(self) -> None:
+        for field in ("calibration_samples", "validation_samples", "batch_size"):
+            object.__setattr__(self, field, whole_number(field, getattr(self, field), 1))
+        if self.prefix_bytes is not None:
+            object.__setattr__(
+                self, "prefix_bytes", whole_number("prefix_bytes", self.prefix_bytes, 0)
+            )
+        require_range_method(self.activation_range)
+        if not isinstance(self.stochastic, bool):
+            raise SettingsError(f"stochastic={self.stochastic!r}, give True or False")
+
+
+def require_evaluation(evaluation: Any) -> EvaluationSettings:
+    """Return settings; `SettingsError` for what are none."""
+    if isinstance(evaluation, EvaluationSettings):
+        return evaluation
+    raise SettingsError(
+        f"evaluation={evaluation!r} is no EvaluationSettings; make one, e.g. "
+        f"EvaluationSettings(calibration_samples=64)"
+    )

@@ -1,0 +1,33 @@
+"""The settings of an evaluation are checked when they are made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlquant import EvaluationSettings
+from rlquant.errors import RlquantError
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("calibration_samples", 0, "calibration_samples=0, use a whole number of at least 1"),
+        ("validation_samples", 1.5, "validation_samples=1.5, use a whole number of at least 1"),
+        ("batch_size", True, "batch_size=True, use a whole number of at least 1"),
+        ("prefix_bytes", -1, "prefix_bytes=-1, use a whole number of at least 0"),
+        ("activation_range", "maximum", "unknown activation range 'maximum'"),
+        ("stochastic", "yes", "stochastic='yes', give True or False"),
+    ],
+)
+def test_a_value_outside_what_is_allowed_is_refused(field: str, value: Any, words: str) -> None:
+    with pytest.raises(RlquantError, match=words):
+        EvaluationSettings(**{field: value})
+
+
+def test_equal_settings_are_equal_whatever_kind_of_number_they_are_given() -> None:
+    made = EvaluationSettings(batch_size=np.int64(16), prefix_bytes=np.int64(0))
+    assert made == EvaluationSettings(batch_size=16, prefix_bytes=0)
+    assert type(made.batch_size) is type(made.prefix_bytes) is int
