@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 from rlquant.arguments import explained
@@ -158,7 +159,7 @@ def decisions_apart(a: LayerChoice, b: LayerChoice) -> int:
     return sum(getattr(a, field) != getattr(b, field) for field in fields)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class QuantizationConfig:
     """The decision for a whole network: one `LayerChoice` a layer, in execution order.
 
@@ -218,8 +219,15 @@ class QuantizationConfig:
 
     def to_json(self, indent: int | None = None) -> str:
         """Write as versioned JSON."""
-        document = {"version": CONFIG_VERSION, "layers": [asdict(c) for c in self.choices]}
-        return json.dumps(document, indent=indent)
+        return self._json if indent is None else json.dumps(self._document, indent=indent)
+
+    @property
+    def _document(self) -> dict[str, Any]:
+        return {"version": CONFIG_VERSION, "layers": [asdict(c) for c in self.choices]}
+
+    @cached_property
+    def _json(self) -> str:
+        return json.dumps(self._document)
 
     @classmethod
     @explained

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
@@ -13,7 +13,6 @@ from gymnasium.spaces import Box, MultiDiscrete
 from rlquant import (
     Budget,
     EvaluationStore,
-    LayerChoice,
     Problem,
     QuantizationConfig,
     QuantizationProblem,
@@ -30,7 +29,6 @@ from rlquant.paths import PathLike
 from rlquant.problem.checks import require_budget
 from rlquant.problem.protocol import Indexed, require_problem
 from rlquant.score import bind_reward
-from rlquant.space import for_layer
 from rlquant_envs.action_table import Action, ActionTable, whole_numbers
 from rlquant_envs.fitting import Fitting
 from rlquant_envs.observation import FEATURES, Observation, Observer
@@ -94,11 +92,11 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
             )
         require_no_rendering(render_mode)
         require_problem(problem, "LayerwiseQuantization: ")
+        self._indexed = isinstance(problem, Indexed)
         self._table = ActionTable.of(problem.space, problem.fidelity)
         self._options: list[int] = self._table.options.tolist()
         self._legal: list[bool] = self._table.legal.tolist()
         self._actions = [tuple(action) for action in self._table.action_of.tolist()]
-        self._choices: dict[tuple[int, int], LayerChoice] = {}
         under = [problem.with_budget(b) for b in budgets or [problem.budget]]
         self._parts = [self._parts_of(p) for p in under]
         self._reward = bind_reward(reward, problem.float_score)
@@ -142,12 +140,12 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         chosen.append(option)
         self._spent += self._fitting.costs[layer][option]
         info: dict[str, Any] = {
-            "choice": self._choice(layer, option),
+            "choice": self._problem.feasible.choices[layer][option],
             "repaired": option != wanted or not self._legal[number],
         }
         reward, done = 0.0, len(chosen) == len(self._problem.layers)
         if done:
-            info["config"] = self._config(chosen)
+            info["config"] = self._problem.feasible.config(chosen)
             info["score"] = self._evaluate(info["config"], chosen)
             reward = self._reward(info["score"])
         observation = self._observer.observe(layer + 1, self._spent, self._actions[option])
@@ -200,22 +198,10 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
             )
         return found
 
-    def _choice(self, layer: int, option: int) -> LayerChoice:
-        known = self._choices.get((layer, option))
-        if known is None:
-            feasible = self._problem.feasible
-            known = for_layer(feasible.options[option], feasible.names[layer])
-            self._choices[(layer, option)] = known
-        return known
-
-    def _config(self, chosen: Sequence[int]) -> QuantizationConfig:
-        choices = (self._choice(layer, option) for layer, option in enumerate(chosen))
-        return QuantizationConfig(tuple(choices))
-
     def _evaluate(self, config: QuantizationConfig, chosen: Sequence[int]) -> Score:
         """Score the decided configuration, by its option indices where that is quicker."""
-        if isinstance(self._problem, Indexed):
-            return self._problem.evaluate_indices(chosen)
+        if self._indexed:
+            return cast(Indexed, self._problem).evaluate_indices(chosen)
         return self._problem.evaluate(config)
 
 

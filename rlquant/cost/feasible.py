@@ -34,6 +34,9 @@ class FeasibleSet:
         cost: what the budget limits.
         budget: the limit.
 
+    Attributes:
+        choices: by layer and option, the choice; every configuration is made of these objects.
+
     Raises:
         BudgetError: not even the cheapest configuration keeps the budget.
     """
@@ -50,8 +53,12 @@ class FeasibleSet:
         self.budget = budget
         self.cost = cost
         self.limit = cost.units(budget.limit)
+        self.choices = tuple(tuple(for_layer(o, f.name) for o in options) for f in layers)
         self.costs = np.array(
-            [[cost.of_layer(f, for_layer(o, f.name)) for o in options] for f in layers],
+            [
+                [cost.of_layer(f, c) for c in row]
+                for f, row in zip(layers, self.choices, strict=True)
+            ],
             dtype=np.int64,
         )
         cheapest = self.costs.min(axis=1)
@@ -87,23 +94,36 @@ class FeasibleSet:
 
     def config(self, indices: Sequence[int] | Indices) -> QuantizationConfig:
         """Return the configuration of a vector of option indices."""
-        return QuantizationConfig(
-            tuple(
-                for_layer(self.options[i], name)
-                for name, i in zip(self.names, indices, strict=True)
-            )
-        )
+        chosen = zip(self.choices, indices, strict=True)
+        return QuantizationConfig(tuple(row[i] for row, i in chosen))
 
     @cached_property
-    def _position(self) -> dict[LayerChoice, int]:
-        return {option: i for i, option in enumerate(self.options)}
+    def _positions(self) -> list[dict[LayerChoice, int]]:
+        return [{choice: i for i, choice in enumerate(row)} for row in self.choices]
+
+    def vector(self, config: QuantizationConfig) -> tuple[int, ...] | None:
+        """Return the vector of a configuration that is written as `config` writes it.
+
+        Returns:
+            None for any other: not canonical, in another order, or not of the space.
+        """
+        if len(config) != len(self.names):
+            return None
+        try:
+            return tuple(row[c] for row, c in zip(self._positions, config, strict=True))
+        except KeyError:
+            return None
 
     def indices(self, config: QuantizationConfig) -> Indices:
         """Return the vector of a canonical configuration; `ChoiceError` if outside the space."""
-        try:
-            return np.array([self._position[for_layer(config[n], "")] for n in self.names])
-        except KeyError as error:
-            raise ChoiceError(f"{error.args[0]} is not among the options of the space") from None
+        found = self.vector(config)
+        if found is None:
+            found = self.vector(QuantizationConfig(tuple(config[name] for name in self.names)))
+        if found is None:
+            known = zip(self._positions, self.names, strict=True)
+            strange = next(config[name] for row, name in known if config[name] not in row)
+            raise ChoiceError(f"{for_layer(strange, '')} is not among the options of the space")
+        return np.array(found)
 
     def spent(self, indices: Sequence[int] | Indices) -> int:
         """Return the units of the first `len(indices)` layers, with the fixed part."""

@@ -317,13 +317,15 @@ class QuantizationProblem:
     @explained
     def canonical(self, config: QuantizationConfig) -> QuantizationConfig:
         """Return the canonical form in execution order; layers not named are kept in float32."""
+        if self.feasible.vector(config) is not None:
+            return config
         named = {choice.layer: choice for choice in config}
         names = [facts.name for facts in self.layers]
         for name in named.keys() - set(names):
             raise unknown_name("searched layer", name, names)
-        kept = {name: LayerChoice(name, 32, method="float") for name in names}
+        kept = {n: LayerChoice(n, 32, method="float") for n in names if n not in named}
         return QuantizationConfig(
-            tuple(named.get(n, kept[n]).canonical(self.fidelity) for n in names)
+            tuple((named.get(n) or kept[n]).canonical(self.fidelity) for n in names)
         )
 
     @explained

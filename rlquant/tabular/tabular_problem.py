@@ -109,6 +109,9 @@ class TabularProblem:
             UnknownNameError: `config` names a layer that is not searched.
             ChoiceError: a choice that the table does not hold.
         """
+        vector = self.feasible.vector(config)
+        if vector is not None:
+            return list(vector)
         named = {choice.layer: choice.canonical(self.fidelity) for choice in config}
         names = self.feasible.names
         for name in named:

@@ -19,7 +19,7 @@ from rlquant.ambient import callers_generators
 from rlquant.config import Fidelity
 from rlquant.errors import ChoiceError, EvaluationStopped, SettingsError
 from rlquant.evaluation.racing import Racing
-from rlquant.problem.protocol import Orders, Races, Trains, require_problem
+from rlquant.problem.protocol import Indexed, Orders, Races, Trains, require_problem
 from rlquant.score import bind_reward, log_loss, log_loss_reward
 from rlquant.training.watching import Watcher
 from rlquant_agents.search.checks import require_raceable, whole_evaluations
@@ -108,10 +108,11 @@ class Session:
         self._reward = bind_reward(reward, problem.float_score)
         require_raceable(problem, reward)
         self._rewards_log_loss = reward in ("log_loss", log_loss_reward)
-        self._known: dict[QuantizationConfig, Evaluation] = {}
+        self._known: dict[tuple[int, ...], Evaluation] = {}
         self._screened: dict[tuple[QuantizationConfig, Fidelity], Evaluation] = {}
         self._lowered: dict[Fidelity, Problem] = {}
         self._races = problem if isinstance(problem, Races) else None
+        self._indexed = problem if isinstance(problem, Indexed) else None
         self._feasible_asked = 0
         self._feasible_count = problem.feasible.count()
         self._started = time.perf_counter()
@@ -122,17 +123,17 @@ class Session:
         """Score a configuration; a new one costs an evaluation, a known one nothing."""
         return self.ask(config).score
 
+    def evaluate_indices(self, indices: Sequence[int]) -> Score:
+        """Score the configuration of a vector of option indices, as `evaluate`."""
+        return self.ask_indices(indices).score
+
     def evaluate_many(self, configs: Iterable[QuantizationConfig]) -> list[Score]:
         """Score several configurations; the scores are in the order given, see `ask_many`."""
         return [evaluation.score for evaluation in self.ask_many(list(configs))]
 
     def recall(self, indices: Sequence[int]) -> Evaluation | None:
         """Return what this search knows of a configuration, without asking for it."""
-        return self._known.get(self.feasible.config(indices))
-
-    def ask_indices(self, indices: Sequence[int], watch: Watcher | None = None) -> Evaluation:
-        """Ask for the configuration of a vector of option indices; see `ask`."""
-        return self.ask(self.feasible.config(indices), watch)
+        return self._known.get(tuple(map(int, indices)))
 
     def ask_many(self, configs: Sequence[QuantizationConfig]) -> list[Evaluation]:
         """Ask for several configurations, in the order in which their evaluations share most.
@@ -140,7 +141,8 @@ class Session:
         Returns:
             What is known of them, in the order given.
         """
-        known = [self._known.get(config) for config in configs]
+        vectors = map(self.feasible.vector, configs)
+        known = [None if vector is None else self._known.get(vector) for vector in vectors]
         new = [i for i, evaluation in enumerate(known) if evaluation is None]
         order = self._order([configs[i] for i in new])
         asked = {new[place]: self.ask(configs[new[place]]) for place in order}
@@ -160,17 +162,24 @@ class Session:
             watch: told how its training goes, or went; where it ends that, the evaluation is
                 spent, its loss infinite, and it is not `final`.
         """
+        vector = self.feasible.vector(config)
+        if vector is not None:
+            return self.ask_indices(vector, watch)
+        searched = self._of_searched_layers(config).canonical(self.fidelity)
+        return self.ask_indices(self.feasible.indices(searched).tolist(), watch)
+
+    def ask_indices(self, indices: Sequence[int], watch: Watcher | None = None) -> Evaluation:
+        """Ask for the configuration of a vector of option indices; see `ask`."""
         self._require_room()
         self.episodes += 1
-        indices = self.feasible.indices(self._of_searched_layers(config).canonical(self.fidelity))
-        canonical = self.feasible.config(indices)  # layers in execution order
-        if canonical in self._known:
-            return self._known[canonical]
-        feasible = self.feasible.fits(indices)
+        vector = tuple(map(int, indices))
+        if vector in self._known:
+            return self._known[vector]
+        feasible = self.feasible.fits(vector)
         if not feasible and self.best is None and self.remaining == 1:
             self.ask_cheapest()  # the last evaluation must leave something to return
             raise SearchEnded("evaluations")
-        return self._record(canonical, feasible, watch)
+        return self._record(vector, feasible, watch)
 
     def screen(self, config: QuantizationConfig, fidelity: Fidelity) -> Evaluation:
         """Ask for a configuration at a lower fidelity: an evaluation like any other, not `final`.
@@ -208,9 +217,8 @@ class Session:
 
     def ask_cheapest(self) -> Evaluation:
         """Ask for the cheapest configuration, which always keeps the budget."""
-        cheapest = self.feasible.config(self.feasible.costs.argmin(axis=1))
-        known = self._known.get(cheapest)
-        return known or self._record(cheapest, True)
+        cheapest = tuple(self.feasible.costs.argmin(axis=1).tolist())
+        return self._known.get(cheapest) or self._record(cheapest, True)
 
     @property
     def remaining(self) -> int:
@@ -233,11 +241,15 @@ class Session:
             raise SearchEnded("episodes")
 
     def _record(
-        self, config: QuantizationConfig, feasible: bool, watch: Watcher | None = None
+        self, vector: tuple[int, ...], feasible: bool, watch: Watcher | None = None
     ) -> Evaluation:
-        score, final = self._score(config, watch)
+        config = self.feasible.config(vector)
+        if self._indexed is None:
+            score, final = self._score(config, watch)
+        else:
+            score, final = self._indexed.evaluate_indices(vector), True
         evaluation = self._add(config, score, feasible, final)
-        self._known[config] = evaluation
+        self._known[vector] = evaluation
         self._feasible_asked += feasible
         return evaluation
 
