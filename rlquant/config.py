@@ -65,6 +65,15 @@ class LayerChoice:
             whole tensor ("tensor"), or so many consecutive ones (1..65536) of a channel's inputs;
             the last group of a channel may be shorter.
         activation_bits: width of the layer's input, 2..16; `None` leaves it float.
+
+    Example:
+        >>> from rlquant import LayerChoice
+        >>> LayerChoice("last", 4, points="clipped").bits
+        4
+        >>> LayerChoice("last", 40)
+        Traceback (most recent call last):
+        ...
+        rlquant.errors.ChoiceError: ...
     """
 
     layer: str
@@ -164,6 +173,14 @@ class QuantizationConfig:
     """The decision for a whole network: one `LayerChoice` a layer, in execution order.
 
     Layers of the network that are not named are kept in float32.
+
+    Example:
+        >>> from rlquant import LayerChoice, QuantizationConfig
+        >>> config = QuantizationConfig((LayerChoice("hidden", 3), LayerChoice("last", 8)))
+        >>> config["last"].bits
+        8
+        >>> QuantizationConfig.from_json(config.to_json()) == config
+        True
     """
 
     choices: tuple[LayerChoice, ...]

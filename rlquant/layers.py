@@ -130,6 +130,15 @@ def find_layers(
             has a meta, integer or non-finite weight, or does not answer to it.
         DataError: `example_input` holds no sample, or the network does not run on it.
         UnknownNameError: `exclude` names a layer that is not there.
+
+    Example:
+        >>> import rlquant
+        >>> from rlquant.testing import toy_network
+        >>> network, data, _ = toy_network()
+        >>> for layer in rlquant.find_layers(network, data[0][:2]):
+        ...     print(layer.name, layer.kind, layer.parameters)
+        hidden linear 128
+        last linear 48
     """
     candidates = {
         n: m for n, m in require_network(network).named_modules() if layer_kind(m) is not None

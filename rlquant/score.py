@@ -58,6 +58,12 @@ class Score:
         partial: whether the evaluation was ended early, as it could not win: loss and accuracy are
             estimates then, and are never compared with those of whole evaluations.
         standard_error: of a partial score's loss.
+
+    Example:
+        >>> from rlquant.testing import ToyProblem
+        >>> score = ToyProblem(3, 4.0).float_score
+        >>> score.loss, score.average_bits > 30
+        (0.25, True)
     """
 
     loss: float

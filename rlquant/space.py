@@ -37,6 +37,12 @@ class SearchSpace:
         bits, rounding, method, points, group_size, activation_bits: the options of the fields of
             `LayerChoice`.
         exclude: layers that stay in float32 and are not searched.
+
+    Example:
+        >>> from rlquant import SearchSpace
+        >>> space = SearchSpace(bits=(2, 4, 8), points=("clipped", "kmeans"))
+        >>> len(space.options())
+        6
     """
 
     bits: tuple[int, ...] = (2, 3, 4, 5, 6, 8)

@@ -102,6 +102,20 @@ def search(
     Raises:
         RlquantError: a child that names what is wrong with network, data, budget, space, searcher,
             settings or folder.
+
+    Example:
+        >>> import rlquant
+        >>> from rlquant.testing import toy_network
+        >>> network, data, validation_data = toy_network()
+        >>> from rlquant_agents import search
+        >>> budget = rlquant.Budget.average_bits(8.0)
+        >>> result = search(
+        ...     network, data, validation_data, budget=budget, searcher="random", evaluations=5
+        ... )
+        >>> result.score.average_bits <= 8.0
+        True
+        >>> rlquant.save(result.network, "network.rlq") == result.score.size_bytes
+        True
     """
     plan = _Plan.of(searcher, None, None, evaluations, seed, None, out)
     with signals_interrupt(), _held(out) as folder:
@@ -163,6 +177,13 @@ def search_problem(
         SettingsError: a setting out of range, or `out` holds another run.
         UnknownNameError: no searcher or reward has that name.
         StorageError: `out` or `store` cannot be written.
+
+    Example:
+        >>> from rlquant.testing import ToyProblem
+        >>> from rlquant_agents import search_problem
+        >>> result = search_problem(ToyProblem(3, 4.0), searcher="local-swap", evaluations=20)
+        >>> [choice.bits for choice in result.best]
+        [4, 3, 4]
     """
     plan = _Plan.of(searcher, reward, settings, evaluations, seed, callback, out)
     if refine is not None:

@@ -143,22 +143,46 @@ class Budget:
 
     @classmethod
     def average_bits(cls, limit: float) -> Budget:
-        """Limit the stored bits per weight of the searched layers, scales included."""
+        """Limit the stored bits per weight of the searched layers, scales included.
+
+        Example:
+            >>> from rlquant import Budget
+            >>> print(Budget.average_bits(3.5))
+            average bits 3.5
+        """
         return cls("average_bits", limit)
 
     @classmethod
     def size_bytes(cls, limit: float) -> Budget:
-        """Limit the bytes of the whole packed file."""
+        """Limit the bytes of the whole packed file.
+
+        Example:
+            >>> from rlquant import Budget
+            >>> Budget.size_bytes(12_000).limit
+            12000
+        """
         return cls("size_bytes", limit)
 
     @classmethod
     def size_ratio(cls, limit: float) -> Budget:
-        """Limit the packed file as a share of the float network's bytes (below 1 is smaller)."""
+        """Limit the packed file as a share of the float network's bytes (below 1 is smaller).
+
+        Example:
+            >>> from rlquant import Budget
+            >>> print(Budget.size_ratio(0.25))
+            size ratio 0.25
+        """
         return cls("size_ratio", limit)
 
     @classmethod
     def bops(cls, limit: float) -> Budget:
-        """Limit the bit-operations of one sample."""
+        """Limit the bit-operations of one sample.
+
+        Example:
+            >>> from rlquant import Budget
+            >>> print(Budget.bops(2e9))
+            bops 2e+09
+        """
         return cls("bops", limit)
 
     @classmethod

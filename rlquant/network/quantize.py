@@ -125,6 +125,15 @@ def quantize(
     Raises:
         UnknownNameError: `config` names a layer that is not there.
         NetworkError, DataError, QuantizationError: see `find_layers`, `take_samples`.
+
+    Example:
+        >>> import rlquant
+        >>> from rlquant.testing import toy_network
+        >>> network, data, _ = toy_network()
+        >>> config = rlquant.QuantizationConfig((rlquant.LayerChoice("hidden", 4),))
+        >>> quantized = rlquant.quantize(network, config, calibration=data)
+        >>> quantized(data[0]).shape
+        torch.Size([96, 3])
     """
     require_known_layers(config, require_network(network))
     require_range_method(activation_range)

@@ -170,6 +170,12 @@ def probe(
         SettingsError: an argument outside these limits, or too few configurations with a finite
             loss among those drawn.
         BudgetError: a budget that no configuration keeps.
+
+    Example:
+        >>> import rlquant
+        >>> from rlquant.testing import ToyProblem
+        >>> print(rlquant.probe(ToyProblem(3, 5.0), samples=20))
+        Within average bits 5, per-layer effects explain 100.0 % of the variance of the log loss ...
     """
     samples = whole_number("probe: samples", samples, LEAST_SAMPLES)
     seed = whole_number("probe: seed", seed, 0, LARGEST_SEED)

@@ -88,6 +88,20 @@ class QuantizationProblem:
             that are NaN or that the network does not run on.
         SettingsError: any other argument outside what is allowed.
         BudgetError: a budget below the smallest reachable value (which it names).
+
+    Example:
+        >>> import rlquant
+        >>> from rlquant.testing import toy_network
+        >>> network, data, validation_data = toy_network()
+        >>> budget = rlquant.Budget.average_bits(8.0)
+        >>> problem = rlquant.QuantizationProblem(network, data, validation_data, budget=budget)
+        >>> [layer.name for layer in problem.layers]
+        ['hidden', 'last']
+        >>> config = problem.feasible.config([1, 2])
+        >>> [choice.bits for choice in config]
+        [3, 4]
+        >>> problem.evaluate(config).average_bits <= 8.0
+        True
     """
 
     @explained

@@ -75,6 +75,17 @@ def train(
         SettingsError: a setting outside what is allowed, batches of one with BatchNorm.
         DataError: an empty loader, labels out of range, a teacher with other outputs.
         NetworkError: see `find_layers`.
+
+    Example:
+        >>> import rlquant
+        >>> from rlquant.testing import toy_network
+        >>> network, data, _ = toy_network()
+        >>> from rlquant import LayerChoice, QuantizationConfig, TrainSettings
+        >>> config = QuantizationConfig((LayerChoice("hidden", 2, method="ternary"),))
+        >>> short = TrainSettings(steps=5)
+        >>> trained, outcome = rlquant.train(network, config, data, settings=short)
+        >>> trained.hidden.weight.unique().numel()
+        3
     """
     chosen = TrainSettings() if settings is None else settings
     if not isinstance(chosen, TrainSettings):

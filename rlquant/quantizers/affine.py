@@ -49,6 +49,12 @@ def quantize_affine(
         QuantizationError: weights not quantizable, or an argument outside its range.
 
     Source: Polino et al. 2018, "Quantization functions" (uniform, linear scaling, grouping).
+
+    Example:
+        >>> import torch
+        >>> from rlquant.quantizers import quantize_affine
+        >>> quantize_affine(torch.tensor([0.0, 0.4, 3.0]), 2).dequantize()
+        tensor([0., 0., 3.])
     """
     require_quantizable(weights)
     require_bits(bits)

@@ -62,6 +62,13 @@ def quantize_to_points(
         QuantizationError: weights not quantizable, or an argument outside its range.
 
     Source: Polino et al. 2018, "Differentiable quantization" (the assignment step).
+
+    Example:
+        >>> import torch
+        >>> from rlquant.quantizers import quantize_to_points
+        >>> points = torch.tensor([0.0, 0.25, 1.0])
+        >>> quantize_to_points(torch.tensor([0.0, 1.5, 4.0]), points).dequantize()
+        tensor([0., 1., 4.])
     """
     require_quantizable(weights)
     require_group_size(group_size)

@@ -64,6 +64,12 @@ def quantize_integer(
 
     Raises:
         QuantizationError: weights not quantizable, or an argument outside its range.
+
+    Example:
+        >>> import torch
+        >>> from rlquant.quantizers import quantize_integer
+        >>> quantize_integer(torch.tensor([[-1.0, 0.3, 1.5]]), 3).dequantize()
+        tensor([[-1.0000,  0.5000,  1.5000]])
     """
     require_quantizable(weights)
     require_bits(bits)

@@ -31,6 +31,14 @@ def load_table(table: PathLike) -> Table:
         UnknownNameError: no table of that name comes with rlquant.
         SettingsError: neither a name nor a path.
         FileFormatError, StorageError: a file that cannot be read; see `read_table`.
+
+    Example:
+        >>> import rlquant
+        >>> table = rlquant.load_table("digits-cnn")
+        >>> problem = rlquant.TabularProblem(table, rlquant.Budget.average_bits(3.0))
+        >>> best, score = problem.optimum()
+        >>> score.average_bits <= 3.0
+        True
     """
     if not isinstance(table, (str, os.PathLike)):
         raise SettingsError(f"table={table!r}, give a name out of {table_names()} or a path")

@@ -126,6 +126,13 @@ def load(
     Raises:
         UnknownNameError: no task has this name.
         DataError: the data are missing or damaged; the message says what to do.
+
+    Example:
+        >>> import rlquant
+        >>> task = rlquant.tasks.load("digits/mlp")
+        >>> inputs, labels = task.validation
+        >>> inputs.shape[1:]
+        torch.Size([1, 8, 8])
     """
     if name not in names():
         raise _unknown_task(name)

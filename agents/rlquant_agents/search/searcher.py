@@ -171,7 +171,13 @@ _REGISTRY: dict[str, str] = {
 
 
 def searchers() -> tuple[str, ...]:
-    """Return the names of all searchers."""
+    """Return the names of all searchers.
+
+    Example:
+        >>> from rlquant_agents import searchers
+        >>> "dyna-ppo" in searchers()
+        True
+    """
     return tuple(_REGISTRY)
 
 
@@ -185,6 +191,12 @@ def register_searcher(name: str, place: str) -> None:
 
     Raises:
         SettingsError: the name is taken, or `place` is not of that form.
+
+    Example:
+        >>> from rlquant_agents import make_searcher, register_searcher
+        >>> register_searcher("mine", "rlquant_agents.searchers.random_feasible:RandomFeasible")
+        >>> make_searcher("mine").name
+        'random'
     """
     if not isinstance(name, str) or not name:
         raise SettingsError(f"register_searcher: name={name!r}, use a word")
@@ -223,6 +235,11 @@ def make_searcher(name: str, /, **settings: Any) -> Searcher:
     Raises:
         UnknownNameError: no searcher has that name.
         SettingsError: it has no such setting, or a value is out of range.
+
+    Example:
+        >>> from rlquant_agents import make_searcher
+        >>> make_searcher("local-swap", tries=10).tries
+        10
     """
     found = searcher_class(name)
     known = [f.name for f in dataclasses.fields(found)]

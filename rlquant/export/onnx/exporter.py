@@ -98,6 +98,16 @@ def export_onnx(
         UnknownNameError: no such target.
         SettingsError: no path, or a package is not installed.
         StorageError: the file cannot be written.
+
+    Example:
+        >>> import rlquant
+        >>> from rlquant.testing import toy_network
+        >>> network, data, _ = toy_network()
+        >>> config = rlquant.QuantizationConfig((rlquant.LayerChoice("hidden", 4),))
+        >>> quantized = rlquant.quantize(network, config, calibration=data)
+        >>> written = rlquant.export_onnx(quantized, data[0][:2], "network.onnx")
+        >>> written.error < 1e-5
+        True
     """
     file = path_of("path", path)
     layers = quantized_layers(quantized)

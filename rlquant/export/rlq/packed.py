@@ -76,6 +76,15 @@ def save(quantized: nn.Module, path: PathLike, *, entropy_coding: bool = False) 
             cannot.
         SettingsError: no path, or entropy coding without constriction installed.
         StorageError: the file cannot be written.
+
+    Example:
+        >>> import rlquant
+        >>> from rlquant.testing import toy_network
+        >>> network, data, _ = toy_network()
+        >>> config = rlquant.QuantizationConfig((rlquant.LayerChoice("hidden", 4),))
+        >>> quantized = rlquant.quantize(network, config, calibration=data)
+        >>> rlquant.save(quantized, "network.rlq") == len(rlquant.pack(quantized))
+        True
     """
     target = path_of("path", path)
     data = pack(quantized, entropy_coding=entropy_coding)
@@ -103,6 +112,17 @@ def load(path: PathLike, network: nn.Module) -> nn.Module:
         StorageError: the file cannot be read.
         NetworkError: `network` is no plain float network.
         SettingsError: no path, or the file is entropy-coded and constriction not installed.
+
+    Example:
+        >>> import rlquant
+        >>> from rlquant.testing import toy_network
+        >>> network, data, _ = toy_network()
+        >>> config = rlquant.QuantizationConfig((rlquant.LayerChoice("hidden", 4),))
+        >>> quantized = rlquant.quantize(network, config, calibration=data)
+        >>> size = rlquant.save(quantized, "network.rlq")
+        >>> loaded = rlquant.load("network.rlq", network)
+        >>> loaded(data[0]).equal(quantized(data[0]))
+        True
     """
     require_network(network)
     source = path_of("path", path)
@@ -127,7 +147,16 @@ def read_config(path: PathLike) -> QuantizationConfig:
 @explained
 @isolated()
 def pack(quantized: nn.Module, *, entropy_coding: bool = False) -> bytes:
-    """Return the packed file of a quantized network as bytes; see `save`."""
+    """Return the packed file of a quantized network as bytes; see `save`.
+
+    Example:
+        >>> import rlquant
+        >>> from rlquant.testing import toy_network
+        >>> network, data, _ = toy_network()
+        >>> config = rlquant.QuantizationConfig((rlquant.LayerChoice("hidden", 2),))
+        >>> len(rlquant.pack(rlquant.quantize(network, config))) < 1000
+        True
+    """
     layers = quantized_layers(quantized)
     by_weight = {f"{name}.weight" if name else "weight": layer for name, layer in layers.items()}
     entries, parts = [], []
@@ -153,7 +182,18 @@ def pack(quantized: nn.Module, *, entropy_coding: bool = False) -> bytes:
 @explained
 @isolated()
 def unpack(data: bytes, network: nn.Module) -> nn.Module:
-    """Return the quantized network that `pack` packed; see `load`."""
+    """Return the quantized network that `pack` packed; see `load`.
+
+    Example:
+        >>> import rlquant
+        >>> from rlquant.testing import toy_network
+        >>> network, data, _ = toy_network()
+        >>> config = rlquant.QuantizationConfig((rlquant.LayerChoice("hidden", 2),))
+        >>> quantized = rlquant.quantize(network, config)
+        >>> unpacked = rlquant.unpack(rlquant.pack(quantized), network)
+        >>> unpacked.hidden.weight.equal(quantized.hidden.weight)
+        True
+    """
     if any(map(parametrize.is_parametrized, require_network(network).modules())):
         raise NetworkError(
             f"this {type(network).__name__} is parametrized or quantized; give a plain float one"
