@@ -38,8 +38,9 @@ INK, GREY = "#333333", "#9a9a9a"
 REFERENCE_LINES = {"float": (INK, (0, (6, 3))), "uniform": ("#777777", (0, (1, 1.5)))}
 LONGEST = 40
 """Letters of a name beyond which its middle is left out."""
-HIGHEST = 100.0
-"""Inches that the bars of all layers take at most; pictures have at most 65,536 pixels."""
+ROW, LOWEST_ROW, HIGH, HIGHEST = 0.28, 0.13, 60.0, 400.0
+"""Inches of a layer's row: usually, at least, and of all rows before they become lower and at most;
+pictures have at most 65,536 pixels."""
 
 
 Figures = dict[str, Figure]
@@ -100,7 +101,8 @@ def layers_figure(run: RunFiles) -> Figure:
     A layer that stays float has a grey bar of full length.
     """
     choices = list(run.config)
-    figure, axes = new_axes(height=1.3 + min(HIGHEST, 0.28 * len(choices)))
+    row_height = min(ROW, max(LOWEST_ROW, HIGH / max(1, len(choices))))
+    figure, axes = new_axes(height=1.3 + min(HIGHEST, row_height * len(choices)))
     widest = max([1, *(c.bits for c in (*run.facts.options, *choices) if not _is_float(c))])
     rows = np.arange(len(choices))
     bits = [widest if _is_float(choice) else choice.bits for choice in choices]
