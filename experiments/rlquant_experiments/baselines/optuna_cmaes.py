@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import ClassVar
 
 import optuna
 
+from rlquant import Problem
+from rlquant.errors import SettingsError
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.optuna.search import OptunaSearch
 
@@ -28,6 +31,14 @@ class CMAES(OptunaSearch):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_whole(2, "population")
+
+    def check(self, problem: Problem) -> None:
+        """Raise `SettingsError` where the package that Optuna's sampler needs is missing."""
+        if find_spec("cmaes") is None:
+            raise SettingsError(
+                f"searcher {self.name!r} needs cmaes; install it with: pip install "
+                f"'rlquant[experiments]'"
+            )
 
     def sampler(self, session: Session, seed: int) -> optuna.samplers.BaseSampler:
         """Return the sampler, every default that changed between versions stated."""

@@ -23,3 +23,9 @@ def test_it_is_better_than_random() -> None:
 def test_population_out_of_range_is_refused() -> None:
     with pytest.raises(SettingsError, match="population=1"):
         CMAES(population=1)
+
+
+def test_without_cmaes_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rlquant_experiments.baselines.optuna_cmaes.find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"pip install 'rlquant\[experiments\]'"):
+        CMAES().search(ToyProblem(3, 4.0), 5, seed=0)

@@ -26,7 +26,7 @@ def rows(text: str) -> list[list[str]]:
         (LayerChoice("a", 3, points="kmeans"), "3 kmeans"),
         (LayerChoice("a", 3, points="fixed_point"), "3 fixed point"),
         (LayerChoice("a", 5, "stochastic", points="clipped"), "5 clipped stochastic"),
-        (LayerChoice("a", 5, "gptq", points="clipped"), "5 clipped GPTQ"),
+        (LayerChoice("a", 5, "gptq", points="clipped"), "5 clipped gptq"),
         (LayerChoice("a", 2, method="distilled", points="learned"), "2 learned distilled"),
         (LayerChoice("a", 2, method="ternary"), "ternary"),
         (LayerChoice("a", 2, method="ternary", activation_bits=8), "ternary inputs 8"),

@@ -85,5 +85,5 @@ def test_a_front_without_area_is_refused() -> None:
 
 def test_without_moocore_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "moocore", None)
-    with pytest.raises(SettingsError, match=r"pip install 'rlquant\[judge\]'"):
+    with pytest.raises(SettingsError, match=r"pip install 'rlquant\[experiments\]'"):
         hypervolume(np.zeros((1, 2)), np.ones(2))
