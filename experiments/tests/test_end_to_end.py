@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 
 import pytest
 
 from rlquant.tabular.table_file import write_table
 from rlquant.testing import random_table
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-import compare
+from rlquant_experiments.commands import compare
 
 
 def test_a_comparison_on_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

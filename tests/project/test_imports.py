@@ -43,7 +43,7 @@ ROOMS = {
     ),
     "rlquant_experiments": (
         *("baselines", "tables", "comparison", "benchmarks", "pretraining", "reproduction"),
-        *("faults", "reference", "__init__"),
+        *("faults", "reference", "commands", "__init__"),
     ),
 }
 

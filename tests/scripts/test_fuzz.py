@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-
-import fuzz
+from rlquant_experiments.commands import fuzz
 
 QUICK = ("episodes", "damaged-files", "crash-points")
 

@@ -14,7 +14,7 @@ from rlquant_agents.search.uniform import best_uniform
 
 @dataclass(frozen=True, eq=False)
 class FinalNetwork:
-    """A network that nothing more is done to.
+    """A network after its final training.
 
     Attributes:
         name: what it is called in tables.
@@ -32,7 +32,7 @@ class FinalNetwork:
 def final_networks(
     problem: QuantizationProblem, found: Mapping[str, QuantizationConfig], *, progress: bool = False
 ) -> Iterator[FinalNetwork]:
-    """Train what searches found; before it, uniform configurations of the same budget.
+    """Train uniform configurations of the same budget, then the best one of each searcher.
 
     Args:
         problem: of fidelity "trained".
@@ -48,7 +48,7 @@ def final_networks(
 
 
 def trained_name(searcher: str) -> str:
-    """Return what the trained network of a searcher is called."""
+    """Return the name of a searcher's trained network in tables."""
     return f"{searcher}, trained"
 
 
@@ -69,9 +69,9 @@ def references(problem: QuantizationProblem) -> dict[str, QuantizationConfig]:
     best = best_uniform(problem.at_fidelity("calibrated"), 1, method="post_training")
     if best is not None:
         config, words = best[0], f"uniform {best[0].choices[0].bits} bits"
-        learnt = tuple(replace(choice, method="distilled") for choice in config)
+        distilled = tuple(replace(choice, method="distilled") for choice in config)
         found[f"{words}, post-training"] = config
-        found[f"{words}, distilled, trained"] = QuantizationConfig(learnt)
+        found[f"{words}, distilled, trained"] = QuantizationConfig(distilled)
     of_all = LayerChoice("", 2, method="ternary", points="clipped")
     ternary = QuantizationConfig.uniform(of_all, [facts.name for facts in problem.layers])
     if _fits(problem, ternary):

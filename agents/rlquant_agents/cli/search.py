@@ -39,7 +39,7 @@ from rlquant_agents.search.uniform import uniform_evaluations
 
 NAME = "search"
 UNIFORM = "uniform"
-"""The searcher of the reference; it is no baseline."""
+"""The searcher that gives the reference of all figures."""
 
 
 def run(settings: SearchSettings, command: Sequence[str]) -> int:
@@ -124,7 +124,7 @@ def searched(
 
 
 def introduction(problem: QuantizationProblem, settings: SearchSettings) -> str:
-    """Say what is searched, and between which values a budget makes sense."""
+    """Return the problem in words: layers, float network, and the range of reachable budgets."""
     feasible, score = problem.feasible, problem.float_score
     low, high = (feasible.cost.value(n) for n in (feasible.smallest, feasible.largest))
     weights = sum(facts.parameters for facts in problem.layers)
@@ -143,7 +143,7 @@ def trained(
     task: Task,
     found: Sequence[SearchResult],
 ) -> list[FinalNetwork]:
-    """Train what was found and its baselines for --final-epochs; nothing by default."""
+    """Train the best configurations for --final-epochs; nothing by default."""
     if not settings.final_epochs:
         return []
     longer = replace(settings, fidelity="trained", steps=None, epochs=settings.final_epochs)
@@ -159,7 +159,7 @@ def exported(
     network: nn.Module,
     out: Path,
 ) -> str:
-    """Write model.onnx for the target, and say how large, how exact and how fast it is."""
+    """Write model.onnx for the target; return its size, error and latency in words."""
     table = problem.budget.table
     samples = problem.validation.first(COMPARED)
     found = export_for(settings.target, network, samples, out / FILE, task.train, table)
@@ -183,7 +183,7 @@ def draw_comparison(
 
 
 def conclusion(results: Sequence[SearchResult], out: Path) -> str:
-    """Say why the search ended, where everything is, and which commands come next."""
+    """Return why the search ended, the files that it wrote, and commands to go on with."""
     first = results[0]
     lines = [f"{r.searcher}: {note}" for r in results for note in r.notes]
     lines += [
@@ -196,7 +196,7 @@ def conclusion(results: Sequence[SearchResult], out: Path) -> str:
 
 
 def report_of(results: Sequence[SearchResult], out: Path) -> list[str]:
-    """Say where the report is, and how the baselines come into it."""
+    """Return the place of the report, and the command that adds the baselines to it."""
     if not (out / REPORT).exists():
         return []
     folder = quote(str(out))

@@ -24,15 +24,15 @@ class SearchSettings(TaskSettings):
         searcher: auto for what suits, or a name out of `rlquant_agents.searchers()`, such as
             dyna-ppo, masked-ppo, tpe, knapsack, local-swap or random.
         agent: folder of an agent that `rlquant train-agent` wrote, or "pretrained" for the one
-            that comes with rlquant and has learnt on other networks; instead of --searcher.
+            that comes with rlquant, pretrained on other networks; instead of --searcher.
         baselines: searchers to run beside it, each with as many evaluations; give none to skip.
         evaluations: distinct configurations that each searcher may measure.
         seed: of the searches; the same seed gives the same result.
         reward: what makes a configuration better: log_loss, loss or accuracy.
-        final_epochs: train what was found for so many epochs at the end, beside uniform and
-            ternary networks of the same budget, and write model-trained.rlq; 0 for not at all.
-        refine: assign the weights of what was found again in the end, in execution order and, for
-            rounding learned, across layers by the network's loss.
+        final_epochs: train the best configurations for this many epochs at the end, beside uniform
+            and ternary networks of the same budget, and write model-trained.rlq; 0 for no training.
+        refine: assign the weights of the best configuration again at the end, in execution order
+            and, for rounding learned, across layers by the network's loss.
         report: Markdown file for the results and every layer's choice, where wanted.
         out: folder to write; by default runs/<task>-<searcher>-<budget>-seed<seed>.
         store: file that keeps every evaluation; by default evaluations.sqlite beside the folder,
@@ -59,7 +59,7 @@ class SearchSettings(TaskSettings):
         """Return the smallest limit of a whole range, None for one limit alone, and the largest.
 
         Raises:
-            SettingsError: a range that is none.
+            SettingsError: `budgets` is not a range.
         """
         if self.budgets is None:
             return None, self.budget
@@ -87,8 +87,8 @@ def chosen_searcher(settings: SearchSettings) -> Searcher:
         settings.agent not in (None, PRETRAINED) or settings.searcher not in ("auto", "dyna-ppo")
     ):
         raise SettingsError(
-            "--budgets is for one agent that serves all of them, dyna-ppo; leave out --agent and "
-            "--searcher, or give one --budget"
+            "--budgets cannot be combined with an --agent or --searcher other than dyna-ppo, which "
+            "searches the whole range; leave out --agent and --searcher, or give one --budget"
         )
     if lowest is not None or settings.agent == PRETRAINED:
         return make_searcher("dyna-ppo", reward=settings.reward, lowest=lowest)

@@ -113,7 +113,7 @@ class TaskSettings(CommandSettings):
         if self.steps is None and self.epochs is None:
             return None
         if self.steps is not None and self.epochs is not None:
-            raise SettingsError("--steps and --epochs both say how long to train; give one")
+            raise SettingsError("--steps cannot be combined with --epochs; give one of them")
         if self.fidelity == "calibrated":
             raise SettingsError(
                 "--steps and --epochs train configurations; give --fidelity tuned or trained"

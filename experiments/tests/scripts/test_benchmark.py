@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
-
-import benchmark
-
 from rlquant_experiments.benchmarks.figure import Figure
+from rlquant_experiments.commands import benchmark
 
 
 def test_it_measures_shows_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,7 +51,7 @@ def test_it_measures_shows_and_writes(tmp_path: Path, capsys: pytest.CaptureFixt
     assert names[-6] == "unpacking 4,096 ternary codes"
     assert names[-5].startswith("loading 256 weights, over floats into a copy")
     assert names[-3:-1] == [f"8-bit export of digits/mlp, batch {batch}" for batch in (1, 64)]
-    assert names[-1].startswith("scripts/search.py --task digits/mlp")
+    assert names[-1].startswith("rlquant search --task digits/mlp")
     assert all(figure["value"] >= 0 for figure in document["figures"])
 
 
@@ -73,7 +69,7 @@ def test_a_target_is_met_from_the_right_side() -> None:
         (["--configs", "0"], "at least 1"),
         (["--threads"], "at least 1"),
         (["evaluation", "--task", "digits/mpl"], "did you mean 'digits/mlp'"),
-        (["search", "--search-arguments=--task digits/mpl"], "ended with 2"),
+        (["search", "--search-arguments=--task digits/mpl"], "ended with 1"),
     ],
 )
 def test_wrong_input_is_one_clear_line(

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 
 import pytest
 
+from rlquant_experiments.commands import compare
 from rlquant_experiments.comparison.comparison import read_best_losses
 from rlquant_experiments.comparison.comparison_progress import RunsBar
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
-
-import compare
 
 
 def tiny(out: Path, *more: str) -> list[str]:

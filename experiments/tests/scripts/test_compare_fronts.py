@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
-import compare_fronts
+from rlquant_experiments.commands import compare_fronts
 
 SMALL = ["--evaluations", "24", "--seeds", "1", "--ways", "nsga2", "random, split"]
 

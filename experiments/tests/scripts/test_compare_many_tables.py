@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,7 @@ from rlquant.errors import SettingsError
 from rlquant.tabular.table_file import write_table
 from rlquant.testing import random_table
 from rlquant_agents.searchers.random_feasible import RandomFeasible
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
-
-import compare
+from rlquant_experiments.commands import compare
 
 
 @pytest.fixture(scope="module")

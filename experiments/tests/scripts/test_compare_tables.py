@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,12 +10,9 @@ import pytest
 from rlquant import Budget, TabularProblem, load_table, table_names
 from rlquant.tabular.table_file import write_table
 from rlquant.testing import random_table
+from rlquant_experiments.commands import compare
 from rlquant_experiments.comparison.comparison_progress import RunsBar
 from rlquant_experiments.comparison.variants import DETERMINISTIC
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
-
-import compare
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -14,31 +11,21 @@ import pytest
 from problems import counting
 from rlquant import Budget, TabularProblem
 from rlquant.tabular.table_file import read_table
+from rlquant_experiments.commands import describe_tables
+from rlquant_experiments.commands import enumerate as enumerate_table
 from rlquant_experiments.tables.enumeration import Enumeration
 
-SCRIPTS = Path(__file__).parents[3] / "scripts"
 MANY = ["--bits", *map(str, range(1, 17)), "--points", "symmetric", "clipped", "affine"]
 MANY += ["fixed_point", "kmeans", "quantile", "--rounding", "nearest", "stochastic"]
 MANY += ["gptq", "learned"]
 TINY = ["--task", "digits/mlp", "--choices", "2", "4", "kmeans", "clipped"]
 
 
-def script(name: str) -> ModuleType:
-    """Load a script by its path: "enumerate" alone would be the built-in function's name."""
-    spec = importlib.util.spec_from_file_location(f"script_{name}", SCRIPTS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses look themselves up
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_it_writes_a_table_of_everything(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / "t.rlt"
-    assert script("enumerate").main([*TINY, "--out", str(out), "--name", "tiny"]) == 0
+    assert enumerate_table.main([*TINY, "--out", str(out), "--name", "tiny"]) == 0
     said = capsys.readouterr().out
     assert "3 groups with 4 options each, 64 configurations" in said
     table = read_table(out)
@@ -48,7 +35,7 @@ def test_it_writes_a_table_of_everything(
     assert list(out.parent.iterdir()) == [out]
     first = out.read_bytes()
     out.unlink()
-    assert script("enumerate").main([*TINY, "--out", str(out), "--name", "tiny"]) == 0
+    assert enumerate_table.main([*TINY, "--out", str(out), "--name", "tiny"]) == 0
     assert out.read_bytes() == first
 
 
@@ -56,8 +43,8 @@ def test_layers_may_share_a_choice(tmp_path: Path) -> None:
     """Layers that share one have the scores of layers that happen to have the same."""
     single, shared = tmp_path / "single.rlt", tmp_path / "shared.rlt"
     groups = ["--layers", "hidden*", "classifier"]
-    assert script("enumerate").main([*TINY, "--out", str(single)]) == 0
-    assert script("enumerate").main([*TINY, *groups, "--out", str(shared)]) == 0
+    assert enumerate_table.main([*TINY, "--out", str(single)]) == 0
+    assert enumerate_table.main([*TINY, *groups, "--out", str(shared)]) == 0
     alone, table = read_table(single), read_table(shared)
     assert table.groups == {"hidden": ("hidden1", "hidden2"), "classifier": ("classifier",)}
     assert table.name == "digits-mlp"
@@ -86,14 +73,14 @@ def test_it_goes_on_after_an_interruption(
 
     with monkeypatch.context() as patch:
         patch.setattr(Enumeration, "_append", interrupted)
-        assert script("enumerate").main([*TINY, "--out", str(out)]) == 130
+        assert enumerate_table.main([*TINY, "--out", str(out)]) == 130
     assert "goes on from" in capsys.readouterr().err
     assert not out.exists()
     assert out.with_suffix(".partial").exists()
     with counting() as measured:
-        assert script("enumerate").main([*TINY, "--out", str(out)]) == 0
+        assert enumerate_table.main([*TINY, "--out", str(out)]) == 0
     assert measured.call_count == 64 - 10
-    assert script("enumerate").main([*TINY, "--out", str(whole)]) == 0
+    assert enumerate_table.main([*TINY, "--out", str(whole)]) == 0
     for values in ("losses", "correct"):
         found, expected = (getattr(read_table(p).measured, values) for p in (out, whole))
         assert np.array_equal(found, expected)
@@ -105,7 +92,7 @@ def test_what_another_command_began_is_left_alone(
 ) -> None:
     partial = tmp_path / "t.partial"
     partial.write_bytes(b"something else\n")
-    assert script("enumerate").main([*TINY, "--out", str(tmp_path / "t.rlt")]) == 1
+    assert enumerate_table.main([*TINY, "--out", str(tmp_path / "t.rlt")]) == 1
     assert "was begun for another problem or space; move it away" in capsys.readouterr().err
     assert partial.read_bytes() == b"something else\n"
 
@@ -124,7 +111,7 @@ def test_what_another_command_began_is_left_alone(
 def test_wrong_input_is_one_clear_line(
     capsys: pytest.CaptureFixture[str], arguments: list[str], words: str, tmp_path: Path
 ) -> None:
-    assert script("enumerate").main([*arguments, "--out", str(tmp_path / "t.rlt")]) == 1
+    assert enumerate_table.main([*arguments, "--out", str(tmp_path / "t.rlt")]) == 1
     error = capsys.readouterr().err
     assert error.count("error: ") == 1
     assert words in error
@@ -133,7 +120,7 @@ def test_wrong_input_is_one_clear_line(
 def test_tables_are_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = tmp_path / "docs" / "tables.md"
     names = ["digits-mlp", "digits-mlp-tuned"]
-    assert script("describe_tables").main(["--tables", *names, "--report", str(report)]) == 0
+    assert describe_tables.main(["--tables", *names, "--report", str(report)]) == 0
     text = report.read_text()
     assert "**digits-mlp**: digits/mlp, calibrated, 3 groups with 15 options each" in text
     assert "![exact fronts of loss and average bits](tables.png)" in text
@@ -141,5 +128,5 @@ def test_tables_are_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "distilled" in text
     assert "python scripts/describe_tables.py --tables digits-mlp" in text
     assert report.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
-    assert script("describe_tables").main(["--tables", "digits-mpl"]) == 1
+    assert describe_tables.main(["--tables", "digits-mpl"]) == 1
     assert "did you mean 'digits-mlp'" in capsys.readouterr().err

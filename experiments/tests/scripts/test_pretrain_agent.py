@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
 from rlquant_agents.searchers.dyna_ppo.pretrained import how_it_was_made
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
-
-import pretrain_agent
+from rlquant_experiments.commands import pretrain_agent
 
 
 def run(folder: Path, *more: str) -> int:

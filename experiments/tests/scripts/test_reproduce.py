@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
-
-import reproduce
-
+from rlquant_experiments.commands import reproduce
 from rlquant_experiments.reproduction.gupta import measured_run
 
 

@@ -122,7 +122,7 @@ def _read(path: str | Path) -> tuple[_Header, dict[str, Tensor]]:
         if header.get(field) != list(names):
             raise FileFormatError(
                 f"the policy was trained on other {field.replace('_', ' ')} than this version "
-                f"has; pretrain it again with scripts/pretrain_agent.py"
+                f"has; pretrain it again: python scripts/pretrain_agent.py"
             )
     checked = read_as(_Header, header, "its header")
     require_sound(file.tensors)

@@ -1,0 +1,33 @@
+"""Compare searchers with equal evaluations, on one task or on tables whose optimum is known.
+
+Every finished run is kept at once; started again with the same settings, it goes on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
+from rlquant_agents.cli.terminal import say
+from rlquant_experiments.comparison.compare_settings import CompareSettings
+from rlquant_experiments.comparison.table_comparison import compare_on_tables
+from rlquant_experiments.comparison.task_comparison import compare_on_task
+
+
+def run(settings: CompareSettings, command: Sequence[str]) -> int:
+    """Run what has not run yet, then write and show the comparison."""
+    compare = compare_on_tables if settings.on_tables else compare_on_task
+    report = compare(settings, command)
+    if report is None:
+        say(f"interrupted; the same command goes on from {settings.folder}", sys.stderr)
+        return INTERRUPTED
+    say(report)
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit code."""
+    command = command_of(__file__, argv)
+    return run_command(CompareSettings, partial(run, command=command), argv, __doc__)
