@@ -16,7 +16,8 @@ from rlquant.quantizers.activation_ranges import RangeMethod, require_range_meth
 class EvaluationSettings:
     """How quantized networks are calibrated and measured.
 
-    >>> EvaluationSettings(calibration_samples=64).validation_samples
+    >>> import rlquant
+    >>> rlquant.EvaluationSettings(calibration_samples=64).validation_samples
     2000
 
     Attributes:

@@ -21,7 +21,8 @@ EXPLAINED = {
     **{
         name: getattr(rlquant, name)
         for name in (
-            *("LayerChoice", "QuantizationConfig", "QuantizationProblem", "Score", "SearchSpace"),
+            *("EvaluationSettings", "LayerChoice", "QuantizationConfig", "QuantizationProblem"),
+            *("Score", "SearchSpace"),
             *("export_onnx", "find_layers", "load", "load_table", "pack", "probe", "quantize"),
             *("save", "train", "unpack"),
         )

@@ -142,20 +142,7 @@ class QuantizationProblem:
         self._require_quantizable()
         self.costs = self._network_costs()
         self.feasible = self._feasible(self.budget)
-        self.plan = TrainingPlan.of(
-            fidelity,
-            training,
-            train_data,
-            teacher,
-            place,
-            warm_start=warm_start,
-            distils="distilled" in self.space.method,
-            network=self.network,
-            objective=self.objective,
-        )
-        if self.plan is not None:
-            require_finite_losses(self.network, self.objective, self.plan.samples, "train_data")
-            require_different(self.plan.samples, self.validation)
+        self.plan = self._training_plan(train_data, training, teacher, warm_start)
         measured = self._float_measurement()
         kept = self.canonical(QuantizationConfig(()))
         self.float_score = self._score(kept, measured, latency=False)
@@ -228,6 +215,29 @@ class QuantizationProblem:
         example = self.calibration.first(2).inputs
         kept_macs = count_macs(self.network, example, self.space.exclude)
         return NetworkCosts.of(self.network, self.layers, kept_macs)
+
+    def _training_plan(
+        self,
+        train_data: Data,
+        training: TrainSettings | None,
+        teacher: nn.Module | None,
+        warm_start: bool,
+    ) -> TrainingPlan | None:
+        plan = TrainingPlan.of(
+            self.fidelity,
+            training,
+            train_data,
+            teacher,
+            self.calibration.device,
+            warm_start=warm_start,
+            distils="distilled" in self.space.method,
+            network=self.network,
+            objective=self.objective,
+        )
+        if plan is not None:
+            require_finite_losses(self.network, self.objective, plan.samples, "train_data")
+            require_different(plan.samples, self.validation)
+        return plan
 
     def _float_measurement(self) -> Measurement:
         batches = self.validation.batches(self.evaluation.batch_size)
