@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
 from rlquant.copying.network_copy import copy_network
-from rlquant.errors import DataError, NetworkError, unknown_name
+from rlquant.errors import DataError, NetworkError
 from rlquant.forward_pass import outputs_of
+from rlquant.layer_names import matching
 from rlquant.plain_network import remedy_of, require_network, require_plain
 from rlquant.quantizers.groups import to_rows
 from rlquant.quantizers.integer_grid import quantize_integer
@@ -122,14 +123,15 @@ def find_layers(
     Args:
         network: left as it is; a copy in eval mode is run once.
         example_input: one batch as the network takes it (a tuple is passed as arguments).
-        exclude: layers that will stay in float32: left out, and allowed to be unquantizable.
+        exclude: layers that will stay in float32: left out, and allowed to be unquantizable. Names
+            or shell patterns such as "*.embed_tokens".
 
     Raises:
         NetworkError: no quantizable layer; a network that is compiled, parametrized or quantized
             already, or cannot be copied; a layer that shares its weight with another module or
             has a meta, integer or non-finite weight, or does not answer to it.
         DataError: `example_input` holds no sample, or the network does not run on it.
-        UnknownNameError: `exclude` names a layer that is not there.
+        UnknownNameError: `exclude` has a name or pattern of no layer.
 
     Example:
         >>> import rlquant
@@ -143,9 +145,7 @@ def find_layers(
     candidates = {
         n: m for n, m in require_network(network).named_modules() if layer_kind(m) is not None
     }
-    kept = set(exclude)
-    for name in kept - candidates.keys():
-        raise unknown_name("layer in exclude", str(name), candidates)  # it may be of any type
+    kept = set(excluded_layers(network, exclude))
     searched = {n: m for n, m in candidates.items() if n not in kept}
     require_quantizable(network, searched)
     trace = _Trace.of(network, example_input, tuple(searched))
@@ -161,6 +161,16 @@ def find_layers(
         )
     require_responsive(network, as_arguments(example_input), list(trace.macs))
     return tuple(_facts(name, searched[name], trace) for name in trace.macs)
+
+
+def excluded_layers(network: nn.Module, exclude: Iterable[str]) -> tuple[str, ...]:
+    """Return the quantizable layers that names or shell patterns mean.
+
+    Raises:
+        UnknownNameError: a name or pattern of no layer.
+    """
+    candidates = [name for name, module in network.named_modules() if layer_kind(module)]
+    return matching("layer in exclude", exclude, candidates)
 
 
 def count_macs(

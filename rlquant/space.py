@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,12 +13,16 @@ import numpy.typing as npt
 
 from rlquant.arguments import explained
 from rlquant.config import Fidelity, GroupSize, LayerChoice, Method, Points, Rounding
-from rlquant.errors import ChoiceError
+from rlquant.errors import ChoiceError, unknown_name
+from rlquant.layer_names import matching, stands_for
 
 HEADS = ("bits", "rounding", "method", "points", "activation_bits", "group_size")
 """The decisions of a layer, in the order in which actions give them."""
 
 _ANY_LAYER = ""
+Fields = tuple[tuple[str, tuple[Any, ...]], ...]
+"""Options by decision, in a form that never changes."""
+Override = tuple[tuple[str, Fields], ...] | Mapping[str, Mapping[str, Sequence[Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,10 @@ class SearchSpace:
     Attributes:
         bits, rounding, method, points, group_size, activation_bits: the options of the fields of
             `LayerChoice`.
-        exclude: layers that stay in float32 and are not searched.
+        exclude: layers that stay in float32 and are not searched: names, or shell patterns such as
+            "*.embed_tokens".
+        override: options that some layers have in place of these, by name or shell pattern:
+            `{"*.down_proj": {"bits": (3, 4)}}`. Of two that set the same, the later counts.
 
     Example:
         >>> from rlquant import SearchSpace
@@ -52,6 +59,7 @@ class SearchSpace:
     group_size: tuple[GroupSize, ...] = ("channel",)
     activation_bits: tuple[int | None, ...] = (None,)
     exclude: tuple[str, ...] = ()
+    override: Override = ()
 
     @explained
     def __post_init__(self) -> None:
@@ -67,6 +75,7 @@ class SearchSpace:
         for name in self.exclude:
             if not isinstance(name, str):
                 raise ChoiceError(f"SearchSpace: exclude names layers by their str, not {name!r}")
+        object.__setattr__(self, "override", tuple(self._overrides()))
         for field in HEADS:  # each option must exist in some choice, with the others at their best
             for option in getattr(self, field):
                 plain: dict[str, Any] = {"bits": 4, field: option}
@@ -77,11 +86,70 @@ class SearchSpace:
                 "codebook (quantile, kmeans, learned) take at most 8 bits"
             )
 
+    def _overrides(self) -> Iterator[tuple[str, Fields]]:
+        """Yield what `override` says as tuples, which are the same however it was written."""
+        for pattern, given in _pairs(self.override, "override"):
+            if not isinstance(pattern, str):
+                raise ChoiceError(f"SearchSpace: override names layers by their str: {pattern!r}")
+            fields = dict(_pairs(given, f"override[{pattern!r}]"))
+            for field in fields.keys() - set(HEADS):
+                raise unknown_name(f"decision in override[{pattern!r}]", str(field), HEADS)
+            try:
+                own = replace(self, override=(), **fields)
+            except ChoiceError as error:
+                raise ChoiceError(f"override[{pattern!r}]: {error}") from error
+            yield pattern, tuple((field, getattr(own, field)) for field in fields)
+
+    @property
+    def _given(self) -> tuple[tuple[str, Fields], ...]:
+        """`override` in the form in which it is held."""
+        return self.override  # type: ignore[return-value]
+
+    @cached_property
+    def whole(self) -> SearchSpace:
+        """The space of all layers together: every option that some layer has."""
+        found = {field: dict.fromkeys(getattr(self, field)) for field in HEADS}
+        for field, options in itertools.chain(*(given for _, given in self._given)):
+            found[field] |= dict.fromkeys(options)
+        return replace(self, override=(), **{f: tuple(options) for f, options in found.items()})
+
+    def of_layer(self, layer: str) -> SearchSpace:
+        """Return the space of one layer, without `override`."""
+        own = [given for pattern, given in self._given if stands_for(pattern, layer)]
+        return replace(self, override=(), **dict(itertools.chain(*own)))
+
+    @explained
+    def own_options(
+        self, layers: Sequence[str], fidelity: Fidelity = "calibrated"
+    ) -> npt.NDArray[np.bool_]:
+        """Return which of `options` each layer has, shape `(layers, options)`.
+
+        Raises:
+            UnknownNameError: `override` has a name or pattern of no layer.
+        """
+        for pattern, _ in self._given:
+            matching("layer in override", [pattern], layers)
+        index = {option: i for i, option in enumerate(self.options(fidelity))}
+        own = np.zeros((len(layers), len(index)), dtype=np.bool_)
+        for row, layer in zip(own, layers, strict=True):
+            row[[index[option] for option in self.of_layer(layer).options(fidelity)]] = True
+        return own
+
+    def mapped(self, change: Callable[[str, tuple[Any, ...]], tuple[Any, ...]]) -> SearchSpace:
+        """Return the space with `change(decision, options)` in place of all options."""
+        override = tuple(
+            (pattern, tuple((field, change(field, options)) for field, options in given))
+            for pattern, given in self._given
+        )
+        fields: dict[str, Any] = {field: change(field, getattr(self, field)) for field in HEADS}
+        return replace(self, override=override, **fields)
+
     @cached_property
     def heads(self) -> tuple[Head, ...]:
         """The decisions that are asked, in the order of `HEADS`; at least one."""
+        whole = self.whole if self.override else self
         asked = tuple(
-            Head(name, getattr(self, name)) for name in HEADS if len(getattr(self, name)) > 1
+            Head(name, getattr(whole, name)) for name in HEADS if len(getattr(whole, name)) > 1
         )
         return asked or (Head("bits", self.bits),)
 
@@ -132,14 +200,28 @@ class SearchSpace:
         """
         if fidelity != "calibrated":
             return self
-        method = dict.fromkeys("post_training" if m == "distilled" else m for m in self.method)
-        points = dict.fromkeys("quantile" if p == "learned" else p for p in self.points)
-        return replace(self, method=tuple(method), points=tuple(points))
+        starts = {"method": {"distilled": "post_training"}, "points": {"learned": "quantile"}}
+        return self.mapped(
+            lambda field, options: tuple(
+                dict.fromkeys(starts.get(field, {}).get(option, option) for option in options)
+            )
+        )
 
 
 def for_layer(choice: LayerChoice, layer: str) -> LayerChoice:
     """Return `choice` for the layer named `layer`."""
     return replace(choice, layer=layer)
+
+
+def _pairs(given: Any, what: str) -> list[tuple[Any, Any]]:
+    """Return the pairs of a mapping, or of a sequence of pairs."""
+    try:
+        return [(key, value) for key, value in getattr(given, "items", lambda: given)()]
+    except (TypeError, ValueError) as error:
+        raise ChoiceError(
+            f"SearchSpace: {what}={given!r}, give options by decision by layer, e.g. "
+            f'override={{"*.down_proj": {{"bits": (3, 4)}}}}'
+        ) from error
 
 
 def _legal(layer: str, fields: dict[str, Any]) -> LayerChoice | None:

@@ -26,13 +26,15 @@ GRID = 100_000
 
 
 class FeasibleSet:
-    """The configurations of a space that keep a budget; every layer has the same options.
+    """The configurations of a space that keep a budget; all layers have their options in common.
 
     Args:
         layers: the searched layers in execution order.
         options: the canonical choices of a layer (layer name empty).
         cost: what the budget limits.
         budget: the limit.
+        own: which options each layer has, shape `(layers, options)`; all by default. An option
+            that is not a layer's own costs so much that nothing with it keeps the budget.
 
     Attributes:
         choices: by layer and option, the choice; every configuration is made of these objects.
@@ -47,6 +49,7 @@ class FeasibleSet:
         options: Sequence[LayerChoice],
         cost: Cost,
         budget: Budget,
+        own: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self.names = tuple(facts.name for facts in layers)
         self.options = tuple(options)
@@ -61,11 +64,16 @@ class FeasibleSet:
             ],
             dtype=np.int64,
         )
-        cheapest = self.costs.min(axis=1)
+        self.own = np.ones(self.costs.shape, dtype=np.bool_) if own is None else own
+        cheapest = np.where(self.own, self.costs, self.costs.max()).min(axis=1)
         # rest[i]: the least that the layers from i on can cost
         self.rest = np.concatenate([np.cumsum(cheapest[::-1])[::-1], [0]])
         self.smallest = int(cost.fixed + self.rest[0])
-        self.largest = int(cost.fixed + self.costs.max(axis=1).sum())
+        self.largest = int(cost.fixed + np.where(self.own, self.costs, 0).max(axis=1).sum())
+        if not self.own.all():
+            self.limit = min(self.limit, self.largest)
+            never = cheapest + max(self.limit - self.smallest, 0) + 1
+            self.costs = np.where(self.own, self.costs, never[:, None])
         if self.smallest > self.limit:
             raise BudgetError(
                 f"budget {budget} cannot be kept: the smallest reachable is "
@@ -168,6 +176,9 @@ class FeasibleSet:
         """
         repaired = np.array(indices, dtype=np.int64)
         rows = np.arange(len(repaired))
+        for layer in np.flatnonzero(~self.own[rows, repaired]).tolist():
+            distance = np.where(self.own[layer], self.distance[repaired[layer]], np.inf)
+            repaired[layer] = int(distance.argmin())
         spent = self.spent(repaired)
         widths = np.array([option.arithmetic_bits for option in self.options])
         while spent > self.limit:
@@ -183,22 +194,22 @@ class FeasibleSet:
     # --- counting and sampling
 
     @cached_property
-    def _grid(self) -> tuple[Indices, int]:
-        """Costs above each layer's cheapest, on the counting grid, and what may be spent there."""
+    def _grid(self) -> tuple[Indices, int, int]:
+        """Costs above the cheapest, on the counting grid, what may be spent there, and its unit."""
         excess = self.costs - self.costs.min(axis=1, keepdims=True)
         room = min(self.limit - self.smallest, int(excess.max(axis=1).sum()))
-        unit = int(np.gcd.reduce(excess[excess > 0])) if (excess > 0).any() else 1
+        steps = excess[self.own & (excess > 0)]
+        unit = int(np.gcd.reduce(steps)) if steps.size else 1
         if room // unit > GRID:
             unit = -(-room // GRID)
-        return -(-excess // unit), room // unit
+        return -(-excess // unit), room // unit, unit
 
     @property
     def exact(self) -> bool:
         """Whether the counting grid is as fine as the costs, so that `count` is exact."""
-        excess, _ = self._grid
+        excess, _, unit = self._grid
         real = self.costs - self.costs.min(axis=1, keepdims=True)
-        unit = int(np.gcd.reduce(real[real > 0])) if (real > 0).any() else 1
-        return bool((excess * unit == real).all())
+        return bool((excess * unit == real)[self.own].all())
 
     @cached_property
     def _completions(self) -> tuple[list[npt.NDArray[np.float64]], float]:
@@ -206,7 +217,7 @@ class FeasibleSet:
 
         Returns the arrays, index layer then units left, and the log of the factor of the first.
         """
-        excess, room = self._grid
+        excess, room, _ = self._grid
         # backwards: whatever the last layer is given, its rest is empty, which is one way; a layer
         # has the ways of the next, shifted by what each of its options takes, added up
         counts = [np.ones(room + 1)]
@@ -239,7 +250,7 @@ class FeasibleSet:
         Exact where the room in the budget is at most `GRID` cost levels; with finer costs each
         layer's cost counts rounded up, so that a few configurations at the very limit are missed.
         """
-        excess, left = self._grid
+        excess, left, _ = self._grid
         counts, _ = self._completions
         chosen = np.empty(len(self), dtype=np.int64)
         for layer, row in enumerate(excess):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from rlquant.config import LayerChoice
 from rlquant.errors import ChoiceError, unknown_name
 from rlquant.quantizers.formats import FORMATS
-from rlquant.space import HEADS, SearchSpace
+from rlquant.space import SearchSpace
 
 TargetName = Literal["packed", "onnxruntime-int8", "onnxruntime-int4"]
 INT8: TargetName = "onnxruntime-int8"
@@ -53,16 +53,18 @@ class Target:
         Raises:
             ChoiceError: options of a decision of which the target can express none.
         """
-        fields: dict[str, Any] = {}
-        for decision in HEADS:
-            options = getattr(space, decision)
+
+        def left(decision: str, options: tuple[Any, ...]) -> tuple[Any, ...]:
             allowed = self.allowed.get(decision, options)
-            if decision == "activation_bits" and options == (None,):
-                options = allowed[:1]
-            fields[decision] = tuple(option for option in options if option in allowed)
-            if not fields[decision]:
+            kept = tuple(option for option in options if option in allowed)
+            if not kept:
                 raise ChoiceError(self._nothing(decision, options, allowed))
-        return replace(space, **fields)
+            return kept
+
+        preferred = self.allowed.get("activation_bits", (None,))[:1]
+        if space.activation_bits == (None,):
+            space = replace(space, activation_bits=preferred)
+        return space.mapped(left)
 
     def _nothing(self, field: str, given: object, allowed: tuple[Any, ...]) -> str:
         return (

@@ -123,23 +123,22 @@ def require_finite_float(measured: Measurement, objective: Objective, samples: S
 
 def require_moments(network: nn.Module, layers: Iterable[LayerFacts], space: SearchSpace) -> None:
     """Raise `ChoiceError` where roundings look at outputs and a layer has no moments for it."""
-    hessian_based = HESSIAN_BASED.intersection(space.rounding)
     for facts in layers:
+        hessian_based = HESSIAN_BASED.intersection(space.of_layer(facts.name).rounding)
         if hessian_based and not is_measured(network.get_submodule(facts.name)):
             raise ChoiceError(
                 f"layer {facts.name!r}: rounding={min(hessian_based)!r} is for linear layers and "
                 f"convolutions of up to {WIDEST} weights an output channel; name the layer in "
-                f"keep, or leave the rounding out"
+                f"exclude, or leave the rounding out"
             )
 
 
 def require_activations(layers: Iterable[LayerFacts], space: SearchSpace) -> None:
     """Raise `ChoiceError` where the inputs of an embedding should be quantized."""
-    if all(bits is None for bits in space.activation_bits):
-        return
     for facts in layers:
-        if facts.kind == "embedding":
+        widths = space.of_layer(facts.name).activation_bits
+        if facts.kind == "embedding" and any(bits is not None for bits in widths):
             raise ChoiceError(
                 f"layer {facts.name!r} is an embedding, whose inputs are no activations: name it "
-                f"in exclude, or search with activation_bits=(None,)"
+                f"in exclude, or give it activation_bits=(None,) in override"
             )

@@ -29,7 +29,7 @@ from rlquant.evaluation.store import EvaluationStore, as_store
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation.workers import measure_with_workers
 from rlquant.evaluation_settings import EvaluationSettings, require_evaluation
-from rlquant.layers import LayerFacts, count_macs, find_layers
+from rlquant.layers import LayerFacts, count_macs, excluded_layers, find_layers
 from rlquant.network.calibrate import FloatReference
 from rlquant.paths import PathLike
 from rlquant.plain_network import require_network
@@ -138,6 +138,7 @@ class QuantizationProblem:
         self.network = copy_network(network).to(place)
         self.calibration, self.validation = self._samples(train_data, validation_data, place)
         self.layers = self._found_layers()
+        self._excluded = excluded_layers(self.network, self.space.exclude)
         self.notes = self._noted()
         self._require_quantizable()
         self.costs = self._network_costs()
@@ -191,7 +192,7 @@ class QuantizationProblem:
     def _noted(self) -> tuple[str, ...]:
         """Return what one should know before scores are compared, once it is in the log."""
         names = [facts.name for facts in self.layers]
-        share = FloatShare.of(self.network, names, self.space.exclude, "named in exclude")
+        share = FloatShare.of(self.network, names, self._excluded, "named in exclude")
         logger.log(logging.WARNING if share.share > 0.5 else logging.INFO, "%s", share)
         if not self.evaluation.stochastic:
             return (str(share),)
@@ -213,7 +214,7 @@ class QuantizationProblem:
 
     def _network_costs(self) -> NetworkCosts:
         example = self.calibration.first(2).inputs
-        kept_macs = count_macs(self.network, example, self.space.exclude)
+        kept_macs = count_macs(self.network, example, self._excluded)
         return NetworkCosts.of(self.network, self.layers, kept_macs)
 
     def _training_plan(
@@ -230,7 +231,7 @@ class QuantizationProblem:
             teacher,
             self.calibration.device,
             warm_start=warm_start,
-            distils="distilled" in self.space.method,
+            distils="distilled" in self.space.whole.method,
             network=self.network,
             objective=self.objective,
         )
@@ -444,7 +445,8 @@ class QuantizationProblem:
 
     def _feasible(self, budget: Budget) -> FeasibleSet:
         options = self.space.options(self.fidelity)
-        return FeasibleSet(self.layers, options, self.costs.under(budget), budget)
+        own = self.space.own_options([facts.name for facts in self.layers], self.fidelity)
+        return FeasibleSet(self.layers, options, self.costs.under(budget), budget, own)
 
     # --- processes
 

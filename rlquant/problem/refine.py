@@ -121,7 +121,7 @@ def require_refinable(problem: Any) -> Evaluator:
             "refine compares losses of one network that must not differ by chance: it cannot be "
             "combined with stochastic=True"
         )
-    if "learned" in problem.space.rounding:
+    if "learned" in problem.space.whole.rounding:
         _require_gradients(problem, [facts.name for facts in problem.layers])
     return evaluator
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rlquant.arguments import explained
 from rlquant.config import Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget, Cost
@@ -89,7 +91,14 @@ class GroupedProblem:
         self.budget = problem.budget
         cost = GroupCost(problem.feasible.cost, self._members)
         options = self.space.options(self.fidelity)
-        self.feasible = FeasibleSet(self.layers, options, cost, problem.budget)
+        own = dict(zip(problem.feasible.names, problem.feasible.own, strict=True))
+        common = [np.all([own[f.name] for f in m], axis=0) for m in self._members.values()]
+        for facts, row in zip(self.layers, common, strict=True):
+            if not row.any():
+                raise SettingsError(f"the layers of group {facts.name!r} have no option in common")
+        self.feasible = FeasibleSet(
+            self.layers, options, cost, problem.budget, np.array(common, dtype=np.bool_)
+        )
 
     @property
     def fingerprint(self) -> str:

@@ -115,7 +115,8 @@ class ToyProblem:
     def _set_budget(self, budget: Budget) -> None:
         self.budget = budget
         options = self.space.options(self.fidelity)
-        self.feasible = FeasibleSet(self.layers, options, self._cost, budget)
+        own = self.space.own_options([facts.name for facts in self.layers], self.fidelity)
+        self.feasible = FeasibleSet(self.layers, options, self._cost, budget, own)
 
     @property
     def fingerprint(self) -> str:

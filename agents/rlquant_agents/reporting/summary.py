@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rlquant import Score
 from rlquant_agents.reporting.run_files import RunFiles
@@ -112,10 +112,18 @@ def space_in_words(run: RunFiles) -> str:
     space = run.settings["space"]
     parts = []
     for head, options in space.items():
-        if isinstance(options, list) and options:
+        if head == "override":
+            parts += [_own_in_words(pattern, given) for pattern, given in options]
+        elif isinstance(options, list) and options:
             named = ", ".join(plain_name(option) for option in options)
             parts.append(f"{plain_name(head)} {named}")
     return "; ".join(parts)
+
+
+def _own_in_words(pattern: str, given: list[tuple[str, list[Any]]]) -> str:
+    """Say which options some layers have of their own."""
+    words = [f"{plain_name(head)} {', '.join(map(plain_name, options))}" for head, options in given]
+    return f"{pattern}: {', '.join(words)}"
 
 
 def settings_in_words(run: RunFiles) -> str:

@@ -34,7 +34,7 @@ def measure_effects(session: Session) -> Effects:
         asked = one_layer_each(session.feasible, reference)
         session.ask_many([session.feasible.config(indices) for indices in asked])
         for layer, option in np.ndindex(effects.shape):
-            if option != reference:
+            if option != reference and session.feasible.own[layer, option]:
                 effects[layer, option] = _one_layer(session, reference, layer, option)
         return effects
     return _Extrapolation(session, reference).effects()
@@ -73,7 +73,7 @@ def one_layer_each(
         _changed(base, layer, option)
         for layer in range(len(feasible))
         for option in changes
-        if option != reference
+        if option != reference and feasible.own[layer, option]
     ]
     return [base, *changed]
 
