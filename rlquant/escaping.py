@@ -40,9 +40,12 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]], align
     Args:
         headings: of the columns.
         rows: cells in the order of the headings.
-        align: a letter for each column, l for left (as it is by default) and r for right.
+        align: a letter for each column, l for left (as it is by default) and r for right; the last
+            one is that of all columns after it.
     """
-    marks = ["---:" if mark == "r" else "---" for mark in align.ljust(len(headings), "l")]
+    marks = [
+        "---:" if mark == "r" else "---" for mark in align.ljust(len(headings), align[-1:] or "l")
+    ]
     cells = [[markdown_cell(cell) for cell in row] for row in (headings, *rows)]
     lines = [cells[0], marks, *cells[1:]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -11,7 +11,7 @@ import os
 import pickle
 import signal
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -31,8 +31,8 @@ Shared = TypeVar("Shared")
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-TRIES = 2
-"""Calls of an item that end their process before the whole computation fails."""
+GROUPS = 8
+"""Calls that a chunk is split into: fewer cost less, more give results sooner."""
 BLOCKED = {signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGINT)}
 """Signals that reach all processes of a terminal or job; the main process alone answers them."""
 
@@ -55,15 +55,16 @@ def run_in_processes(
         shared: pickled once, and sent once to each process.
         items: in order; can be pickled.
         workers: processes, at least 1; never more than there are chunks.
-        chunk: so many successive items go to one process, one after the other.
+        chunk: so many successive items go to one process, one after the other. Results come in
+            groups of an eighth of them.
 
     Yields:
         Positions in `items` with their results, each once, in the order of completion.
 
     Raises:
         SettingsError: `workers` is no whole number of at least 1, or `shared` cannot be pickled.
-        WorkerError: while iterating: an item ended the process that computed it twice. The first
-            time is logged, and the item is computed by another process.
+        WorkerError: while iterating: an item twice ended the process that computed it. The first
+            time is logged, and the items of its group are computed by another process, each alone.
         Exception: while iterating: what `function` raised, as itself where it can be pickled.
     """
     whole_number("workers", workers, 1)
@@ -74,9 +75,11 @@ def run_in_processes(
             f"this cannot be sent to other processes ({error}): define classes and functions at "
             f"the top of a module, or use workers=1"
         ) from error
+    size = max(1, chunk // GROUPS)
     places = range(len(items))
-    chunks: deque[Sequence[int]] = deque(
-        places[at : at + chunk] for at in range(0, len(items), chunk)
+    chunks = deque(
+        [part[at : at + size] for at in range(0, len(part), size)]
+        for part in (places[at : at + chunk] for at in range(0, len(items), chunk))
     )
     return _results(function, packed, items, chunks, min(workers, len(chunks)))
 
@@ -85,10 +88,10 @@ def _results(
     function: Callable[[Any, Item], Result],
     packed: bytes,
     items: Sequence[Item],
-    chunks: deque[Sequence[int]],
+    chunks: deque[list[range]],
     count: int,
 ) -> Generator[tuple[int, Result], None, None]:
-    deaths: Counter[int] = Counter()
+    tried: set[int] = set()
     inherited, lifeline = multiprocessing.Pipe(duplex=False)
     workers = [_Worker(packed, inherited) for _ in range(count)]
     try:
@@ -101,8 +104,9 @@ def _results(
                 try:
                     yield from worker.finished()
                 except BrokenProcessPool:
-                    _count_death(deaths, next(iter(worker.calls)), items)
-                    chunks.appendleft(list(worker.calls))
+                    group, *rest = worker.calls
+                    _note_death(group, tried, items)
+                    chunks.appendleft([*(range(at, at + 1) for at in group), *rest])
                     worker.shut_down()
                     workers[number] = _Worker(packed, inherited)
     except BaseException:
@@ -115,16 +119,16 @@ def _results(
         inherited.close()
 
 
-def _count_death(deaths: Counter[int], place: int, items: Sequence[object]) -> None:
-    """Count the end of the process that computed an item; raise where it is one too many."""
-    deaths[place] += 1
-    if deaths[place] >= TRIES:
+def _note_death(group: range, tried: set[int], items: Sequence[object]) -> None:
+    """Note which items a process ended with; raise where it was one alone, for the second time."""
+    if len(group) == 1 and group[0] in tried:
         raise WorkerError(
-            f"item {place} of {len(items)} twice ended the process that computed it: use fewer "
+            f"item {group[0]} of {len(items)} twice ended the process that computed it: use fewer "
             f"workers where memory is short, keep what the script runs under `if __name__ == "
             f"'__main__':` where no process can begin, or compute it with workers=1 to see why: "
-            f"{items[place]!r}"
+            f"{items[group[0]]!r}"
         )
+    tried.update(group)
     logger.warning("a worker process ended abruptly; another one takes its place")
 
 
@@ -140,31 +144,33 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         setup = (packed, lifeline, torch.get_num_threads())
         self._executor = ProcessPoolExecutor(1, context, _begin, setup)
-        self.calls: dict[int, Future[Any]] = {}
+        self.calls: dict[range, Future[list[Any]]] = {}
 
     @property
-    def first(self) -> Future[Any]:
+    def first(self) -> Future[list[Any]]:
         """The call that is being computed."""
         return next(iter(self.calls.values()))
 
     def submit(
-        self, function: Callable[[Any, Item], Any], items: Sequence[Item], places: Sequence[int]
+        self, function: Callable[[Any, Item], Any], items: Sequence[Item], groups: Sequence[range]
     ) -> None:
-        """Submit the calls of some items."""
+        """Submit a call for each group of items."""
         with _signals_blocked():
-            for place in places:
+            for group in groups:
+                some = [items[place] for place in group]
                 try:
-                    self.calls[place] = self._executor.submit(_call, function, items[place])
+                    self.calls[group] = self._executor.submit(_call, function, some)
                 except BrokenProcessPool as error:  # it ended before this call reached it
-                    self.calls[place] = Future()
-                    self.calls[place].set_exception(error)
+                    self.calls[group] = Future()
+                    self.calls[group].set_exception(error)
 
     def finished(self) -> Iterator[tuple[int, Any]]:
         """Yield what is computed; `BrokenProcessPool` where the first call ended the process."""
         while self.calls and self.first.done():
-            result = self.first.result()
-            yield next(iter(self.calls)), result
-            del self.calls[next(iter(self.calls))]
+            group = next(iter(self.calls))
+            results = self.first.result()
+            del self.calls[group]
+            yield from zip(group, results, strict=True)
 
     def shut_down(self) -> None:
         """Wait for the end of the process, without computing what has not begun."""
@@ -209,9 +215,9 @@ def _shared() -> Any:
     return pickle.loads(_packed)
 
 
-def _call(function: Callable[[Any, Item], Result], item: Item) -> Result:
+def _call(function: Callable[[Any, Item], Result], items: Sequence[Item]) -> list[Result]:
     try:
-        return function(_shared(), item)
+        return [function(_shared(), item) for item in items]
     except Exception as error:
         if not _portable(error):
             raise WorkerError(f"a worker process raised {type(error).__name__}: {error}") from error

@@ -25,7 +25,7 @@ MOVED = {
     "rlquant_agents.agent_training": "rlquant_agents.policies.agent_training",
     "rlquant_agents.dyna.agent": "rlquant_agents.searchers.dyna_ppo.agent",
     "rlquant_agents.dyna.kernel": "rlquant_agents.surrogate.kernel",
-    "rlquant_agents.judging.verdict": "rlquant_experiments.comparison.statistics.verdict",
+    "rlquant_agents.judging.hypervolume": "rlquant_experiments.comparison.statistics.hypervolume",
     "rlquant_agents.run_folder": "rlquant_agents.runs.run_folder",
     "rlquant_agents.run_settings": "rlquant_agents.search.run_settings",
     "rlquant_agents.saved_agent": "rlquant_agents.policies.saved_agent",

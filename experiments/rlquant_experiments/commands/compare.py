@@ -12,13 +12,11 @@ from functools import partial
 from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
 from rlquant_agents.cli.terminal import say
 from rlquant_experiments.comparison.compare_settings import CompareSettings
-from rlquant_experiments.comparison.table_comparison import compare_on_tables
-from rlquant_experiments.comparison.task_comparison import compare_on_task
+from rlquant_experiments.comparison.comparison import compare
 
 
 def run(settings: CompareSettings, command: Sequence[str]) -> int:
     """Run what has not run yet, then write and show the comparison."""
-    compare = compare_on_tables if settings.on_tables else compare_on_task
     report = compare(settings, command)
     if report is None:
         say(f"interrupted; the same command goes on from {settings.folder}", sys.stderr)

@@ -6,24 +6,19 @@ Every finished search is kept at once; started again with the same settings, it 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
-from rlquant import Budget, TabularProblem, load_table, table_names
+from rlquant import Budget, Problem, TabularProblem, load_table, table_names
 from rlquant.errors import SettingsError, whole_number
-from rlquant.files import make_folder, write_file
 from rlquant.folder_lock import held
-from rlquant.process_pool import run_in_processes
 from rlquant_agents.cli.command_line import command_of, run_command
 from rlquant_agents.cli.task_settings import TaskSettings
 from rlquant_agents.cli.terminal import say
 from rlquant_experiments.comparison.statistics.front_report import front_report
-from rlquant_experiments.comparison.statistics.fronts import WAYS, FrontJob, FrontTask
+from rlquant_experiments.comparison.statistics.fronts import WAYS, front_volumes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,23 +65,13 @@ class FrontSettings(TaskSettings):
                 f"bits, the smaller one first, and no other --quantity"
             )
 
-    def jobs(self) -> list[FrontJob]:
-        """Return every search."""
-        found = []
-        for name in self.names() or (self.file_name,):
-            problem = self._problem(name)
-            for way in self.ways:
-                for seed in range(self.seeds):
-                    task = FrontTask(problem, self.lowest, self.highest, self.evaluations, seed)
-                    file = f"{name}-{way.replace(', ', '-').replace(' ', '-')}-seed{seed}.json"
-                    found.append(FrontJob(name, task, way, self.out / file))
-        return found
-
-    def _problem(self, name: str):  # type: ignore[no-untyped-def]
+    def problems(self) -> dict[str, Problem]:
+        """Return what is searched, by name."""
         budget = Budget.average_bits(self.highest)
         if self.names():
-            return TabularProblem(load_table(name), budget)
-        return self.problem(self.load(), budget, self.out.parent / "evaluations.sqlite")
+            return {name: TabularProblem(load_table(name), budget) for name in self.names()}
+        store = self.out.parent / "evaluations.sqlite"
+        return {self.file_name: self.problem(self.load(), budget, store)}
 
 
 def run(settings: FrontSettings, command: Sequence[str]) -> int:
@@ -99,42 +84,17 @@ def run(settings: FrontSettings, command: Sequence[str]) -> int:
 
 def compare_fronts(settings: FrontSettings, command: Sequence[str]) -> int:
     """Search what has not been searched yet, then write and show the comparison."""
-    jobs = settings.jobs()
-    volumes = _run_all(jobs, settings.workers if settings.names() else 1)
-    text, figure = front_report(jobs, volumes, command, settings.threads)
-    for target in filter(None, (settings.out / "report.md", settings.report)):
-        make_folder(target.parent)
-        write_file(target, text.replace("FIGURE", f"{target.stem}.png"))
-        write_file(target.with_suffix(".png"), figure)
-    say(text.replace("FIGURE", "report.png"))
-    return 0
-
-
-def _run_all(jobs: Sequence[FrontJob], workers: int) -> list[float]:
-    """Return the hypervolume of every job, in their order; `KeyboardInterrupt` when interrupted."""
-    volumes = [0.0] * len(jobs)
-    made = (
-        _one_by_one(jobs)
-        if workers == 1
-        else run_in_processes(_search, jobs, range(len(jobs)), workers)
+    between = settings.lowest, settings.highest
+    volumes = front_volumes(
+        *(settings.problems(), settings.ways, between, settings.evaluations, settings.seeds),
+        *(settings.out, settings.workers if settings.names() else 1),
     )
-    with tqdm(total=len(jobs), unit="search", mininterval=0.5) as bar, closing(made):
-        for place, volume in made:
-            volumes[place] = volume
-            bar.update()
-    return volumes
-
-
-def _one_by_one(jobs: Sequence[FrontJob]) -> Generator[tuple[int, float], None, None]:
-    for place in range(len(jobs)):
-        yield place, _search(jobs, place)
-
-
-def _search(jobs: Sequence[FrontJob], place: int) -> float:
-    volume = jobs[place].run()
-    if volume is None:
+    if volumes is None:
         raise KeyboardInterrupt
-    return volume
+    report = front_report(volumes, between, settings.evaluations, command, settings.threads)
+    targets = [path for path in (settings.report, settings.out / "report.md") if path is not None]
+    say(report.write(targets))
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from rlquant import load_table, table_names
 from rlquant.files import make_folder, write_file
 from rlquant_agents.cli.command_line import command_of, run_command
 from rlquant_agents.cli.terminal import say
-from rlquant_experiments.comparison.table_report import describe_table
+from rlquant_experiments.tables.description import describe_table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +33,10 @@ def run(settings: DescribeSettings, command: Sequence[str]) -> int:
     tables = [load_table(name) for name in settings.tables or table_names()]
     make_folder(settings.report.parent)
     from rlquant_agents.reporting.figure_files import png  # matplotlib imports slowly
-    from rlquant_experiments.comparison import table_figures
+    from rlquant_experiments.tables import description_figures
 
     picture = settings.report.with_suffix(".png")
-    write_file(picture, png(table_figures.tables_figure(tables)))
+    write_file(picture, png(description_figures.tables_figure(tables)))
     parts = [
         "# Complete tables",
         f"Every configuration of each space, quantized, calibrated (or trained, where it says "

@@ -23,8 +23,8 @@ from rlquant.tabular.table_file import write_table
 from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
 from rlquant_agents.cli.task_settings import TaskSettings
 from rlquant_agents.cli.terminal import say
-from rlquant_experiments.comparison.table_report import describe_table
 from rlquant_experiments.tables.choice_words import with_choices
+from rlquant_experiments.tables.description import describe_table
 from rlquant_experiments.tables.enumeration import Enumeration
 
 NO_LIMIT = Budget.average_bits(64.0)

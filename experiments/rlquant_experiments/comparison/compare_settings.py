@@ -1,4 +1,4 @@
-"""A comparison of searchers as a person types it, on a task or on tables."""
+"""Settings of a comparison of searchers, on a task or on tables."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class CompareSettings(TaskSettings):
     Attributes:
         table: compare on a table instead, whose optimum is known: its name, e.g. digits-cnn, or
             the path of an .rlt file.
-        tables: compare on several tables, and judge the searchers over all of them; "all" for every
+        tables: compare on several tables, with statistics over all of them; "all" for every
             one that comes with rlquant.
         budgets: the limits, in units of --quantity.
         searchers: names of searchers; by default all but auto and gp, none where --variants are
@@ -178,27 +178,24 @@ class CompareSettings(TaskSettings):
         require_distinct("--tables", [Path(name).stem for name in names])
         return names
 
-    def require_table_settings(self) -> None:
-        """Raise `SettingsError` where a setting of tasks is given for a table."""
-        flag = "--tables" if self.tables else "--table"
-        for field in fields(TaskSettings):
-            given = getattr(self, field.name)
-            if field.name not in BOTH and given != field.default:
-                raise SettingsError(
-                    f"--{field.name.replace('_', '-')} plays no part with {flag}: a table holds "
-                    f"one task and one space; leave out one of the two"
-                )
-        if self.store is not None:
-            raise SettingsError(f"--store plays no part with {flag}: nothing is measured")
+    def check(self) -> None:
+        """Raise `SettingsError` for settings of tasks on a table, and the other way round."""
         whole_number("--workers", self.workers, 1)
-
-    def require_task_settings(self) -> None:
-        """Raise `SettingsError` where a setting of tables is given for a task."""
-        if self.workers != 1:
-            raise SettingsError(
-                f"--workers {self.workers} plays no part without tables: the evaluations of a task "
-                f"share what they compute in one process; leave it out"
-            )
+        if not self.on_tables:
+            if self.workers != 1:
+                raise SettingsError(
+                    f"--workers {self.workers} cannot be used without tables: the evaluations of a "
+                    f"task share what they compute in one process; leave it out"
+                )
+            return
+        flag = "--tables" if self.tables else "--table"
+        given = [f.name for f in fields(TaskSettings) if getattr(self, f.name) != f.default]
+        for name in [*given, *(["store"] if self.store is not None else [])]:
+            if name not in BOTH:
+                raise SettingsError(
+                    f"--{name.replace('_', '-')} cannot be combined with {flag}: a table holds one "
+                    f"task and one space, and nothing is measured; leave out one of the two"
+                )
 
 
 def require_distinct(flag: str, values: Sequence[str]) -> None:

@@ -1,131 +1,144 @@
-"""Finished runs of several searchers, and in words what their numbers say."""
+"""A comparison of searchers on any problems: the runs that are missing, and the report of all."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import logging
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
 
-from rlquant import Budget, Score
-from rlquant.documents import named_rows, number, read_text
-from rlquant.documents.csv_rows import MOST_BYTES
-from rlquant.files import reading
-from rlquant.score import Measurement
-from rlquant_agents.search.curves import Curve, running_best
-from rlquant_experiments.comparison.held_out import HeldOut
+from rlquant import Budget, TabularProblem, load_table
+from rlquant.errors import BudgetError, SettingsError
+from rlquant.files import make_folder
+from rlquant.folder_lock import held
+from rlquant.problem.protocol import Refines
+from rlquant.tasks import Task
+from rlquant_experiments.comparison.compare_settings import CompareSettings
+from rlquant_experiments.comparison.live import evaluation_seconds, with_test
+from rlquant_experiments.comparison.report import write_comparison
+from rlquant_experiments.comparison.runs import Job, Run, run_jobs
+from rlquant_experiments.comparison.stratum import RegretScale, Stratum
+from rlquant_experiments.comparison.variants import Variant
+
+logger = logging.getLogger(__name__)
+
+NEED_NETWORK = {"successive-halving", "knapsack-fisher"}
+"""Searchers that screen at lower fidelities or look at gradients; a table has no network."""
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
-    """A finished search.
+class _Searched:
+    """What is searched.
 
     Attributes:
-        searcher: its label.
-        seed: its seed.
-        score: of the best configuration, on the validation data.
-        test: of the same network on data that no search saw.
-        curve: best loss after each evaluation.
-        episodes: configurations asked for, known ones included.
-        seconds: what the search takes where no evaluation is known before.
-        stopped: why it ended.
-        notes: what it wants the reader to know.
-        evaluator_seconds: how many of the seconds are the evaluator's.
-        held_out: the test measurement, image by image.
+        strata: problems under budgets, still without runs.
+        left_out: what is not compared, and why, in sentences.
+        task: where its live network is searched.
     """
 
-    searcher: str
-    seed: int
-    score: Score
-    test: Measurement
-    curve: Curve
-    episodes: int
-    seconds: float
-    stopped: str
-    notes: tuple[str, ...] = ()
-    evaluator_seconds: float = 0.0
-    held_out: HeldOut | None = None
-
-    @property
-    def evaluations(self) -> int:
-        """Evaluations used."""
-        return len(self.curve)
+    strata: Sequence[Stratum]
+    left_out: Sequence[str] = ()
+    task: Task | None = None
 
 
-Runs = Mapping[str, Sequence[Run]]
-"""The runs of each searcher, by its name."""
-
-
-def read_best_losses(table: Path) -> Curve:
-    """Return the best loss after each evaluation out of an `evaluations.csv`.
-
-    Raises:
-        FileFormatError: the line that is damaged.
-        StorageError: the file cannot be read.
-    """
-    with reading(table):
-        rows = named_rows(read_text(table, MOST_BYTES), ("feasible", "final", "loss", "value"))
-        return running_best(
-            (
-                row["feasible"] == row["final"] == "True",
-                number(row["loss"], "loss"),
-                number(row["value"], "value"),
-            )
-            for _, row in rows
-        )
-
-
-def mean_loss(runs: Sequence[Run]) -> float:
-    """Return the mean over runs of the best validation loss."""
-    return fmean(run.score.loss for run in runs)
-
-
-def ranked(runs: Runs) -> list[str]:
-    """Return the searchers, the lowest mean loss first."""
-    return sorted(runs, key=lambda name: mean_loss(runs[name]))
-
-
-def violations(runs: Runs, budget: Budget) -> list[Run]:
-    """Return the runs whose result is above the budget: there must be none."""
-    every = (run for of in runs.values() for run in of)
-    return [run for run in every if getattr(run.score, budget.quantity) > budget.limit]
-
-
-def loss_at(curve: Curve, evaluations: int) -> float:
-    """Return the best loss after `evaluations`; the last one where the run ended before."""
-    return float(curve[min(evaluations, len(curve)) - 1])
-
-
-def verdict(runs: Runs, agent: str = "masked-ppo", floor: str = "random") -> str:
-    """Say in words which searchers are below random search, and whom the agent beats.
+def compare(settings: CompareSettings, command: Sequence[str]) -> str | None:
+    """Run what has not run yet and write the comparison.
 
     Args:
-        runs: all runs under one budget.
-        agent: the searcher that is compared with each other one.
-        floor: the baseline that every search should beat.
+        settings: what to compare.
+        command: that the report names.
+
+    Returns:
+        The report, None when interrupted.
+
+    Raises:
+        RlquantError: settings, data, a table or a folder that cannot be used.
     """
-    sentences = []
-    if floor in runs:
-        level = mean_loss(runs[floor])
-        others = [name for name in ranked(runs) if name != floor]
-        below = [name for name in others if mean_loss(runs[name]) < level]
-        rest = [name for name in others if name not in below]
-        sentences.append(f"Mean best loss of {floor}: {level:.4f}.")
-        sentences.append(f"Below it: {_list(below)}. Not below it: {_list(rest)}.")
-    if agent in runs:
-        own = mean_loss(runs[agent])
-        rivals = [name for name in ranked(runs) if name != agent]
-        beaten = [name for name in rivals if own < mean_loss(runs[name])]
-        ahead = [name for name in rivals if name not in beaten]
-        sentences.append(f"{agent} (mean {own:.4f}) beats {_margins(beaten, runs, own)}.")
-        sentences.append(f"It does not beat {_margins(ahead, runs, own)}.")
-    return " ".join(sentences)
+    settings.check()
+    variants, budgets = settings.compared(), settings.limits()
+    compared = [v for v in variants if not (settings.on_tables and v.searcher in NEED_NETWORK)]
+    missing = ", ".join(variant.label for variant in variants if variant not in compared)
+    reason = f"{missing} left out, as a table has no network to train or differentiate"
+    if not compared:
+        raise SettingsError(f"--searchers: {reason}; name another one")
+    settings.highlighted([variant.label for variant in compared])  # before anything runs
+    settings.set_threads()
+    searched = (_on_tables if settings.on_tables else _on_task)(settings, budgets)
+    for stratum in searched.strata:
+        for variant in compared:
+            variant.make().check(stratum.problem)
+    with held(settings.folder):
+        jobs = [_jobs(stratum, compared, settings) for stratum in searched.strata]
+        runs = run_jobs([job for of in jobs for job in of], settings.workers)
+        if runs is None:
+            return None
+        following = iter(runs)
+        strata = [
+            _with_runs(stratum, of, following)
+            for stratum, of in zip(searched.strata, jobs, strict=True)
+        ]
+        left_out = [*searched.left_out, *([f"{reason}."] if missing else [])]
+        if searched.task is not None:
+            problem = strata[0].problem
+            assert isinstance(problem, Refines)
+            cost = evaluation_seconds(problem)
+            strata = [with_test(stratum, searched.task.test, cost) for stratum in strata]
+        return write_comparison(settings, strata, command, left_out, searched.task)
 
 
-def _margins(names: Sequence[str], runs: Runs, own: float) -> str:
-    """List names with how far the agent's mean loss lies from theirs."""
-    return _list([f"{n} ({100 * (own / mean_loss(runs[n]) - 1):+.1f} %)" for n in names])
+def _on_task(settings: CompareSettings, budgets: Sequence[Budget]) -> _Searched:
+    """Load a task, whose network is searched under each budget."""
+    settings.space()  # mistakes in names and options show before anything is loaded
+    task = settings.load()
+    make_folder(settings.folder.parent)
+    store = settings.store or settings.folder.parent / "evaluations.sqlite"
+    problem = settings.problem(task, budgets[0], store)
+    strata = [Stratum(settings.task, problem.with_budget(budget), {}) for budget in budgets]
+    return _Searched(strata, task=task)
 
 
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names) if names else "none"
+def _on_tables(settings: CompareSettings, budgets: Sequence[Budget]) -> _Searched:
+    """Load every table, searched under each budget.
+
+    Raises:
+        BudgetError: not even the cheapest configuration of the one table keeps a budget.
+        SettingsError: the one table's regret has no scale, or none of several has one.
+    """
+    strata, reasons = [], []
+    for name in settings.table_list():
+        table = load_table(name)
+        if settings.tables:  # files are told apart by their names, whatever is written in them
+            table = replace(table, name=Path(name).stem)
+        for budget in budgets:
+            try:
+                problem = TabularProblem(table, budget)
+                strata.append(Stratum(table.name, problem, {}, RegretScale.of(problem)))
+            except (BudgetError, SettingsError) as error:
+                if settings.table is not None:
+                    raise
+                reasons.append(f"{table.name} under {budget} is left out: {error}.")
+    if not strata:
+        raise SettingsError(f"--tables, --budgets: nothing is left to compare on: {reasons[0]}")
+    for reason in reasons:
+        logger.warning("%s", reason)
+    return _Searched(strata, reasons)
+
+
+def _jobs(stratum: Stratum, variants: Sequence[Variant], settings: CompareSettings) -> list[Job]:
+    """Return every run of a stratum; of several tables, each has a folder of its own."""
+    folder = settings.folder / stratum.source if settings.tables else settings.folder
+    make_folder(folder)
+    optimum = -math.inf if stratum.scale is None else stratum.scale.optimum.loss
+    return [
+        Job(stratum.problem, variant, seed, settings.most, folder / f"{name}.json", optimum)
+        for variant, seed, name in settings.run_names(variants, stratum.budget)
+    ]
+
+
+def _with_runs(stratum: Stratum, jobs: Sequence[Job], runs: Iterator[Run]) -> Stratum:
+    """Take the runs of these jobs, which come in their order."""
+    found: dict[str, list[Run]] = {}
+    for job in jobs:
+        found.setdefault(job.variant.label, []).append(next(runs))
+    return replace(stratum, runs=found)

@@ -30,7 +30,8 @@ class RunsBar(Callback):
         """Move on by one."""
         self.bar.update(1)
 
-    def end(self) -> None:
+    def end(self, name: str) -> None:
         """Count what the run did not use as done, so that the time left stays right."""
+        self.begin(name)
         self._done += self._evaluations
         self.bar.update(self._done - self.bar.n)

@@ -1,4 +1,4 @@
-"""Found networks on images that no search saw, and differences between them image by image."""
+"""Networks that were found on images that no search saw, and their differences by image."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Images = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """What one network makes of each image.
+    """The loss and the answer of one network for each image.
 
     Attributes:
         losses: cross-entropy of each, shape `(images,)`.
@@ -33,7 +33,7 @@ class HeldOut:
 
 
 class _PerImage:
-    """Judges as `Classification` does, and keeps what it finds of each image."""
+    """`Classification`, which keeps the loss and the answer of each image."""
 
     name = "classification, per image"
 
@@ -49,11 +49,11 @@ class _PerImage:
 
 
 def measure_images(network: nn.Module, data: Data) -> tuple[Measurement, HeldOut]:
-    """Return what `measure` does, and what it is the mean of."""
-    judge = _PerImage()
-    measured = measure(network, data, objective=judge)
+    """Return what `measure` does, and the images' own numbers, of which it is the mean."""
+    objective = _PerImage()
+    measured = measure(network, data, objective=objective)
     losses, correct = (
-        torch.cat(parts).double().cpu().numpy() for parts in (judge.losses, judge.correct)
+        torch.cat(parts).double().cpu().numpy() for parts in (objective.losses, objective.correct)
     )
     return measured, HeldOut(losses, correct)
 

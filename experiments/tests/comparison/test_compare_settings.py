@@ -70,17 +70,17 @@ def test_unknown_searchers_and_equal_budgets_are_refused() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"task": "digits/mlp"}, "--task plays no part with --table"),
-        ({"bits": (2, 4)}, "--bits plays no part"),
-        ({"validation_samples": 100}, "--validation-samples plays no part"),
-        ({"store": Path("here.sqlite")}, "--store plays no part"),
+        ({"task": "digits/mlp"}, "--task cannot be combined with --table"),
+        ({"bits": (2, 4)}, "--bits cannot be combined"),
+        ({"validation_samples": 100}, "--validation-samples cannot be combined"),
+        ({"store": Path("here.sqlite")}, "--store cannot be combined"),
         ({"workers": 0}, "--workers=0, use a whole number of at least 1"),
     ],
 )
 def test_a_table_takes_no_settings_of_tasks(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingsError, match=words):
-        CompareSettings(table="digits-cnn", **settings).require_table_settings()
-    CompareSettings(table="digits-cnn", quantity="size_bytes", threads=2).require_table_settings()
+        CompareSettings(table="digits-cnn", **settings).check()
+    CompareSettings(table="digits-cnn", quantity="size_bytes", threads=2).check()
 
 
 def variants_file(folder: Path, text: str) -> Path:
@@ -143,6 +143,6 @@ def test_others_are_compared_with_the_agent_unless_another_is_named() -> None:
 
 
 def test_a_task_is_searched_in_one_process() -> None:
-    CompareSettings().require_task_settings()
-    with pytest.raises(SettingsError, match="--workers 2 plays no part without tables"):
-        CompareSettings(workers=2).require_task_settings()
+    CompareSettings().check()
+    with pytest.raises(SettingsError, match="--workers 2 cannot be used without tables"):
+        CompareSettings(workers=2).check()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
 
 from rlquant_experiments.commands import compare
-from rlquant_experiments.comparison.comparison import read_best_losses
 from rlquant_experiments.comparison.comparison_progress import RunsBar
 
 
@@ -32,7 +32,11 @@ def test_it_compares_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert f"python scripts/compare.py {' '.join(arguments)}" in text
     for words in (
         *("## Average bits 3\n", "## Average bits 4\n", "cores", "torch", "Below it: "),
-        *("seeds 0 to 1. Results over the budget: 0.", "| evaluator's share |"),
+        *(
+            "seeds 0 to 1, each of at most 7",
+            "Results over the budget: 0.",
+            "| evaluator's share |",
+        ),
         *("random less each other searcher, image by image", "| searcher | test loss | test acc"),
     ):
         assert words in text
@@ -52,22 +56,22 @@ def test_it_compares_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[s
     for row in rows:
         assert float(row["average_bits"]) <= limits[row["budget"]]
         assert int(row["evaluations"]) <= 7
-        folder = out / f"{row['searcher']}-{limits[row['budget']]}-seed{row['seed']}"
-        assert read_best_losses(folder / "evaluations.csv")[-1] == float(row["loss"])
+        file = out / f"{row['searcher']}-{limits[row['budget']]}-seed{row['seed']}.json"
+        assert json.loads(file.read_text())["run"]["curve"][-1] == float(row["loss"])
     assert (out / "report.md").exists()
 
 
 def test_what_ran_does_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "compare"
     assert compare.main(tiny(out, "--searchers", "random")) == 0
-    before = {path: path.stat().st_mtime_ns for path in out.glob("*/result.json")}
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.json")}
     assert len(before) == 4
     # one run is gone, as if the job had been killed in it
-    gone = out / "random-3.0-seed1" / "result.json"
+    gone = out / "random-3.0-seed1.json"
     gone.unlink()
     first = rows_of(out / "report.csv")
     assert compare.main(tiny(out, "--searchers", "random", "uniform")) == 0
-    after = {path: path.stat().st_mtime_ns for path in out.glob("*/result.json")}
+    after = {path: path.stat().st_mtime_ns for path in out.glob("*.json")}
     assert len(after) == 6
     assert [path for path in before if after[path] != before[path]] == [gone]
     again = [row for row in rows_of(out / "report.csv") if row["searcher"] == "random"]
@@ -88,7 +92,7 @@ def test_an_interrupted_comparison_says_how_to_go_on(
     out = tmp_path / "compare"
     assert compare.main(tiny(out, "--budgets", "3.0")) == 130
     assert f"goes on from {out}" in capsys.readouterr().err
-    assert len(list(out.glob("*/result.json"))) == 2  # the second one is cut short
+    assert len(list(out.glob("*.json"))) == 1  # the second one is cut short
     monkeypatch.undo()
     assert compare.main(tiny(out, "--budgets", "3.0")) == 0
     assert {row["evaluations"] for row in rows_of(out / "report.csv")} == {"7", "1"}
@@ -118,7 +122,7 @@ def test_variants_are_compared_on_other_seeds_against_one_of_them(tmp_path: Path
         (["--searchers", "tpe", "random", "tpe"], "--searchers names tpe twice"),
         (["--seeds", "0"], "at least one"),
         (["--evaluations", "0"], "at least one"),
-        (["--workers", "2"], "--workers 2 plays no part without tables"),
+        (["--workers", "2"], "--workers 2 cannot be used without tables"),
         (["--against", "masked-ppo"], "unknown label for --against"),
     ],
 )

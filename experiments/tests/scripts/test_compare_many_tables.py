@@ -1,4 +1,4 @@
-"""scripts/compare.py --tables, the real one: searchers judged over several tables and budgets."""
+"""scripts/compare.py --tables, the real one: searchers compared over several tables and budgets."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def regrets_of(out: Path) -> list[tuple[str, ...]]:
     return [tuple(row[key] for key in keys) for row in rows_of(out / "report.csv")]
 
 
-def test_it_judges_and_reports(
+def test_it_compares_and_reports(
     tables: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, report = tmp_path / "compare", tmp_path / "docs" / "all.md"
@@ -63,7 +63,7 @@ def test_it_judges_and_reports(
         "left out, as a table has no network",
         "After 12 evaluations nsga2 (mean regret",
         "| searcher | after 10 | after 12 |",
-        "| rival | difference of mean regrets |",
+        "| baseline | difference of mean regrets |",
         "(all-regret.png)",
         "(all-middle.png)",
         "(all-differences.png)",
@@ -124,7 +124,7 @@ def test_where_regret_has_no_scale_it_is_left_out_and_named(
         (["--agents", "nsga"], "unknown label for --agents"),
         (["--workers", "0"], "--workers=0"),
         (["--first-seed", "-1"], "--first-seed=-1"),
-        (["--bits", "2", "4"], "--bits plays no part with --tables"),
+        (["--bits", "2", "4"], "--bits cannot be combined with --tables"),
         (["--table", "digits-cnn"], "--table and --tables both name tables"),
         (
             ["--searchers", "successive-halving"],

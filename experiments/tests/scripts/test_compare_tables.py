@@ -45,7 +45,8 @@ def test_it_compares_with_the_optimum(
     for words in (
         "## Average bits 3\n",
         "## Average bits 4\n",
-        "regret after 10 | regret after 30 | optimum found",
+        "| searcher | after 10 | after 30 |",
+        "| optimum found |",
         "per-layer effects explain",
         "left out, as a table has no network",
         "all runs took",
@@ -114,7 +115,7 @@ def test_an_interrupted_comparison_says_how_to_go_on(
     ("arguments", "words"),
     [
         (["--table", "digits-cn"], "unknown table 'digits-cn'"),
-        (["--bits", "2", "4"], "--bits plays no part with --table"),
+        (["--bits", "2", "4"], "--bits cannot be combined with --table"),
         (
             ["--searchers", "successive-halving"],
             "no network to train or differentiate; name another",

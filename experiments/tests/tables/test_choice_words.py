@@ -43,7 +43,7 @@ def test_every_option_has_a_word(head: str, option: str) -> None:
 
 @pytest.mark.parametrize("word", ["some", "points=stochastic", "=kmeans", "", "-2", "2.5", "²"])
 def test_a_word_without_meaning_is_refused(word: str) -> None:
-    words = f"choice '{word}' means nothing; use a bit-width or a word of method: keep "
+    words = f"choice '{word}' means nothing; use a bit-width or a word of method: float "
     with pytest.raises(SettingsError, match=words):
         with_choices(SearchSpace(), ["2", word])
 

@@ -1,4 +1,4 @@
-"""Figures of a judgement, legible with twenty searchers: regret, differences, tables."""
+"""Figures of statistics, legible with twenty searchers: regret, differences, tables, fronts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from rlquant_agents.reporting.figure_axes import COLORS, new_axes
-from rlquant_experiments.comparison.statistics.judgement import Judgement
 from rlquant_experiments.comparison.statistics.regrets import Regrets
-from rlquant_experiments.comparison.statistics.statistics import Statistic, estimate, mean
+from rlquant_experiments.comparison.statistics.statistics import (
+    Estimate,
+    Statistic,
+    estimate,
+    mean,
+)
+from rlquant_experiments.comparison.statistics.summary import Summary
 
 TICKS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10_000)
 LEAST, MOST = 1e-4, 3.0
@@ -119,18 +124,18 @@ def spread(wanted: Sequence[float], gap: float) -> list[float]:
     return [mean + index * gap for index, mean in enumerate(shifted)]
 
 
-def differences_figure(judgement: Judgement) -> Figure:
+def differences_figure(summary: Summary) -> Figure:
     """Draw how far the chosen searcher's mean regret is from each other's, with intervals."""
-    marks, count = judgement.judged_at, len(judgement.rivals[judgement.judged_at[0]])
+    marks, count = summary.compared_at, len(summary.differences[summary.compared_at[0]])
     figure = Figure(figsize=(1.6 + 4.0 * len(marks), 1.5 + 0.24 * count), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(marks), sharey=True))
-    order = [rival.label for rival in judgement.rivals[marks[-1]]][::-1]
+    order = [other.label for other in summary.differences[marks[-1]]][::-1]
     for axes, mark in zip(panels, marks, strict=True):
         axes.axvline(0, color=DARK, linewidth=0.8)
-        for rival in judgement.rivals[mark]:
-            of = rival.difference
+        for other in summary.differences[mark]:
+            of = other.mean
             color = BELOW if of.high < 0 else ABOVE if of.low > 0 else LEVEL
-            row = order.index(rival.label)
+            row = order.index(other.label)
             axes.plot([of.low, of.high], [row, row], color=color, linewidth=2, alpha=0.6)
             axes.plot(of.value, row, "o", color=color, markersize=4.5)
         axes.set_xscale("symlog", linthresh=0.01, linscale=0.8)
@@ -145,7 +150,7 @@ def differences_figure(judgement: Judgement) -> Figure:
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel(
-        f"mean regret of {judgement.chosen} less that of the rival; left of 0 is in its favour, "
+        f"mean regret of {summary.chosen} less that of the baseline; left of 0 is in its favour, "
         f"grey not told apart",
         fontsize=8,
     )
@@ -180,4 +185,24 @@ def tables_figure(regrets: Regrets, tables: Sequence[str], mark: int) -> Figure:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_title(f"mean regret after {mark} evaluations", fontsize=9)
+    return figure
+
+
+def volumes_figure(levels: Mapping[str, Estimate]) -> Figure:
+    """Return a figure of what each way's fronts dominate, with intervals, the largest on top."""
+    ranked = sorted(levels, key=lambda way: levels[way].value)
+    figure, axes = new_axes(7.0, 1.2 + 0.4 * len(ranked))
+    for place, way in enumerate(ranked):
+        found = levels[way]
+        around = [[found.value - found.low], [found.high - found.value]]
+        color = COLORS[0] if "every budget" in way else "#777777"
+        axes.errorbar(found.value, place, xerr=around, fmt="o", color=color, capsize=3)
+        axes.annotate(
+            f"{found.value:.3f}", (found.high, place), (6, 0), textcoords="offset points",
+            va="center", color=color,
+        )  # fmt: skip
+    axes.set_yticks(range(len(ranked)), ranked)
+    axes.set_ylim(-0.6, len(ranked) - 0.4)
+    axes.margins(x=0.12)
+    axes.set_xlabel("hypervolume (share; 95 % intervals)")
     return figure

@@ -1,95 +1,55 @@
-"""Whole fronts compared: one search for every budget against several searches of one each."""
+"""Whole fronts: one search for every budget compared with several searches of one budget each."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from rlquant import Budget, Problem
-from rlquant.documents import read_as, read_json, shown
-from rlquant.errors import FileFormatError, SettingsError
-from rlquant.files import reading, write_file
+from rlquant import Budget, Problem, Score
+from rlquant.errors import SettingsError
 from rlquant.problem.protocol import Complete
 from rlquant.score import log_loss
-from rlquant.tabular.tabular_problem import Scored
-from rlquant_agents.search.searcher import Searcher, make_searcher
-from rlquant_agents.search.session import Callback
+from rlquant_experiments.comparison.runs import Job, run_jobs
 from rlquant_experiments.comparison.statistics.hypervolume import (
     at_least,
     hypervolume,
     points_of,
     relative_hypervolume,
 )
+from rlquant_experiments.comparison.statistics.statistics import Values
+from rlquant_experiments.comparison.variants import Variant
 
 BUDGETS = 6
 """Budgets that the searches of one each are split over."""
 
-
-@dataclass(frozen=True)
-class FrontTask:
-    """What a front is searched for on.
-
-    Attributes:
-        problem: under any budget of average bits.
-        lowest: smallest budget of the front, in average bits.
-        highest: the largest.
-        evaluations: of the whole search.
-        seed: of the search.
-    """
-
-    problem: Problem
-    lowest: float
-    highest: float
-    evaluations: int
-    seed: int
-
-    def under(self, bits: float) -> Problem:
-        """Return the problem under one budget."""
-        return self.problem.with_budget(Budget.average_bits(bits))
-
-    def search(
-        self, searcher: Searcher, bits: float, evaluations: int, callback: Callback | None
-    ) -> Sequence[Scored]:
-        """Search under one budget; `KeyboardInterrupt` where that was interrupted."""
-        result = searcher.search(self.under(bits), evaluations, self.seed, callback)
-        if result.stopped == "interrupted":
-            raise KeyboardInterrupt
-        return result.pareto
+Between = tuple[float, float]
+"""The smallest and the largest budget of a front, in average bits."""
+Search = tuple[Variant, float, int]
+"""What searches, under how many average bits, and with how many evaluations."""
 
 
-Way = Callable[[FrontTask, Callback | None], Sequence[Scored]]
-"""Finds configurations with their scores; what is dominated does no harm."""
+def conditioned(between: Between, evaluations: int) -> list[Search]:
+    """Return one search, of one agent for every budget."""
+    lowest, highest = between
+    return [(Variant("dyna-ppo", "dyna-ppo", {"lowest": lowest}), highest, evaluations)]
 
 
-def conditioned(task: FrontTask, callback: Callback | None = None) -> Sequence[Scored]:
-    """Search once, with one agent for every budget between the two."""
-    searcher = make_searcher("dyna-ppo", lowest=task.lowest)
-    return task.search(searcher, task.highest, task.evaluations, callback)
+def two_objectives(between: Between, evaluations: int) -> list[Search]:
+    """Return one search of NSGA-II, whose second objective is the budget's quantity."""
+    return [(Variant.plain("nsga2"), between[1], evaluations)]
 
 
-def two_objectives(task: FrontTask, callback: Callback | None = None) -> Sequence[Scored]:
-    """Search once with NSGA-II, whose second objective is the budget's quantity."""
-    return task.search(make_searcher("nsga2"), task.highest, task.evaluations, callback)
+def split_over_budgets(between: Between, evaluations: int, *, searcher: str) -> list[Search]:
+    """Return a search under each of some budgets, with an equal share of the evaluations."""
+    budgets = np.linspace(*between, BUDGETS).tolist()
+    return [(Variant.plain(searcher), bits, evaluations // BUDGETS) for bits in budgets]
 
 
-def split_over_budgets(
-    task: FrontTask, callback: Callback | None = None, *, searcher: str
-) -> Sequence[Scored]:
-    """Search once under each of some budgets, with an equal share of the evaluations."""
-    found: list[Scored] = []
-    share = task.evaluations // BUDGETS
-    for bits in np.linspace(task.lowest, task.highest, BUDGETS):
-        found += task.search(make_searcher(searcher), float(bits), share, callback)
-    return found
-
-
-WAYS: Mapping[str, Way] = {
+WAYS: Mapping[str, Callable[[Between, int], list[Search]]] = {
     "dyna-ppo, every budget": conditioned,
     "nsga2": two_objectives,
     "local-swap, split": partial(split_over_budgets, searcher="local-swap"),
@@ -99,76 +59,93 @@ WAYS: Mapping[str, Way] = {
 """Ways to search for a front by name."""
 
 
-def volume_of(task: FrontTask, found: Sequence[Scored]) -> float:
+def front_jobs(
+    problem: Problem, way: str, between: Between, evaluations: int, seed: int, stem: Path
+) -> list[Job]:
+    """Return the runs whose fronts together are what a way finds.
+
+    Args:
+        problem: under any budget of average bits.
+        way: a key of `WAYS`.
+        between: the budgets.
+        evaluations: of all runs together.
+        seed: of the runs.
+        stem: what the paths of their files begin with.
+    """
+    return [
+        Job(
+            problem.with_budget(Budget.average_bits(bits)),
+            variant,
+            seed,
+            count,
+            stem.with_name(f"{stem.name}-{bits:g}-seed{seed}.json"),
+        )
+        for variant, bits, count in WAYS[way](between, evaluations)
+    ]
+
+
+def front_volumes(
+    problems: Mapping[str, Problem],
+    ways: Sequence[str],
+    between: Between,
+    evaluations: int,
+    seeds: int,
+    folder: Path,
+    workers: int = 1,
+) -> dict[str, Values] | None:
+    """Search for the front of every problem in every way, and return what the fronts dominate.
+
+    Args:
+        problems: by name, under any budget of average bits.
+        ways: keys of `WAYS`.
+        between: the budgets.
+        evaluations: of each way in all.
+        seeds: runs of each way, with the seeds 0, 1, ...
+        folder: keeps the runs.
+        workers: processes.
+
+    Returns:
+        Hypervolumes by way, shape `(seeds, problems)`; None when interrupted.
+    """
+    jobs = [
+        front_jobs(problem, way, between, evaluations, seed, folder / f"{name}-{_file_name(way)}")
+        for way in ways
+        for seed in range(seeds)
+        for name, problem in problems.items()
+    ]
+    runs = run_jobs([job for of in jobs for job in of], workers)
+    if runs is None:
+        return None
+    following = iter(runs)
+    fronts = [[s for run in islice(following, len(of)) for s in run.front] for of in jobs]
+    volumes = [
+        volume_of(of[0].problem, between, front) for of, front in zip(jobs, fronts, strict=True)
+    ]
+    by_way = np.reshape(np.array(volumes), (len(ways), seeds, len(problems)))
+    return dict(zip(ways, by_way, strict=True))
+
+
+def _file_name(way: str) -> str:
+    return way.replace(", ", "-").replace(" ", "-")
+
+
+def volume_of(problem: Problem, between: Between, found: Sequence[Score]) -> float:
     """Return how much of the plane a front dominates.
 
     On a table relative to the table's own front (see `relative_hypervolume`); on a live problem
     relative to the rectangle between the cheapest configuration's loss at the largest budget and
     the float network's loss at the smallest.
     """
-    between = task.lowest, task.highest
-    if isinstance(task.problem, Complete):
-        return relative_hypervolume(task.problem, found, between)
-    feasible = task.under(task.highest).feasible
-    cheapest = task.problem.evaluate(feasible.config(feasible.costs.argmin(axis=1)))
-    reference = np.array([task.highest, log_loss(cheapest.loss)])
-    ideal = np.array([task.lowest, log_loss(task.problem.float_score.loss)])
+    if isinstance(problem, Complete):
+        return relative_hypervolume(problem, found, between)
+    lowest, highest = between
+    feasible = problem.with_budget(Budget.average_bits(highest)).feasible
+    cheapest = problem.evaluate(feasible.config(feasible.costs.argmin(axis=1)))
+    reference = np.array([highest, log_loss(cheapest.loss)])
+    ideal = np.array([lowest, log_loss(problem.float_score.loss)])
     if not (reference > ideal).all():
         raise SettingsError(
-            "the cheapest configuration is as good as the float network: no front can be judged"
+            "the cheapest configuration is as good as the float network: no front can be measured"
         )
-    points = at_least(points_of([score for _, score in found], "average_bits"), task.lowest)
+    points = at_least(points_of(found, "average_bits"), lowest)
     return hypervolume(points, reference) / float((reference - ideal).prod())
-
-
-@dataclass(frozen=True)
-class FrontJob:
-    """A search for a front, and the file that keeps what it dominates.
-
-    Attributes:
-        name: what is searched is called; problems of one network may have one fingerprint.
-        task: the search.
-        way: a key of `WAYS`.
-        path: the file.
-    """
-
-    name: str
-    task: FrontTask
-    way: str
-    path: Path
-
-    def run(self, callback: Callback | None = None) -> float | None:
-        """Return the hypervolume, from the file where it is kept; None when interrupted.
-
-        Raises:
-            FileFormatError: the file keeps another search, or is damaged.
-        """
-        described = {
-            "problem": self.task.problem.fingerprint,
-            "way": self.way,
-            "evaluations": self.task.evaluations,
-            "seed": self.task.seed,
-            "budgets": [self.task.lowest, self.task.highest],
-        }
-        if self.path.exists():
-            return self._read(described)
-        try:
-            front = WAYS[self.way](self.task, callback)
-        except KeyboardInterrupt:
-            return None
-        found = volume_of(self.task, front)
-        write_file(self.path, json.dumps({**described, "hypervolume": found}) + "\n")
-        return found
-
-    def _read(self, described: Mapping[str, object]) -> float:
-        with reading(self.path):
-            try:
-                document = read_as(dict[str, Any], read_json(self.path))
-                found = read_as(float, document.pop("hypervolume", None), "hypervolume")
-            except FileFormatError as error:
-                raise FileFormatError(f"no search for a front ({error}); move it away") from error
-            if document != described:
-                raise FileFormatError(
-                    f"keeps another search for a front, {shown(document)}; give another --out"
-                )
-        return found

@@ -11,14 +11,13 @@ from rlquant import Score
 from rlquant.errors import DataError, SettingsError
 from rlquant.problem.protocol import Complete
 from rlquant.score import log_loss
-from rlquant.tabular.tabular_problem import Scored
 
 Points = npt.NDArray[np.float64]
 """Cost and log of the loss of each configuration, shape `(n, 2)`."""
 
 
 def relative_hypervolume(
-    problem: Complete, found: Sequence[Scored], between: tuple[float, float] | None = None
+    problem: Complete, found: Sequence[Score], between: tuple[float, float] | None = None
 ) -> float:
     """Return the area that a front dominates over that of the table's own: 1 is the whole front.
 
@@ -30,8 +29,8 @@ def relative_hypervolume(
 
     Args:
         problem: the table, under any budget of the quantity: the front is that of the whole table.
-        found: configurations with their scores, e.g. `SearchResult.pareto`; dominated ones and
-            repetitions do no harm.
+        found: scores, e.g. those of `SearchResult.pareto`; dominated ones and repetitions do no
+            harm.
         between: the smaller and the larger budget; by default all the front.
 
     Raises:
@@ -50,7 +49,7 @@ def relative_hypervolume(
             f"{problem.name}: its front of {len(front)} has no area to compare with; "
             f"use another quantity than {quantity}"
         )
-    points = points_of([score for _, score in found], quantity)
+    points = points_of(found, quantity)
     return hypervolume(at_least(points, smallest), reference) / whole
 
 

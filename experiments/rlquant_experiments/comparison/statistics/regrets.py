@@ -1,4 +1,4 @@
-"""The regrets of every run on every stratum: what all judgement begins with."""
+"""The regrets of every run on every stratum: of which statistics are made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlquant_experiments.comparison.statistics.statistics import Values
-from rlquant_experiments.comparison.table_stratum import Stratum, labels_of
+from rlquant_experiments.comparison.stratum import Stratum, labels_of
 
 Curves = npt.NDArray[np.float64]
 """Regrets after each evaluation, shape `(seeds, strata, evaluations)`."""

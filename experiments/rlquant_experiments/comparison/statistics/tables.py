@@ -1,14 +1,13 @@
-"""A judgement as Markdown tables, and its runs as CSV."""
+"""The statistics of a comparison as Markdown tables, and its runs as CSV."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean
 
-from rlquant.escaping import csv_text
-from rlquant_experiments.comparison.comparison_report import markdown_table
-from rlquant_experiments.comparison.statistics.judgement import Judgement
-from rlquant_experiments.comparison.table_stratum import Stratum
+from rlquant.escaping import csv_text, markdown_table
+from rlquant_experiments.comparison.statistics.summary import Difference, Summary
+from rlquant_experiments.comparison.stratum import Stratum
 
 COLUMNS = (
     "table",
@@ -26,57 +25,57 @@ COLUMNS = (
 )
 
 
-def levels_table(judgement: Judgement, *, middle: bool = False) -> str:
+def levels_table(summary: Summary, *, middle: bool = False) -> str:
     """Return the mean regrets after each mark, the smallest at the last first.
 
     Args:
-        judgement: of all runs.
+        summary: of all runs.
         middle: show the mean of the middle half of the runs instead.
     """
-    marks = judgement.marks
+    marks = summary.marks
     rows = []
-    for label in judgement.regrets.ranked(marks[-1]):
-        levels = [judgement.levels[label][mark] for mark in marks]
+    for label in summary.regrets.ranked(marks[-1]):
+        levels = [summary.levels[label][mark] for mark in marks]
         shown = [level.middle if middle else level.mean for level in levels]
         rows.append((label, *(estimate.words() for estimate in shown)))
-    return markdown_table(("searcher", *(f"after {mark}" for mark in marks)), rows)
+    return markdown_table(("searcher", *(f"after {mark}" for mark in marks)), rows, "lr")
 
 
-def rivals_table(judgement: Judgement, mark: int) -> str:
+def differences_table(summary: Summary, mark: int) -> str:
     """Return how the chosen searcher stands to each other after some evaluations."""
     headings = (
-        "rival",
+        "baseline",
         "difference of mean regrets",
         "difference says",
         "probability of being below",
     )
     rows = [
         (
-            rival.label,
-            rival.difference.words(signed=True),
-            _says(judgement.chosen, rival.label, rival.difference.low, rival.difference.high),
-            rival.improvement.words(2),
+            other.label,
+            other.mean.words(signed=True),
+            _says(summary.chosen, other),
+            other.improvement.words(2),
         )
-        for rival in judgement.rivals[mark]
+        for other in summary.differences[mark]
     ]
-    return markdown_table(headings, rows)
+    return markdown_table(headings, rows, "lr")
 
 
-def improvements_table(judgement: Judgement, mark: int) -> str:
+def improvements_table(summary: Summary, mark: int) -> str:
     """Return how often a run of the row is below a run of the column."""
-    found = judgement.improvements[mark]
+    found = summary.improvements[mark]
     rows = [
         (one, *("" if one == other else f"{of[other]:.2f}" for other in found))
         for one, of in found.items()
     ]
-    return markdown_table(("below", *found), rows)
+    return markdown_table(("below", *found), rows, "lr")
 
 
-def targets_table(judgement: Judgement, strata: Sequence[Stratum]) -> str:
+def targets_table(summary: Summary, strata: Sequence[Stratum]) -> str:
     """Return when runs come within the targets, what they took, and what they returned."""
-    labels = judgement.regrets.ranked(judgement.marks[-1])
+    labels = summary.regrets.ranked(summary.marks[-1])
     headings = ["searcher", "runs"]
-    for target in judgement.targets[labels[0]]:
+    for target in summary.targets[labels[0]]:
         what = f"regret {target.target:g}"
         headings += [f"reach {what}", f"median to {what}", f"mean to {what}, at most the end"]
     headings += ["optimum found", "seconds a run", "results over the budget"]
@@ -86,23 +85,24 @@ def targets_table(judgement: Judgement, strata: Sequence[Stratum]) -> str:
         best = [
             run.score.loss == stratum.scale.optimum.loss
             for stratum in strata
+            if stratum.scale is not None
             for run in stratum.runs[label]
         ]
         over = [run for stratum in strata for run in stratum.violations() if run.searcher == label]
         row = [label, str(len(runs))]
-        for target in judgement.targets[label]:
+        for target in summary.targets[label]:
             row += [f"{100 * target.reached:.0f} %", target.median_words()]
             row += [target.restricted.words(1)]
         row += [f"{100 * fmean(best):.0f} %", f"{fmean(run.seconds for run in runs):.2f}"]
         rows.append((*row, str(len(over))))
-    return markdown_table(headings, rows)
+    return markdown_table(headings, rows, "lr")
 
 
-def runs_csv(strata: Sequence[Stratum], marks: Sequence[int]) -> str:
+def marks_csv(strata: Sequence[Stratum], marks: Sequence[int]) -> str:
     """Return one row for each run and mark."""
     rows: list[Sequence[object]] = [COLUMNS]
     for stratum in strata:
-        where = (stratum.problem.table.name, str(stratum.problem.budget))
+        where = (stratum.source, str(stratum.budget))
         for label, runs in stratum.runs.items():
             regrets = stratum.regrets(label, marks[-1])
             for run, regret in zip(runs, regrets, strict=True):
@@ -115,7 +115,7 @@ def runs_csv(strata: Sequence[Stratum], marks: Sequence[int]) -> str:
     return csv_text(rows)
 
 
-def _says(chosen: str, rival: str, low: float, high: float) -> str:
-    if low > 0:
-        return f"{rival} is below"
-    return f"{chosen} is below" if high < 0 else "not told apart"
+def _says(chosen: str, other: Difference) -> str:
+    if other.mean.low > 0:
+        return f"{other.label} is below"
+    return f"{chosen} is below" if other.mean.high < 0 else "not told apart"

@@ -1,10 +1,10 @@
-"""Figures of a judgement: what is drawn, and that names do not cover each other."""
+"""Figures of statistics: what is drawn, and that names do not cover each other."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from judged_runs import two_strata
+from compared_runs import two_strata
 
 from rlquant_agents.reporting.figure_files import png
 from rlquant_experiments.comparison.statistics.figures import (
@@ -16,9 +16,9 @@ from rlquant_experiments.comparison.statistics.figures import (
     spread,
     tables_figure,
 )
-from rlquant_experiments.comparison.statistics.judgement import judge
 from rlquant_experiments.comparison.statistics.regrets import Regrets
 from rlquant_experiments.comparison.statistics.statistics import interquartile_mean
+from rlquant_experiments.comparison.statistics.summary import Summary
 
 REGRETS = Regrets.of(two_strata(), 4)
 
@@ -49,7 +49,7 @@ def test_names_stand_apart_near_where_they_belong() -> None:
 
 
 def test_differences_are_coloured_by_what_they_say() -> None:
-    (axes,) = differences_figure(judge(REGRETS, "random")).axes
+    (axes,) = differences_figure(Summary.of(REGRETS, "random")).axes
     assert [text.get_text() for text in axes.get_yticklabels()] == ["uniform", "agent"]
     points = {line.get_ydata()[0]: line for line in axes.lines if line.get_marker() == "o"}
     assert (points[1].get_color(), points[0].get_color()) == (ABOVE, BELOW)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from rlquant_experiments.comparison.task_comparison import evaluation_seconds
+from rlquant_experiments.comparison.live import evaluation_seconds
 
 
 def test_an_evaluation_that_is_known_already_is_not_timed() -> None:

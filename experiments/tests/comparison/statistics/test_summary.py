@@ -1,4 +1,4 @@
-"""A judgement by hand: levels, differences within pairs, targets, and its words and tables."""
+"""Statistics by hand: levels, differences within pairs, targets, and its words and tables."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from judged_runs import stratum, two_strata
+from compared_runs import stratum, two_strata
 
-from rlquant_experiments.comparison.statistics.judgement import Judgement, Rival, judge
 from rlquant_experiments.comparison.statistics.regrets import Regrets
 from rlquant_experiments.comparison.statistics.statistics import Estimate
+from rlquant_experiments.comparison.statistics.summary import Difference, Summary, verdict
 from rlquant_experiments.comparison.statistics.tables import (
+    differences_table,
     improvements_table,
     levels_table,
-    rivals_table,
-    runs_csv,
+    marks_csv,
     targets_table,
 )
-from rlquant_experiments.comparison.statistics.verdict import verdict
 
 
 @pytest.fixture(scope="module")
-def judged() -> Judgement:
-    return judge(Regrets.of(two_strata(), 4), "agent")
+def summary() -> Summary:
+    return Summary.of(Regrets.of(two_strata(), 4), "agent")
 
 
 def test_what_no_seed_changes_stands_for_every_seed() -> None:
@@ -38,76 +37,78 @@ def test_what_no_seed_changes_stands_for_every_seed() -> None:
     assert regrets.ranked(4) == ["agent", "random", "uniform"]
 
 
-def test_levels_differences_and_targets_by_hand(judged: Judgement) -> None:
-    assert (judged.marks, judged.judged_at) == ((4,), (4,))
-    assert judged.levels["random"][4].mean.value == pytest.approx((0.4 + 0.4 + 0.2 + 0.2) / 4)
-    assert judged.levels["random"][4].middle.value == pytest.approx((0.4 + 0.2) / 2)
-    random, uniform = judged.rivals[4]
+def test_levels_differences_and_targets_by_hand(summary: Summary) -> None:
+    assert (summary.marks, summary.compared_at) == ((4,), (4,))
+    assert summary.levels["random"][4].mean.value == pytest.approx((0.4 + 0.4 + 0.2 + 0.2) / 4)
+    assert summary.levels["random"][4].middle.value == pytest.approx((0.4 + 0.2) / 2)
+    random, uniform = summary.differences[4]
     assert (random.label, uniform.label) == ("random", "uniform")
     # seed by seed: 0 - 0.4, 0.1 - 0.4, 0 - 0.2, 0.1 - 0.2
-    assert random.difference.value == pytest.approx(-0.25)
-    assert (random.difference.low, random.difference.high) == pytest.approx((-0.35, -0.15))
+    assert random.mean.value == pytest.approx(-0.25)
+    assert (random.mean.low, random.mean.high) == pytest.approx((-0.35, -0.15))
     assert random.improvement.value == 1
-    assert uniform.difference.words() == "-0.950"
-    assert judged.improvements[4]["random"] == {"agent": 0.0, "uniform": 1.0}
-    near, _ = judged.targets["agent"]
+    assert uniform.mean.words() == "-0.950"
+    assert summary.improvements[4]["random"] == {"agent": 0.0, "uniform": 1.0}
+    near, _ = summary.targets["agent"]
     assert (near.target, near.reached, near.median) == (0.05, 0.5, 4)
     assert near.restricted.value == (3 + 4 + 4 + 4) / 4
 
 
-def test_longer_runs_are_judged_at_a_hundred_and_three_hundred() -> None:
+def test_longer_runs_are_compared_at_a_hundred_and_three_hundred() -> None:
     strata = [stratum({"a": [[0.5]], "b": [[0.4]]})]
-    assert judge(Regrets.of(strata, 300), "a").judged_at == (100, 300)
-    assert judge(Regrets.of(strata, 1000), "a").marks == (10, 30, 100, 300, 1000)
+    assert Summary.of(Regrets.of(strata, 300), "a").compared_at == (100, 300)
+    assert Summary.of(Regrets.of(strata, 1000), "a").marks == (10, 30, 100, 300, 1000)
 
 
-def test_the_words_say_so_where_every_rival_is_beaten(judged: Judgement) -> None:
-    assert verdict(judged, 4) == (
-        "After 4 evaluations agent (mean regret 0.050) is below every rival; the nearest is random "
-        "(difference -0.250 [-0.350, -0.150])."
+def test_the_words_say_so_where_it_is_below_every_baseline(summary: Summary) -> None:
+    assert verdict(summary, 4) == (
+        "After 4 evaluations agent (mean regret 0.050) is below every baseline; the nearest is "
+        "random (difference -0.250 [-0.350, -0.150])."
     )
 
 
-def test_the_words_say_plainly_where_not(judged: Judgement) -> None:
-    def rival(label: str, low: float, high: float) -> Rival:
-        return Rival(label, Estimate((low + high) / 2, low, high), Estimate(0.5, 0.4, 0.6))
+def test_the_words_say_plainly_where_not(summary: Summary) -> None:
+    def other(label: str, low: float, high: float) -> Difference:
+        return Difference(label, Estimate((low + high) / 2, low, high), Estimate(0.5, 0.4, 0.6))
 
-    rivals = (rival("better", 0.1, 0.3), rival("alike", -0.1, 0.3), rival("worse", -0.5, -0.1))
-    words = verdict(replace(judged, rivals={4: rivals}), 4)
-    assert "agent (mean regret 0.050) is not below every rival. Below it: better (diff" in words
+    others = (other("better", 0.1, 0.3), other("alike", -0.1, 0.3), other("worse", -0.5, -0.1))
+    words = verdict(replace(summary, differences={4: others}), 4)
+    assert "agent (mean regret 0.050) is not below every baseline. Below it: better (diff" in words
     assert "Not told apart from it: alike (difference +0.100 [-0.100, +0.300])." in words
     assert words.endswith("It is below worse (difference -0.300 [-0.500, -0.100]).")
-    alone = replace(judged, rivals={4: ()})
-    assert verdict(alone, 4).endswith("has no rival.")
+    alone = replace(summary, differences={4: ()})
+    assert verdict(alone, 4).endswith("has no baseline.")
 
 
-def test_the_tables_show_the_numbers(judged: Judgement) -> None:
-    rows = levels_table(judged).splitlines()
+def test_the_tables_show_the_numbers(summary: Summary) -> None:
+    rows = levels_table(summary).splitlines()
     assert rows[0] == "| searcher | after 4 |"
     assert rows[2:] == [
         "| agent | 0.050 |",
         "| random | 0.300 [0.200, 0.400] |",
         "| uniform | 1.000 |",
     ]
-    assert "| random | 0.300 [0.200, 0.400] |" in levels_table(judged, middle=True)
-    assert "| random | -0.250 [-0.350, -0.150] | agent is below | 1.00 |" in rivals_table(judged, 4)
-    assert "| random | 0.00 |  | 1.00 |" in improvements_table(judged, 4)
-    words = targets_table(judged, two_strata()).splitlines()
+    assert "| random | 0.300 [0.200, 0.400] |" in levels_table(summary, middle=True)
+    assert "| random | -0.250 [-0.350, -0.150] | agent is below | 1.00 |" in differences_table(
+        summary, 4
+    )
+    assert "| random | 0.00 |  | 1.00 |" in improvements_table(summary, 4)
+    words = targets_table(summary, two_strata()).splitlines()
     assert words[2].startswith("| agent | 4 | 50 % | 4 | 3.8 [3.5, 4.0] | 50 % | 4 |")
     assert words[4] == "| uniform | 2 | 0 % | never | 4.0 | 0 % | never | 4.0 | 0 % | 0.50 | 0 |"
 
 
 def test_who_is_below_is_said_in_both_directions() -> None:
     strata = two_strata()
-    table = rivals_table(judge(Regrets.of(strata, 4), "random"), 4)
+    table = differences_table(Summary.of(Regrets.of(strata, 4), "random"), 4)
     assert "| agent | +0.250 [+0.150, +0.350] | agent is below | 0.00 |" in table
     assert "| uniform | -0.700 [-0.800, -0.600] | random is below | 1.00 |" in table
     same = [stratum({"a": [[0.5], [0.4]], "b": [[0.4], [0.5]]})]
-    assert "| not told apart |" in rivals_table(judge(Regrets.of(same, 1), "a"), 1)
+    assert "| not told apart |" in differences_table(Summary.of(Regrets.of(same, 1), "a"), 1)
 
 
 def test_the_csv_has_a_row_for_each_run_and_mark() -> None:
-    rows = list(csv.DictReader(io.StringIO(runs_csv(two_strata(), (1, 4)))))
+    rows = list(csv.DictReader(io.StringIO(marks_csv(two_strata(), (1, 4)))))
     assert len(rows) == 2 * 2 * (2 + 2 + 1)
     first, last = rows[0], rows[-1]
     assert (first["table"], first["budget"], first["searcher"], first["seed"]) == (

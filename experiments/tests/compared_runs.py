@@ -1,4 +1,4 @@
-"""Runs with losses by hand on small tables, which several test files judge."""
+"""Runs with losses by hand on small tables, for several test files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from rlquant import Budget, TabularProblem
+from rlquant import Budget, LayerChoice, QuantizationConfig, Score, TabularProblem
 from rlquant.testing import random_table
-from rlquant_experiments.comparison.regret import RegretScale
-from rlquant_experiments.comparison.table_run import TableRun
-from rlquant_experiments.comparison.table_stratum import Stratum
+from rlquant_experiments.comparison.runs import Run
+from rlquant_experiments.comparison.stratum import RegretScale, Stratum
+
+CONFIG = QuantizationConfig((LayerChoice("only", 3),))
+SCORE = Score(loss=1.0, accuracy=0.5, size_bytes=100, average_bits=2.5, size_ratio=0.1, bops=1)
+
+
+def run(searcher: str, *curve: float, seed: int = 0, **more: object) -> Run:
+    """A run with these best losses, of 9 episodes and 2 seconds."""
+    score = replace(SCORE, loss=curve[-1])
+    plain = Run(searcher, seed, CONFIG, score, (score,), np.array(curve), 9, 2.0, "evaluations")
+    return replace(plain, **more)  # type: ignore[arg-type]
 
 
 def stratum(regrets: Mapping[str, Sequence[Sequence[float]]], seed: int = 0) -> Stratum:
@@ -22,17 +31,18 @@ def stratum(regrets: Mapping[str, Sequence[Sequence[float]]], seed: int = 0) -> 
     scale = RegretScale.of(problem)
     low, high = scale.optimum.loss, scale.uniform.loss
 
-    def run(label: str, number: int, found: Sequence[float]) -> TableRun:
+    def made(label: str, number: int, found: Sequence[float]) -> Run:
         losses = np.array(found) * (high - low) + low
         last = float(losses[-1]) if math.isfinite(losses[-1]) else high
-        score = replace(scale.optimum, loss=last)
-        return TableRun(label, number, score, losses, len(found), 0.5, "evaluations")
+        return run(
+            label, *losses, seed=number, score=replace(scale.optimum, loss=last), seconds=0.5
+        )
 
     runs = {
-        label: [run(label, number, found) for number, found in enumerate(of)]
+        label: [made(label, number, found) for number, found in enumerate(of)]
         for label, of in regrets.items()
     }
-    return Stratum(problem, scale, runs)
+    return Stratum(table.name, problem, runs, scale)
 
 
 def two_strata() -> list[Stratum]:

@@ -9,7 +9,7 @@ import pytest
 from rlquant import Budget, LayerChoice, SearchSpace, Table, TabularProblem, load_table
 from rlquant.space import HEADS
 from rlquant.testing import random_table
-from rlquant_experiments.comparison.table_report import BUDGETS, describe_table, option_words
+from rlquant_experiments.tables.description import BUDGETS, describe_table, option_words
 from tables import live_table
 
 

@@ -9,7 +9,7 @@ import pytest
 from rlquant import Budget, Table, TabularProblem
 from rlquant.testing import random_table
 from rlquant_agents.reporting.figure_files import png
-from rlquant_experiments.comparison.table_figures import COLUMNS, MOST_BITS, tables_figure
+from rlquant_experiments.tables.description_figures import COLUMNS, MOST_BITS, tables_figure
 
 
 def front_of(table: Table) -> tuple[list[float], list[float]]:
