@@ -66,19 +66,21 @@ def test_the_network_is_the_one_that_was_scored() -> None:
     assert len(result.history) == 5
 
 
-def test_refined_it_is_within_the_budget_and_the_network_that_was_scored(tmp_path: Path) -> None:
+def test_refined_it_is_within_the_budget_and_the_network_that_was_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     space = SearchSpace(bits=(1,), rounding=("learned",), points=("kmeans",))
     settings: dict[str, Any] = {"space": space, "budget": Budget.average_bits(20.0)}
-    plain, refined = (
-        find(refine=TRAIN if r else None, out=tmp_path / str(r), **settings) for r in (False, True)
-    )
+    plain = find(**settings)
+    refined = find(refine=TRAIN, progress=True, out=tmp_path / "run", **settings)
+    assert re.search(r"refine: 100%.* 600/600 .*loss", capsys.readouterr().err)
     assert refined.best == plain.best
     assert refined.score.loss < plain.score.loss
     assert refined.score.size_bytes == plain.score.size_bytes
     assert measure(refined.network, VALIDATION).loss == pytest.approx(refined.score.loss, rel=1e-6)
-    loaded = load(tmp_path / "True" / "model.rlq", trained("mlp"))
+    loaded = load(tmp_path / "run" / "model.rlq", trained("mlp"))
     assert measure(loaded, VALIDATION).loss == pytest.approx(refined.score.loss, rel=1e-6)
-    stored = json.loads((tmp_path / "True" / "result.json").read_text("utf-8"))
+    stored = json.loads((tmp_path / "run" / "result.json").read_text("utf-8"))
     assert stored["score"]["loss"] == refined.score.loss
 
 
@@ -94,12 +96,6 @@ def test_ctrl_c_while_refining_keeps_what_was_searched(
     assert result.stopped == "interrupted"
     assert (result.best, result.score) == (plain.best, plain.score)
     assert load(tmp_path / "model.rlq", trained("mlp")) is not None
-
-
-def test_refining_shows_its_progress(capsys: pytest.CaptureFixture[str]) -> None:
-    space = SearchSpace(bits=(2,), rounding=("learned",))
-    find(refine=TRAIN, progress=True, space=space, budget=Budget.average_bits(20.0))
-    assert re.search(r"refine: 100%.* 600/600 .*loss", capsys.readouterr().err)
 
 
 def test_what_cannot_be_refined_is_refused_before_the_search() -> None:

@@ -205,7 +205,7 @@ def test_wrong_arguments_are_named(tmp_path: Path) -> None:
 def test_a_search_asks_a_table_like_any_other_problem() -> None:
     """Environments over a session, which has no table to look up, ask by configuration."""
     problem = TabularProblem(random_table(3), Budget.average_bits(3.0))
-    result = make_searcher("masked-ppo").search(problem, 40, seed=0)
+    result = make_searcher("masked-ppo").search(problem, 12, seed=0)
     best = problem.optimum()[1].loss
     assert best <= result.score.loss
     assert result.score == problem.evaluate(result.best)

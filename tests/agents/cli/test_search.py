@@ -220,7 +220,7 @@ def start(log: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
 def test_killed_in_the_middle_it_goes_on_and_computes_nothing_again(tmp_path: Path) -> None:
     out, store = tmp_path / "killed" / "run", tmp_path / "killed" / "evaluations.sqlite"
     logs = [tmp_path / "first.log", tmp_path / "second.log"]
-    arguments = process_arguments(out, "masked-ppo", "--evaluations", "40")
+    arguments = process_arguments(out, "masked-ppo", "--evaluations", "24")
 
     process = start(logs[0], arguments)
     with process:
@@ -228,7 +228,7 @@ def test_killed_in_the_middle_it_goes_on_and_computes_nothing_again(tmp_path: Pa
         process.kill()
     assert process.returncode == -signal.SIGKILL
     recorded = recorded_keys(store)
-    assert 12 <= len(recorded) < 40
+    assert 12 <= len(recorded) < 24
     left = QuantizationConfig.from_json((out / "config.json").read_text())
     assert left.key in recorded
 
@@ -239,10 +239,10 @@ def test_killed_in_the_middle_it_goes_on_and_computes_nothing_again(tmp_path: Pa
     measured_again = set(logs[1].read_text().split())
     assert measured_again & recorded == set()
     assert measured_again | recorded == recorded_keys(store)
-    assert len(set(keys_of(out))) == len(keys_of(out)) == 40
+    assert len(set(keys_of(out))) == len(keys_of(out)) == 24
 
     whole = tmp_path / "whole" / "run"
-    assert search.main(process_arguments(whole, "masked-ppo", "--evaluations", "40")) == 0
+    assert search.main(process_arguments(whole, "masked-ppo", "--evaluations", "24")) == 0
     assert keys_of(out) == keys_of(whole)
     for name in ("config.json", "score.json", "model.rlq"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()

@@ -76,7 +76,7 @@ def test_the_agent_gets_better(tmp_path: Path) -> None:
         problem.loss(under.feasible.config(under.feasible.sample(generator))) for _ in range(200)
     ]
     agent = train_agent(
-        {"toy": problem}, [budget], folder=tmp_path, episodes=600, settings=settings
+        {"toy": problem}, [budget], folder=tmp_path, episodes=320, settings=settings
     )
     assert agent.answers[0].score.loss < np.quantile(draws, 0.1)
 

@@ -61,7 +61,7 @@ def test_there_is_no_best_before_something_is_feasible(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["masked-ppo", "ppo"])
 def test_ppo_writes_its_own_losses_beside_the_search(name: str, tmp_path: Path) -> None:
-    make_searcher(name).search(ToyProblem(6, 4.0), 60, 0, TensorBoardLog(tmp_path))
+    make_searcher(name).search(ToyProblem(6, 4.0), 24, 0, TensorBoardLog(tmp_path))
     tags = set(events(tmp_path).Tags()["scalars"])
     assert tags >= TAGS
     assert tags >= {
@@ -77,7 +77,7 @@ def test_ppo_writes_nothing_where_nobody_listens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    make_searcher("ppo").search(ToyProblem(3, 4.0), 20, 0)
+    make_searcher("ppo").search(ToyProblem(3, 4.0), 10, 0)
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr() == ("", "")
 

@@ -129,8 +129,8 @@ class NegativeLoss(ToyProblem):
 
 @pytest.mark.parametrize("name", ["knapsack", "local-swap", "nsga2", "random", "masked-ppo"])
 def test_losses_below_zero_are_searched_by_their_difference(name: str) -> None:
-    problem = NegativeLoss(3, 4.0, loss_of=negative)
-    result = make_searcher(name, reward="loss").search(problem, 31, seed=0)
+    problem = NegativeLoss(2, 4.0, loss_of=negative)
+    result = make_searcher(name, reward="loss").search(problem, 8, seed=0)
     assert result.score.loss == pytest.approx(problem.best_loss())
 
 
