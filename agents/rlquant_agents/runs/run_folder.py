@@ -89,8 +89,10 @@ class RunFolder(Callback):
         return evaluation.number == self._table.earlier
 
     def on_end(self, session: Session, result: SearchResult) -> None:
-        """Stop the clock; `finish` writes the rest."""
+        """Stop the clock and add what rows are missing; `finish` writes the rest."""
         self._seconds = time.perf_counter() - self._started
+        for evaluation in session.history[self._table.rows() :]:
+            self._table.add(evaluation, session.best)  # Ctrl-C came before its row was written
         if self._store is not None:
             computed, seconds = self._computed_before
             self._computed = self._store.computed - computed, self._store.seconds - seconds

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import errno
+import itertools
 import json
 import logging
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,7 @@ from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents import Callback, RunFolder, SearchResult, make_searcher, search, search_problem
 from rlquant_agents.runs.evaluation_table import COLUMNS
 from rlquant_agents.runs.run_folder import finished_result
+from rlquant_agents.search import session
 from rlquant_agents.search.result import Evaluation
 from rlquant_agents.search.run_settings import describe_run
 from rlquant_agents.search.session import Session
@@ -306,6 +309,24 @@ def test_an_interrupted_replay_leaves_the_results_of_before(
     assert after == before
     assert "interrupted early" in caplog.text
     assert "the best of the first 4 evaluations alone" in caplog.text
+
+
+def test_an_interrupt_just_before_a_row_is_written_loses_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = itertools.count(1)
+    entered = session.callers_generators
+
+    def interrupted() -> AbstractContextManager[None]:
+        if next(calls) == 5:
+            raise KeyboardInterrupt
+        return entered()
+
+    monkeypatch.setattr(session, "callers_generators", interrupted)
+    result = run(tmp_path)
+    assert (result.stopped, len(result.history)) == ("interrupted", 5)
+    assert len(rows_of(tmp_path)) == 5
+    assert (tmp_path / "report.html").exists()
 
 
 def test_fewer_evaluations_than_before_destroy_nothing(tmp_path: Path) -> None:
