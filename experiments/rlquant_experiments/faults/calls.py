@@ -200,7 +200,6 @@ _RAW: Mapping[str, tuple[Callable[..., Any], Callable[[Path], Arguments]]] = {
             "config": toys.CONFIG,
             "calibration": toys.data(40, seed=1),
             "calibration_samples": 40,
-            "group_size": 4,
         },
     ),
     "measure": (
