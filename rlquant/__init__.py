@@ -7,8 +7,6 @@ seconds to load, and `rlquant --help` does without it.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from rlquant import moved
-
 if TYPE_CHECKING:
     from rlquant.public import *  # noqa: F403
     from rlquant.public import __all__ as __all__
@@ -31,6 +29,3 @@ else:
     def __dir__() -> list[str]:
         """Return the public names, and what else is loaded."""
         return sorted({*import_module("rlquant.public").__all__, "__version__", *globals()})
-
-
-moved.install()
