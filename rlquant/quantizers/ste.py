@@ -177,34 +177,3 @@ def convert_both_ways(x: Tensor, value: Conversion, error: Conversion) -> Tensor
     Source: Gupta et al. 2015, "Limited precision arithmetic".
     """
     return _ConvertBothWays.apply(x, value, error)  # type: ignore[no-any-return, no-untyped-call]
-
-
-class _LinearPerProduct(torch.autograd.Function):
-    """Forward: sums of converted products. Backward: both gradients as such sums too."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, convert: Conversion) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.convert = convert
-        return convert(x[:, None, :] * weight).sum(dim=2)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        x, weight = ctx.saved_tensors
-        errors = ctx.convert(grad[:, :, None] * weight).sum(dim=1)
-        return errors, ctx.convert(grad[:, :, None] * x[:, None, :]).sum(dim=0), None
-
-
-def linear_per_product(x: Tensor, weight: Tensor, convert: Conversion) -> Tensor:
-    """Return `x @ weight.T`, each product converted before it is summed, in the gradients too.
-
-    What a multiplier without a wide accumulator does; the memory is that of all products.
-
-    Args:
-        x: float, shape `(n, inputs)`.
-        weight: float, shape `(outputs, inputs)`.
-        convert: converts every product, shape `(n, outputs, inputs)`.
-
-    Source: the contrary of Gupta et al. 2015, "Limited precision arithmetic", who convert once.
-    """
-    return _LinearPerProduct.apply(x, weight, convert)  # type: ignore[no-any-return, no-untyped-call]

@@ -67,21 +67,3 @@ def score_gradient(
         advantage = (losses - losses.mean(dim=0)) * (count / (count - 1))
     score = drawn.to(logits.dtype) - torch.sigmoid(logits)
     return (advantage[..., None] * score).mean(dim=0)
-
-
-def exact_gradient(logits: Tensor, between: Neighbours, moments: Tensor) -> Tensor:
-    """Return the gradient of the expected error of the layer's outputs by the logits.
-
-    The error is quadratic in the assignment and the weights go up independently, so that its
-    expectation is that of the expected weights plus each weight's own variance.
-
-    Args:
-        logits: shape `(groups, channels, fan_in)`.
-        between: the weights between their neighbours.
-        moments: of the layer's inputs, shape `(groups, fan_in, fan_in)`.
-    """
-    chance = torch.sigmoid(logits)
-    slope = 2 * between.gap * (between.error(chance) @ moments)
-    diagonal = moments.diagonal(dim1=1, dim2=2)[:, None, :]
-    slope = slope + between.gap.square() * diagonal * (1 - 2 * chance)
-    return slope * chance * (1 - chance)

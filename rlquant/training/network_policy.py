@@ -6,7 +6,7 @@ earn is minus the network's own loss, discrete and across layers, where no layer
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -202,12 +202,6 @@ def _draw(
     return _Drawn(
         ups, torch.stack(losses), _stacked(slopes), [m.mean(dim=0) for m in _stacked(moves)]
     )
-
-
-def parameters_at(layers: Mapping[str, SampledWeight], ups: Sequence[Tensor]) -> dict[str, Tensor]:
-    """Return the weights by parameter name; `ups`, by layer, may be shares."""
-    parts = zip(layers.items(), ups, strict=True)
-    return {f"{name}.weight": layer.at(up) for (name, layer), up in parts}
 
 
 def _stacked(of_samples: list[tuple[Tensor, ...]]) -> list[Tensor]:

@@ -22,7 +22,6 @@ from rlquant.training.network_policy import (
     _draw,
     gradients,
     learn_across_layers,
-    parameters_at,
     sampled_weights,
 )
 from rlquant.training.sampled_weight import SampledWeight
@@ -74,7 +73,8 @@ def test_the_mean_of_estimates_is_the_exact_gradient(estimator: Any) -> None:
     for bits in itertools.product([0.0, 1.0], repeat=len(chances)):
         up = torch.tensor(bits)
         ups = [u.reshape(x.shape) for u, x in zip(up.split([4, 4]), logits, strict=True)]
-        outputs = torch.func.functional_call(network, parameters_at(layers, ups), batch.inputs)
+        weights = {f"{n}.weight": layers[n].at(u) for n, u in zip(NAMES, ups, strict=True)}
+        outputs = torch.func.functional_call(network, weights, batch.inputs)
         value = LOSS(outputs, batch.targets, None)[0]
         probability = torch.where(up > 0, chances, 1 - chances).prod()
         exact += probability * value * (up - chances)

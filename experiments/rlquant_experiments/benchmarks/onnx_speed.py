@@ -12,8 +12,10 @@ from torch import Tensor, nn
 import rlquant
 from rlquant import LayerChoice, QuantizationConfig, tasks
 from rlquant.data import take_samples
-from rlquant.export.onnx.exporter import export_onnx, float_onnx
+from rlquant.export.onnx.exporter import export_onnx
+from rlquant.export.onnx.lowering import serialized, without_traces
 from rlquant.export.onnx.runtime import open_session
+from rlquant.export.onnx.trace import trace
 from rlquant.export.targets import INT8
 from rlquant.profiling.sessions import times_of_files
 from rlquant_experiments.benchmarks.figure import Figure
@@ -64,6 +66,13 @@ def _ours(network: nn.Module, samples: Tensor, data: Any, folder: Path) -> Path:
     return path
 
 
+def _float_file(network: nn.Module, inputs: Tensor) -> bytes:
+    """Return the float network as the contents of an ONNX file."""
+    model = trace(network, {}, (inputs,), dynamic_batch=True).model
+    without_traces(model, {})
+    return serialized(model)
+
+
 def _theirs(network: nn.Module, samples: Tensor, folder: Path) -> Path:
     """Quantize the float file as onnxruntime's documentation says: per channel, unsigned inputs."""
     from onnxruntime.quantization import (
@@ -75,7 +84,7 @@ def _theirs(network: nn.Module, samples: Tensor, folder: Path) -> Path:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     plain, prepared, path = (folder / f"{name}.onnx" for name in ("float", "prepared", "theirs"))
-    plain.write_bytes(float_onnx(network, samples[:BATCH]))
+    plain.write_bytes(_float_file(network, samples[:BATCH]))
     name = open_session(plain).get_inputs()[0].name
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]

@@ -140,28 +140,6 @@ def export_onnx(
     return OnnxExport(file, len(content), opset, described, between, error)
 
 
-@isolated(seed=0)
-def float_onnx(network: nn.Module, example_input: Tensor | Sequence[Tensor]) -> bytes:
-    """Return a float network as the contents of an ONNX file, to compare with.
-
-    Args:
-        network: on the CPU, not quantized.
-        example_input: a batch; its length is left open.
-
-    Raises:
-        NetworkError: PyTorch cannot export the network.
-        SettingsError: a package is not installed.
-    """
-    require_exporter()
-    from rlquant.export.onnx.lowering import serialized, without_traces
-    from rlquant.export.onnx.trace import trace
-
-    inputs = checked_inputs(example_input)
-    model = trace(network, {}, _two_samples(inputs), dynamic_batch=True).model
-    without_traces(model, {})
-    return serialized(model)
-
-
 def checked_inputs(example_input: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return example inputs on the CPU; `DataError` where they are none."""
     inputs = require_inputs("example_input", example_input)

@@ -13,7 +13,6 @@ from rlquant.rounding.neighbours import Neighbours, quadratic
 from rlquant.rounding.policy import (
     Baseline,
     draw,
-    exact_gradient,
     greedy,
     prior_logits,
     score_gradient,
@@ -46,6 +45,24 @@ def enumerated(baseline: Baseline) -> float:
     others = torch.stack([torch.stack([1 - c, c]) for c in chance.flip(0)])
     exact = (slope * others).sum(dim=1) * chance * (1 - chance)
     return float((expected - exact).abs().max())
+
+
+def exact_gradient(logits: Tensor, between: Neighbours, moments: Tensor) -> Tensor:
+    """Return the gradient of the expected error of the layer's outputs by the logits.
+
+    The error is quadratic in the assignment and the weights go up independently, so that its
+    expectation is that of the expected weights plus each weight's own variance.
+
+    Args:
+        logits: shape `(groups, channels, fan_in)`.
+        between: the weights between their neighbours.
+        moments: of the layer's inputs, shape `(groups, fan_in, fan_in)`.
+    """
+    chance = torch.sigmoid(logits)
+    slope = 2 * between.gap * (between.error(chance) @ moments)
+    diagonal = moments.diagonal(dim1=1, dim2=2)[:, None, :]
+    slope = slope + between.gap.square() * diagonal * (1 - 2 * chance)
+    return slope * chance * (1 - chance)
 
 
 def variances(lab: Lab, bits: int, samples: int, count: int) -> Measured:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from rlquant.quantizers.ste import linear_per_product
+from rlquant.quantizers.ste import Conversion
 from rlquant.training.fixed_point.arithmetic import purpose_generator
 from rlquant.training.fixed_point.number_format import NumberFormat, convert
 from rlquant.training.settings import FixedPoint
@@ -38,3 +40,34 @@ def per_product(network: nn.Module, product: FixedPoint, seed: int) -> nn.Module
     for name, layer in layers:
         copied.set_submodule(name, PerProductLinear(layer, name, product, seed))
     return copied
+
+
+class _LinearPerProduct(torch.autograd.Function):
+    """Forward: sums of converted products. Backward: both gradients as such sums too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, convert: Conversion) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.convert = convert
+        return convert(x[:, None, :] * weight).sum(dim=2)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        x, weight = ctx.saved_tensors
+        errors = ctx.convert(grad[:, :, None] * weight).sum(dim=1)
+        return errors, ctx.convert(grad[:, :, None] * x[:, None, :]).sum(dim=0), None
+
+
+def linear_per_product(x: Tensor, weight: Tensor, convert: Conversion) -> Tensor:
+    """Return `x @ weight.T`, each product converted before it is summed, in the gradients too.
+
+    What a multiplier without a wide accumulator does; the memory is that of all products.
+
+    Args:
+        x: float, shape `(n, inputs)`.
+        weight: float, shape `(outputs, inputs)`.
+        convert: converts every product, shape `(n, outputs, inputs)`.
+
+    Source: the contrary of Gupta et al. 2015, "Limited precision arithmetic", who convert once.
+    """
+    return _LinearPerProduct.apply(x, weight, convert)  # type: ignore[no-any-return, no-untyped-call]
