@@ -9,7 +9,6 @@ from torch import Tensor
 
 from rlquant.errors import SettingsError, require_not_negative, whole_number
 from rlquant.quantizers import QuantizedTensor
-from rlquant.rounding.grouping import Grouping
 from rlquant.rounding.neighbours import Neighbours, quadratic
 from rlquant.rounding.policy import Baseline, draw, greedy, prior_logits, score_gradient
 
@@ -27,9 +26,6 @@ class PolicySettings:
         baseline: see `score_gradient`.
         prior: logits of the start are this times the position between the points, less 1/2.
         start: logit added towards a given start, away from it elsewhere.
-        entropy: bonus for staying undecided, per weight, relative to nearest rounding's loss.
-        deviation: loss added per weight that is expected to leave its nearest point, likewise.
-        weights_per_action: weights of a channel, alike in position, that go up or down together.
     """
 
     steps: int = 300
@@ -38,9 +34,6 @@ class PolicySettings:
     baseline: Baseline = "leave_one_out"
     prior: float = 8.0
     start: float = 2.0
-    entropy: float = 0.0
-    deviation: float = 0.0
-    weights_per_action: int = 1
 
     def __post_init__(self) -> None:
         whole_number(f"{PLACE}: steps", self.steps, 1)
@@ -51,8 +44,7 @@ class PolicySettings:
             raise SettingsError(
                 f"{PLACE}: baseline={self.baseline!r}, use none, greedy or leave_one_out"
             )
-        whole_number(f"{PLACE}: weights_per_action", self.weights_per_action, 1)
-        for field in ("rate", "prior", "start", "entropy", "deviation"):
+        for field in ("rate", "prior", "start"):
             require_not_negative(PLACE, field, getattr(self, field))
 
 
@@ -85,54 +77,29 @@ def learn_assignment(
     Source: Polino et al. 2018, future work, with the estimators of `score_gradient`.
     """
     between = Neighbours.of(weight, quantized, moments)
-    grouping = Grouping.of(between.position, settings.weights_per_action)
-    logits = grouping.means(prior_logits(between, settings.prior))
+    logits = prior_logits(between, settings.prior)
     if start is not None:
-        logits = logits + settings.start * grouping.means(between.going_up(start).float() * 2 - 1)
-    away = grouping.sums(1 - 2 * between.nearest.float())
-    channels = _ChannelLosses.of(between, moments, settings.deviation)
+        logits = logits + settings.start * (between.going_up(start).float() * 2 - 1)
+    unit = quadratic(between.error(between.nearest), moments).clamp_min(1e-30)
+
+    def losses_of(up: Tensor) -> Tensor:
+        """Return each channel's error over that of nearest rounding."""
+        return quadratic(between.error(up.float()), moments) / unit
+
     logits.requires_grad_()
     optimizer = torch.optim.Adam([logits], betas=(0.9, 0.99))
-    best = BestSeen(between.nearest, torch.ones_like(channels.unit))
+    best = BestSeen(between.nearest, torch.ones_like(unit))
     for step in range(settings.steps):
         with torch.no_grad():
-            drawn, now = draw(logits, settings.samples, generator), greedy(logits)
-            up = grouping.spread(drawn)
-            losses = channels.losses(up)
-            best = best.after(up, channels.penalised(up, losses))
-            usual = channels.losses(grouping.spread(now)) if settings.baseline == "greedy" else None
-            gradient = score_gradient(logits, drawn, losses, settings.baseline, usual)
-            chance = torch.sigmoid(logits)
-            varied = chance * (1 - chance)
-            bonus = settings.entropy * logits * grouping.sizes
-            logits.grad = gradient + (settings.deviation * away + bonus) * varied
+            drawn = draw(logits, settings.samples, generator)
+            losses = losses_of(drawn)
+            best = best.after(drawn, losses)
+            usual = losses_of(greedy(logits)) if settings.baseline == "greedy" else None
+            logits.grad = score_gradient(logits, drawn, losses, settings.baseline, usual)
         optimizer.param_groups[0]["lr"] = settings.rate * (1 - step / settings.steps)
         optimizer.step()
-    last = grouping.spread(greedy(logits.detach()))[None]
-    return between.assigned(best.after(last, channels.penalised(last, channels.losses(last))).up)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _ChannelLosses:
-    """What assignments cost each output channel, in units of nearest rounding's error."""
-
-    between: Neighbours
-    moments: Tensor
-    unit: Tensor
-    deviation: float
-
-    @classmethod
-    def of(cls, between: Neighbours, moments: Tensor, deviation: float) -> _ChannelLosses:
-        error = quadratic(between.error(between.nearest), moments)
-        return cls(between, moments, error.clamp_min(1e-30), deviation)
-
-    def losses(self, up: Tensor) -> Tensor:
-        """Return the error of each channel, shape `(..., groups, channels)`."""
-        return quadratic(self.between.error(up.float()), self.moments) / self.unit
-
-    def penalised(self, up: Tensor, losses: Tensor) -> Tensor:
-        """Return the losses with what leaving the nearest points costs."""
-        return losses + self.deviation * (up != self.between.nearest).sum(dim=-1)
+    last = greedy(logits.detach())[None]
+    return between.assigned(best.after(last, losses_of(last)).up)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

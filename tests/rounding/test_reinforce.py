@@ -10,8 +10,6 @@ import torch
 from assigned_layers import error, layer, nearest
 from rlquant.errors import SettingsError
 from rlquant.rounding.gptq import feed_back
-from rlquant.rounding.grouping import Grouping
-from rlquant.rounding.neighbours import Neighbours
 from rlquant.rounding.output_error import channel_errors
 from rlquant.rounding.reinforce import BestSeen, PolicySettings, learn_assignment
 from strategies import seeded
@@ -57,24 +55,12 @@ def test_the_seed_decides_and_nothing_given_is_changed() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_deviation_keeps_weights_at_their_nearest_points() -> None:
-    weight, moments = layer(5)
-    plain = nearest(weight)
-    moved = []
-    for deviation in (0.0, 0.05, 100.0):
-        settings = PolicySettings(steps=120, deviation=deviation)
-        found = learn_assignment(weight, plain, moments, generator=seeded(0), settings=settings)
-        moved.append(int((found.codes != plain.codes).sum()))
-    assert moved[0] > moved[1] > moved[2] == 0
-
-
 @pytest.mark.parametrize(
     ("wrong", "word"),
     [
         ({"steps": 0}, "steps"),
         ({"samples": 1}, "samples"),
         ({"baseline": "mean"}, "baseline"),
-        ({"weights_per_action": 0}, "weights_per_action"),
         ({"rate": -1.0}, "rate"),
         ({"prior": float("nan")}, "prior"),
     ],
@@ -101,20 +87,3 @@ def test_it_is_never_worse_than_nearest_rounding_in_any_channel() -> None:
     found = learn_assignment(weight, plain, moments, generator=seeded(0), settings=settings)
     errors = [channel_errors(each.dequantize() - weight, moments) for each in (found, plain)]
     assert (errors[0] <= errors[1]).all()
-
-
-@pytest.mark.parametrize("baseline", ["leave_one_out", "greedy"])
-def test_weights_of_a_group_go_together_and_fewer_choices_gain_less(baseline: Any) -> None:
-    weight, moments = layer(7, fan_in=24)
-    plain = nearest(weight)
-    between = Neighbours.of(weight, plain, moments)
-    errors = []
-    for size in (1, 4, 24):
-        settings = PolicySettings(weights_per_action=size, baseline=baseline)
-        found = learn_assignment(weight, plain, moments, generator=seeded(0), settings=settings)
-        errors.append(error(weight, found, moments))
-        moved = (between.going_up(found) != between.nearest).any(dim=-1)
-        group = Grouping.of(between.position, size)
-        together = group.means(between.going_up(found).float())
-        assert (((together == 0) | (together == 1)).all(dim=-1) | ~moved).all()
-    assert errors[0] < errors[1] <= errors[2]
