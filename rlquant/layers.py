@@ -16,7 +16,7 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.errors import DataError, NetworkError
 from rlquant.forward_pass import outputs_of
 from rlquant.layer_names import matching
-from rlquant.plain_network import remedy_of, require_network, require_plain
+from rlquant.plain_network import remedy_of, require_network, require_plain, weight_of
 from rlquant.quantizers.groups import to_rows
 from rlquant.quantizers.integer_grid import quantize_integer
 from rlquant.responsiveness import require_responsive, require_responsive_alone
@@ -199,8 +199,7 @@ def _require_plain_weight(name: str, module: nn.Module) -> None:
         raise NetworkError(
             f"layer {name!r}: its weight is no parameter of its own; {remedy_of(module)}"
         )
-    weight = module.weight
-    assert isinstance(weight, Tensor)
+    weight = weight_of(module)
     if not weight.is_floating_point():
         raise NetworkError(
             f"layer {name!r}: its weight is of type {weight.dtype}; load float weights first"
@@ -233,8 +232,7 @@ def _has_own_code(module: nn.Module) -> bool:
 
 def _example(module: nn.Module) -> Tensor:
     """Return two samples as a layer of this kind usually takes them."""
-    weight = module.weight
-    assert isinstance(weight, Tensor)
+    weight = weight_of(module)
     if isinstance(module, nn.Embedding):
         return torch.arange(min(2, len(weight)), device=weight.device)
     if isinstance(module, nn.Linear):
@@ -306,8 +304,7 @@ class _Trace:
 def multiply_accumulates(module: nn.Module, inputs: Tensor, output: Tensor) -> int:
     """Return the multiply-accumulates of one call of a layer on a whole batch."""
     kind = layer_kind(module)
-    weight = module.weight
-    assert isinstance(weight, Tensor)
+    weight = weight_of(module)
     if kind == "embedding":
         return 0
     if kind is not None and kind.startswith("conv_transpose"):
@@ -317,8 +314,7 @@ def multiply_accumulates(module: nn.Module, inputs: Tensor, output: Tensor) -> i
 
 def _facts(name: str, module: nn.Module, trace: _Trace) -> LayerFacts:
     kind = layer_kind(module)
-    weight = module.weight
-    assert isinstance(weight, Tensor)
+    weight = weight_of(module)
     assert kind is not None
     weight = weight.detach().float()
     axis = channel_axis_of(module)

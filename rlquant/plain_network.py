@@ -52,6 +52,13 @@ def require_module(network: Any) -> nn.Module:
     raise NetworkError(f"network is {repr(network)[:100]}; give a trained torch.nn.Module")
 
 
+def weight_of(layer: nn.Module) -> Tensor:
+    """Return the weight of a quantizable layer."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    return weight
+
+
 def device_of(network: nn.Module) -> torch.device:
     """Return where a network's parameters are, the CPU for one without any."""
     parameter = next(network.parameters(), None)

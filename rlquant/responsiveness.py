@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from rlquant.ambient import seeded
 from rlquant.copying.network_copy import copy_network
 from rlquant.errors import NetworkError, RlquantError
+from rlquant.plain_network import weight_of
 
 Run = Callable[[], Any]
 
@@ -147,7 +148,7 @@ def _changes(module: nn.Module, run: Run, before: Any, exchange: Exchange, value
 
 def _other_weights(module: nn.Module) -> Iterator[Tensor]:
     """Yield weights that change the outputs: random ones, and NaN for inputs that are all zero."""
-    weight = _weight(module)
+    weight = weight_of(module)
     with seeded(0):
         noise = torch.empty_like(weight).normal_()
     yield noise
@@ -178,7 +179,7 @@ def _with_halves(
     layers = dict.fromkeys(clone.get_submodule(name) for name in names)
     with ExitStack() as exchanged:
         for layer in layers:
-            exchanged.enter_context(exchange(layer, _weight(layer) / 2))
+            exchanged.enter_context(exchange(layer, weight_of(layer) / 2))
         return _drawn_alike(lambda: clone(*_copied(inputs)))
 
 
@@ -188,7 +189,7 @@ def _with_halves(
 @contextmanager
 def as_data(module: nn.Module, values: Tensor) -> Iterator[None]:
     """Exchange a weight as evaluations do it."""
-    weight = _weight(module)
+    weight = weight_of(module)
     original = weight.data
     weight.data = values
     try:
@@ -200,7 +201,7 @@ def as_data(module: nn.Module, values: Tensor) -> Iterator[None]:
 @contextmanager
 def parametrized(module: nn.Module, values: Tensor) -> Iterator[None]:
     """Exchange a weight as quantized networks do it."""
-    weight = _weight(module)
+    weight = weight_of(module)
     original = weight.detach().clone()
     weight.detach().copy_(values)
     parametrize.register_parametrization(module, "weight", _Fixed(values), unsafe=True)
@@ -225,12 +226,6 @@ class _Fixed(nn.Module):
     def forward(self, latent: Tensor) -> Any:
         """Return the values."""
         return self.values
-
-
-def _weight(layer: nn.Module) -> Tensor:
-    weight = layer.weight
-    assert isinstance(weight, Tensor)
-    return weight
 
 
 # --- outputs

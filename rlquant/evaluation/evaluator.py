@@ -24,6 +24,7 @@ from rlquant.network.hessians import output_hessian
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized, quantizes_activations
+from rlquant.plain_network import weight_of
 from rlquant.score import Measurement, Objective
 
 
@@ -65,7 +66,7 @@ class Evaluator:
         self._range_method = evaluation.activation_range
         self._working = copy_network(network)
         self._modules = {f.name: self._working.get_submodule(f.name) for f in layers}
-        weights = {name: _weight(module).detach() for name, module in self._modules.items()}
+        weights = {name: weight_of(module).detach() for name, module in self._modules.items()}
         self.bank = WeightBank(weights, layers, seed, moments=lambda: self.moments)
         names = [facts.name for facts in layers]
         self.incremental = IncrementalNetwork(
@@ -129,10 +130,10 @@ class Evaluator:
     def _install(self, choice: LayerChoice) -> Iterator[Callable[[], None]]:
         """Give a layer of the working copy its weight; yield what takes its quantizer off again."""
         module = self._modules[choice.layer]
-        _weight(module).data = self.bank.values(choice)
+        weight_of(module).data = self.bank.values(choice)
         if choice.activation_bits is not None:
             quantizer = activation_quantizer(choice, self.input_ranges)
-            yield install_activation(module, quantizer.to(_weight(module).device))
+            yield install_activation(module, quantizer.to(weight_of(module).device))
 
     def build(self, config: QuantizationConfig) -> nn.Module:
         """Return a calibrated quantized network with exactly the outputs that were scored."""
@@ -144,9 +145,3 @@ class Evaluator:
     def measure_float(self) -> Measurement:
         """Measure the float network as it is; `DataError` where the targets do not fit."""
         return measure_float(self.network, self.batches, self.objective)
-
-
-def _weight(module: nn.Module) -> Tensor:
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    return weight

@@ -21,6 +21,7 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples, why_not_finite
 from rlquant.errors import DataError
 from rlquant.layers import LayerFacts, first_input
+from rlquant.plain_network import weight_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,8 +104,7 @@ def output_channel_axis(module: nn.Module, output: Tensor) -> int:
     """Return the axis of a layer's output that counts channels (last, or before the positions)."""
     if isinstance(module, nn.Linear):
         return output.dim() - 1
-    weight = module.weight
-    assert isinstance(weight, Tensor)
+    weight = weight_of(module)
     return output.dim() - weight.dim() + 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
@@ -12,7 +12,7 @@ from rlquant.errors import ChoiceError, unknown_name
 from rlquant.layers import find_layers
 from rlquant.network.hessians import WIDEST, output_hessian
 from rlquant.network.weights import quantize_weight
-from rlquant.plain_network import device_of, require_network
+from rlquant.plain_network import device_of, require_network, weight_of
 from rlquant.rounding.layer_problem import LayerProblem
 
 
@@ -63,8 +63,7 @@ def layer_problem(
             f"layer {chosen!r}: its inputs have no moments; choose a linear layer or a convolution "
             f"of up to {WIDEST} weights an output channel"
         )
-    weight = network.get_submodule(chosen).weight
-    assert isinstance(weight, Tensor)
+    weight = weight_of(network.get_submodule(chosen))
     nearest = quantize_weight(weight.detach(), LayerChoice(chosen, bits, points=points))
     place = names.index(chosen) / max(len(names) - 1, 1)
     return LayerProblem.of(

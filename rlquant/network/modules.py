@@ -10,6 +10,7 @@ from torch.nn.utils import parametrize
 
 from rlquant.config import LayerChoice
 from rlquant.layers import first_input
+from rlquant.plain_network import weight_of
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor
 
 
@@ -66,8 +67,7 @@ def install_weight(module: nn.Module, choice: LayerChoice, tensor: QuantizedTens
 
     The float parameter takes its values too, for whatever else of the network holds that.
     """
-    weight = module.weight
-    assert isinstance(weight, Tensor)
+    weight = weight_of(module)
     tensor.dequantize_into(weight.detach())
     parametrize.register_parametrization(
         module, "weight", QuantizedWeight(choice, tensor), unsafe=True

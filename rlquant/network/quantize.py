@@ -28,7 +28,7 @@ from rlquant.network.hessians import output_hessian
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
 from rlquant.network.weights import Moments, quantize_weight
-from rlquant.plain_network import device_of, require_network
+from rlquant.plain_network import device_of, require_network, weight_of
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor, activation_grid
 from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 
@@ -147,8 +147,7 @@ def quantize(
 
     def weights(choice: LayerChoice) -> QuantizedTensor:
         module = network.get_submodule(choice.layer)
-        weight = module.weight
-        assert isinstance(weight, Tensor)
+        weight = weight_of(module)
         return quantize_weight(
             weight.detach(),
             choice,

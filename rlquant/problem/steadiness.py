@@ -16,6 +16,7 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples
 from rlquant.errors import NetworkError
 from rlquant.evaluation.repeated import PASSES
+from rlquant.plain_network import weight_of
 from rlquant.responsiveness import any_finite, as_data, same_outputs
 
 ROUNDS = 3
@@ -119,8 +120,7 @@ def _run_with(
     """Run a network with other weights in its layers, which get theirs back."""
     with ExitStack() as exchanged:
         for layer in dict.fromkeys(network.get_submodule(name) for name in layers):
-            weight = layer.weight
-            assert isinstance(weight, Tensor)
+            weight = weight_of(layer)
             exchanged.enter_context(as_data(layer, other(weight)))
         return _run(network, samples)
 

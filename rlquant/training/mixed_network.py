@@ -16,6 +16,7 @@ from rlquant.errors import QuantizationError
 from rlquant.network.input_ranges import Ranges
 from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized
+from rlquant.plain_network import weight_of
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.formats import WeightForm
 from rlquant.training.distillation import DistilledWeight
@@ -228,8 +229,7 @@ class MixedNetwork:
         if choice.layer in self._frozen:
             return self._frozen[choice.layer]
         # In the float weight's layout: what is stored must not depend on how it was trained.
-        weight = self._float.get_submodule(choice.layer).weight
-        assert isinstance(weight, Tensor)
+        weight = weight_of(self._float.get_submodule(choice.layer))
         latent = torch.empty_like(weight).copy_(self.latent(choice.layer).detach())
         return self.weights[choice.layer].project(latent)
 

@@ -16,6 +16,7 @@ from torch.func import functional_call
 
 from rlquant.ambient import callers_generators
 from rlquant.errors import SettingsError, require_not_negative, whole_number
+from rlquant.plain_network import weight_of
 from rlquant.quantizers import QuantizedTensor
 from rlquant.rounding.policy import draw, score_gradient
 from rlquant.training.batches import Batch, Batches, Teacher
@@ -136,7 +137,7 @@ def sampled_weights(
     """Return the layers that begin at `start`, with the float weights of `network`."""
     return {
         name: SampledWeight(
-            _weight(network, name),
+            weight_of(network.get_submodule(name)).detach(),
             quantized,
             moments[name],
             lean=settings.start,
@@ -240,12 +241,6 @@ def _expected(up: Tensor, slopes: Tensor, chance: Tensor) -> Tensor:
     """Return by how much each loss differs to first order, by the slopes of the other samples."""
     others = (slopes.sum(dim=0) - slopes) / (len(slopes) - 1)
     return (others * (up.float() - chance)).flatten(1).sum(dim=1)
-
-
-def _weight(network: nn.Module, name: str) -> Tensor:
-    weight = network.get_submodule(name).weight
-    assert isinstance(weight, Tensor)
-    return weight.detach()
 
 
 def _normalise_by_batch(network: nn.Module) -> None:

@@ -19,6 +19,7 @@ from rlquant.network.hessians import output_hessian
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.quantize import quantizes_activations
 from rlquant.network.weights import quantize_weight
+from rlquant.plain_network import weight_of
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.formats import WeightForm
 from rlquant.score import Objective
@@ -150,9 +151,7 @@ class Trainer:
         )
 
     def _weight(self, layer: str) -> Tensor:
-        weight = self.network.get_submodule(layer).weight
-        assert isinstance(weight, Tensor)
-        return weight.detach()
+        return weight_of(self.network.get_submodule(layer)).detach()
 
     def _warm_starts(self) -> WarmStarts:
         weights = {facts.name: self._weight(facts.name) for facts in self.layers}
