@@ -102,14 +102,15 @@ def test_roundings_that_need_inputs_are_refused_without_them() -> None:
 
 @pytest.mark.parametrize("rounding", sorted(HESSIAN_BASED))
 @pytest.mark.parametrize("points", [p for p in POINTS if p != "learned"])
+@pytest.mark.parametrize("group_size", ["channel", 3, "tensor"])
 def test_roundings_hessian_based_keep_the_grid_and_lower_the_error(
-    points: Any, rounding: Any
+    group_size: GroupSize, points: Any, rounding: Any
 ) -> None:
     rows = torch.randn(60, 3, generator=seeded(1)) @ torch.randn(3, 7, generator=seeded(2))
     rows = rows + 0.2 * torch.randn(60, 7, generator=seeded(3))
     matrix = (rows.T @ rows / 60)[None]
-    plain = quantize_weight(WEIGHT, LayerChoice("fc", 2, points=points))
-    choice = LayerChoice("fc", 2, rounding, points=points)
+    choice = LayerChoice("fc", 2, rounding, points=points, group_size=group_size)
+    plain = quantize_weight(WEIGHT, replace(choice, rounding="nearest"))
     found = quantize_weight(WEIGHT, choice, moments=lambda: {"fc": matrix})
     assert torch.equal(found.codebook, plain.codebook)
     assert found.size_bits() == plain.size_bits()

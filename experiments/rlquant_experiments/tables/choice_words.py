@@ -10,7 +10,12 @@ from rlquant import SearchSpace
 from rlquant.config import METHODS, POINTS, ROUNDINGS
 from rlquant.errors import SettingsError
 
-_WORDS: dict[str, Sequence[str]] = {"method": METHODS, "rounding": ROUNDINGS, "points": POINTS}
+_WORDS: dict[str, Sequence[str]] = {
+    "method": METHODS,
+    "rounding": ROUNDINGS,
+    "points": POINTS,
+    "group_size": ("channel", "tensor"),
+}
 
 
 def with_choices(space: SearchSpace, words: Sequence[str]) -> SearchSpace:
@@ -19,7 +24,8 @@ def with_choices(space: SearchSpace, words: Sequence[str]) -> SearchSpace:
     Args:
         space: what is changed.
         words: a number is a bit-width, "ternary" a method, "stochastic" a rounding, "kmeans" where
-            points lie; "points=learned" and "rounding=learned" tell the two apart.
+            points lie; "points=learned" and "rounding=learned" tell the two apart; "channel",
+            "tensor" and "group_size=64" are group sizes.
 
     Raises:
         SettingsError: a word that means nothing, or several things.
@@ -36,6 +42,8 @@ def _meaning(word: str) -> tuple[str, Any]:
     if word.isdecimal():
         return "bits", int(word)
     head, said, option = word.rpartition("=")
+    if head == "group_size" and option.isdecimal():
+        return head, int(option)
     heads = [h for h, known in _WORDS.items() if option in known and (not said or h == head)]
     if len(heads) == 1:
         return heads[0], option

@@ -24,6 +24,8 @@ def test_decisions_without_a_word_stay_and_the_order_of_words_is_kept() -> None:
     assert (space.bits, space.points) == ((3, 2), ("kmeans", "clipped"))
     assert (space.exclude, space.group_size) == (("head",), (64,))
     assert with_choices(given, []) == given
+    sizes = with_choices(given, ["channel", "group_size=32", "group_size=tensor"]).group_size
+    assert sizes == ("channel", 32, "tensor")
 
 
 @pytest.mark.parametrize(
