@@ -7,7 +7,7 @@ from pathlib import Path
 
 import rlquant
 
-REFERENCE = Path(__file__).parents[1] / "docs" / "errors.md"
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "errors.md"
 
 
 def test_the_reference_lists_every_error_with_the_built_in_it_is() -> None:

@@ -42,7 +42,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
     """Decide one layer's quantization a step; no action can break the budget, and none raises.
 
     An action that does not fit, or combines what is not legal, is repaired to the nearest feasible
-    choice, with the same bits where there is one. See `docs/environment.md`.
+    choice, with the same bits where there is one. See `docs/reference/environment.md`.
 
     Args:
         problem: what to decide on; or give `task`.

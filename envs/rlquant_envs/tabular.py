@@ -14,7 +14,7 @@ from rlquant_envs.layerwise import DEFAULT_BUDGET, LayerwiseQuantization, budget
 class TabularQuantization(LayerwiseQuantization):
     """`LayerwiseQuantization` on a `Table`: the same rules, and a step takes microseconds.
 
-    One group of layers is decided a step; see `docs/environment.md`.
+    One group of layers is decided a step; see `docs/reference/environment.md`.
 
     Args:
         table: name of a table that comes with rlquant, path of an `.rlt` file, or a `Table`.

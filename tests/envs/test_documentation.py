@@ -1,4 +1,4 @@
-"""docs/environment.md and its example do what they say."""
+"""docs/reference/environment.md and its example do what they say."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rlquant_envs.observation import Observer
 from small_networks import NETWORKS, fresh, samples_of
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "environment.md").read_text(encoding="utf-8")
+PAGE = (DOCS / "reference" / "environment.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,7 +73,7 @@ def test_every_key_of_info_is_documented() -> None:
 def test_the_code_on_the_page_runs() -> None:
     names: dict[str, Any] = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
-        exec(compile(block, "docs/environment.md", "exec"), names)
+        exec(compile(block, "docs/reference/environment.md", "exec"), names)
     assert names["info"]["budget"].limit == 3000
     assert isinstance(names["problem"], QuantizationProblem)
     assert names["environments"].num_envs == 4

@@ -91,7 +91,7 @@ ENTRANCES = (
 )
 # In the wheel although none of them reaches it -> why.
 UNREACHED = {
-    "rlquant.tabular.make_table": "docs/benchmark.md: makes tables of one's own problems",
+    "rlquant.tabular.make_table": "docs/how-to/benchmark.md: makes tables of one's own problems",
 }
 PLACE = re.compile(r"(rlquant\w*(?:\.\w+)+):\w+")
 """An entry of a registry of classes, "module:attribute"."""

@@ -1,4 +1,4 @@
-"""Areas by hand, and against the code of docs/benchmark.md."""
+"""Areas by hand, and against the code of docs/how-to/benchmark.md."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_it_is_the_share_that_the_documentation_defines() -> None:
     front = problem.pareto()
     result = make_searcher("random").search(problem, evaluations=40, seed=0)
 
-    def dominated(scores: list[Score]) -> float:  # as docs/benchmark.md has it
+    def dominated(scores: list[Score]) -> float:  # as docs/how-to/benchmark.md has it
         most_bits, worst = front[-1][1].average_bits, np.log(front[0][1].loss)
         area, reached = 0.0, worst
         for score in sorted(scores, key=lambda score: (score.average_bits, score.loss)):
