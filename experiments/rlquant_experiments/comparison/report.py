@@ -70,7 +70,8 @@ def facts(
             f"found the optimum; all runs took {sum(run.seconds for run in runs):,.0f} s, "
             f"{settings.workers} at a time.",
             "Regret is 0 at the optimum and 1 at the best uniform configuration; "
-            "docs/how-to/benchmark.md says how searchers are compared. Intervals hold for other seeds on the same tables.",
+            "docs/how-to/benchmark.md says how searchers are compared. Intervals "
+            "hold for other seeds on the same tables.",
         ]
     return sentences
 
