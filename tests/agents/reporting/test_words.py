@@ -44,7 +44,7 @@ def test_parts_and_plain_numbers() -> None:
         (LayerChoice("a", 2, method="ternary", activation_bits=8), "ternary, 8-bit inputs"),
         (
             LayerChoice("a", 4, "gptq", "distilled", "fixed_point", activation_bits=6),
-            "4 bits, fixed point, gptq, distilled, 6-bit inputs",
+            "4 bits, fixed point, GPTQ, distilled, 6-bit inputs",
         ),
         (LayerChoice("a", 3, group_size=64), "3 bits, symmetric, nearest, groups of 64"),
         (LayerChoice("a", 3, group_size="tensor"), "3 bits, symmetric, nearest, per tensor"),
