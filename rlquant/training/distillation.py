@@ -8,11 +8,10 @@ from rlquant.network.weights import assign_weight, fake_weight, fit_weight
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.formats import Fitted, WeightForm
 from rlquant.quantizers.ste import straight_through
-from rlquant.training.group_range import narrowed, range_holders
-from rlquant.training.trainable_weight import TrainableWeight
+from rlquant.training.group_range import GroupedWeight
 
 
-class DistilledWeight(TrainableWeight):
+class DistilledWeight(GroupedWeight):
     """Latent weights, assigned to points again at each step, with straight-through gradients.
 
     Clipping scales, fixed-point scales, quantile and k-means points are those of the float weight
@@ -34,11 +33,3 @@ class DistilledWeight(TrainableWeight):
     def project(self, latent: Tensor) -> QuantizedTensor:
         """Return the projected weights as they are stored."""
         return assign_weight(latent.detach(), self.fitted, self.form)
-
-    def holds_grid(self, latent: Tensor) -> Tensor | None:
-        """Return where the extremes of the groups are, where these decide the grid."""
-        return range_holders(latent.detach(), self.form)
-
-    def narrowed(self, latent: Tensor, share: float) -> Tensor:
-        """Return the weights clamped to a share of their group's range."""
-        return narrowed(latent, self.form, share)

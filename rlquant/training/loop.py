@@ -15,7 +15,6 @@ from rlquant.errors import DataError, QuantizationError
 from rlquant.training.batches import Batch, Batches
 from rlquant.training.losses import Loss
 from rlquant.training.mixed_network import MixedNetwork
-from rlquant.training.schedule import rate_at
 from rlquant.training.settings import TrainOutcome, TrainSettings
 from rlquant.training.watching import WATCH_EVERY, Watcher
 
@@ -129,7 +128,7 @@ def train_mixed(
             for batch in take(batches, progress.steps):
                 take_step(run, batch, progress, good)
                 if progress.is_watched and watch is not None:
-                    factor = rate_at(run.settings, progress.taken - 1, progress.steps)
+                    factor = run.settings.rate_at(progress.taken - 1, progress.steps)
                     rate = factor * run.settings.learning_rate
                     with callers_generators():
                         asked = watch(progress.taken, progress.figures(rate))
@@ -163,7 +162,7 @@ def take_step(run: Run, batch: Batch, progress: Progress, good: Snapshot | None 
     if good is not None and progress.is_watched:
         progress.require_finite()
         good.take()  # what gave this loss: the update that follows may already be too much
-    factor = rate_at(run.settings, progress.taken - 1, progress.steps)
+    factor = run.settings.rate_at(progress.taken - 1, progress.steps)
     for group in run.optimizer.param_groups:
         group["lr"] = group["base"] * factor
     run.optimizer.zero_grad()

@@ -11,11 +11,11 @@ from rlquant.network.weights import assign_weight, fake_weight, fit_weight
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.formats import WeightForm
 from rlquant.quantizers.ste import values_at_points
-from rlquant.training.group_range import narrowed, range_holders
-from rlquant.training.trainable_weight import LearnedNumbers, TrainableWeight
+from rlquant.training.group_range import GroupedWeight
+from rlquant.training.trainable_weight import LearnedNumbers
 
 
-class LearnedPoints(TrainableWeight):
+class LearnedPoints(GroupedWeight):
     """Points in the [0, 1] of each group, trained; the assignment is made again at each step.
 
     With method "post_training" the latent weights stay, as in the paper; with "distilled" they
@@ -47,14 +47,6 @@ class LearnedPoints(TrainableWeight):
     def project(self, latent: Tensor) -> QuantizedTensor:
         """Return the weights at their points as they are stored."""
         return assign_weight(latent.detach(), self.points.detach(), self.form)
-
-    def holds_grid(self, latent: Tensor) -> Tensor | None:
-        """Return where the extremes of the groups are, where these decide the grid."""
-        return range_holders(latent.detach(), self.form)
-
-    def narrowed(self, latent: Tensor, share: float) -> Tensor:
-        """Return the weights clamped to a share of their group's range."""
-        return narrowed(latent, self.form, share)
 
     def learned(self) -> Sequence[LearnedNumbers]:
         """Return the points."""

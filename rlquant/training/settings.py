@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -152,6 +153,20 @@ class TrainSettings:
             raise SettingsError(
                 f"{PLACE}: milestones={self.milestones!r}, use ascending shares above 0 and below 1"
             )
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """Return the factor of every learning rate at a step, by the schedule.
+
+        Args:
+            step: the step about to be taken, 0 for the first.
+            steps: steps of the whole run.
+        """
+        share = step / steps
+        if self.schedule == "cosine":
+            return 0.5 * (1.0 + math.cos(math.pi * share))
+        if self.schedule == "steps":
+            return 0.1 ** sum(share >= milestone for milestone in self.milestones)
+        return 1.0
 
     def _require_known(self, field: str, known: tuple[str, ...]) -> None:
         if getattr(self, field) not in known:

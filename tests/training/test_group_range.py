@@ -8,7 +8,6 @@ import torch
 from rlquant.config import GroupSize, LayerChoice, Points
 from rlquant.quantizers.formats import WeightForm
 from rlquant.rounding.output_error import channel_errors
-from rlquant.training.group_range import narrowed, range_holders
 from rlquant.training.mixed_network import trainable_weight
 from rlquant.training.settings import TrainSettings
 from rlquant.training.trainable_weight import TrainableWeight
@@ -29,32 +28,32 @@ def trained(points: Points, group_size: GroupSize = "channel") -> TrainableWeigh
 
 
 def test_each_group_has_one_least_and_one_greatest_weight() -> None:
-    found = range_holders(W, form("affine"))
+    found = trained("affine").holds_grid(W)
     assert found is not None
     assert found.tolist() == [[True, False, True, False], [False, False, True, True]]
-    found = range_holders(W, form("quantile", "tensor"))
+    found = trained("quantile", "tensor").holds_grid(W)
     assert found is not None
     assert found.nonzero().tolist() == [[0, 0], [1, 3]]
 
 
 @pytest.mark.parametrize("points", ["clipped", "fixed_point"])
 def test_where_scales_are_fixed_no_weight_decides_them(points: Points) -> None:
-    assert range_holders(W, form(points)) is None
     layer = trained(points)
+    assert layer.holds_grid(W) is None
     assert best_range(W, layer, torch.eye(4)[None]) is W
 
 
 def test_the_range_shrinks_towards_zero() -> None:
-    assert narrowed(W, form("affine"), 0.5).tolist() == [
+    assert trained("affine").narrowed(W, 0.5).tolist() == [
         [-0.5, 0.25, 0.25, 0.25],
         [0.0, 0.5, -0.25, 0.75],
     ]
     # Symmetric points have the larger end on both sides.
-    assert narrowed(W, form("symmetric"), 0.5).tolist() == [
+    assert trained("symmetric").narrowed(W, 0.5).tolist() == [
         [-0.5, 0.25, 0.5, 0.5],
         [0.0, 0.5, -0.5, 0.75],
     ]
-    assert torch.equal(narrowed(W, form("affine", "tensor"), 1.0), W)
+    assert torch.equal(trained("affine", "tensor").narrowed(W, 1.0), W)
 
 
 @pytest.mark.parametrize("points", ["symmetric", "affine", "learned"])

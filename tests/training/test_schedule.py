@@ -6,13 +6,12 @@ import math
 
 import pytest
 
-from rlquant.training.schedule import rate_at
 from rlquant.training.settings import TrainSettings
 
 
 def rates(steps: int, **fields: object) -> list[float]:
     settings = TrainSettings(**fields)  # type: ignore[arg-type]
-    return [rate_at(settings, step, steps) for step in range(steps)]
+    return [settings.rate_at(step, steps) for step in range(steps)]
 
 
 def test_cosine_falls_from_1_to_almost_0() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import perf_counter
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.functional import cross_entropy
 
 from rlquant.ambient import callers_generators, seeded
@@ -20,11 +20,10 @@ from rlquant.training.fixed_point.fixed_point_network import (
     training_copy,
 )
 from rlquant.training.fixed_point.fixed_point_sgd import FixedPointSGD
-from rlquant.training.loop import Progress, steps_of, take
+from rlquant.training.loop import Progress, Snapshot, steps_of, take
 from rlquant.training.memory_layout import training_layout
-from rlquant.training.schedule import rate_at
 from rlquant.training.settings import TrainOutcome, TrainSettings
-from rlquant.training.watching import WATCH_EVERY, Watcher
+from rlquant.training.watching import Watcher
 
 
 def train_fixed_point(
@@ -109,7 +108,7 @@ class _Run:
         self._sgd = FixedPointSGD(network, self._arithmetic, settings)
         self._progress = Progress(steps_of(settings, batches))
         self._good = 0
-        self._good_state = self._state()
+        self._good_state = Snapshot(list(network.state_dict().values()))
 
     def train(self) -> TrainOutcome:
         """Take all steps, or as many as the loss and the watcher allow; finish the network."""
@@ -119,7 +118,7 @@ class _Run:
             if progress.taken == widened_at:
                 self._arithmetic.widen()
             self._step(batch)
-            if progress.taken % WATCH_EVERY == 0 or progress.taken == progress.steps:
+            if progress.is_watched:
                 going_on = self._is_good() and not self._is_stopped()
             if not going_on:
                 break
@@ -127,7 +126,7 @@ class _Run:
         diverged = self._good < progress.taken
         stopped = not (going_on or diverged)
         del progress.losses[self._good :]
-        self._network.load_state_dict(self._good_state)
+        self._good_state.restore()
         self._conversions.finish(self._arithmetic.passed)
         return TrainOutcome(progress.taken, progress.means(), diverged, stopped, None, seconds)
 
@@ -144,13 +143,11 @@ class _Run:
         )
         self._sgd.step(gradients, self._rate(self._progress.taken), len(batch.targets))
         mean = loss.detach() / len(batch.targets)
-        self._progress.losses.append(mean)
-        self._progress.labels.append(mean)
-        self._progress.taken += 1
+        self._progress.add(mean, mean)
 
     def _rate(self, step: int) -> float:
         settings = self._settings
-        return settings.learning_rate * rate_at(settings, step, self._progress.steps)
+        return settings.learning_rate * settings.rate_at(step, self._progress.steps)
 
     def _is_good(self) -> bool:
         """Return whether all is finite since the last look; keep the state where it is."""
@@ -159,7 +156,7 @@ class _Run:
         if not all(bool(torch.isfinite(tensor).all()) for tensor in (*recent, *weights)):
             return False
         self._good = self._progress.taken
-        self._good_state = self._state()
+        self._good_state.take()
         return True
 
     def _is_stopped(self) -> bool:
@@ -170,6 +167,3 @@ class _Run:
             figures |= self._arithmetic.counts.take()
         with callers_generators():
             return bool(self._watch(self._progress.taken, figures))
-
-    def _state(self) -> dict[str, Tensor]:
-        return {name: tensor.clone() for name, tensor in self._network.state_dict().items()}
