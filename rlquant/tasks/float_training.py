@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from rlquant.ambient import seeded
+from rlquant.data import Samples as FixedSamples
 from rlquant.errors import SettingsError, require_finite
 from rlquant.tasks.task import Samples
 from rlquant.training.augmentation import CropAndFlip
+from rlquant.training.batches import Batch, SampleBatches
+from rlquant.training.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +65,8 @@ def train_float(network: nn.Module, train: Samples, settings: FloatTrainSettings
         settings: see there.
     """
     inputs, targets = train
-    batch = min(settings.batch_size, len(targets))
-    steps = len(targets) // batch
+    taken = TrainSettings(batch_size=settings.batch_size, augmentation=settings.augmentation)
+    batches = SampleBatches(FixedSamples((inputs,), targets), taken, settings.seed)
     # Channels-last convolutions are 1.6 times as fast on a CPU.
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
@@ -74,29 +77,24 @@ def train_float(network: nn.Module, train: Samples, settings: FloatTrainSettings
         nesterov=True,
         weight_decay=settings.weight_decay,
     )
+    steps = settings.epochs * len(batches)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=settings.epochs * steps, pct_start=0.25
+        optimizer, settings.learning_rate, total_steps=steps, pct_start=0.25
     )
-    generator = torch.Generator().manual_seed(settings.seed)
     start = perf_counter()
     with seeded(settings.seed):  # dropout draws from the global generators
         for epoch in range(1, settings.epochs + 1):
-            order = torch.randperm(len(targets), generator=generator)[: steps * batch]
             loss = torch.zeros((), device=targets.device)
-            for index in torch.split(order.to(targets.device), batch):
-                images = inputs[index]
-                if settings.augmentation is not None:
-                    images = settings.augmentation(images, generator)
-                loss += _step(network, images, targets[index], optimizer)
+            for each in batches.epoch():
+                loss += _step(network, each, optimizer)
                 schedule.step()
-            _log_epoch(epoch, settings.epochs, float(loss) / steps, perf_counter() - start)
+            seconds = perf_counter() - start
+            _log_epoch(epoch, settings.epochs, float(loss) / len(batches), seconds)
     network.eval()
 
 
-def _step(
-    network: nn.Module, inputs: Tensor, targets: Tensor, optimizer: torch.optim.Optimizer
-) -> Tensor:
-    loss = cross_entropy(network(inputs.contiguous(memory_format=torch.channels_last)), targets)
+def _step(network: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer) -> Tensor:
+    loss = cross_entropy(network(*batch.inputs), batch.targets)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
