@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.data import Data
-from rlquant.export.onnx.between import quantize_between
 from rlquant.export.onnx.exporter import batches_of
-from rlquant.export.onnx.lowering import lower, serialized
+from rlquant.export.onnx.lowering import lowered
 from rlquant.export.onnx.trace import Traced, trace
 from rlquant.export.quantized_layers import quantized_layers
 from rlquant.export.targets import INT8
@@ -73,8 +72,4 @@ class Variants:
             for name, layer in self.traced.layers.items()
         }
         variant = Traced(self.traced.model.clone(), layers)
-        lower(variant, INT8)
-        variant.model.graph.sort()
-        quantize_between(variant.model, self.samples)
-        variant.model.graph.sort()
-        return serialized(variant.model)
+        return lowered(variant, INT8, self.samples)[0]

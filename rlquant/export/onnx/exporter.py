@@ -28,7 +28,6 @@ from rlquant.quantizers import ActivationQuantizer
 
 CALIBRATION_SAMPLES = 512
 CALIBRATION_BATCH = 64
-MARK = "quantized by rlquant"
 HALVES = (torch.float16, torch.bfloat16)
 
 
@@ -115,8 +114,7 @@ def export_onnx(
         _require_expressible(target_named(target), layers)
     _require_float32(quantized)
     require_exporter()
-    from rlquant.export.onnx.between import quantize_between
-    from rlquant.export.onnx.lowering import lower, serialized, without_traces
+    from rlquant.export.onnx.lowering import lowered
     from rlquant.export.onnx.trace import trace
 
     on_cpu = _on_cpu(quantized)
@@ -124,16 +122,9 @@ def export_onnx(
     expected = _outputs(on_cpu, inputs)
     traced_with = _two_samples(inputs) if dynamic_batch else inputs
     traced = trace(on_cpu, quantized_layers(on_cpu), traced_with, dynamic_batch)
-    described = lower(traced, target)
-    without_traces(traced.model, {"producer": MARK, "target": target or "any"})
-    traced.model.graph.sort()
-    between = 0
-    if target == INT8:
-        size = CALIBRATION_BATCH if dynamic_batch else len(inputs[0])
-        samples = batches_of(inputs, calibration, size=size)
-        between = quantize_between(traced.model, samples)
-        traced.model.graph.sort()
-    content = serialized(traced.model)
+    size = CALIBRATION_BATCH if dynamic_batch else len(inputs[0])
+    samples = batches_of(inputs, calibration, size=size) if target == INT8 else []
+    content, described, between = lowered(traced, target, samples)
     error = _error(expected, content, inputs)
     write_file(file, content)
     opset = traced.model.opset_imports[""]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import onnx_ir as ir
+from torch import Tensor
 
+from rlquant.export.onnx.between import quantize_between
 from rlquant.export.onnx.graph_edits import GraphEditor
 from rlquant.export.onnx.inputs import InputLowering
 from rlquant.export.onnx.integer_layers import lower_integer_layer
@@ -22,17 +24,36 @@ from rlquant.export.onnx.weights import (
 from rlquant.export.quantized_layers import QuantizedLayer
 from rlquant.export.targets import INT4, INT8
 
+MARK = "quantized by rlquant"
 
-def lower(traced: Traced, target: str | None) -> dict[str, str]:
-    """Lower every placeholder of a model.
+
+def lowered(
+    traced: Traced, target: str | None, samples: Sequence[tuple[Tensor, ...]]
+) -> tuple[bytes, dict[str, str], int]:
+    """Return the file of a model with placeholders, the same for exports and latency profiles.
 
     Args:
         traced: its model is changed.
         target: name of a target, which decides the form of weights.
+        samples: batches of inputs, for the ranges between layers of "onnxruntime-int8".
 
     Returns:
-        How each layer's weight and inputs are written, in words.
+        The contents, how each layer's weight and inputs are written, in words, and how many
+        tensors between layers are quantized.
     """
+    model = traced.model
+    described = _lower(traced, target)
+    without_traces(model, {"producer": MARK, "target": target or "any"})
+    model.graph.sort()
+    between = 0
+    if target == INT8:
+        between = quantize_between(model, samples)
+        model.graph.sort()
+    return serialized(model), described, between
+
+
+def _lower(traced: Traced, target: str | None) -> dict[str, str]:
+    """Lower every placeholder of a model; returns how, in words, by layer."""
     model, layers = traced.model, traced.layers
     editor = GraphEditor(model.graph)
     inputs, written = InputLowering(editor), {}
