@@ -6,13 +6,11 @@ import json
 import logging
 import time
 from pathlib import Path
-from typing import Annotated
 
 import rlquant
 from rlquant import Problem, QuantizationConfig, Reward, Score
-from rlquant.documents import Count, Range, read_as
 from rlquant.errors import NetworkError, SettingsError
-from rlquant.files import reading, write_file
+from rlquant.files import write_file
 from rlquant.paths import PathLike
 from rlquant.problem.protocol import Stores
 from rlquant_agents.reporting.problem_facts import ProblemFacts
@@ -25,7 +23,6 @@ from rlquant_agents.reporting.run_files import (
     RESULT,
     SCORE,
     SETTINGS,
-    Result,
 )
 from rlquant_agents.runs.evaluation_table import EvaluationTable
 from rlquant_agents.search.result import STOPPED, Evaluation, SearchResult
@@ -175,29 +172,3 @@ class RunFolder(Callback):
 
     def _write_json(self, name: str, document: Document) -> None:
         write_file(self.path / name, json.dumps(document, indent=2) + "\n")
-
-
-class Finished(Result):
-    """What a comparison reads of a result.json."""
-
-    episodes: Count
-    seconds_beside_evaluations: Annotated[float, Range(0)]
-
-
-def finished_result(folder: Path, settings: Document) -> Finished | None:
-    """Return the result of a run that ended in `folder` with exactly these settings, if one did.
-
-    Raises:
-        SettingsError: the folder holds another run.
-        FileFormatError: its settings or its result are damaged.
-    """
-    earlier = read_settings(folder / SETTINGS)
-    if earlier is None:
-        return None
-    require_same(settings, earlier, folder)
-    result = read_settings(folder / RESULT)
-    if result is None or result.get("stopped") == "interrupted":
-        return None
-    with reading(folder / RESULT):
-        finished = read_as(Finished, result)
-    return finished if earlier.get("evaluations") == settings["evaluations"] else None

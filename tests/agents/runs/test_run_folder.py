@@ -39,7 +39,6 @@ from rlquant.files import make_folder, write_file
 from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents import Callback, RunFolder, SearchResult, make_searcher, search, search_problem
 from rlquant_agents.runs.evaluation_table import COLUMNS
-from rlquant_agents.runs.run_folder import finished_result
 from rlquant_agents.search import session
 from rlquant_agents.search.result import Evaluation
 from rlquant_agents.search.run_settings import describe_run
@@ -341,27 +340,6 @@ def test_a_killed_run_may_go_on_with_as_many_evaluations_as_it_has(tmp_path: Pat
     killed(tmp_path, 6)
     rows = len(rows_of(tmp_path))
     assert len(run(tmp_path, evaluations=rows).history) == len(rows_of(tmp_path)) == rows
-
-
-def test_finished_result_knows_a_finished_run(tmp_path: Path) -> None:
-    problem, searcher = ToyProblem(3), make_searcher("random")
-    settings = describe_run(problem, searcher, 12, 3)
-    assert finished_result(tmp_path, settings) is None
-    killed(tmp_path, 6)
-    assert finished_result(tmp_path, settings) is None
-    run(tmp_path, callback=KillAfter(9, KeyboardInterrupt))
-    assert finished_result(tmp_path, settings) is None
-    run(tmp_path)
-    found = finished_result(tmp_path, settings)
-    assert found is not None
-    assert found["evaluations"] == 12
-    assert finished_result(tmp_path, {**settings, "evaluations": 20}) is None
-    with pytest.raises(SettingsError, match="seed was 3 and is 4 now"):
-        finished_result(tmp_path, {**settings, "seed": 4})
-    document = json.loads((tmp_path / "result.json").read_text())
-    (tmp_path / "result.json").write_text(json.dumps(document | {"episodes": "many"}))
-    with pytest.raises(FileFormatError, match=r"result.json: episodes is 'many', use a whole"):
-        finished_result(tmp_path, settings)
 
 
 # --- other runs, damaged and unwritable folders
