@@ -6,13 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.spaces import Box, Discrete
 
 from rlquant import Problem, QuantizationConfig
 from rlquant.ambient import seeded
 from rlquant.errors import SettingsError
 from rlquant_agents.searchers.dyna_ppo.agent import answers_of
-from rlquant_agents.searchers.dyna_ppo.option_features import OptionFeatures
-from rlquant_agents.searchers.dyna_ppo.pretrained import WEIGHTS, pretrained_policy
+from rlquant_agents.searchers.dyna_ppo.option_features import MOST, OptionFeatures
+from rlquant_agents.searchers.dyna_ppo.option_policy import OptionPolicy
+from rlquant_agents.searchers.dyna_ppo.pretrained import (
+    WEIGHTS,
+    load_pretrained,
+    read_pretrained,
+)
 
 
 def first_answer(
@@ -41,6 +47,24 @@ def first_answer(
     with seeded(0):
         (row,) = answers_of(pretrained_policy(features, path), features, limits, greedy=True)
     return problem.feasible.config(row)
+
+
+def pretrained_policy(features: OptionFeatures, path: str | Path = WEIGHTS) -> OptionPolicy:
+    """Return a policy with the weights of a file, as wide as they are.
+
+    Args:
+        features: what it will see.
+        path: as for `load_pretrained`, which also says what is raised.
+    """
+    header, _ = read_pretrained(path)
+    policy = OptionPolicy(
+        Box(0.0, MOST, shape=(features.size,)),
+        Discrete(features.padded),
+        lambda left: 0.0,
+        hidden=header["hidden"],
+    )
+    load_pretrained(policy, path)
+    return policy
 
 
 def _checked(effects: npt.ArrayLike, shape: tuple[int, int]) -> npt.NDArray[np.float64]:

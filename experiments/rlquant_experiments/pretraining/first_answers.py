@@ -13,7 +13,7 @@ from rlquant import Budget, Table, TabularProblem
 from rlquant.errors import BudgetError
 from rlquant.escaping import markdown_table
 from rlquant.score import log_loss
-from rlquant_agents.searchers.dyna_ppo.pretrained import WEIGHTS, how_it_was_made
+from rlquant_agents.searchers.dyna_ppo.pretrained import WEIGHTS, read_pretrained
 from rlquant_agents.searchers.knapsack import solve_knapsack
 from rlquant_experiments.pretraining.first_answer import first_answer
 from rlquant_experiments.pretraining.training_episodes import TrainingTable
@@ -96,7 +96,7 @@ def report_first_answers(
     answers: Sequence[FirstAnswers], command: str, path: str | Path = WEIGHTS
 ) -> str:
     """Return what the weights are, how they were made and how they answer, as Markdown."""
-    made = how_it_was_made(path)
+    made = read_pretrained(path)[0]["made"]
     return (
         "\n\n".join(
             [

@@ -12,8 +12,9 @@ import torch
 from rlquant import Budget, TabularProblem, load_table, table_names
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.testing.toy_problem import MIXED, ToyProblem
-from rlquant_agents.searchers.dyna_ppo.pretrained import WEIGHTS
-from rlquant_experiments.pretraining.first_answer import first_answer
+from rlquant_agents.searchers.dyna_ppo.option_features import OptionFeatures
+from rlquant_agents.searchers.dyna_ppo.pretrained import WEIGHTS, save_pretrained
+from rlquant_experiments.pretraining.first_answer import first_answer, pretrained_policy
 
 
 @pytest.mark.parametrize("name", table_names())
@@ -74,3 +75,10 @@ def test_weights_may_be_others(tmp_path: Path) -> None:
     copy.write_bytes(b"nothing")
     with pytest.raises(FileFormatError, match="damaged"):
         first_answer(ToyProblem(4), path=copy)
+
+
+def test_a_policy_is_made_as_wide_as_the_weights(tmp_path: Path) -> None:
+    made, path = pretrained_policy(OptionFeatures(ToyProblem())), tmp_path / "again.safetensors"
+    save_pretrained(made, path, {})
+    again = pretrained_policy(OptionFeatures(ToyProblem()), path)
+    assert again.mlp_extractor.latent_dim_vf == made.mlp_extractor.latent_dim_vf

@@ -15,7 +15,7 @@ from torch import Tensor
 from rlquant import Table
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.testing import random_table
-from rlquant_agents.searchers.dyna_ppo.pretrained import how_it_was_made
+from rlquant_agents.searchers.dyna_ppo.pretrained import read_pretrained
 from rlquant_experiments.pretraining import pretrain as module
 from rlquant_experiments.pretraining.pretrain import (
     CHECKPOINT_FILE,
@@ -62,7 +62,7 @@ def test_it_trains_validates_and_writes_weights(finished: tuple[Path, Pretrained
     assert list(found.gains) == [0, 2, 3, 4, 5]
     assert found.possible.keys() == found.gains[5].keys()
     assert all(found.possible[known] >= gain for known, gain in found.gains[5].items())
-    made = how_it_was_made(found.weights)
+    made = read_pretrained(found.weights)[0]["made"]
     assert made["held_out"] == ["table4"]
     assert made["trained_on"] == ["table0", "table1", "table2", "table3"]
     assert made["rounds"] == 5

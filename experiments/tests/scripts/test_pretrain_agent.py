@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rlquant_agents.searchers.dyna_ppo.pretrained import how_it_was_made
+from rlquant_agents.searchers.dyna_ppo.pretrained import read_pretrained
 from rlquant_experiments.commands import pretrain_agent
 
 
@@ -24,7 +24,8 @@ def test_it_makes_tables_trains_and_reports(
     report = tmp_path / "docs" / "pretrained.md"
     assert run(folder, "--weights", str(weights), "--report", str(report)) == 0
     assert [path.name for path in (folder / "tables").iterdir()] == ["digits-mlp-1030.rlt"]
-    assert how_it_was_made(weights)["command"].startswith("python scripts/pretrain_agent.py --net")
+    made = read_pretrained(weights)[0]["made"]
+    assert made["command"].startswith("python scripts/pretrain_agent.py --net")
     assert "| digits-mlp | 3 |" in report.read_text()
     assert f"weights in {weights}, report in {report}" in capsys.readouterr().out
     assert run(folder) == 0  # nothing is trained again

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
-from gymnasium.spaces import Box, Discrete
 from safetensors.torch import save
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from torch import Tensor
@@ -16,13 +15,7 @@ from rlquant.documents import Range, parse_json, read_as, shown
 from rlquant.documents.tensor_file import read_tensors, require_like, require_sound
 from rlquant.errors import FileFormatError
 from rlquant.files import make_folder, reading, write_file
-from rlquant_agents.searchers.dyna_ppo.option_features import (
-    MOST,
-    OPTION_FEATURES,
-    STATE_FEATURES,
-    OptionFeatures,
-)
-from rlquant_agents.searchers.dyna_ppo.option_policy import OptionPolicy
+from rlquant_agents.searchers.dyna_ppo.option_features import OPTION_FEATURES, STATE_FEATURES
 
 WEIGHTS = Path(__file__).with_name("pretrained.safetensors")
 """Weights that come with the package; `docs/results/pretrained.md` says how they were made."""
@@ -70,8 +63,8 @@ def load_pretrained(policy: MaskableActorCriticPolicy, path: str | Path = WEIGHT
         FileFormatError: a damaged or foreign file, one for other features or of another width.
         StorageError: the file cannot be read.
     """
+    header, weights = read_pretrained(path)
     with reading(path):
-        header, weights = _read(path)
         if header["hidden"] != _width(policy):
             raise FileFormatError(
                 f"weights of a policy with hidden={header['hidden']}, this one has "
@@ -81,34 +74,13 @@ def load_pretrained(policy: MaskableActorCriticPolicy, path: str | Path = WEIGHT
         policy.load_state_dict(weights)
 
 
-def pretrained_policy(features: OptionFeatures, path: str | Path = WEIGHTS) -> OptionPolicy:
-    """Return a policy with the weights of a file, as wide as they are.
-
-    Args:
-        features: what it will see.
-        path: as for `load_pretrained`, which also says what is raised.
-    """
+def read_pretrained(path: str | Path) -> tuple[PolicyHeader, dict[str, Tensor]]:
+    """Return the header of a file, checked, and its weights; errors as of `load_pretrained`."""
     with reading(path):
-        header, _ = _read(path)
-    policy = OptionPolicy(
-        Box(0.0, MOST, shape=(features.size,)),
-        Discrete(features.padded),
-        lambda left: 0.0,
-        hidden=header["hidden"],
-    )
-    load_pretrained(policy, path)
-    return policy
+        return _read(path)
 
 
-def how_it_was_made(path: str | Path = WEIGHTS) -> dict[str, Any]:
-    """Return what the header says of how the weights were made; errors as of `load_pretrained`."""
-    with reading(path):
-        header, _ = _read(path)
-    return dict(header["made"])
-
-
-def _read(path: str | Path) -> tuple[_Header, dict[str, Tensor]]:
-    """Return the header, checked, and the weights."""
+def _read(path: str | Path) -> tuple[PolicyHeader, dict[str, Tensor]]:
     try:
         file = read_tensors(path, MOST_BYTES)
         header = read_as(dict[str, Any], parse_json(file.metadata.get(KEY, "{}")))
@@ -124,12 +96,12 @@ def _read(path: str | Path) -> tuple[_Header, dict[str, Tensor]]:
                 f"the policy was trained on other {field.replace('_', ' ')} than this version "
                 f"has; pretrain it again: python scripts/pretrain_agent.py"
             )
-    checked = read_as(_Header, header, "its header")
+    checked = read_as(PolicyHeader, header, "its header")
     require_sound(file.tensors)
     return checked, file.tensors
 
 
-class _Header(TypedDict):
+class PolicyHeader(TypedDict):
     """What is read of the header."""
 
     hidden: Annotated[int, Range(1, MOST_HIDDEN)]

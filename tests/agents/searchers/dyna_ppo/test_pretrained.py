@@ -14,20 +14,17 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from rlquant.errors import FileFormatError, StorageError
-from rlquant.testing import ToyProblem
 from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings
 from rlquant_agents.searchers.dyna_ppo.option_features import (
     OPTION_FEATURES,
     STATE_FEATURES,
-    OptionFeatures,
 )
 from rlquant_agents.searchers.dyna_ppo.option_policy import OptionPolicy
 from rlquant_agents.searchers.dyna_ppo.pretrained import (
     KEY,
     WEIGHTS,
-    how_it_was_made,
     load_pretrained,
-    pretrained_policy,
+    read_pretrained,
     save_pretrained,
 )
 
@@ -79,13 +76,7 @@ def test_the_header_says_what_the_weights_are_for(path: Path) -> None:
     assert header["state_features"] == list(STATE_FEATURES)
     assert header["option_features"] == list(OPTION_FEATURES)
     assert header["hidden"] == PPOSettings.hidden
-    assert how_it_was_made(path) == {"seed": 3}
-
-
-def test_a_policy_is_made_as_wide_as_the_weights(tmp_path: Path) -> None:
-    save_pretrained(policy(hidden=12), tmp_path / "narrow.safetensors", {})
-    made = pretrained_policy(OptionFeatures(ToyProblem()), tmp_path / "narrow.safetensors")
-    assert made.mlp_extractor.latent_dim_vf == 12
+    assert read_pretrained(path)[0]["made"] == {"seed": 3}
 
 
 @pytest.mark.parametrize(
@@ -173,6 +164,6 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_the_weights_of_the_package_are_small_and_load() -> None:
     assert WEIGHTS.stat().st_size < 2_000_000
     load_pretrained(policy())
-    made = how_it_was_made()
+    made = read_pretrained(WEIGHTS)[0]["made"]
     assert "scripts/pretrain_agent.py" in made["command"]
     assert not set(made["trained_on"]) & set(made["held_out"])
