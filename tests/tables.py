@@ -12,7 +12,6 @@ from problems import problem
 from rlquant.problem.protocol import Problem
 from rlquant.space import SearchSpace
 from rlquant.tabular.grouped import GroupedProblem
-from rlquant.tabular.make_table import make_table
 from rlquant.tabular.table import Table
 from small_networks import trained
 
@@ -31,7 +30,7 @@ def enumerated(problem: Problem, **names: Any) -> Table:
     losses = [score.loss for score in scores]
     rates = np.nan_to_num([score.accuracy for score in scores])
     correct = np.rint(rates * problem.float_score.samples).astype(np.int64)
-    return make_table(
+    return Table.of(
         problem, losses, correct, **{"name": "small", "task": "none", "command": "ask", **names}
     )
 

@@ -18,7 +18,7 @@ from rlquant.errors import ChoiceError, SettingsError, UnknownNameError
 from rlquant.export.targets import TARGETS
 from rlquant.layers import find_layers
 from rlquant.tabular.grouped import GroupedProblem
-from rlquant.tabular.make_table import make_table
+from rlquant.tabular.table import Table
 from rlquant_agents import search_problem
 from rlquant_envs import LayerwiseQuantization
 from small_networks import NETWORKS, fresh, samples_of
@@ -168,4 +168,4 @@ def test_targets_leave_what_they_can_express_of_it() -> None:
 def test_tables_have_no_layers_of_their_own_options() -> None:
     found = of()
     with pytest.raises(SettingsError, match="give a space without override"):
-        make_table(found, [1.0], [1], name="t", task="t", command="t")
+        Table.of(found, [1.0], [1], name="t", task="t", command="t")

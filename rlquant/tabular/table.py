@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import numpy.typing as npt
+
 from rlquant.config import FIDELITIES, Fidelity, LayerChoice
 from rlquant.documents.schema import shown
 from rlquant.errors import LARGEST_SEED, ChoiceError, SettingsError, whole_number
 from rlquant.layers import LayerFacts
+from rlquant.problem.protocol import Groups, Problem
 from rlquant.score import Score
 from rlquant.space import SearchSpace
 from rlquant.tabular.measured import MOST_SAMPLES, Measured, Source
@@ -73,6 +76,50 @@ class Table:
     costs: TableCosts
     samples: int
     source: Source = field(repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        problem: Problem,
+        losses: npt.ArrayLike,
+        correct: npt.ArrayLike,
+        *,
+        name: str,
+        task: str,
+        command: str,
+    ) -> Table:
+        """Return the table of a problem; costs and facts are read off it, its budget plays no part.
+
+        Args:
+            problem: a live problem, or a `GroupedProblem` of one.
+            losses: mean validation loss of every configuration, in C order over option indices
+                (the last layer's fastest).
+            correct: correct answers of every configuration, `round(accuracy * samples)`.
+            name: what the table is called.
+            task: what was quantized.
+            command: how the table was made.
+
+        Raises:
+            SettingsError: a number of values that is not that of the configurations, or values
+                that cannot be; see `Measured`.
+        """
+        samples = problem.float_score.samples
+        single = {facts.name: (facts.name,) for facts in problem.layers}
+        return cls(
+            name=name,
+            task=task,
+            command=command,
+            fingerprint=problem.fingerprint,
+            groups=problem.groups if isinstance(problem, Groups) else single,
+            facts=problem.layers,
+            space=problem.space,
+            fidelity=problem.fidelity,
+            seed=problem.seed,
+            float_score=problem.float_score,
+            costs=TableCosts.of(problem),
+            samples=samples,
+            source=Measured(losses, correct, samples),  # type: ignore[arg-type]  # checked there
+        )
 
     def __post_init__(self) -> None:
         for name in ("name", "task", "command", "fingerprint"):

@@ -90,9 +90,7 @@ ENTRANCES = (
     *("rlquant.testing", "rlquant.testing.conformance", "rlquant_agents.testing"),
 )
 # In the wheel although none of them reaches it -> why.
-UNREACHED = {
-    "rlquant.tabular.make_table": "docs/how-to/benchmark.md: makes tables of one's own problems",
-}
+UNREACHED: dict[str, str] = {}
 PLACE = re.compile(r"(rlquant\w*(?:\.\w+)+):\w+")
 """An entry of a registry of classes, "module:attribute"."""
 

@@ -21,7 +21,7 @@ from rlquant import (
 )
 from rlquant.errors import BudgetError, SettingsError, UnknownNameError
 from rlquant.layers import ERROR_BITS, LayerFacts
-from rlquant.tabular.group_facts import group_facts
+from rlquant.tabular.grouped import group_facts
 from rlquant.testing import ToyProblem
 from tables import GROUPS, everything, grouped_problem
 

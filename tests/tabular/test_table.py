@@ -12,7 +12,6 @@ import pytest
 from rlquant import Budget, LatencyTable, SearchSpace, Table
 from rlquant.config import LayerChoice
 from rlquant.errors import BudgetError, ChoiceError, SettingsError
-from rlquant.tabular.make_table import make_table
 from rlquant.tabular.measured import Measured
 from rlquant.tabular.table_costs import MOST_UNITS, TableCosts
 from rlquant.testing import ToyProblem, random_table
@@ -126,7 +125,7 @@ def test_parts_that_do_not_belong_together_are_refused(
 def test_a_number_of_values_that_is_not_the_spaces_is_refused() -> None:
     problem = ToyProblem(2, 40.0)
     with pytest.raises(SettingsError, match="values of 15 configurations on 100 samples"):
-        make_table(problem, [1.0] * 15, [1] * 15, name="", task="", command="")
+        Table.of(problem, [1.0] * 15, [1] * 15, name="", task="", command="")
 
 
 def test_more_configurations_than_a_table_holds_are_refused() -> None:

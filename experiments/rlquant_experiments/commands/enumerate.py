@@ -18,7 +18,7 @@ from tqdm import tqdm
 from rlquant import Budget, GroupedProblem, SearchSpace
 from rlquant.errors import SettingsError
 from rlquant.folder_lock import held_file
-from rlquant.tabular.make_table import make_table
+from rlquant.tabular.table import Table
 from rlquant.tabular.table_file import write_table
 from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
 from rlquant_agents.cli.task_settings import TaskSettings
@@ -91,7 +91,7 @@ def enumerate_into(settings: EnumerateSettings, command: Sequence[str]) -> int:
         except KeyboardInterrupt:
             say(f"interrupted; the same command goes on from {work.partial}", sys.stderr)
             return INTERRUPTED
-    table = make_table(
+    table = Table.of(
         grouped,
         records["loss"],
         records["correct"],

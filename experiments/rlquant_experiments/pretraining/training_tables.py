@@ -20,7 +20,6 @@ from rlquant import (
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.folder_lock import held
 from rlquant.paths import PathLike
-from rlquant.tabular.make_table import make_table
 from rlquant.tabular.table_file import read_table, write_table
 from rlquant.tasks.float_training import train_float
 from rlquant.tasks.registry import load_data
@@ -105,7 +104,7 @@ def training_table(practice: Practice, folder: Path, title: str | None = None) -
     work = Enumeration(grouped, path.with_suffix(".partial"))
     with tqdm(total=work.count, desc=title, unit="configuration", disable=title is None) as bar:
         records = work.run(lambda done: bar.update(done - bar.n))
-    table = make_table(
+    table = Table.of(
         grouped,
         records["loss"],
         records["correct"],

@@ -19,7 +19,7 @@ from rlquant.errors import FileFormatError, SettingsError
 from rlquant.score import Measurement
 from rlquant.space import SearchSpace
 from rlquant.tabular.grouped import GroupedProblem
-from rlquant.tabular.make_table import make_table
+from rlquant.tabular.table import Table
 from rlquant.testing import ToyProblem
 from rlquant_experiments.tables.enumeration import RECORD, Enumeration
 
@@ -42,7 +42,7 @@ def test_every_configuration_is_measured_in_order(tmp_path: Path) -> None:
         score = plain.evaluate(plain.feasible.config(indices))
         assert records["loss"][number] == np.float32(score.loss)
         assert records["correct"][number] == round(score.accuracy * score.samples)
-    table = make_table(
+    table = Table.of(
         live, records["loss"], records["correct"], name="t", task="conv", command="none"
     )
     assert table.count == 27
