@@ -76,11 +76,6 @@ class PrefixTrie:
         self._value(found)
         return length, found.state
 
-    def holds(self, prefix: Sequence[Hashable]) -> bool:
-        """Return whether the state of exactly this prefix is kept."""
-        path = list(self._along(prefix))
-        return len(path) == len(prefix) + 1 and path[-1].state is not None
-
     def pin(self, prefix: Sequence[Hashable]) -> None:
         """Pin what is kept of `prefix` and of its own prefixes, and nothing else."""
         self._pinned = {node for node in self._along(prefix) if node.state is not None}

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
+from rlquant.copying.references import attributes
 from rlquant.cost.file_layout import NOT_NEEDED
 from rlquant.data import fingerprint_tensors
 from rlquant.errors import SettingsError
@@ -145,8 +146,8 @@ class _Description:
         self._open.add(id(value))
         try:
             own = library(type(value).__module__) is None and not isinstance(value, nn.Module)
-            attributes = self.of(_attributes(value)) if own else None
-            return self._class(type(value)), self._contents(value), attributes
+            held = self.of(_attributes(value)) if own else None
+            return self._class(type(value)), self._contents(value), held
         finally:
             self._open.remove(id(value))
 
@@ -293,11 +294,7 @@ def _content(cell: Any) -> Any:
 
 def _attributes(value: Any) -> dict[str, Any]:
     """Return the attributes of an object, those in slots as well."""
-    found = dict(getattr(value, "__dict__", {}))
-    for kind in type(value).__mro__:
-        slots = vars(kind).get("__slots__", ())
-        names = (slots,) if isinstance(slots, str) else slots
-        found |= {n: getattr(value, n) for n in names if hasattr(value, n)}
+    found = attributes(value)
     cached = {k for k in found if isinstance(getattr_static(type(value), k, None), cached_property)}
     return {k: v for k, v in found.items() if k not in _BOOKKEEPING and k not in cached}
 

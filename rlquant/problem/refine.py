@@ -12,12 +12,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import torch
 from torch import nn
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
-from rlquant.config import HESSIAN_BASED, LayerChoice, QuantizationConfig
+from rlquant.config import HESSIAN_BASED, QuantizationConfig
 from rlquant.data import Data, Samples, take_samples
 from rlquant.errors import SettingsError
 from rlquant.evaluation.evaluator import Evaluator
@@ -29,6 +28,7 @@ from rlquant.network.gradients import require_gradients
 from rlquant.network.hessians import output_hessian
 from rlquant.network.quantize import build_quantized, quantizes_activations
 from rlquant.network.weights import quantize_weight
+from rlquant.plain_network import weight_of
 from rlquant.problem.protocol import Refines
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.rounding import layer_generator
@@ -146,7 +146,7 @@ def in_execution_order(
             continue
         plain = dequantize(network_with(evaluator, config, found))
         found[facts.name] = quantize_weight(
-            _float_weight(problem, choice),
+            weight_of(problem.network.get_submodule(choice.layer)).detach(),
             choice,
             channel_axis=facts.channel_axis,
             seed=problem.seed,
@@ -211,9 +211,3 @@ def network_with(evaluator: Evaluator, config: QuantizationConfig, weights: Weig
     network = build_quantized(evaluator.network, config, lambda c: weights[c.layer], ranges)
     calibrate(network, evaluator.reference, evaluator.calibration)
     return network
-
-
-def _float_weight(problem: Refines, choice: LayerChoice) -> torch.Tensor:
-    weight = problem.network.get_submodule(choice.layer).weight
-    assert isinstance(weight, torch.Tensor)
-    return weight.detach()
