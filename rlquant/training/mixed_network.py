@@ -12,6 +12,7 @@ from torch.nn.utils import parametrize
 
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
+from rlquant.cost.float_share import NORMALISATIONS
 from rlquant.errors import QuantizationError
 from rlquant.network.input_ranges import Ranges
 from rlquant.network.modules import install_activation
@@ -25,14 +26,6 @@ from rlquant.training.points import LearnedPoints
 from rlquant.training.settings import TrainSettings
 from rlquant.training.ternary import TernaryWeight
 from rlquant.training.trainable_weight import LayerStart, TrainableWeight
-
-NORMALISATIONS = (
-    nn.modules.batchnorm._NormBase,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.RMSNorm,
-)
-"""Modules whose affine parameters train beside the biases."""
 
 
 def trainable_weight(

@@ -24,15 +24,14 @@ class LearnedPoints(GroupedWeight):
     Args:
         form: how the weight is stored.
         weight: the float weight; its quantiles are the start.
-        start: other points to start from, shape `(2**bits,)`, ascending.
 
     Source: Polino et al. 2018, "Differentiable quantization".
     """
 
-    def __init__(self, form: WeightForm, weight: Tensor, start: Tensor | None = None) -> None:
+    def __init__(self, form: WeightForm, weight: Tensor) -> None:
         super().__init__(form)
         self.trains_latent = form.choice.method == "distilled"
-        points = fit_weight(weight, form) if start is None else start
+        points = fit_weight(weight, form)
         assert points is not None
         self.points = nn.Parameter(points.clone())
 
