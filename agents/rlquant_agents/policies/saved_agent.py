@@ -31,8 +31,6 @@ from rlquant_agents.searchers.ppo.searcher import MaskedPPO
 from rlquant_envs import FEATURES, LayerwiseQuantization
 
 AGENT_VERSION = 2
-READABLE_VERSIONS = (1, 2)
-"""The first one has neither `steps` nor `digests`, and its files were not replaced together."""
 POLICY_FILE = "policy.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 AGENT_FILE = "agent.json"
@@ -133,7 +131,7 @@ def read_record(folder: PathLike) -> AgentRecord:
             raise FileFormatError(f"{folder} holds no agent, this file is missing")
         document = read_as(dict[str, Any], read_json(path))
         version = document.get("version")
-        if version not in READABLE_VERSIONS:
+        if version != AGENT_VERSION:
             raise FileFormatError(f"agent version {version}, this rlquant reads {AGENT_VERSION}")
         record = read_as(AgentRecord, document)
         if record.features != list(FEATURES):
@@ -193,7 +191,7 @@ def _read(
             raise FileFormatError("the agent's weights cannot be used, the file is missing")
         content = read_file(path, most)
         found = check(parse_tensors(content).tensors)
-        if path.name in digests and _digest(content) != digests[path.name]:
+        if digests.get(path.name) != _digest(content):
             raise FileFormatError(
                 f"it is not of the agent that {AGENT_FILE} beside it describes, or was changed "
                 f"since; train the agent again, or wait where one is being trained there"

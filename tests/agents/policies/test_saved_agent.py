@@ -75,15 +75,6 @@ def test_files_of_two_agents_are_no_agent(agent: Path, tmp_path: Path, name: str
     loaded(tmp_path / "other")
 
 
-def test_agents_of_the_first_version_are_read(agent: Path, tmp_path: Path) -> None:
-    for name in (POLICY_FILE, OPTIMIZER_FILE):
-        (tmp_path / name).write_bytes((agent / name).read_bytes())
-    document = json.loads((agent / AGENT_FILE).read_text())
-    del document["steps"], document["digests"]
-    (tmp_path / AGENT_FILE).write_text(json.dumps({**document, "version": 1}))
-    loaded(tmp_path)
-
-
 def test_a_committed_checkpoint_is_the_agent_before_its_files_are_in_their_places(
     agent: Path, tmp_path: Path
 ) -> None:
@@ -143,6 +134,7 @@ def _copy(agent: Path, target: Path) -> Path:
     ("change", "message"),
     [
         ({"version": 99}, "version 99"),
+        ({"version": 1}, "version 1, this rlquant reads 2"),
         ({"features": ["position"]}, "other observation features"),
         ({"surprise": 1}, "surprise is unknown"),
         ({"heads": []}, r"heads is \[\], use an object"),
