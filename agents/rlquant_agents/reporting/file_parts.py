@@ -9,12 +9,11 @@ from torch import nn
 
 from rlquant import LayerChoice, QuantizationConfig
 from rlquant.cost.file_layout import PROLOGUE, contents_bytes, stored_tensors
+from rlquant.cost.float_share import NORMALISATIONS
 from rlquant.cost.size import ACTIVATION_BYTES, LayerStorage, code_bytes, record_bytes
 from rlquant.documents import Count
 from rlquant.layers import layer_kind
 from rlquant.problem.protocol import Live
-
-NORMALIZATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 
 PARTS = {
     "codes": "codes",
@@ -110,7 +109,7 @@ def _kind(network: nn.Module, tensor: str) -> str:
     """Say in words what a tensor is that the search does not quantize."""
     owner, _, leaf = tensor.rpartition(".")
     module = network.get_submodule(owner)
-    if isinstance(module, NORMALIZATIONS):
+    if isinstance(module, NORMALISATIONS):
         return "normalization layers"
     if leaf == "bias":
         return "biases"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 import rlquant
 from problems import problem
@@ -15,7 +16,7 @@ from reported_runs import MIXED, live_problem
 from rlquant import Budget, SearchSpace
 from rlquant.documents import read_as
 from rlquant.errors import FileFormatError
-from rlquant_agents.reporting.file_parts import FileParts
+from rlquant_agents.reporting.file_parts import FileParts, _kind
 from small_networks import NETWORKS, trained
 
 
@@ -52,6 +53,11 @@ def test_tensors_are_told_apart_by_what_they_are() -> None:
     assert floats["weights of layers not searched"] == 4 * 6 * 3
     assert set(floats) == {"normalization layers", "biases", "weights of layers not searched"}
     assert MIXED.exclude == ("classifier",)
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm(3), nn.GroupNorm(1, 3), nn.RMSNorm(3)], ids=str)
+def test_every_normalisation_is_known(norm: nn.Module) -> None:
+    assert _kind(nn.Sequential(norm), "0.weight") == "normalization layers"
 
 
 def test_they_are_read_back_as_they_were() -> None:
