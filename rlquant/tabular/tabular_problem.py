@@ -151,7 +151,7 @@ class TabularProblem:
         numbers = rows.astype(np.int64) @ np.array(self.table.strides, dtype=np.int64)
         return self.table.measured.losses[numbers].astype(np.float64)
 
-    # --- the whole landscape
+    # --- all configurations
 
     def feasible_mask(self) -> npt.NDArray[np.bool_]:
         """Return which configurations keep the budget, shape `(configurations,)`."""

@@ -138,10 +138,10 @@ def _damage(
     alone = generator.uniform(0.1, 1.0, (groups, 1)) * falling
     alone *= generator.uniform(0.8, 1.2, alone.shape)
     total = np.zeros(1)
-    for group, damage in enumerate(alone):
-        step = np.broadcast_to(damage, (1, len(choices)))
+    for group, effect in enumerate(alone):
+        step = np.broadcast_to(effect, (1, len(choices)))
         if group:
-            pairs = np.sqrt(np.outer(alone[group - 1], damage))
+            pairs = np.sqrt(np.outer(alone[group - 1], effect))
             step = step + interaction * generator.standard_normal(pairs.shape) * pairs
         before = total.reshape(-1, len(step))  # what stands last is the group before
         total = (before[:, :, None] + step).reshape(-1)

@@ -44,7 +44,7 @@ MIXED = SearchSpace(
 """Five decisions a layer, illegal combinations (16 bits of stored points) among them."""
 
 
-def damage(choice: LayerChoice) -> float:
+def loss_of_choice(choice: LayerChoice) -> float:
     """Return what a choice adds to the log loss at sensitivity 1: a sum over its decisions."""
     if choice.method == "float":
         return -0.01
@@ -155,7 +155,7 @@ class ToyProblem:
         if self._loss_of is not None:
             return self._loss_of(config)
         canonical = config.canonical(self.fidelity)
-        added = (by * damage(canonical[layer]) for layer, by in self.sensitivities.items())
+        added = (by * loss_of_choice(canonical[layer]) for layer, by in self.sensitivities.items())
         return FLOAT_LOSS * math.exp(sum(added))
 
     def everything(self) -> list[tuple[int, ...]]:

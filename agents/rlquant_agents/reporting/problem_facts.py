@@ -62,7 +62,7 @@ class ProblemFacts:
         options: what each layer may be, layer names empty.
         cost: of what the budget limits.
         limit: the budget in its units.
-        unit: what one unit is worth in what budgets are given in.
+        unit: the size of one unit, in what budgets are given in.
         size: bytes in the packed file; None where the problem's bytes do not add up over layers.
         uniform: the best same choice for all layers that keeps the budget, and its score.
         parts: the delivered file's bytes; None where there is no file.

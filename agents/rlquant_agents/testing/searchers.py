@@ -35,7 +35,7 @@ PROBLEMS: dict[str, Callable[[], ToyProblem]] = {
 
 
 class SearcherConformance:
-    """What every searcher promises; inherit from it and write `make_searcher`.
+    """Guarantees of every searcher; inherit from it and write `make_searcher`.
 
     Attributes:
         draws: it draws at random, so that another seed gives another history.

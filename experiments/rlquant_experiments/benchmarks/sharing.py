@@ -39,22 +39,22 @@ def sharing(task_names: tuple[str, str, str], swaps: int) -> list[Figure]:
     """
     torch.set_num_threads(1)
     small, grouped, deep = task_names
-    rivals = Rivals.of(small)
+    contenders = Contenders.of(small)
     name = f"enumerating {small}, 6 choices a layer"
-    ratio, _, detail = rivals.run(list(rivals.everything(None)), name)
+    ratio, _, detail = contenders.run(list(contenders.everything(None)), name)
     found = [Figure(name, ratio, "x plain", 10.0, True, detail)]
-    rivals = Rivals.of(grouped)
-    groups = GROUPS if any(f.name.startswith("stage3") for f in rivals.problem.layers) else None
+    contenders = Contenders.of(grouped)
+    groups = GROUPS if any(f.name.startswith("stage3") for f in contenders.problem.layers) else None
     name = f"enumerating {grouped}" + (f" in {len(GROUPS)} groups" if groups else "")
-    found.append(rivals.figure(name, list(rivals.everything(groups))))
-    rivals = Rivals.of(deep)
-    found.append(rivals.figure(f"sensitivity pass, {deep}", rivals.sensitivity()))
-    found.append(Rivals.of(grouped).search(f"local swap, {grouped}", swaps))
+    found.append(contenders.figure(name, list(contenders.everything(groups))))
+    contenders = Contenders.of(deep)
+    found.append(contenders.figure(f"sensitivity pass, {deep}", contenders.sensitivity()))
+    found.append(Contenders.of(grouped).search(f"local swap, {grouped}", swaps))
     return found
 
 
 @dataclass(frozen=True, eq=False)
-class Rivals:
+class Contenders:
     """One problem with three evaluators: what is measured, a plain one, and one that is clocked.
 
     Attributes:
@@ -70,7 +70,7 @@ class Rivals:
     clock: list[float]
 
     @classmethod
-    def of(cls, task_name: str) -> Rivals:
+    def of(cls, task_name: str) -> Contenders:
         """Load a task; every layer's weight is quantized before anything is timed."""
         task = tasks.load(task_name)
         data = (task.network, task.train, task.validation)
@@ -80,12 +80,12 @@ class Rivals:
         for each in (made, *others):
             warm_weights(each)
         plain, clocked = map(evaluator_of, others)
-        rivals = cls(made, plain, clocked, clock_layers(clocked))
-        for config in itertools.islice(rivals.everything(None), 3):
+        contenders = cls(made, plain, clocked, clock_layers(clocked))
+        for config in itertools.islice(contenders.everything(None), 3):
             plain.measure(config)
             clocked.measure(config)
-        rivals.clock[:] = [0.0] * len(rivals.clock)
-        return rivals
+        contenders.clock[:] = [0.0] * len(contenders.clock)
+        return contenders
 
     def everything(self, groups: Sequence[str] | None) -> Iterator[QuantizationConfig]:
         """Yield all configurations, neighbours beside one another; layers of a group agree."""

@@ -1,4 +1,4 @@
-"""Score every configuration of a space and write a table: a landscape that is known completely.
+"""Score every configuration of a space and write a table: an exhaustively enumerated benchmark.
 
 Configurations that agree in their first layers share what is computed for these. Interrupted, the
 same command goes on where it was.

@@ -28,7 +28,7 @@ from rlquant_experiments.pretraining.first_answers import (
     report_first_answers,
 )
 from rlquant_experiments.pretraining.pretrain import PretrainSettings, pretrain
-from rlquant_experiments.pretraining.training_networks import practices
+from rlquant_experiments.pretraining.training_networks import draw_networks
 from rlquant_experiments.pretraining.training_tables import training_tables
 
 
@@ -85,9 +85,9 @@ def teach(folder: HeldFolder, settings: PretrainAgentSettings, command: Sequence
         episodes=settings.episodes,
         hidden=settings.hidden,
     )
-    judged = [load_table(name) for name in settings.tables or table_names()]
+    held_out = [load_table(name) for name in settings.tables or table_names()]
     tables = training_tables(
-        practices(settings.networks, settings.first),
+        draw_networks(settings.networks, settings.first),
         settings.folder / "tables",
         progress=settings.progress,
     )
@@ -106,7 +106,7 @@ def teach(folder: HeldFolder, settings: PretrainAgentSettings, command: Sequence
     if weights != found.weights:
         make_folder(weights.parent)
         write_file(weights, found.weights.read_bytes())
-    answers = compare_first_answers(judged, settings.budgets, weights)
+    answers = compare_first_answers(held_out, settings.budgets, weights)
     report = settings.report or settings.folder / "pretrained.md"
     make_folder(report.parent)
     write_file(report, report_first_answers(answers, shlex.join(command), weights))

@@ -333,7 +333,7 @@ def _try(writer: Writer, way: str, draw: random.Random, folder: Path) -> Fault:
     code = ended(child) or 0
     step = f"at step {at} of {steps}" if stop else f"at byte {at:,}"
     try:
-        _judge(writer, files, old, new, code, killed=stop in (_kill, _lose_power))
+        _check(writer, files, old, new, code, killed=stop in (_kill, _lose_power))
     except Broken as broken:
         return f"{writer.name}, {way}: {broken}\n  {step}"
     except RlquantError as error:
@@ -341,7 +341,7 @@ def _try(writer: Writer, way: str, draw: random.Random, folder: Path) -> Fault:
     return None
 
 
-def _judge(writer: Writer, files: Path, old: Any, new: Any, code: int, *, killed: bool) -> None:
+def _check(writer: Writer, files: Path, old: Any, new: Any, code: int, *, killed: bool) -> None:
     """Raise `Broken` for what a stopped writer left, and where writing again does not help."""
     if code == RAW:
         words = (files.parent / f"{files.name}.traceback").read_text().strip().splitlines()

@@ -1,4 +1,4 @@
-"""Every format of files that is read: how a valid one is made, and a reader that judges content.
+"""Every format of files that is read: how a valid one is made, and a reader that checks content.
 
 A reader gets a folder of files, damaged or not. It raises `RlquantError` where it refuses them, and
 `Broken` where it takes content that no valid file has.
@@ -47,7 +47,7 @@ from rlquant_experiments.faults import toys
 from rlquant_experiments.faults.campaign import require
 from rlquant_experiments.tables.enumeration import Enumeration
 
-Judge = Callable[[Path], None]
+Check = Callable[[Path], None]
 SEARCH: Mapping[str, Any] = {"searcher": "random", "evaluations": 6, "seed": 1}
 
 
@@ -58,7 +58,7 @@ class Format:
     Attributes:
         name: as trials call it.
         write: makes the valid files in a folder.
-        read: reads and judges them; see above.
+        read: reads and checks them; see above.
         skip: endings of files that no reader looks at.
         share: how often it is damaged, beside the others; slow readers less often.
         cpu_seconds: that reading may take.
@@ -66,7 +66,7 @@ class Format:
 
     name: str
     write: Callable[[Path], object]
-    read: Judge
+    read: Check
     skip: tuple[str, ...] = ()
     share: float = 1.0
     cpu_seconds: float = 2.0

@@ -62,24 +62,24 @@ def compare_first_answers(
     """
     found = []
     for table in tables:
-        practice = TrainingTable(table, 1, len(table.options), 0)
-        effects = practice.sensitivities()
+        member = TrainingTable(table, 1, len(table.options), 0)
+        effects = member.sensitivities()
         for bits in budgets:
             try:
                 problem = TabularProblem(table, Budget.average_bits(bits))
             except BudgetError:
                 continue
             limit = np.array([float(problem.feasible.limit)])
-            practice.features.set_effects(effects)
+            member.features.set_effects(effects)
             rows = {
                 "a": solve_knapsack(effects, problem.feasible),
                 "b": problem.indices(first_answer(problem, effects, path)),
-                "c": practice.features.knapsack_answers(limit)[0],
-                "d": solve_knapsack(practice.features.errors, problem.feasible),
+                "c": member.features.knapsack_answers(limit)[0],
+                "d": solve_knapsack(member.features.errors, problem.feasible),
                 "e": problem.indices(first_answer(problem, path=path)),
             }
             best = log_loss(problem.optimum()[1].loss)
-            damages = practice.damages_of(np.array(list(rows.values())))
+            damages = member.damages_of(np.array(list(rows.values())))
             ratios = {way: float(damage - best) for way, damage in zip(rows, damages, strict=True)}
             found.append(FirstAnswers(table.name, bits, ratios))
     return found
@@ -125,7 +125,7 @@ def _training_words(made: Mapping[str, Any]) -> str:
         f"Every configuration of each was measured beforehand; networks that did not learn (float "
         f"accuracy below {LEAST_ACCURACY:g}) were left out. All are on the data sets of the tables "
         f"below, digits and Fashion-MNIST, but none is a network of these tables: every network of "
-        f"the shipped tables is left out, and those of practice have other widths, other weights "
+        f"the shipped tables is left out, and those of member have other widths, other weights "
         f"and another length of training. First, "
         f"{settings['guided']} rounds of imitation: the tables say by how much the best that can "
         f"still be reached is worse after each option. Then {settings['updates']} rounds of masked "
@@ -148,7 +148,7 @@ def _gains_table(made: Mapping[str, Any]) -> str:
         f"kept (after {kept} rounds)": kept,
     }
     words = (
-        "Held-out practice: mean log of the knapsack's loss over that of the agent's first answer, "
+        "Held-out member: mean log of the knapsack's loss over that of the agent's first answer, "
         "by what is known of a network. Weight errors alone; each option at each layer alone with "
         "the others at their widest; the same around a good configuration. The weights of the "
         "largest mean share of what is possible are kept."

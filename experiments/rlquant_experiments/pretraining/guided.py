@@ -43,12 +43,12 @@ class Lessons:
 class _Episode:
     """Episodes of one table side by side, with the guide that knows how each can still end."""
 
-    def __init__(self, practice: TrainingTable, count: int) -> None:
-        self._practice, self.features = practice, practice.features
-        self._limits = practice.limits(count)
+    def __init__(self, member: TrainingTable, count: int) -> None:
+        self._member, self.features = member, member.features
+        self._limits = member.limits(count)
         self._spent = np.full(count, float(self.features.feasible.cost.fixed))
         self._beginnings = np.zeros(count, dtype=np.int64)
-        self._ahead = practice.losses_ahead(self._limits)
+        self._ahead = member.losses_ahead(self._limits)
         self._rows = np.zeros((count, self.features.layers), dtype=np.int64)
 
     def see(self, layer: int) -> tuple[Features, Mask, Floats]:
@@ -62,7 +62,7 @@ class _Episode:
         own = masks[:, : features.options]
         lost[:, : features.options] = np.where(own, np.minimum(best - here, WORST), 0.0)
         seen = features.observe(layer, self._spent, self._limits)
-        return seen, masks, self._practice.weight * lost
+        return seen, masks, self._member.weight * lost
 
     def take(self, layer: int, options: npt.NDArray[np.int64]) -> None:
         """Decide a layer; after the last one `rewards` are those of the episodes."""
@@ -70,21 +70,21 @@ class _Episode:
         self._spent += self.features.costs[layer].take(options)
         self._beginnings = self._beginnings * self.features.options + options
         if layer == self.features.layers - 1:
-            self.rewards = self._practice.pay(self._rows, self._limits)
+            self.rewards = self._member.pay(self._rows, self._limits)
 
 
 def play(
-    policy: MaskableActorCriticPolicy, practices: Sequence[TrainingTable], count: int
+    policy: MaskableActorCriticPolicy, members: Sequence[TrainingTable], count: int
 ) -> Lessons:
     """Play episodes with the policy's own draws and return what there is to learn of them.
 
     Args:
         policy: plays.
-        practices: tables to play on, each with what is known of it.
+        members: tables to play on, each with what is known of it.
         count: episodes of each table.
     """
-    episodes = [_Episode(practice, count) for practice in practices]
-    most = max(practice.features.layers for practice in practices)
+    episodes = [_Episode(member, count) for member in members]
+    most = max(member.features.layers for member in members)
     columns: list[list[npt.NDArray[np.generic]]] = [[], [], []]
     players: list[tuple[_Episode, ...]] = []
     for layer in range(most):

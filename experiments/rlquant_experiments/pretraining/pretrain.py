@@ -165,7 +165,7 @@ def pretrain(
 
 
 class _Training:
-    """A training: its practice, its validation, and the state between two rounds."""
+    """A training: its member, its validation, and the state between two rounds."""
 
     def __init__(
         self, tables: Sequence[Table], folder: Path, settings: PretrainSettings, seed: int
@@ -173,7 +173,7 @@ class _Training:
         trained_on, validated_on = held_out(tables)
         padded = max(len(table.options) for table in tables)
         self._folder, self._settings, self._seed = folder, settings, seed
-        self._practices = [
+        self._members = [
             TrainingTable(table, settings.environments, padded, (seed, i))
             for i, table in enumerate(trained_on)
         ]
@@ -184,7 +184,7 @@ class _Training:
             "trained_on": [table.name for table in trained_on],
             "held_out": [table.name for table in validated_on],
         }
-        episodes = SideBySide([practice.episodes for practice in self._practices])
+        episodes = SideBySide([member.episodes for member in self._members])
         self._model: MaskablePPO = make_agent(episodes, STEPS, seed, settings.ppo)
         self._state = self._first_state()
         self._log = event_logger(folder, "pretrain", self._state.rounds)
@@ -229,16 +229,16 @@ class _Training:
         """Train once, as the seed and the round's number decide."""
         settings, model = self._settings, self._model
         model.set_random_seed(int(np.random.default_rng((self._seed, number)).integers(2**31)))
-        for i, practice in enumerate(self._practices):
-            practice.draw_from(np.random.default_rng((self._seed, i, number)))
-            practice.learn_anew()
+        for i, member in enumerate(self._members):
+            member.draw_from(np.random.default_rng((self._seed, i, number)))
+            member.learn_anew()
         if number < settings.guided:
             share = number / settings.guided
             first, last = settings.guided_entropy
             for group in model.policy.optimizer.param_groups:
                 group["lr"] = settings.guided_rate * max(0.01, 1 - share)
             model.policy.set_training_mode(True)
-            lessons = play(model.policy, self._practices, settings.episodes)
+            lessons = play(model.policy, self._members, settings.episodes)
             entropy = first * (last / first) ** share
             lost = teach(model.policy, lessons, passes=settings.passes, entropy=entropy)
             self._log.record("pretrain/lost_by_step", lost)
@@ -251,9 +251,9 @@ class _Training:
     def _mean_reward(self) -> float:
         """Return the mean reward of the rollout's episodes, and forget them."""
         count = 0
-        for practice in self._practices:
-            count += sum(len(rows) for rows, _ in practice.episodes.finished)
-            practice.episodes.finished.clear()
+        for member in self._members:
+            count += sum(len(rows) for rows, _ in member.episodes.finished)
+            member.episodes.finished.clear()
         return float(self._model.rollout_buffer.rewards.sum() / max(1, count))
 
     def _keep(self, rounds: int) -> None:

@@ -34,7 +34,7 @@ _SPACE, _TRAINING = 1, 2
 
 
 @dataclass(frozen=True)
-class Practice:
+class TrainingNetwork:
     """A network to train on, and what is asked of it.
 
     Attributes:
@@ -102,7 +102,7 @@ class Practice:
         return np.random.default_rng((self.seed, number))
 
 
-def practices(count: int, seed: int) -> tuple[Practice, ...]:
+def draw_networks(count: int, seed: int) -> tuple[TrainingNetwork, ...]:
     """Return so many training networks, on digits and, of the first ones, on Fashion-MNIST.
 
     Args:
@@ -112,15 +112,15 @@ def practices(count: int, seed: int) -> tuple[Practice, ...]:
     Raises:
         SettingsError: not even one network, or a seed below 0.
     """
-    whole_number("practices: count", count, 1)
-    whole_number("practices: seed", seed, 0, LARGEST_SEED - count)
+    whole_number("draw_networks: count", count, 1)
+    whole_number("draw_networks: seed", seed, 0, LARGEST_SEED - count)
     kinds = tuple(KINDS)
     found = []
     for i in range(count):
         kind = kinds[i % len(kinds)]
         fashion = i < ON_FASHION and i // len(kinds) % 3 == 2
         data = "fashion-mnist" if fashion else "digits"
-        found.append(Practice(f"{kind}-{seed + i}", data, kind, seed + i))
+        found.append(TrainingNetwork(f"{kind}-{seed + i}", data, kind, seed + i))
     return tuple(found)
 
 

@@ -24,7 +24,7 @@ from rlquant.tabular.table_file import read_table, write_table
 from rlquant.tasks.float_training import train_float
 from rlquant.tasks.registry import load_data
 from rlquant.tasks.task import Splits
-from rlquant_experiments.pretraining.training_networks import Practice
+from rlquant_experiments.pretraining.training_networks import TrainingNetwork
 from rlquant_experiments.tables.enumeration import Enumeration
 
 logger = logging.getLogger(__name__)
@@ -36,12 +36,12 @@ NO_LIMIT = Budget.average_bits(64.0)
 
 
 def training_tables(
-    practices: Sequence[Practice], folder: PathLike, *, progress: bool = False
+    members: Sequence[TrainingNetwork], folder: PathLike, *, progress: bool = False
 ) -> tuple[Table, ...]:
     """Return the tables of those networks that learnt; what is not in the folder yet is made.
 
     Args:
-        practices: the networks.
+        members: the networks.
         folder: keeps the tables; interrupted, a second call goes on where this one was.
         progress: whether to show a bar of the table that is being made.
 
@@ -52,33 +52,33 @@ def training_tables(
     """
     found = []
     with held(folder, "folder") as kept:
-        for number, practice in enumerate(practices, 1):
-            title = f"{practice.title} ({number} of {len(practices)})"
-            table = training_table(practice, kept.path, title if progress else None)
+        for number, member in enumerate(members, 1):
+            title = f"{member.title} ({number} of {len(members)})"
+            table = training_table(member, kept.path, title if progress else None)
             if table.float_score.accuracy >= LEAST_ACCURACY:
                 found.append(table)
             else:
                 accuracy = table.float_score.accuracy
-                logger.info("%s is left out: accuracy %.3f", practice.title, accuracy)
+                logger.info("%s is left out: accuracy %.3f", member.title, accuracy)
     if not found:
-        raise SettingsError(f"none of {len(practices)} training networks learnt; draw more of them")
+        raise SettingsError(f"none of {len(members)} training networks learnt; draw more of them")
     return tuple(found)
 
 
-def training_table(practice: Practice, folder: Path, title: str | None = None) -> Table:
+def training_table(member: TrainingNetwork, folder: Path, title: str | None = None) -> Table:
     """Return the table of a training network, from the folder where it is there already.
 
     Args:
-        practice: the network.
+        member: the network.
         folder: keeps the table as `<data set>-<name>.rlt`.
         title: of a progress bar; None shows none.
     """
-    path = folder / f"{practice.title}.rlt"
-    splits = _data(practice.data)
-    network = practice.network(splits.input_shape, splits.classes)
-    settings = practice.training(network)
+    path = folder / f"{member.title}.rlt"
+    splits = _data(member.data)
+    network = member.network(splits.input_shape, splits.classes)
+    settings = member.training(network)
     task = (
-        f"training network {practice.title}, trained for {settings.epochs} epochs at "
+        f"training network {member.title}, trained for {settings.epochs} epochs at "
         f"{settings.learning_rate:g}"
     )
     if path.exists():
@@ -94,13 +94,13 @@ def training_table(practice: Practice, folder: Path, title: str | None = None) -
         network,
         splits.train,
         splits.validation,
-        space=practice.space(len(practice.groups) or len(names)),
+        space=member.space(len(member.groups) or len(names)),
         budget=NO_LIMIT,
         evaluation=EvaluationSettings(
             validation_samples=min(VALIDATION_SAMPLES, len(splits.validation[1]))
         ),
     )
-    grouped = GroupedProblem(live, practice.groups or names)
+    grouped = GroupedProblem(live, member.groups or names)
     work = Enumeration(grouped, path.with_suffix(".partial"))
     with tqdm(total=work.count, desc=title, unit="configuration", disable=title is None) as bar:
         records = work.run(lambda done: bar.update(done - bar.n))

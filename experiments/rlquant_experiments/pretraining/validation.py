@@ -22,7 +22,7 @@ from rlquant_experiments.pretraining.training_episodes import (
 Floats = npt.NDArray[np.float64]
 
 LIMITS = 16
-"""Limits of each table, spread as those of practice are."""
+"""Limits of each table, spread as those of member are."""
 EACH = 5
 """Every so many-th table is held out."""
 
@@ -38,13 +38,13 @@ class _Question:
     """A table, what is known of it, and how the knapsack answers under each limit."""
 
     known: str
-    practice: TrainingTable
+    member: TrainingTable
     limits: Floats
     damages: Floats
 
 
 class Validation:
-    """Judges a policy by its likeliest answers, against the knapsack's on the same knowledge.
+    """Evaluates a policy by its likeliest answers, against the knapsack's on the same knowledge.
 
     Args:
         tables: that nobody trains on.
@@ -60,11 +60,11 @@ class Validation:
         self._questions = []
         for i, table in enumerate(tables):
             for known in KNOWING:
-                practice = TrainingTable(table, 1, padded, (seed, i))
-                practice.know(known)
-                limits = practice.limits_at(shares)
-                damages = practice.knapsack_damages(limits)
-                self._questions.append(_Question(known, practice, limits, damages))
+                member = TrainingTable(table, 1, padded, (seed, i))
+                member.know(known)
+                limits = member.limits_at(shares)
+                damages = member.knapsack_damages(limits)
+                self._questions.append(_Question(known, member, limits, damages))
         self.possible = self._possible()
 
     def gains(self, policy: MaskableActorCriticPolicy) -> dict[str, float]:
@@ -74,16 +74,16 @@ class Validation:
         """
         found: dict[str, list[float]] = {}
         for question in self._questions:
-            practice = question.practice
-            rows = answers_of(policy, practice.features, question.limits, greedy=True)
-            gain = question.damages - practice.damages_of(rows)
+            member = question.member
+            rows = answers_of(policy, member.features, question.limits, greedy=True)
+            gain = question.damages - member.damages_of(rows)
             found.setdefault(question.known, []).append(float(gain.mean()))
         return {known: float(np.mean(gains)) for known, gains in found.items()}
 
     def _possible(self) -> dict[str, float]:
         found: dict[str, list[float]] = {}
         for question in self._questions:
-            best = question.practice.losses_ahead(question.limits)[0][:, 0]
+            best = question.member.losses_ahead(question.limits)[0][:, 0]
             found.setdefault(question.known, []).append(float((question.damages - best).mean()))
         return {known: float(np.mean(gains)) for known, gains in found.items()}
 

@@ -51,7 +51,7 @@ class Reproduction:
         title: of the report.
         introduction: what was run, and how it departs from the paper; Markdown.
         caption: what the figure shows, in a few words.
-        settings: what the reader needs to judge the numbers, by name.
+        settings: what the reader needs to assess the numbers, by name.
         jobs: the runs, the most telling first.
         conclude: findings, one per claim, out of all runs.
         draw: panels of the figure.

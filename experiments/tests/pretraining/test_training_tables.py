@@ -13,10 +13,12 @@ from rlquant.errors import FileFormatError, SettingsError
 from rlquant.tabular.table_file import read_table, write_table
 from rlquant.testing import random_table
 from rlquant_experiments.pretraining import training_tables as module
-from rlquant_experiments.pretraining.training_networks import Practice
+from rlquant_experiments.pretraining.training_networks import TrainingNetwork
 from rlquant_experiments.pretraining.training_tables import training_table, training_tables
 
-TINY = Practice("mlp-1030", "digits", "mlp", 1030)  # 64 configurations, made in half a second
+TINY = TrainingNetwork(
+    "mlp-1030", "digits", "mlp", 1030
+)  # 64 configurations, made in half a second
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +54,8 @@ def test_networks_that_did_not_learn_are_left_out(
     table = random_table(2, 3)
     hardly = replace(table, float_score=replace(table.float_score, accuracy=0.69))
     found = {"mlp-1": table, "mlp-2": hardly}
-    monkeypatch.setattr(module, "training_table", lambda practice, *_: found[practice.name])
-    asked = [Practice(name, "digits", "mlp", 0) for name in found]
+    monkeypatch.setattr(module, "training_table", lambda member, *_: found[member.name])
+    asked = [TrainingNetwork(name, "digits", "mlp", 0) for name in found]
     with caplog.at_level(logging.INFO):
         assert training_tables(asked, folder) == (table,)
     assert "digits-mlp-2 is left out: accuracy 0.690" in caplog.text

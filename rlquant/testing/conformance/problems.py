@@ -20,7 +20,7 @@ from rlquant.space import SearchSpace
 
 
 class ProblemConformance:
-    """What every `Problem` promises; inherit from it and write `make_problem`.
+    """Guarantees of every `Problem`; inherit from it and write `make_problem`.
 
     The problem has several configurations within its budget.
 

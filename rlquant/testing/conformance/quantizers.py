@@ -24,9 +24,9 @@ SHAPES = ((1,), (7,), (3, 5), (5, 3), (2, 3, 4), (4, 1, 3, 3), (1, 1, 1, 1), (3,
 
 
 class QuantizerConformance:
-    """What every quantizer promises; inherit from it and write `quantize`.
+    """Guarantees of every quantizer; inherit from it and write `quantize`.
 
-    The class attributes say what this quantizer promises beyond that.
+    The class attributes state further guarantees.
 
     Attributes:
         nearest: a weight takes the nearest point of its group; else one of its two neighbours.
@@ -168,10 +168,10 @@ def seeded(seed: int) -> Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def require(promised: bool) -> None:
-    """Skip the test of something that this quantizer does not promise."""
-    if not promised:
-        pytest.skip("not promised")
+def require(guaranteed: bool) -> None:
+    """Skip the test of something that this quantizer does not guarantee."""
+    if not guaranteed:
+        pytest.skip("not guaranteed")
 
 
 def examples() -> Iterator[tuple[Tensor, int]]:

@@ -82,7 +82,7 @@ def estimate(values: Values, statistic: Statistic = mean) -> Estimate:
 def crossed_estimate(values: Values) -> Estimate:
     """Return the mean over two kinds of things that are both drawn again: seeds and images.
 
-    Rows and columns are drawn independently of each other, and every image is judged by every
+    Rows and columns are drawn independently of each other, and every image is scored by every
     seed's network, so the interval is rather too wide than too narrow.
 
     Source: Owen 2007, "The pigeonhole bootstrap".

@@ -32,7 +32,7 @@ INTRODUCTION = (
     "loss to first order around each sample, 'corrected' adds the score function of what that "
     "leaves, 'score' is the score function with leave-one-out baseline alone. 'random flips of all "
     "layers, best' moves as many weights as 'across layers' did and keeps the best draw, each "
-    "judged on {judged:,} images. Rates and starts of the policies were chosen by the validation "
+    "scored on {scored:,} images. Rates and starts of the policies were chosen by the validation "
     "loss, those of layers' policies by their own error, on the networks of seed 0; the test set "
     "chose nothing."
 )
@@ -51,7 +51,7 @@ def assignment(scale: Scale) -> Reproduction:
             forwards=preset.forwards,
             batch=BATCH,
             images=SAMPLES,
-            judged=BATCH * BATCHES_A_DRAW,
+            scored=BATCH * BATCHES_A_DRAW,
         ),
         caption="layer errors and validation losses by way of assignment",
         settings={

@@ -22,7 +22,7 @@ ACROSS, CORRECTED, SCORE = "across layers", "across layers, corrected", "across 
 NETWORK_FLIPS = "random flips of all layers, best"
 NETWORK_WAYS = (ACROSS, CORRECTED, SCORE, NETWORK_FLIPS)
 BATCHES_A_DRAW = 10
-"""Batches by which a drawn network is judged: on one alone, chance would choose."""
+"""Batches by which a drawn network is evaluated: on one alone, chance would choose."""
 TEMPERATURE = 2.0
 
 AssignNetwork = Callable[[Lab, int, Weights], Weights]

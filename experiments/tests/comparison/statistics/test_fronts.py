@@ -59,8 +59,8 @@ def test_volumes_are_those_of_each_way_seed_and_problem_and_kept(tmp_path: Path)
 def test_on_a_live_problem_the_rectangle_is_that_of_float_and_cheapest() -> None:
     problem, between = ToyProblem(3, 40.0), (3.0, 7.0)
     feasible = problem.feasible
-    dearest = problem.evaluate(feasible.config(feasible.costs.argmax(axis=1)))
-    assert volume_of(problem, between, [dearest]) == 0.0  # costs more than 7
+    most_expensive = problem.evaluate(feasible.config(feasible.costs.argmax(axis=1)))
+    assert volume_of(problem, between, [most_expensive]) == 0.0  # costs more than 7
     cheapest = problem.evaluate(feasible.config(feasible.costs.argmin(axis=1)))
     assert volume_of(problem, between, [cheapest]) == 0.0  # is the corner
     score = problem.evaluate(feasible.config(np.array([1, 1, 1])))

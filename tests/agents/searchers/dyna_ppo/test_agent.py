@@ -41,7 +41,7 @@ def test_a_new_policy_is_the_knapsack() -> None:
     ).all()
 
 
-def test_practice_changes_what_is_taken_and_the_seed_decides_all() -> None:
+def test_training_changes_what_is_taken_and_the_seed_decides_all() -> None:
     problem = ToyProblem(3, 3.0)
     limits = np.full(200, float(problem.feasible.limit))
 
