@@ -55,7 +55,7 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], words: str) -> Non
 @pytest.mark.parametrize("racing", [True, "racing", Racing])
 def test_what_is_no_racing_is_refused(racing: Any) -> None:
     with pytest.raises(SettingsError, match=r"is no Racing; make one, e\.g\. Racing\(\)"):
-        require_racing(racing, Classification(), "calibrated")
+        require_racing(racing, Classification(), "calibrated", stochastic=False)
 
 
 def test_an_objective_must_tell_samples_apart() -> None:
@@ -64,15 +64,15 @@ def test_an_objective_must_tell_samples_apart() -> None:
 
     words = r"objective '.*squares' needs a method losses\(outputs, targets\) -> Tensor \(batch,\)"
     with pytest.raises(SettingsError, match=words):
-        require_racing(Racing(), FunctionObjective(squares), "calibrated")
-    assert require_racing(None, FunctionObjective(squares), "trained") is None
+        require_racing(Racing(), FunctionObjective(squares), "calibrated", stochastic=False)
+    assert require_racing(None, FunctionObjective(squares), "trained", stochastic=False) is None
 
 
 @pytest.mark.parametrize("fidelity", ["tuned", "trained"])
 def test_where_networks_are_trained_nothing_is_raced(fidelity: str) -> None:
     words = f"beside the training of fidelity '{fidelity}'; use it with fidelity='calibrated', or a"
     with pytest.raises(SettingsError, match=words):
-        require_racing(Racing(), Classification(), fidelity)
+        require_racing(Racing(), Classification(), fidelity, stochastic=False)
 
 
 def test_the_order_of_samples_is_shuffled_by_the_seed_alone() -> None:

@@ -24,6 +24,7 @@ from rlquant.errors import (
     QuantizationError,
     UnknownNameError,
 )
+from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.layers import LayerFacts, channel_axis_of, find_layers
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import quantized_weight
@@ -338,7 +339,7 @@ def problem_of(name: str) -> QuantizationProblem:
         samples_of(name, SAMPLES, seed=1),
         samples_of(name, 20, seed=2),
         budget=Budget.average_bits(32),
-        calibration_samples=SAMPLES,
+        evaluation=EvaluationSettings(calibration_samples=SAMPLES),
         seed=3,
     )
 
