@@ -94,6 +94,7 @@ def write_run(folder: PathLike) -> None:
     figures = _figures(runs)
     told = _told(runs, figures)  # before the PNGs, whose layout would stay
     for name, figure in figures.items():
+        figure.set_layout_engine("none")  # the page has laid it out; again would take as long
         write_file(run.folder / f"{name}.png", png(figure))
     write_file(run.folder / REPORT, told.html)
 
