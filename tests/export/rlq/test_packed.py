@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import rlquant
-from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem
+from rlquant import (
+    Budget,
+    EvaluationSettings,
+    LayerChoice,
+    QuantizationConfig,
+    QuantizationProblem,
+)
 from rlquant.config import STORED_CODEBOOKS, GroupSize
 from rlquant.cost.budget import NetworkCosts, total
 from rlquant.cost.file_layout import PROLOGUE, encode_varint, header_bytes_at_most, stored_tensors
@@ -38,7 +44,7 @@ def problem_of(name: str) -> QuantizationProblem:
         samples_of(name, 40),
         samples_of(name, 20, seed=1),
         budget=Budget.average_bits(64),
-        calibration_samples=40,
+        evaluation=EvaluationSettings(calibration_samples=40),
     )
 
 
