@@ -51,6 +51,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
 def test_defaults_fit_small_data_which_is_said_once(
     call: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, logger="rlquant")  # commands tell of information too
     CALLS[call](FEW)
     (message,) = [m for m in caplog.messages if "samples" in m]
     assert "has 45 samples: all are used, calibration_samples=512 is the most" in message

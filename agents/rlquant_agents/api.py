@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 from torch import nn
 
@@ -76,8 +77,9 @@ def search(
 ) -> SearchResult:
     """Find how each layer of a trained network should be quantized, within a budget.
 
-    It makes a `QuantizationProblem` and hands it to `search_problem`; those two take what is set
-    more seldom, such as how configurations are trained, callbacks and a progress bar.
+    It makes a `QuantizationProblem` and hands it to `search_problem`, with a progress bar where
+    standard error is a terminal. Those two take what is set more seldom, such as how
+    configurations are trained, and callbacks.
 
     Args:
         network: trained float network; copied, never changed.
@@ -135,7 +137,13 @@ def search(
             evaluations=plan.evaluations,
             seed=plan.seed,
             out=folder,
+            progress=_is_terminal(sys.stderr),
         )
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Return whether somebody watches a stream; a process without a console has None."""
+    return stream is not None and stream.isatty()
 
 
 @explained

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 from collections.abc import Sequence
 from functools import partial
 from inspect import signature
@@ -34,8 +36,6 @@ from rlquant.testing import ToyProblem
 from rlquant_agents import Callback, Evaluation, Session, make_searcher, search
 from rlquant_agents import search_problem as search_ready
 from small_networks import samples_of, trained
-
-TRAIN, VALIDATION, TEST = (samples_of("mlp", 96, seed=seed) for seed in (1, 2, 3))
 
 TRAIN, VALIDATION = (samples_of("mlp", 96, seed=seed) for seed in (1, 2))
 
@@ -175,6 +175,22 @@ def test_progress_is_a_bar_on_standard_error(capsys: pytest.CaptureFixture[str])
     shown = capsys.readouterr()
     assert "5/5" in shown.err
     assert shown.out == ""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_one_call_shows_its_progress_to_a_terminal(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stderr", stream)
+    find()
+    assert ("5/5" in stream.getvalue()) == terminal
+
+
+def test_a_process_without_a_console_searches_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert len(find().history) == 5
 
 
 # --- the store

@@ -79,8 +79,10 @@ def compare_first_answers(
                 "e": problem.indices(first_answer(problem, path=path)),
             }
             best = log_loss(problem.optimum()[1].loss)
-            damages = member.damages_of(np.array(list(rows.values())))
-            ratios = {way: float(damage - best) for way, damage in zip(rows, damages, strict=True)}
+            increases = member.increases_of(np.array(list(rows.values())))
+            ratios = {
+                way: float(increase - best) for way, increase in zip(rows, increases, strict=True)
+            }
             found.append(FirstAnswers(table.name, bits, ratios))
     return found
 

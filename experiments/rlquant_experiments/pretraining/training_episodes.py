@@ -50,11 +50,11 @@ class TrainingTable:
     def __init__(self, table: Table, count: int, padded: int, seed: int | Sequence[int]) -> None:
         self.problem = TabularProblem(table, NO_LIMIT)
         self.features = OptionFeatures(self.problem, padded)
-        self.damages = np.array([log_loss(loss) for loss in table.measured.losses.tolist()])
+        self.increases = np.array([log_loss(loss) for loss in table.measured.losses.tolist()])
         self._generator = np.random.default_rng(seed)
         self._units = self.problem.units()
         self._strides = np.array(table.strides)
-        self._front = pareto_front(self._units, self.damages)
+        self._front = pareto_front(self._units, self.increases)
         self.episodes = SimulatedEpisodes(self.features, count, self.limits, self.pay)
         self.know("nothing")
 
@@ -74,9 +74,9 @@ class TrainingTable:
         found: Floats = feasible.smallest + np.floor(shares * room)
         return found
 
-    def damages_of(self, rows: Indices) -> Floats:
+    def increases_of(self, rows: Indices) -> Floats:
         """Return the log losses of rows of option indices, shape `(n,)`."""
-        found: Floats = self.damages[rows @ self._strides]
+        found: Floats = self.increases[rows @ self._strides]
         return found
 
     def reward(self, rows: Indices, limits: Floats) -> Floats:
@@ -85,8 +85,8 @@ class TrainingTable:
         A paired baseline: same table, same limit, same knowledge (self-critical training, Rennie et
         al. 2017), so that what is left to learn is what the knapsack gets wrong.
         """
-        plain = self.damages_of(self.features.knapsack_answers(limits))
-        return np.clip(plain - self.damages_of(rows), -WORST, WORST)
+        plain = self.increases_of(self.features.knapsack_answers(limits))
+        return np.clip(plain - self.increases_of(rows), -WORST, WORST)
 
     @property
     def weight(self) -> float:
@@ -97,7 +97,7 @@ class TrainingTable:
         """Return rewards, weighted."""
         return self.weight * self.reward(rows, limits)
 
-    def knapsack_damages(self, limits: Floats) -> Floats:
+    def knapsack_increases(self, limits: Floats) -> Floats:
         """Return the log losses of the exact knapsack's answers to what is known, shape `(n,)`.
 
         Of configurations with equal sums of effects the first.
@@ -107,11 +107,11 @@ class TrainingTable:
             sums = np.add.outer(sums, row).reshape(-1)
         within = self._units <= limits[:, None]
         numbers = np.where(within, sums, np.inf).argmin(axis=1)
-        found: Floats = self.damages[numbers]
+        found: Floats = self.increases[numbers]
         return found
 
     def losses_ahead(self, limits: Floats) -> list[Floats]:
-        """Return the least damage that every beginning of a configuration can still come to.
+        """Return the least increase that every beginning of a configuration can still come to.
 
         Args:
             limits: that are kept, in units, shape `(n,)`.
@@ -122,7 +122,7 @@ class TrainingTable:
             keeps the limit.
         """
         within = self._units <= limits[:, None]
-        found = [np.where(within, self.damages, np.inf)]
+        found = [np.where(within, self.increases, np.inf)]
         for _ in range(self.features.layers):
             found.append(found[-1].reshape(len(limits), -1, self.features.options).min(axis=2))
         return found[::-1]
@@ -149,11 +149,11 @@ class TrainingTable:
         return self._effects_around(int(widest * self._strides.sum()))
 
     def _effects_around(self, base: int) -> Floats:
-        """Return what each option at each layer alone changes in a configuration's damage."""
+        """Return what each option at each layer alone changes in a configuration's increase."""
         layers, options = self.features.layers, self.features.options
         row = np.array(self.problem.table.indices_of(base))
         moves = (np.arange(options) - row[:, None]) * self._strides[:, None]
-        found: Floats = self.damages[base + moves] - self.damages[base]
+        found: Floats = self.increases[base + moves] - self.increases[base]
         return found.reshape(layers, options)
 
 

@@ -40,7 +40,7 @@ class _Question:
     known: str
     member: TrainingTable
     limits: Floats
-    damages: Floats
+    increases: Floats
 
 
 class Validation:
@@ -63,8 +63,8 @@ class Validation:
                 member = TrainingTable(table, 1, padded, (seed, i))
                 member.know(known)
                 limits = member.limits_at(shares)
-                damages = member.knapsack_damages(limits)
-                self._questions.append(_Question(known, member, limits, damages))
+                increases = member.knapsack_increases(limits)
+                self._questions.append(_Question(known, member, limits, increases))
         self.possible = self._possible()
 
     def gains(self, policy: MaskableActorCriticPolicy) -> dict[str, float]:
@@ -76,7 +76,7 @@ class Validation:
         for question in self._questions:
             member = question.member
             rows = answers_of(policy, member.features, question.limits, greedy=True)
-            gain = question.damages - member.damages_of(rows)
+            gain = question.increases - member.increases_of(rows)
             found.setdefault(question.known, []).append(float(gain.mean()))
         return {known: float(np.mean(gains)) for known, gains in found.items()}
 
@@ -84,7 +84,7 @@ class Validation:
         found: dict[str, list[float]] = {}
         for question in self._questions:
             best = question.member.losses_ahead(question.limits)[0][:, 0]
-            found.setdefault(question.known, []).append(float((question.damages - best).mean()))
+            found.setdefault(question.known, []).append(float((question.increases - best).mean()))
         return {known: float(np.mean(gains)) for known, gains in found.items()}
 
 

@@ -60,9 +60,9 @@ def test_what_options_lose_by_looking_at_all_ends(members: list[TrainingTable]) 
     limits = member.limits(8)
     member.draw_from(np.random.default_rng(5))  # the same ones are drawn again
     lessons = lessons_of([member])
-    damages, units = member.damages.reshape(3, 3), member.problem.units().reshape(3, 3)
+    increases, units = member.increases.reshape(3, 3), member.problem.units().reshape(3, 3)
     for n, limit in enumerate(limits):
-        within = np.where(units <= limit, damages, np.inf)
+        within = np.where(units <= limit, increases, np.inf)
         expected = np.minimum(within.min(axis=1) - within.min(), WORST)
         fits = lessons.masks[n, :3].numpy()
         assert lessons.lost[n, :3].numpy()[fits] == pytest.approx(expected[fits], rel=1e-6)

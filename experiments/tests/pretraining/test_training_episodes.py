@@ -87,10 +87,10 @@ def test_the_exact_knapsack_by_looking_at_everything(table: Table) -> None:
         member.know(known)
         effects = member.known_effects
         limits = member.limits_at(np.linspace(0, 1, 7))
-        for limit, damage in zip(limits, member.knapsack_damages(limits), strict=True):
+        for limit, increase in zip(limits, member.knapsack_increases(limits), strict=True):
             fitting = [row for row in rows_of(table) if spent(member, row) <= limit]
             best = min(fitting, key=lambda row: effects[np.arange(3), row].sum())
-            assert damage == pytest.approx(loss(table, best))
+            assert increase == pytest.approx(loss(table, best))
 
 
 def test_losses_ahead_are_the_best_that_a_beginning_can_come_to(table: Table) -> None:

@@ -12,7 +12,7 @@ from rlquant import LayerFacts, QuantizationConfig, Score, SearchSpace
 from rlquant.errors import SettingsError
 from rlquant.layers import ERROR_BITS
 from rlquant.score import WORST_LOG_LOSS, log_loss
-from rlquant.testing.toy_problem import MIXED, ToyProblem, damage
+from rlquant.testing.toy_problem import MIXED, ToyProblem, loss_of_choice
 from rlquant_agents.search.searcher import make_searcher
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.sensitivity import measure_effects, reference_option
@@ -35,9 +35,9 @@ def true_effects(session: Session) -> np.ndarray:
     problem = session.problem
     assert isinstance(problem, ToyProblem)
     options = problem.feasible.options
-    damages = np.array([damage(option) for option in options])
-    damages -= damages[reference_option(options, session.space)]
-    return np.outer(list(problem.sensitivities.values()), damages)
+    increases = np.array([loss_of_choice(option) for option in options])
+    increases -= increases[reference_option(options, session.space)]
+    return np.outer(list(problem.sensitivities.values()), increases)
 
 
 @pytest.mark.parametrize("space", SPACES)
