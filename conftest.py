@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -21,6 +22,21 @@ def _log_levels() -> Iterator[None]:
     yield
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
+
+
+@pytest.fixture
+def blank_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have runs write empty figures: drawing takes longer than the small searches of tests.
+
+    Tests marked `drawn` look at figures, and get them as they are.
+    """
+    if request.node.get_closest_marker("drawn"):
+        return
+
+    def blank(runs: object) -> dict[str, Figure]:
+        return {name: Figure(figsize=(1, 1)) for name in ("pareto", "layers", "search")}
+
+    monkeypatch.setattr("rlquant_agents.reporting.report._figures", blank)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

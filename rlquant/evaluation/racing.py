@@ -92,7 +92,7 @@ def require_racing(
 
 
 class Race:
-    """One configuration against a incumbent whose losses on all samples are known.
+    """One configuration against an incumbent whose losses on all samples are known.
 
     Args:
         needed: how many standard errors above 0 the difference must be for an end.

@@ -37,6 +37,8 @@ from rlquant_agents import Callback, Evaluation, Session, make_searcher, search
 from rlquant_agents import search_problem as search_ready
 from small_networks import samples_of, trained
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 TRAIN, VALIDATION = (samples_of("mlp", 96, seed=seed) for seed in (1, 2))
 
 

@@ -24,6 +24,8 @@ from rlquant_agents.search.callbacks import TensorBoardLog
 from rlquant_agents.search.training_log import TensorBoardTrainingLog
 from rlquant_envs import LayerwiseQuantization, TabularQuantization
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 NETWORK = nn.Linear(2, 2)
 BUDGET = Budget.average_bits(5.0)
 

@@ -20,6 +20,8 @@ from rlquant_agents.cli import hints, search
 from rlquant_agents.cli.search_summary import Row
 from rlquant_agents.reporting import make_report
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 # The command as a process that writes down every configuration it really measures. Ctrl-C is set
 # because a process that was started in the background ignores it.
 WATCHED = """

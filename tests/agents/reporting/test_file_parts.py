@@ -19,6 +19,8 @@ from rlquant.errors import FileFormatError
 from rlquant_agents.reporting.file_parts import FileParts, _kind
 from small_networks import NETWORKS, trained
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_the_parts_are_the_file_to_the_byte(tmp_path: Path, name: str) -> None:

@@ -15,6 +15,8 @@ from rlquant_agents.reporting.neighbours import Neighbour, neighbours
 from rlquant_agents.reporting.run_files import RunFiles
 from rlquant_agents.reporting.words import choice_in_words, neighbour_in_words
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def beside(run: RunFiles) -> list[Neighbour]:
     return [each for pair in neighbours(run) for each in pair if each is not None]

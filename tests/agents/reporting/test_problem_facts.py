@@ -17,6 +17,8 @@ from rlquant_agents.reporting.problem_facts import FACTS_VERSION, Costs, Problem
 from rlquant_agents.search.result import SearchResult
 from rlquant_agents.search.uniform import best_uniform
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def facts_of(problem: Problem, result: SearchResult, model_bytes: int | None) -> ProblemFacts:
     return ProblemFacts.of(problem, result, best_uniform(problem, 1), model_bytes)

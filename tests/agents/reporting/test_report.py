@@ -30,10 +30,12 @@ from rlquant_agents.search.session import Session
 from small_networks import trained
 from tables import live_table
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a search on a small network, with a incumbent beside it."""
+    """The folder of a search on a small network, with a baseline beside it."""
     folder = tmp_path_factory.mktemp("runs") / "live"
     searched(folder, live_problem())
     searched(folder / "baselines" / "random", live_problem(), searcher="random")
@@ -110,6 +112,7 @@ def test_bytes_by_part_are_those_of_the_file(live: Path) -> None:
     assert sum(sizes) == total == (live / "model.rlq").stat().st_size
 
 
+@pytest.mark.drawn
 def test_the_same_folder_gives_the_same_bytes(live: Path, tmp_path: Path) -> None:
     at_the_end = (live / "report.html").read_bytes()
     assert make_report(live).html.encode() == at_the_end
@@ -244,6 +247,7 @@ def test_a_refined_network_says_what_was_measured_before(tmp_path: Path) -> None
 # --- runs beside each other
 
 
+@pytest.mark.drawn
 def test_other_runs_come_into_table_and_curve(live: Path) -> None:
     alone, beside = page_of(live), page_of(live, [live / "baselines" / "random"])
     assert "random, seed 1" not in alone.text
@@ -252,6 +256,7 @@ def test_other_runs_come_into_table_and_curve(live: Path) -> None:
     assert "random, seed 1" in make_report(live, [live / "baselines" / "random"]).text
 
 
+@pytest.mark.drawn
 def test_runs_of_one_name_are_told_apart(live: Path) -> None:
     text = page_of(live, [live, live]).text
     for name in ("local-swap, seed 1 (live)", "local-swap, seed 1 (live) 2"):

@@ -26,6 +26,8 @@ from rlquant_agents.reporting.run_files import Settings, read_run
 from rlquant_agents.search.curves import best_losses
 from strategies import altered, damage
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 AGAIN = "give the same search again"
 FILES = ("settings.json", "result.json", "layers.json", "config.json", "evaluations.csv")
 
@@ -103,6 +105,7 @@ def test_a_file_that_is_missing(folder: Path, name: str, why: str) -> None:
     assert AGAIN in said
 
 
+@pytest.mark.drawn
 @pytest.mark.parametrize("name", ["result.json", "layers.json"])
 def test_the_advice_is_true(folder: Path, name: str) -> None:
     whole = (folder / "report.html").read_bytes()

@@ -45,6 +45,8 @@ from rlquant_agents.search.run_settings import describe_run
 from rlquant_agents.search.session import Session
 from small_networks import samples_of, trained
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def rows_of(out: Path) -> list[dict[str, str]]:
     with open(out / "evaluations.csv", newline="", encoding="utf-8") as stream:
@@ -492,6 +494,7 @@ NAMES = (
 )
 
 
+@pytest.mark.drawn
 def test_whatever_layers_are_called_they_are_only_names(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(OrderedDict((name, nn.Linear(3, 3)) for name in NAMES))

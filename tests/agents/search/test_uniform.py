@@ -19,6 +19,8 @@ from rlquant_agents.search.uniform import best_uniform, uniform_configs, uniform
 from small_networks import trained
 from tuned_problems import counting_trainings, tuned
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def brute_force(problem: Problem) -> list[Score]:
     """Return the scores of all uniform configurations that keep the budget."""
