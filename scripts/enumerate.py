@@ -1,4 +1,4 @@
-"""Score every configuration of a space and write a table: a landscape that is known completely."""
+"""Score every configuration of a space and write a table: an enumerated benchmark."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Try for some minutes to break what rlquant promises: damage, kills, odd arguments, odd places."""
+"""Fault campaign: corrupt files, kills, odd arguments and ambient modes, for some minutes."""
 
 import sys
 

@@ -170,7 +170,7 @@ class Live(Problem, Protocol):
 
 @runtime_checkable
 class Refines(Live, Protocol):
-    """The weights of its networks can be assigned anew, see `rlquant.refine`."""
+    """The weights of its networks can be reassigned, see `rlquant.refine`."""
 
     @property
     def validation(self) -> Samples:

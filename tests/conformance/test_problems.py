@@ -1,4 +1,4 @@
-"""The project's own problems, live or known completely, keep what problems promise."""
+"""The project's own problems, live or enumerated, keep the guarantees of problems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Least squares over complete landscapes, against an independent solver."""
+"""Least squares over complete tables, against an independent solver."""
 
 from __future__ import annotations
 

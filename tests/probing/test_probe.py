@@ -1,4 +1,4 @@
-"""What the probe says, against landscapes whose truth is known."""
+"""The probe's answers, against tables whose truth is known."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_several_budgets_are_probed_in_the_order_given() -> None:
     assert len(str(found).splitlines()) == 3
 
 
-# --- odd landscapes
+# --- odd tables
 
 
 def test_equal_losses_have_no_share() -> None:

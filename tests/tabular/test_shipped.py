@@ -1,4 +1,4 @@
-"""The tables that come with rlquant: found by name, whole, and of a sensible landscape."""
+"""The tables that come with rlquant: found by name, whole, and with sensible losses."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_without_the_folder_there_are_no_tables(
 
 
 @pytest.mark.parametrize("name", table_names())
-def test_a_shipped_table_is_a_landscape(name: str) -> None:
+def test_a_shipped_table_has_sensible_losses(name: str) -> None:
     table = load_table(name)
     assert table.task.partition("/")[0] in {n.partition("/")[0] for n in rlquant.tasks.names()}
     assert table.command.startswith("python scripts/enumerate.py")

@@ -1,4 +1,4 @@
-"""The problem over a table: the live problem's answers, and the whole landscape at a glance."""
+"""The problem over a table: the live problem's answers, and all configurations at once."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def beats(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     return a[0] <= b[0] and a[1] <= b[1]
 
 
-# --- the whole landscape, against one configuration after the other
+# --- all configurations, against one configuration after the other
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""Try for some minutes to break what rlquant promises: damage, kills, odd arguments, odd places.
+"""Fault campaign: corrupt files, kills, odd arguments and ambient modes, for some minutes.
 
 Every trial is decided by a seed, and each finding is shown with the command that repeats it.
 Ctrl-C ends a campaign early and leaves the figures so far.

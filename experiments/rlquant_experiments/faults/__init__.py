@@ -1,1 +1,1 @@
-"""The fault campaign: damage, kills, odd arguments and odd places, tried until the time is up."""
+"""The fault campaign: corrupt files, kills, odd arguments and ambient modes, for a time limit."""

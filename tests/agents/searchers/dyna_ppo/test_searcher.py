@@ -21,7 +21,7 @@ def made_up(bits: float, seed: int = 0) -> TabularProblem:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_on_landscapes_with_interactions_it_is_far_below_random_search(seed: int) -> None:
+def test_on_problems_with_interactions_it_is_far_below_random_search(seed: int) -> None:
     problem = made_up(3.5, seed)
     optimum = problem.optimum()[1].loss
 
