@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from rlquant.ambient import torch_generator_kept
 from rlquant.config import LayerChoice, QuantizationConfig
@@ -25,6 +25,7 @@ from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized, quantizes_activations
 from rlquant.plain_network import weight_of
+from rlquant.rounding.factor import LayerHessians
 from rlquant.score import Measurement, Objective
 
 
@@ -84,7 +85,7 @@ class Evaluator:
         return measure_input_ranges(self.network, self.layers, self.calibration, self._range_method)
 
     @cached_property
-    def moments(self) -> dict[str, Tensor]:
+    def moments(self) -> LayerHessians:
         """By what matrix each layer's weight errors count, measured on first use."""
         return output_hessian(self.network, self.layers, self.calibration)
 

@@ -20,13 +20,14 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.data import Samples, why_not_finite
 from rlquant.errors import DataError
 from rlquant.layers import LayerFacts, first_input
+from rlquant.rounding.factor import LayerHessians
 
 CHUNK = 64
 """Samples unfolded at a time: what a convolution sees takes many times the memory of its input."""
 WIDEST_EXPONENT = 40
 """Moments from 2^-40 to 2^40 are left as they are: their products stay within float32."""
-WIDEST = 2048
-"""The most weights per output channel for which the matrix is taken."""
+WIDEST = 2**14
+"""The most weights per output channel for which the matrix is taken, which is 1 GiB then."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +81,7 @@ def measure_hessians(
 
 def output_hessian(
     network: nn.Module, layers: Sequence[LayerFacts], samples: Samples
-) -> dict[str, Tensor]:
+) -> LayerHessians:
     """Return the matrix by which each layer's weight errors count, for the layers that have one.
 
     It is the covariance of the inputs where a normalisation behind the layer, or its bias, which
@@ -89,10 +90,12 @@ def output_hessian(
     """
     absorbed = {f.name for f in layers if f.normalized or (f.has_bias and f.calls == 1)}
     measured = measure_hessians(network, layers, samples)
-    return {
-        name: _in_range(found.covariance if name in absorbed else found.second)
-        for name, found in measured.items()
-    }
+    return LayerHessians(
+        {
+            name: _in_range(found.covariance if name in absorbed else found.second)
+            for name, found in measured.items()
+        }
+    )
 
 
 def _in_range(moments: Tensor) -> Tensor:

@@ -19,18 +19,24 @@ from rlquant.quantizers.fake import FakeQuantized, in_layout_of
 from rlquant.quantizers.formats import Fitted, WeightForm
 from rlquant.quantizers.groups import from_rows, spread, to_rows
 from rlquant.quantizers.rounding import PURE_ROUNDINGS, layer_generator, rounder
+from rlquant.rounding.factor import Factor, Factored
 from rlquant.rounding.gptq import feed_back
 from rlquant.rounding.learned import learn
 
-Assignment = Callable[[Tensor, QuantizedTensor, Tensor, torch.Generator], QuantizedTensor]
-"""A weight, its nearest rounding, moments and draws in, other codes on the same grid out."""
+Assignment = Callable[[Tensor, QuantizedTensor, Tensor, Factor, torch.Generator], QuantizedTensor]
+"""A weight, its nearest rounding, Hessian, its factor and draws in, codes on the same grid out."""
 ASSIGNMENTS: Mapping[Rounding, Assignment] = {
-    "gptq": lambda weight, nearest, moments, draws: feed_back(weight, nearest, moments),
-    "learned": learn,
+    "gptq": lambda weight, nearest, hessian, factor, draws: feed_back(
+        weight, nearest, hessian, factor
+    ),
+    "learned": lambda weight, nearest, hessian, factor, draws: learn(
+        weight, nearest, hessian, draws, factor
+    ),
 }
 """Roundings that look at the layer's outputs."""
 Moments = Callable[[], Mapping[str, Tensor]]
-"""Gives the matrix by which each layer's weight errors count, see `output_hessian`."""
+"""Gives the matrix by which each layer's weight errors count, see `output_hessian`; a mapping that
+is `Factored` keeps its factors, others have theirs made at every call."""
 
 
 def fit_weight(weight: Tensor, form: WeightForm) -> Fitted:
@@ -127,14 +133,15 @@ def _assigned_hessian_based(
     seed: int,
     moments: Moments | None,
 ) -> QuantizedTensor:
-    matrix = None if moments is None else moments().get(choice.layer)
-    if matrix is None:
+    hessians = {} if moments is None else moments()
+    if choice.layer not in hessians:
         raise QuantizationError(
             f"layer {choice.layer!r}: rounding={choice.rounding!r} looks at the layer's inputs, of "
             f"which there are no moments; give calibration data, or use {PURE_ROUNDINGS} for "
-            f"embeddings, transposed and 3-d convolutions and more than 2048 weights a channel"
+            f"embeddings, transposed and 3-d convolutions and layers of very many weights a channel"
         )
     plain = replace(choice, rounding="nearest")
     nearest = quantize_weight(weight, plain, channel_axis=channel_axis)
-    draws = layer_generator(seed, choice.layer)
-    return ASSIGNMENTS[choice.rounding](weight, nearest, matrix, draws)
+    hessian, draws = hessians[choice.layer], layer_generator(seed, choice.layer)
+    factor = hessians.factor(choice.layer) if isinstance(hessians, Factored) else Factor.of(hessian)
+    return ASSIGNMENTS[choice.rounding](weight, nearest, hessian, factor, draws)

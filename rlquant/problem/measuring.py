@@ -25,7 +25,7 @@ from rlquant.score import Objective
 from rlquant.training.trainer import Trainer
 from rlquant.training.watching import FIGURES
 
-EVALUATION_VERSION = 3
+EVALUATION_VERSION = 4
 """Raised whenever the same configuration would be measured differently; part of fingerprints."""
 TRAINING_VERSION = 2
 """The same for what is trained first."""

@@ -8,6 +8,7 @@ from torch import Tensor
 from rlquant.quantizers import QuantizedTensor
 from rlquant.rounding.adaround import relax
 from rlquant.rounding.coordinate_descent import descend
+from rlquant.rounding.factor import Factor
 from rlquant.rounding.gptq import feed_back
 from rlquant.rounding.output_error import best_per_channel
 from rlquant.rounding.reinforce import PolicySettings, learn_assignment
@@ -19,7 +20,11 @@ FROM_A_START = PolicySettings(start=2.0, prior=4.0)
 
 
 def learn(
-    weight: Tensor, quantized: QuantizedTensor, moments: Tensor, generator: torch.Generator
+    weight: Tensor,
+    quantized: QuantizedTensor,
+    moments: Tensor,
+    generator: torch.Generator,
+    factor: Factor | None = None,
 ) -> QuantizedTensor:
     """Assign weights by GPTQ and by relaxation, and learn from the better of the two.
 
@@ -31,6 +36,7 @@ def learn(
         quantized: nearest rounding; its grid is kept.
         moments: of the layer's inputs, shape `(groups, fan_in, fan_in)`.
         generator: of the policy's draws.
+        factor: of the moments, where it is known.
 
     Returns:
         The same grid with other codes.
@@ -39,7 +45,7 @@ def learn(
     def settled(assigned: QuantizedTensor) -> QuantizedTensor:
         return descend(weight, assigned, moments, sweeps=SWEEPS)
 
-    ways = (feed_back(weight, quantized, moments), relax(weight, quantized, moments))
+    ways = (feed_back(weight, quantized, moments, factor), relax(weight, quantized, moments))
     start = best_per_channel(weight, [quantized, *map(settled, ways)], moments)
     learned = learn_assignment(
         weight, quantized, moments, generator=generator, settings=FROM_A_START, start=start

@@ -22,6 +22,7 @@ from rlquant.network.weights import quantize_weight
 from rlquant.plain_network import weight_of
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.formats import WeightForm
+from rlquant.rounding.factor import LayerHessians
 from rlquant.score import Objective
 from rlquant.training.batches import Teacher, make_batches
 from rlquant.training.loop import Run, train_mixed
@@ -164,7 +165,7 @@ class Trainer:
         )
 
     @cached_property
-    def _moments(self) -> dict[str, Tensor]:
+    def _moments(self) -> LayerHessians:
         return output_hessian(self.network, self.layers, self._calibration)
 
 

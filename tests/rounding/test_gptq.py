@@ -8,6 +8,7 @@ from hypothesis import given, settings
 
 from assigned_layers import error, layer, nearest
 from rlquant.quantizers import quantize_integer
+from rlquant.rounding.factor import Factor
 from rlquant.rounding.gptq import feed_back
 from rlquant.rounding.output_error import channel_errors
 from strategies import seeded, seeds
@@ -19,7 +20,7 @@ def test_the_second_weight_makes_up_for_the_first() -> None:
     plain = quantize_integer(weight, 2)
     assert plain.dequantize().tolist() == [[0.0, 0.0, -2.0]]
     # 0.4 is rounded to 0; the next one is then wanted at 0.4 + 0.9 * 0.4 = 0.76.
-    found = feed_back(weight, plain, moments, damping=1e-9)
+    found = feed_back(weight, plain, moments, Factor.of(moments, damping=1e-9))
     assert found.dequantize().tolist() == [[0.0, 1.0, -2.0]]
     assert error(weight, plain, moments) == pytest.approx(0.608)
     assert error(weight, found, moments) == pytest.approx(0.088)
@@ -28,7 +29,9 @@ def test_the_second_weight_makes_up_for_the_first() -> None:
 def test_the_strongest_input_comes_first() -> None:
     weight = torch.tensor([[0.4, 0.4, -2.0]])
     moments = torch.tensor([[[1.0, 0.9, 0.0], [0.9, 1.1, 0.0], [0.0, 0.0, 1.0]]])
-    found = feed_back(weight, quantize_integer(weight, 2), moments, damping=1e-9)
+    found = feed_back(
+        weight, quantize_integer(weight, 2), moments, Factor.of(moments, damping=1e-9)
+    )
     assert found.dequantize().tolist() == [[1.0, 0.0, -2.0]]
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
 
 from assigned_layers import error, layer, nearest
 from rlquant.quantizers import QuantizedTensor
@@ -13,8 +14,8 @@ from rlquant.rounding.adaround import relax
 from rlquant.rounding.coordinate_descent import descend
 from rlquant.rounding.gptq import feed_back
 from rlquant.rounding.learned import SWEEPS, learn
-from rlquant.rounding.output_error import best_per_channel, channel_errors
-from strategies import seeded
+from rlquant.rounding.output_error import best_per_channel, better_per_channel, channel_errors
+from strategies import seeded, seeds
 
 
 def test_no_channel_is_worse_than_any_other_way_and_most_errors_go() -> None:
@@ -93,3 +94,15 @@ def test_each_channel_takes_its_best_and_of_equals_the_first() -> None:
         torch.eye(2)[None],
     )
     assert tied.codes.tolist() == [[0, 1]]
+
+
+@given(seeds)
+@settings(max_examples=20)
+def test_the_better_of_two_is_the_best_of_two(seed: int) -> None:
+    weight, moments = layer(seed, groups=2)
+    plain = nearest(weight)
+    draws = torch.randint(4, plain.codes.shape, generator=seeded(seed), dtype=torch.uint8)
+    near = torch.rand(len(weight), 1, generator=seeded(seed)) < 0.5
+    other = replace(plain, codes=torch.where(near, plain.codes, draws))
+    found = better_per_channel(weight, plain, other, moments)
+    assert torch.equal(found.codes, best_per_channel(weight, [plain, other], moments).codes)
