@@ -23,6 +23,7 @@ from rlquant.problem.live import QuantizationProblem
 from rlquant.problem.protocol import Problem
 from rlquant.problem.refine import refine
 from rlquant.problem.train import train
+from rlquant.rotation.prepare import prepare
 from rlquant.score import REWARDS, Classification, Measurement, Objective, Reward, Score
 from rlquant.space import TRAINING_SPACE, Head, SearchSpace
 from rlquant.tabular.grouped import GroupedProblem
@@ -82,6 +83,7 @@ __all__ = [
     "load_table",
     "measure",
     "pack",
+    "prepare",
     "probe",
     "quantize",
     "refine",

@@ -43,6 +43,7 @@ from rlquant_envs import (
     TabularVectorQuantization,
 )
 from small_networks import Pair, samples_of, trained
+from small_transformers import transformer
 
 Call = Callable[[Path], Any]
 
@@ -89,6 +90,7 @@ class Toys:
     table: rlquant.Table
     problem: rlquant.QuantizationProblem
     hessian_based: rlquant.QuantizationProblem
+    transformer: nn.Module
 
 
 @cache
@@ -109,6 +111,7 @@ def prepare() -> Toys:
         random_table(3, 4),
         _problem(network, train, validation),
         _problem(network, train, validation, rounding=("gptq", "learned")),
+        transformer(),
     )
 
 
@@ -238,6 +241,11 @@ def _layer_problem(folder: Path) -> Any:
     toys = prepare()
     made = rlquant.layer_problem(toys.network, toys.train, calibration_samples=64)
     return [getattr(made, field.name) for field in dataclasses.fields(made)]
+
+
+def _prepare(folder: Path) -> Any:
+    network = prepare().transformer
+    return rlquant.prepare(network, seed=1), rlquant.prepare(network, rotate="hadamard")
 
 
 def _measure(folder: Path) -> Any:
@@ -526,6 +534,7 @@ PUBLIC_CALLS: Mapping[str, Call] = {
     "refine": _refine,
     "find_layers": _find_layers,
     "layer_problem": _layer_problem,
+    "prepare": _prepare,
     "measure": _measure,
     "quantizers": _quantizers,
     "pack": _pack,

@@ -39,6 +39,7 @@ ROOMS = {
             "layers",
             "space",
             "evaluation_settings",
+            "rotation",
         ),
         *("cost", "data", "rounding", "pareto", "score", "network", "training", "evaluation"),
         *("export", "problem", "tabular", "probing", "profiling", "tasks", "testing", "moved"),

@@ -1,0 +1,1 @@
+"""Function-preserving preparation of transformers: folded norm gains, rotated residual stream."""
