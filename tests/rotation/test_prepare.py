@@ -96,7 +96,7 @@ class Wide(Transformer):
 
 class Headless(Transformer):
     def forward(self, tokens: Tensor) -> Tensor:
-        output: Tensor = self.norm(self.blocks[0](self.embedding(tokens)))
+        output: Tensor = self.norm(self.blocks[1](self.blocks[0](self.embedding(tokens))))
         return output
 
 
