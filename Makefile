@@ -45,7 +45,7 @@ check: $(DEV)  ## run ruff and mypy
 # Pins that are there stay; start from an empty VENV with CONSTRAINTS=/dev/null to take new versions.
 # The local part of a version (2.13.0+cpu) is cut: it names one build, and would lock out the others.
 constraints: $(DEV)  ## write constraints.txt: the versions in VENV, with every extra installed
-	$(INSTALL) '.[dev,onnx,dashboard]'
+	$(INSTALL) '.[dev,onnx,dashboard,hf,vision]'
 	$(BIN)/python -m pip freeze --exclude-editable > $(VENV)/frozen.txt
 	sed 's/+[^ ]*$$//' $(VENV)/frozen.txt > constraints.txt
 

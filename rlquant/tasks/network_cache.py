@@ -65,36 +65,53 @@ def _described(settings: FloatTrainSettings) -> dict[str, Any]:
 
 
 def restore(network: nn.Module, path: Path, key: str) -> bool:
-    """Load the weights in `path` into `network`; return whether that was possible.
-
-    A damaged or foreign file is logged and removed, and what lies there without being a file is
-    logged.
-    """
-    try:
-        if require_regular(path) is None:
-            return False
-        state = _read(path, key, network.state_dict())
-    except (OSError, FileFormatError) as error:
-        logger.warning("%s is damaged and will be made again: %s", path, error)
-        _remove(path)
+    """Load the weights in `path` into `network`; return whether that was possible."""
+    state = restore_tensors(network.state_dict(), path, key)
+    if state is None:
         return False
     network.load_state_dict(state)
     return True
 
 
-def store(network: nn.Module, path: Path, key: str) -> None:
-    """Write the weights of `network` to `path`; processes that race leave one whole file.
+def restore_tensors(
+    expected: Mapping[str, Tensor], path: Path, key: str
+) -> dict[str, Tensor] | None:
+    """Return the tensors in `path`, None where there are none.
 
-    A folder that cannot be written is logged: the network is then trained again next time.
+    A damaged or foreign file is logged and removed, and what lies there without being a file is
+    logged.
+
+    Args:
+        expected: tensors of the same names, shapes and types, on any device.
+        path: the file.
+        key: what it was stored with.
     """
-    state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    try:
+        return None if require_regular(path) is None else _read(path, key, expected)
+    except (OSError, FileFormatError) as error:
+        logger.warning("%s is damaged and will be made again: %s", path, error)
+        _remove(path)
+        return None
+
+
+def store(network: nn.Module, path: Path, key: str) -> None:
+    """Write the weights of `network` to `path`; processes that race leave one whole file."""
+    store_tensors(network.state_dict(), path, key)
+
+
+def store_tensors(tensors: Mapping[str, Tensor], path: Path, key: str) -> None:
+    """Write tensors to `path`, whole or not at all.
+
+    A folder that cannot be written is logged: they are then made again next time.
+    """
+    state = {name: value.cpu().contiguous() for name, value in tensors.items()}
     content = save(state, metadata={"key": key, "hash": _hash(state)})
     try:
         make_folder(path.parent)
         write_file(path, content)
     except StorageError as error:
         logger.warning(
-            "%s; it will be trained again next time: set %s to a folder that can be written",
+            "%s; it will be made again next time: set %s to a folder that can be written",
             error,
             CACHE_VARIABLE,
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -47,6 +48,13 @@ DATA_SETS: Mapping[str, DataSet] = {
     "cifar10": DataSet(CIFAR10.load, CIFAR_SETTINGS),
     "cifar100": DataSet(CIFAR100.load, CIFAR_SETTINGS),
 }
+PRETRAINED: Mapping[str, str] = {
+    "smollm2-135m": "rlquant.tasks.pretrained.smollm2:load",
+}
+"""Tasks of pretrained networks: name -> loader, "module:function", which is given a cache folder.
+
+They are imported when they are loaded: they need packages of their own.
+"""
 LARGEST_RATES: dict[str, float] = {}
 """Networks for which the data sets' learning rates are too large; `register_network` adds them."""
 
@@ -79,8 +87,9 @@ def register_network(name: str, build: Builder, *, largest_rate: float | None = 
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all tasks, "<data set>/<network>"."""
-    return tuple(f"{data_set}/{network}" for data_set in DATA_SETS for network in NETWORKS)
+    """Return the names of all tasks: "<data set>/<network>", and those of pretrained networks."""
+    trained = (f"{data_set}/{network}" for data_set in DATA_SETS for network in NETWORKS)
+    return (*trained, *PRETRAINED)
 
 
 def default_settings(data_name: str, network_name: str) -> FloatTrainSettings:
@@ -115,17 +124,21 @@ def load(
 ) -> Task:
     """Load a task: its data, and its network, which is trained the first time and then kept.
 
+    Tasks of pretrained networks read the files of packages; what is missing is named.
+
     Args:
-        name: one of `names()`, e.g. "digits/mlp".
+        name: one of `names()`, e.g. "digits/mlp" or "smollm2-135m".
         device: where the network is trained and where network and data are returned. A network
             in the cache is used whatever device it was trained on.
         cache: folder for trained networks and downloads; by default the environment variable
             `RLQUANT_CACHE`, else the user's cache folder.
-        settings: how to train the network; by default what suits data set and network.
+        settings: how to train the network; by default what suits data set and network. Those of
+            pretrained networks take none.
 
     Raises:
         UnknownNameError: no task has this name.
         DataError: the data are missing or damaged; the message says what to do.
+        SettingsError: `settings` for a pretrained network.
 
     Example:
         >>> import rlquant
@@ -136,6 +149,8 @@ def load(
     """
     if name not in names():
         raise _unknown_task(name)
+    if name in PRETRAINED:
+        return _load_pretrained(name, cache_folder(cache), settings).to(torch.device(device))
     data_name, network_name = name.split("/")
     splits = load_data(data_name, cache=cache)
     settings = settings or default_settings(data_name, network_name)
@@ -150,13 +165,21 @@ def load(
     return Task(name, network, splits.train, splits.validation, splits.test)
 
 
+def _load_pretrained(name: str, cache: Path, settings: FloatTrainSettings | None) -> Task:
+    if settings is not None:
+        raise SettingsError(f"settings: {name!r} is pretrained, it is not trained again; leave out")
+    module, _, function = PRETRAINED[name].partition(":")
+    task: Task = getattr(import_module(module), function)(cache)
+    return task
+
+
 def _unknown_task(name: str) -> UnknownNameError:
     """Build the error for a wrong task; all names would fill a screen, so it lists their parts."""
     near = get_close_matches(name, names(), n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return UnknownNameError(
         f"unknown task {name!r}; {hint}use <data set>/<network>: data sets {', '.join(DATA_SETS)}; "
-        f"networks {', '.join(NETWORKS)}"
+        f"networks {', '.join(NETWORKS)}; or {', '.join(PRETRAINED)}"
     )
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from rlquant.data import Data
+from rlquant.score import Objective
 
 Samples = tuple[Tensor, Tensor]
 """Inputs, float32 of shape `(n, channels, height, width)`, and targets, int64 of shape `(n,)`."""
@@ -69,15 +74,36 @@ class Task:
     """A trained network and its data, all on one device.
 
     Attributes:
-        name: "<data set>/<network>", e.g. "digits/mlp".
+        name: e.g. "digits/mlp" or "smollm2-135m".
         network: trained, in eval mode.
-        train: what the network was trained on; calibration samples come from here.
+        train: what the network was trained on or the like; calibration samples come from here.
         validation: what searches see.
         test: reported once, at the end.
+        objective: what searches minimise; None for the problem's default.
     """
 
     name: str
     network: nn.Module
-    train: Samples
-    validation: Samples
-    test: Samples
+    train: Data
+    validation: Data
+    test: Data
+    objective: Objective | None = None
+
+    def to(self, device: torch.device) -> Task:
+        """Return the same task on `device`; the network is moved in place."""
+        return replace(
+            self,
+            network=self.network.to(device),
+            train=_moved(self.train, device),
+            validation=_moved(self.validation, device),
+            test=_moved(self.test, device),
+        )
+
+
+def _moved(data: Any, device: torch.device) -> Any:
+    """Return tensors, and lists, tuples and mappings of them, on a device."""
+    if isinstance(data, Tensor):
+        return data.to(device)
+    if isinstance(data, Mapping):
+        return {name: _moved(value, device) for name, value in data.items()}
+    return type(data)(_moved(value, device) for value in data)

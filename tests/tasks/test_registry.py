@@ -22,7 +22,8 @@ def refuse_training(*args: object) -> None:
 
 
 def test_every_data_set_goes_with_every_network() -> None:
-    assert len(names()) == len(set(names())) == 5 * len(registry.NETWORKS)
+    trained = [name for name in names() if name not in registry.PRETRAINED]
+    assert len(trained) == len(set(names()) - {*registry.PRETRAINED}) == 5 * len(registry.NETWORKS)
     assert "digits/mlp" in names()
     assert "cifar100/resnet56" in names()
 
@@ -156,6 +157,11 @@ def test_a_task_lies_on_its_device(tmp_path: Path) -> None:
 def test_an_unknown_task_suggests_the_near_name(name: str, words: str) -> None:
     with pytest.raises(UnknownNameError, match=words):
         load(name)
+
+
+def test_pretrained_networks_are_not_trained() -> None:
+    with pytest.raises(SettingsError, match="settings: 'smollm2-135m' is pretrained"):
+        load("smollm2-135m", settings=TINY)
 
 
 def test_an_unknown_data_set_suggests_the_near_name() -> None:

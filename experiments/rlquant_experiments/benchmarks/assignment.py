@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from rlquant import LayerChoice, find_layers, tasks
-from rlquant.data import Samples
+from rlquant.data import take_samples
 from rlquant.network.hessians import output_hessian
 from rlquant.network.weights import quantize_weight
 from rlquant.quantizers import QuantizedTensor
@@ -31,8 +31,7 @@ def assignment(task_name: str) -> list[Figure]:
     """
     torch.set_num_threads(1)
     task = tasks.load(task_name)
-    inputs, targets = task.train
-    samples = Samples((inputs[:IMAGES],), targets[:IMAGES])
+    samples = take_samples(task.train, IMAGES, name="train", device=torch.device("cpu"))
     layers = find_layers(task.network, samples.first(2).inputs)
     largest = max(layers, key=lambda facts: facts.parameters)
     weight = task.network.get_submodule(largest.name).weight

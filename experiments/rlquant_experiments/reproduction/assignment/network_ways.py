@@ -9,7 +9,7 @@ from functools import partial
 import torch
 from torch.func import functional_call
 
-from rlquant.data import Samples
+from rlquant.data import Samples, take_samples
 from rlquant.export.quantized_layers import dequantize
 from rlquant.problem.refine import BATCH, REFINING, SAMPLES, Weights, across_layers, network_with
 from rlquant.quantizers.rounding import layer_generator
@@ -82,5 +82,4 @@ def _flips(preset: AssignmentPreset, lab: Lab, bits: int, start: Weights) -> Wei
 
 
 def _training(lab: Lab) -> Samples:
-    inputs, targets = lab.task.train
-    return Samples((inputs[:SAMPLES],), targets[:SAMPLES])
+    return take_samples(lab.task.train, SAMPLES, name="train", device=torch.device("cpu"))

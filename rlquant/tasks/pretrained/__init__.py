@@ -1,0 +1,1 @@
+"""Tasks of pretrained networks that packages ship: a loader each."""
