@@ -23,8 +23,8 @@ class EvaluationSettings:
     Attributes:
         calibration_samples: at most so many training samples are used for calibration.
         validation_samples: at most so many validation samples are used.
-        batch_size: samples of a validation batch; larger batches than about 250 images are slower
-            on a CPU.
+        batch_size: samples of a validation batch; by default 250 (larger batches of images are
+            slower on a CPU), or fewer where the outputs of a batch would take more than 128 MiB.
         activation_range: how the range of a layer's quantized inputs is chosen: "mse" (least
             squared error at the asked bits), "minmax" or "percentile" (99.9).
         prefix_bytes: memory for activations that configurations share (bytes); 0 for none, None to
@@ -40,7 +40,7 @@ class EvaluationSettings:
 
     calibration_samples: int = 512
     validation_samples: int = 2000
-    batch_size: int = 250
+    batch_size: int | None = None
     activation_range: RangeMethod = "mse"
     prefix_bytes: int | None = 2**30
     device: str | torch.device | None = None
@@ -48,12 +48,12 @@ class EvaluationSettings:
 
     @explained
     def __post_init__(self) -> None:
-        for field in ("calibration_samples", "validation_samples", "batch_size"):
+        for field in ("calibration_samples", "validation_samples"):
             object.__setattr__(self, field, whole_number(field, getattr(self, field), 1))
-        if self.prefix_bytes is not None:
-            object.__setattr__(
-                self, "prefix_bytes", whole_number("prefix_bytes", self.prefix_bytes, 0)
-            )
+        for field, least in (("batch_size", 1), ("prefix_bytes", 0)):
+            value = getattr(self, field)
+            if value is not None:
+                object.__setattr__(self, field, whole_number(field, value, least))
         require_range_method(self.activation_range)
         if not isinstance(self.stochastic, bool):
             raise SettingsError(f"stochastic={self.stochastic!r}, give True or False")

@@ -2,26 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, overload
 
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from rlquant.errors import DataError, RlquantError
+
+Arguments = tuple[Tensor, ...] | dict[str, Tensor]
+"""What a network is called with: positional arguments, or keyword arguments."""
 
 LONGEST_REASON = 200
 OF_TYPES_AND_DEVICES = ("dtype", "scalar type", "type (", "device")
 """What PyTorch's errors say where tensors of different types or devices meet."""
 
 
-def copies(tensors: Iterable[Tensor]) -> tuple[Tensor, ...]:
-    """Return tensors with memory of their own and the same strides, which may be written to."""
-    return tuple(tensor.detach().clone() for tensor in tensors)
+def as_arguments(inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor]) -> Arguments:
+    """Return `inputs` as the arguments of the network: a mapping gives keyword arguments."""
+    if isinstance(inputs, Tensor):
+        return (inputs,)
+    return dict(inputs) if isinstance(inputs, Mapping) else tuple(inputs)
 
 
-def outputs_of(
-    network: nn.Module, inputs: Iterable[Tensor], name: str, role: str = "network"
-) -> Any:
+def run(network: Callable[..., Any], inputs: Arguments) -> Any:
+    """Return what a network gives for its arguments."""
+    return network(**inputs) if isinstance(inputs, Mapping) else network(*inputs)
+
+
+def tensors_in(values: Tensor | Arguments) -> list[Tensor]:
+    """Return the tensors of arguments or targets, in order."""
+    if isinstance(values, Tensor):
+        return [values]
+    return list(values.values()) if isinstance(values, Mapping) else list(values)
+
+
+@overload
+def mapped(change: Callable[[Tensor], Tensor], values: Tensor) -> Tensor: ...
+@overload
+def mapped(
+    change: Callable[[Tensor], Tensor], values: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]: ...
+@overload
+def mapped(change: Callable[[Tensor], Tensor], values: dict[str, Tensor]) -> dict[str, Tensor]: ...
+@overload
+def mapped(change: Callable[[Tensor], Tensor], values: Tensor | Arguments) -> Any: ...
+def mapped(change: Callable[[Tensor], Tensor], values: Tensor | Arguments) -> Any:
+    """Return arguments or targets of the same form, with every tensor changed."""
+    if isinstance(values, Tensor):
+        return change(values)
+    if isinstance(values, Mapping):
+        return {name: change(tensor) for name, tensor in values.items()}
+    return tuple(change(tensor) for tensor in values)
+
+
+def own(tensor: Tensor) -> Tensor:
+    """Return a copy with memory of its own and the same strides."""
+    return tensor.detach().clone()
+
+
+def copies(values: Arguments) -> Arguments:
+    """Return arguments with memory of their own and the same strides, which may be written to."""
+    copied: Arguments = mapped(own, values)
+    return copied
+
+
+def outputs_of(network: nn.Module, inputs: Arguments, name: str, role: str = "network") -> Any:
     """Run a network on copies of its inputs.
 
     Args:
@@ -33,18 +79,29 @@ def outputs_of(
     Raises:
         DataError: the network does not run on them; it gives their shapes.
     """
-    given = tuple(inputs)
     try:
-        return network(*copies(given))
+        return run(network, copies(inputs))
     except RlquantError:
         raise
     except Exception as error:  # the network is the user's and may raise anything
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in given)
+        shapes = shapes_of(inputs)
         reason = " ".join(str(error).split())[:LONGEST_REASON]
         raise DataError(
             f"{name}: the {role} does not run on its first samples, inputs of shape "
             f"{shapes[:LONGEST_REASON]}: {type(error).__name__}: {reason}{_remedy(reason)}"
         ) from error
+
+
+def shapes_of(inputs: Arguments) -> str:
+    """Return the shapes of arguments, with their names where they have some."""
+    if isinstance(inputs, Mapping):
+        return ", ".join(f"{name} {tuple(t.shape)}" for name, t in inputs.items())
+    return ", ".join(str(tuple(tensor.shape)) for tensor in inputs)
+
+
+def output_bytes(outputs: Any) -> int:
+    """Return the bytes of the tensors in a network's outputs."""
+    return sum(t.numel() * t.element_size() for t in tree_leaves(outputs) if isinstance(t, Tensor))
 
 
 def _remedy(reason: str) -> str:

@@ -14,7 +14,7 @@ from rlquant.ambient import isolated
 from rlquant.arguments import explained
 from rlquant.copying.network_copy import copy_network
 from rlquant.errors import DataError, NetworkError
-from rlquant.forward_pass import outputs_of
+from rlquant.forward_pass import Arguments, as_arguments, outputs_of, tensors_in
 from rlquant.layer_names import matching
 from rlquant.plain_network import remedy_of, require_network, require_plain, weight_of
 from rlquant.quantizers.groups import to_rows
@@ -34,6 +34,9 @@ KINDS: dict[type[nn.Module], str] = {
     nn.Embedding: "embedding",
 }
 """Layers that carry a `weight` to quantize; subclasses count as their parent."""
+
+Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
+"""What a network takes: `network(inputs)`, `network(*inputs)` or `network(**inputs)`."""
 
 ERROR_BITS = (2, 3, 4, 5, 6, 7, 8)
 """Bit-widths at which `LayerFacts.relative_error` is given."""
@@ -76,23 +79,34 @@ class LayerFacts:
     relative_error: tuple[float, ...] = (0.0,) * len(ERROR_BITS)
 
 
-def as_arguments(inputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Return `inputs` as the positional arguments of the network."""
-    return (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-
-
-def require_inputs(name: str, inputs: Any) -> tuple[Tensor, ...]:
+def require_inputs(name: str, inputs: Any) -> Arguments:
     """Return the arguments of a forward pass; `DataError` where they are no samples to run on."""
-    found = as_arguments(inputs) if isinstance(inputs, Sequence) else (inputs,)
-    if not found or not all(isinstance(tensor, Tensor) for tensor in found):
-        kinds = sorted({type(tensor).__name__ for tensor in found})
-        raise DataError(f"{name} is {kinds}; give a tensor, or a tuple of tensors")
-    for tensor in found:
+    collected = isinstance(inputs, (Sequence, Mapping))
+    found: Arguments = as_arguments(inputs) if collected else (inputs,)
+    if not found or not all(isinstance(tensor, Tensor) for tensor in tensors_in(found)):
+        kinds = sorted({type(tensor).__name__ for tensor in tensors_in(found)})
+        raise DataError(f"{name} is {kinds}; give a tensor, a tuple of tensors, or tensors by name")
+    for tensor in tensors_in(found):
         shape = tuple(tensor.shape)
         if tensor.is_meta:
             raise DataError(f"{name} of shape {shape} is a meta tensor; give one that has data")
         if shape[:1] == (0,):
             raise DataError(f"{name} of shape {shape} is empty; give at least one sample")
+    return found
+
+
+def require_positional(name: str, inputs: Any) -> tuple[Tensor, ...]:
+    """Return the arguments of a forward pass that has no keyword arguments; see `require_inputs`.
+
+    Raises:
+        DataError: also where inputs are given by name.
+    """
+    found = require_inputs(name, inputs)
+    if isinstance(found, dict):
+        raise DataError(
+            f"{name} gives inputs by name ({', '.join(found)}), which are not taken here; wrap the "
+            f"network in one whose forward takes them in order, and give a tuple"
+        )
     return found
 
 
@@ -116,13 +130,14 @@ def channel_axis_of(module: nn.Module) -> int:
 @explained
 @isolated(seed=0)
 def find_layers(
-    network: nn.Module, example_input: Tensor | Sequence[Tensor], *, exclude: Iterable[str] = ()
+    network: nn.Module, example_input: Inputs, *, exclude: Iterable[str] = ()
 ) -> tuple[LayerFacts, ...]:
     """Find the quantizable layers in the order in which one forward pass first runs them.
 
     Args:
         network: left as it is; a copy in eval mode is run once.
-        example_input: one batch as the network takes it (a tuple is passed as arguments).
+        example_input: one batch as the network takes it (a tuple is passed as arguments, a mapping
+            as keyword arguments).
         exclude: layers that will stay in float32: left out, and allowed to be unquantizable. Names
             or shell patterns such as "*.embed_tokens".
 
@@ -173,9 +188,7 @@ def excluded_layers(network: nn.Module, exclude: Iterable[str]) -> tuple[str, ..
     return matching("layer in exclude", exclude, candidates)
 
 
-def count_macs(
-    network: nn.Module, example_input: Tensor | Sequence[Tensor], names: Sequence[str]
-) -> dict[str, int]:
+def count_macs(network: nn.Module, example_input: Inputs, names: Sequence[str]) -> dict[str, int]:
     """Return the multiply-accumulates for one sample of the named layers that run."""
     return dict(_Trace.of(network, example_input, names).macs)
 
@@ -266,13 +279,12 @@ class _Trace:
     normalized: set[str]
 
     @classmethod
-    def of(
-        cls, network: nn.Module, example_input: Tensor | Sequence[Tensor], names: Sequence[str]
-    ) -> _Trace:
+    def of(cls, network: nn.Module, example_input: Inputs, names: Sequence[str]) -> _Trace:
         trace = cls({}, {}, set())
         outputs: dict[int, tuple[str, Tensor]] = {}
         inputs = require_inputs("example_input", example_input)
-        batch = max(1, inputs[0].shape[0] if inputs[0].dim() else 1)
+        first = tensors_in(inputs)[0]
+        batch = max(1, first.shape[0] if first.dim() else 1)
         wanted = set(names)
 
         def watch(name: str) -> Any:

@@ -18,13 +18,19 @@ from rlquant.export.targets import TARGETS, Target
 from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.layer_problem import layer_problem
 from rlquant.network.quantize import quantize
+from rlquant.objective import Classification, Distillation, NextToken, Objective, Regression
 from rlquant.probing.probe import BudgetShare, Probe, probe
 from rlquant.problem.live import QuantizationProblem
 from rlquant.problem.protocol import Problem
 from rlquant.problem.refine import refine
 from rlquant.problem.train import train
 from rlquant.rotation.prepare import prepare
-from rlquant.score import REWARDS, Classification, Measurement, Objective, Reward, Score
+from rlquant.score import (
+    REWARDS,
+    Measurement,
+    Reward,
+    Score,
+)
 from rlquant.space import TRAINING_SPACE, Head, SearchSpace
 from rlquant.tabular.grouped import GroupedProblem
 from rlquant.tabular.shipped import load_table, table_names
@@ -45,6 +51,7 @@ __all__ = [
     "Cost",
     "CropAndFlip",
     "Data",
+    "Distillation",
     "EvaluationSettings",
     "EvaluationStore",
     "FeasibleSet",
@@ -57,6 +64,7 @@ __all__ = [
     "LayerFacts",
     "Measurement",
     "NetworkCosts",
+    "NextToken",
     "Objective",
     "OnnxExport",
     "Probe",
@@ -64,6 +72,7 @@ __all__ = [
     "QuantizationConfig",
     "QuantizationProblem",
     "Racing",
+    "Regression",
     "Reward",
     "RlquantError",
     "Score",

@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from rlquant.ambient import seeded
 from rlquant.copying.network_copy import copy_network
 from rlquant.errors import NetworkError, RlquantError
+from rlquant.forward_pass import Arguments, copies, run
 from rlquant.plain_network import weight_of
 
 Run = Callable[[], Any]
@@ -26,9 +27,7 @@ TOLERANCE = 1e-4
 """How far outputs of one function may differ on accelerators, relative to the largest."""
 
 
-def require_responsive(
-    network: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str]
-) -> None:
+def require_responsive(network: nn.Module, inputs: Arguments, names: Sequence[str]) -> None:
     """Raise `NetworkError` unless layers answer to their weights, however those are exchanged.
 
     Each layer is run with other weights on the inputs that it has in one pass of the network; then
@@ -76,7 +75,7 @@ def require_responsive_alone(
         layer = clone.get_submodule(name)
         try:
             with torch.no_grad():
-                silent = _silence(layer, lambda run=layer, x=example: run(*_copied(x)))  # type: ignore[misc]
+                silent = _silence(layer, lambda layer=layer, x=example: layer(*_copied(x)))  # type: ignore[misc]
         except Exception:
             continue
         if silent is not None:
@@ -101,10 +100,10 @@ class _Watched:
             network.get_submodule(name).register_forward_hook(self._hook(name), with_kwargs=True)
 
     @torch.no_grad()
-    def run(self, inputs: tuple[Tensor, ...]) -> None:
+    def run(self, inputs: Arguments) -> None:
         """Run the network; afterwards `silent` says of each layer called how it did not answer."""
         with seeded(0):
-            self._network(*_copied(inputs))
+            run(self._network, copies(inputs))
 
     def _hook(self, name: str) -> Any:
         def hook(module: nn.Module, args: Any, keywords: Any, output: Any) -> None:
@@ -155,7 +154,7 @@ def _other_weights(module: nn.Module) -> Iterator[Tensor]:
     yield torch.full_like(weight, torch.nan)
 
 
-def _require_alike(network: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str]) -> None:
+def _require_alike(network: nn.Module, inputs: Arguments, names: Sequence[str]) -> None:
     """Raise `NetworkError` unless fresh copies give the same outputs in both ways."""
 
     def differ(layers: Sequence[str], ways: Iterable[Exchange] = EXCHANGES) -> bool:
@@ -173,14 +172,14 @@ def _require_alike(network: nn.Module, inputs: tuple[Tensor, ...], names: Sequen
 
 @torch.no_grad()
 def _with_halves(
-    clone: nn.Module, inputs: tuple[Tensor, ...], names: Sequence[str], exchange: Exchange
+    clone: nn.Module, inputs: Arguments, names: Sequence[str], exchange: Exchange
 ) -> Any:
     """Return the outputs of a network with half the weights in some layers."""
     layers = dict.fromkeys(clone.get_submodule(name) for name in names)
     with ExitStack() as exchanged:
         for layer in layers:
             exchanged.enter_context(exchange(layer, weight_of(layer) / 2))
-        return _drawn_alike(lambda: clone(*_copied(inputs)))
+        return _drawn_alike(lambda: run(clone, copies(inputs)))
 
 
 # --- two ways of exchanging weights

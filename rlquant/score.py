@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol, runtime_checkable
-
-import torch
-from torch import Tensor
-from torch.nn import functional
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from rlquant.arguments import explained
 from rlquant.config import Fidelity
 from rlquant.documents import Count, parse_json, read_as, read_fields
-from rlquant.errors import DataError, FileFormatError, SettingsError, unknown_name
+from rlquant.errors import FileFormatError, SettingsError, unknown_name
 from rlquant.escaping import html_table
 
 
@@ -28,12 +24,14 @@ class Measurement:
         accuracy: mean of the objective's metric.
         samples: validation samples seen.
         standard_error: of the loss where it is an estimate; None where all samples were seen.
+        metrics: further ones of the objective by name, such as "perplexity".
     """
 
     loss: float
     accuracy: float
     samples: int
     standard_error: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict, hash=False)
 
     @property
     def partial(self) -> bool:
@@ -58,6 +56,7 @@ class Score:
         partial: whether the evaluation was ended early, as it could not win: loss and accuracy are
             estimates then, and are never compared with those of whole evaluations.
         standard_error: of a partial score's loss.
+        metrics: further ones of the objective by name, such as "perplexity" or "kl_99.9".
 
     Example:
         >>> from rlquant.testing import ToyProblem
@@ -77,13 +76,14 @@ class Score:
     fidelity: Fidelity = "calibrated"
     partial: bool = False
     standard_error: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict, hash=False)
 
     def to_json(self, indent: int | None = None) -> str:
         """Write as JSON; what is infinite and an accuracy that is NaN are written as null."""
         document = asdict(self)
-        for field in ("loss", "accuracy", "standard_error"):
-            if document[field] is not None and not math.isfinite(document[field]):
-                document[field] = None
+        for name in ("loss", "accuracy", "standard_error"):
+            if document[name] is not None and not math.isfinite(document[name]):
+                document[name] = None
         return json.dumps(document, indent=indent)
 
     def _repr_html_(self) -> str:
@@ -107,129 +107,10 @@ class Score:
         partial = bool(values.get("partial"))
         absent = {"loss": math.inf, "accuracy": math.nan}
         absent |= {"standard_error": math.inf} if partial else {}
-        for field, value in absent.items():
-            if field in values and values[field] is None:
-                values = {**values, field: value}
+        for name, value in absent.items():
+            if name in values and values[name] is None:
+                values = {**values, name: value}
         return read_fields(cls, values)
-
-
-@runtime_checkable
-class Objective(Protocol):
-    """How outputs are scored: sums over a batch, so that batches can be added up.
-
-    A plain function `(outputs, targets) -> (summed loss, summed metric)` does too; see
-    `as_objective`.
-    """
-
-    @property
-    def name(self) -> str:
-        """Identify the objective in stores and reports."""
-
-    def __call__(self, outputs: Any, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the batch's summed loss and summed metric, each a scalar tensor."""
-
-    def check(self, outputs: Any, targets: Tensor) -> None:
-        """Raise `DataError` where outputs and targets do not belong together."""
-
-
-@runtime_checkable
-class PerSample(Protocol):
-    """An objective that can tell the samples of a batch apart, as racing wants it."""
-
-    def losses(self, outputs: Any, targets: Tensor) -> Tensor:
-        """Return the loss of each sample, shape `(batch,)`; their sum is the batch's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Classification:
-    """Cross-entropy and accuracy; outputs `(batch, classes)`, integer targets `(batch,)`."""
-
-    name: str = "classification"
-
-    def __call__(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return summed cross-entropy and number of correct answers."""
-        loss = functional.cross_entropy(_wide(outputs), targets.long(), reduction="sum")
-        return loss, (outputs.argmax(dim=1) == targets).sum()
-
-    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of each sample, shape `(batch,)`."""
-        return functional.cross_entropy(_wide(outputs), targets.long(), reduction="none")
-
-    def check(self, outputs: Tensor, targets: Tensor) -> None:
-        """Raise `DataError` for wrong shapes and for labels that no output stands for."""
-        if not isinstance(outputs, Tensor):
-            raise DataError(
-                f"classification needs a tensor of outputs, the network gives a "
-                f"{type(outputs).__name__}; give an objective of your own that takes the logits "
-                f"out of it, or a network that returns them alone"
-            )
-        if not outputs.is_floating_point():
-            raise DataError(
-                f"classification needs floating-point outputs, the network gives {outputs.dtype}; "
-                f"give a network that returns logits, or an objective of your own"
-            )
-        if outputs.dim() != 2 or targets.dim() != 1 or len(outputs) != len(targets):
-            raise DataError(
-                f"classification needs outputs (batch, classes) and targets (batch,), got "
-                f"{tuple(outputs.shape)} and {tuple(targets.shape)}; give your own objective"
-            )
-        if targets.is_floating_point() or targets.is_complex():
-            raise DataError(f"targets are {targets.dtype}, classification needs integer labels")
-        labels = targets.long()
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= outputs.shape[1]:
-            raise DataError(
-                f"labels reach from {low} to {high}, the network has {outputs.shape[1]} outputs "
-                f"(labels 0..{outputs.shape[1] - 1})"
-            )
-
-
-def _wide(outputs: Tensor) -> Tensor:
-    """Return float outputs in at least float32: a sum of losses in bfloat16 has two digits."""
-    return outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
-
-
-ObjectiveFunction = Callable[[Any, Tensor], tuple[Tensor, Tensor]]
-"""What an objective does at the least: outputs and targets in, summed loss and metric out."""
-
-
-@dataclass(frozen=True, slots=True)
-class FunctionObjective:
-    """A function as an objective: named after itself, with no check of its own."""
-
-    function: ObjectiveFunction
-
-    @property
-    def name(self) -> str:
-        """The function's own name, or that of its class."""
-        named = getattr(self.function, "__qualname__", type(self.function).__qualname__)
-        return str(getattr(self.function, "name", named))
-
-    def __call__(self, outputs: Any, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the function returns."""
-        return self.function(outputs, targets)
-
-    def check(self, outputs: Any, targets: Tensor) -> None:
-        """Let everything through, unless the function has a check."""
-        check = getattr(self.function, "check", None)
-        if check is not None:
-            check(outputs, targets)
-
-
-def as_objective(objective: Objective | ObjectiveFunction | None) -> Objective:
-    """Return an objective, `Classification` for None; a callable without name or check gets both.
-
-    Raises:
-        SettingsError: `objective` cannot be called with outputs and targets.
-    """
-    if objective is None:
-        return Classification()
-    if isinstance(objective, type) or not callable(objective):
-        raise SettingsError(
-            f"objective={objective!r}, give a function (outputs, targets) -> (summed loss, summed "
-            f"metric) or an object that is called like one, such as Classification()"
-        )
-    return objective if isinstance(objective, Objective) else FunctionObjective(objective)
 
 
 Reward = Callable[[Score, Score], float]
@@ -240,8 +121,12 @@ WORST_REWARD = -10.0
 
 
 def log_loss_reward(score: Score, reference: Score) -> float:
-    """Return minus the log of the loss relative to the float network's: 0 is as good as float."""
-    return -math.log(max(score.loss, 1e-12) / max(reference.loss, 1e-12))
+    """Return minus the log of the loss relative to the float network's: 0 is as good as float.
+
+    Where the float network's loss is 0, as in distillation, it is -log(1 + loss).
+    """
+    shift = log_shift(reference.loss)
+    return -math.log(max(score.loss + shift, 1e-12) / max(reference.loss + shift, 1e-12))
 
 
 def loss_reward(score: Score, reference: Score) -> float:
@@ -265,9 +150,22 @@ WORST_LOG_LOSS = 20.0
 """Stands for the log of an infinite loss."""
 
 
-def log_loss(loss: float) -> float:
-    """Return the log of a loss, bounded below at that of 1e-12 and where it is not finite."""
-    return math.log(max(loss, 1e-12)) if math.isfinite(loss) else WORST_LOG_LOSS
+def log_loss(loss: float, shift: float = 0.0) -> float:
+    """Return the log of a loss, bounded below at that of 1e-12 and where it is not finite.
+
+    Args:
+        loss: of a configuration.
+        shift: what is added to it, see `log_shift`.
+    """
+    return math.log(max(loss + shift, 1e-12)) if math.isfinite(loss) else WORST_LOG_LOSS
+
+
+def log_shift(float_loss: float) -> float:
+    """Return what is added to losses before their log is taken: 1 where the float network has 0.
+
+    The log of a distance to the float network says nothing near 0; log(1 + loss) is the loss there.
+    """
+    return 0.0 if float_loss else 1.0
 
 
 def bind_reward(reward: str | Reward, reference: Score) -> Callable[[Score], float]:
@@ -284,14 +182,14 @@ def bind_reward(reward: str | Reward, reference: Score) -> Callable[[Score], flo
     Raises:
         UnknownNameError: no reward has that name.
         SettingsError: `reward` is no function, or it is the log of the loss and the float
-            network's loss is not finite and above 0.
+            network's loss is not finite or below 0.
     """
     bounded = resolve_reward(reward)
     relative = reward in ("log_loss", log_loss_reward)
-    if relative and not 0 < reference.loss < math.inf:
+    if relative and not 0 <= reference.loss < math.inf:
         raise SettingsError(
             f"reward='log_loss' takes the log of the loss over the float network's, which is "
-            f"{reference.loss:g} and must be finite and above 0; give reward='loss' or a "
+            f"{reference.loss:g} and must be finite and not below 0; give reward='loss' or a "
             f"function of your own"
         )
     return _Bound(bounded, reference)

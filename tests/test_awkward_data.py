@@ -20,8 +20,8 @@ from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
 from rlquant.data import repeats
 from rlquant.errors import DataError, NetworkError, SettingsError
+from rlquant.objective import Classification
 from rlquant.profiling.profile import profile_latency
-from rlquant.score import Classification
 from rlquant.training.settings import TrainSettings
 from rlquant_agents import search, search_problem
 from small_networks import FEATURES, Mlp, Pair, fresh, samples, samples_of

@@ -14,15 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from rlquant.data import (
-    Samples,
-    fingerprint_tensors,
-    is_pair,
-    iterate,
-    require_different,
-    take_samples,
-)
+from rlquant.data import is_pair, iterate, take_samples
 from rlquant.errors import DataError, SettingsError
+from rlquant.samples import Samples, fingerprint_tensors, require_different
 from small_networks import FEATURES, Pair, samples
 
 CPU = torch.device("cpu")

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 import rlquant
 from rlquant import Budget, EvaluationSettings, LayerChoice, QuantizationConfig, QuantizationProblem
-from rlquant.data import Samples
 from rlquant.errors import NetworkError
 from rlquant.evaluation.cuts import CannotCut, cut
 from rlquant.layers import find_layers
+from rlquant.samples import Samples
 
 EXECUTED = Path("executed")
 CODE = (

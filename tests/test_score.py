@@ -12,14 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlquant.errors import DataError, FileFormatError, SettingsError, UnknownNameError
+from rlquant.objective import Classification, FunctionObjective, as_objective
 from rlquant.score import (
     REWARDS,
     WORST_LOG_LOSS,
     WORST_REWARD,
-    Classification,
-    FunctionObjective,
     Score,
-    as_objective,
     bind_reward,
     log_loss,
     log_loss_reward,

@@ -23,8 +23,9 @@ from evaluation_values import in_values
 from public_calls import PUBLIC_CALLS, QUICK, TRAINED, plain, prepare
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
+from rlquant.objective import Classification
 from rlquant.problem.live import QuantizationProblem
-from rlquant.score import Classification, Score
+from rlquant.score import Score
 from small_networks import ConvNet, Mlp, fresh, samples_of
 
 

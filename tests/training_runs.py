@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 import rlquant
 from rlquant.config import LayerChoice, QuantizationConfig
-from rlquant.data import Samples, fingerprint_tensors
 from rlquant.layers import find_layers
 from rlquant.network.modules import quantized_weight
-from rlquant.score import Classification
+from rlquant.objective import Classification
+from rlquant.samples import Samples, fingerprint_tensors
 from rlquant.training.mixed_network import MixedNetwork
 from rlquant.training.settings import TrainOutcome, TrainSettings
 from rlquant.training.trainer import Trainer

@@ -29,10 +29,10 @@ from rlquant.data import Data
 from rlquant.errors import SettingsError
 from rlquant.evaluation.store import as_store
 from rlquant.folder_lock import HeldFolder, held
+from rlquant.objective import ObjectiveFunction
 from rlquant.paths import PathLike
 from rlquant.problem.protocol import Live, Refines, Stores, require_problem
 from rlquant.problem.refine import require_refinable
-from rlquant.score import ObjectiveFunction
 from rlquant_agents.runs.run_folder import RunFolder
 from rlquant_agents.search.callbacks import Callbacks, ProgressBar, TensorBoardLog
 from rlquant_agents.search.checks import whole_evaluations, whole_seed

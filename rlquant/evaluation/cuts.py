@@ -15,6 +15,7 @@ import keyword
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -22,8 +23,8 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
-from rlquant.data import Samples
-from rlquant.forward_pass import copies
+from rlquant.forward_pass import Arguments, own, run
+from rlquant.samples import Samples
 
 Values = tuple[Any, ...]
 """What crosses a cut, for one batch: mostly tensors, sometimes shapes."""
@@ -58,7 +59,17 @@ class Segment:
 def whole(network: nn.Module, layers: Sequence[str]) -> tuple[Segment, ...]:
     """Return the network as one segment."""
     names = frozenset(name for name, _ in network.named_modules())
-    return (Segment(network, None, tuple(layers), names),)
+    return (Segment(partial(_run_whole, network), None, tuple(layers), names),)
+
+
+def entering(inputs: Arguments) -> Values:
+    """Return the inputs of a batch as what enters the first segment."""
+    return (inputs,) if isinstance(inputs, dict) else inputs
+
+
+def _run_whole(network: nn.Module, *values: Any) -> Any:
+    by_name = len(values) == 1 and isinstance(values[0], dict)
+    return run(network, values[0] if by_name else values)
 
 
 def cut(
@@ -80,6 +91,8 @@ def cut(
             searched weight outside its layer, or its pieces give anything else than the whole.
     """
     special = {*layers, *calibrated}
+    if isinstance(batches[0].inputs, dict):
+        raise CannotCut("it takes its inputs by name, which torch.fx does not trace")
     graph = _traced(network, special, len(batches[0].inputs))
     for node in graph.nodes:
         if node.op == "call_function" and node.target is getattr and node.args[1] == "data":
@@ -221,8 +234,8 @@ def _reference_outputs(network: nn.Module, batch: Samples) -> Any:
     state = [*network.parameters(), *network.buffers()]
     versions = [tensor._version for tensor in state]
     with torch.no_grad():
-        first = network(*batch.inputs)
-        again = network(*batch.inputs)
+        first = run(network, batch.inputs)
+        again = run(network, batch.inputs)
     if versions != [tensor._version for tensor in state]:
         raise CannotCut("it changes its own parameters or buffers when it is run")
     require_equal(first, again, "it gives something else when it is run again")
@@ -246,7 +259,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _run_through(segments: Sequence[Segment], batch: Samples) -> Any:
-    values: Any = batch.inputs
+    values: Any = entering(batch.inputs)
     with torch.no_grad():
         for segment in segments:
             values = segment.run(*values)
@@ -264,7 +277,7 @@ def _copied_places(
     found: list[set[int]] = [set() for _ in segments]
     with torch.no_grad():
         for batch in batches:
-            values: Any = segments[0].run(*batch.inputs)
+            values: Any = segments[0].run(*entering(batch.inputs))
             for number, segment in enumerate(segments[1:], start=1):
                 taken, before = values, [_Before.of(value) for value in values]
                 values = segment.run(*taken)
@@ -290,7 +303,7 @@ class _Before:
     @classmethod
     def of(cls, value: Any) -> _Before:
         tensors = tensors_of((value,))
-        return cls(value, tensors, [t._version for t in tensors], copies(tensors))
+        return cls(value, tensors, [t._version for t in tensors], [own(t) for t in tensors])
 
     @property
     def storages(self) -> set[int]:
@@ -319,7 +332,7 @@ def _storages(tensors: Iterable[Tensor]) -> set[int]:
 def _measured(segments: Sequence[Segment], batch: Samples) -> Iterable[Segment]:
     """Yield the segments with their times and with the storages that cross the cuts."""
     numbers: dict[int, int] = {}
-    values: Any = batch.inputs
+    values: Any = entering(batch.inputs)
     alive = []  # so that no storage takes the place of another
     with torch.no_grad():
         for segment in segments:

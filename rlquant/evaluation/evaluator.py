@@ -12,7 +12,6 @@ from torch import nn
 from rlquant.ambient import torch_generator_kept
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Samples
 from rlquant.evaluation.incremental import IncrementalNetwork
 from rlquant.evaluation.looks import LooksAt
 from rlquant.evaluation.measure import measure_float, score_outputs
@@ -24,9 +23,11 @@ from rlquant.network.hessians import output_hessian
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized, quantizes_activations
+from rlquant.objective import Objective
 from rlquant.plain_network import weight_of
 from rlquant.rounding.factor import LayerHessians
-from rlquant.score import Measurement, Objective
+from rlquant.samples import Samples
+from rlquant.score import Measurement
 
 
 class Evaluator:
@@ -41,10 +42,10 @@ class Evaluator:
         network: float network; left as it is.
         layers: the searched layers.
         calibration: samples for calibration, run as one batch.
-        validation: samples to measure on, run in batches.
+        batches: of samples to measure on, with the targets of the objective.
         objective: how outputs are scored.
         seed: decides random draws of quantizers.
-        evaluation: size of batches, memory for shared activations, ranges of inputs.
+        evaluation: memory for shared activations, ranges of inputs.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Evaluator:
         network: nn.Module,
         layers: tuple[LayerFacts, ...],
         calibration: Samples,
-        validation: Samples,
+        batches: Sequence[Samples],
         objective: Objective,
         *,
         seed: int,
@@ -62,7 +63,7 @@ class Evaluator:
         self.layers = layers
         self.objective = objective
         self.calibration = calibration
-        self.batches = validation.batches(evaluation.batch_size)
+        self.batches = list(batches)
         self.reference = FloatReference.measure(network, layers, calibration)
         self._range_method = evaluation.activation_range
         self._working = copy_network(network)

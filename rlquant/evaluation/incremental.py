@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from rlquant.data import Samples
-from rlquant.evaluation.cuts import CannotCut, Segment, cut, whole
+from rlquant.evaluation.cuts import CannotCut, Segment, cut, entering, whole
 from rlquant.evaluation.prefix_trie import PrefixState, PrefixTrie
 from rlquant.evaluation.process_memory import Gaps
 from rlquant.network.calibrate import Calibrator, FloatReference
+from rlquant.samples import Samples
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class IncrementalNetwork:
     def _calibrate(
         self, first: int, state: PrefixState | None, kept: Mapping[int, PrefixState]
     ) -> None:
-        values = self._calibration.inputs if state is None else state.calibration
+        values = entering(self._calibration.inputs) if state is None else state.calibration
         for place in range(first, len(self.stages)):
             stage = self.stages[place]
             stage.calibrator.restore()
@@ -141,7 +141,9 @@ class IncrementalNetwork:
     def _outputs(
         self, first: int, state: PrefixState | None, number: int, kept: Mapping[int, PrefixState]
     ) -> Any:
-        values: Any = self._batches[number].inputs if state is None else state.batches[number]
+        values: Any = (
+            entering(self._batches[number].inputs) if state is None else state.batches[number]
+        )
         for place in range(first, len(self.stages)):
             values = self.stages[place].segment.run(*values)
             if place in kept:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,24 @@ from torch.utils._pytree import tree_map_only
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
+from rlquant.batch_size import batch_size_within
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Data, Samples, take_samples
-from rlquant.errors import DataError, whole_number
+from rlquant.data import Data, take_samples
+from rlquant.errors import DataError, SettingsError, whole_number
 from rlquant.evaluation.looks import Ended, Look, LooksAt
-from rlquant.forward_pass import outputs_of
+from rlquant.forward_pass import outputs_of, run
+from rlquant.objective import (
+    Detailed,
+    MakesTargets,
+    Objective,
+    ObjectiveFunction,
+    PerSample,
+    PerUnit,
+    as_objective,
+)
 from rlquant.plain_network import device_of, require_module
-from rlquant.score import Measurement, Objective, ObjectiveFunction, PerSample, as_objective
+from rlquant.samples import Samples
+from rlquant.score import Measurement
 
 ALL_SAMPLES = 2**62
 
@@ -28,7 +40,7 @@ def run_batches(
     network: nn.Module, batches: Sequence[Samples], objective: Objective
 ) -> Measurement:
     """Return mean loss and mean metric of a network in eval mode over all batches."""
-    return score_outputs((network(*batch.inputs) for batch in batches), batches, objective)
+    return score_outputs((run(network, batch.inputs) for batch in batches), batches, objective)
 
 
 def score_outputs(
@@ -51,19 +63,38 @@ def score_outputs(
     """
     loss = torch.zeros((), dtype=torch.float64, device=batches[0].device)
     metric = torch.zeros_like(loss)
-    count = 0
+    count = samples = 0
+    values: list[Mapping[str, Tensor]] = []
     with torch.inference_mode():
         for batch, given in zip(batches, outputs, strict=False):
             # the objective may write to outputs that are then looked at
             looked_at = None if look is None else tree_map_only(Tensor, torch.clone, given)
-            batch_loss, batch_metric = objective(given, batch.targets)
+            targets = batch.targets
+            if isinstance(objective, Detailed):
+                values.append(objective.details(given, targets))
+            batch_loss, batch_metric = objective(given, targets)
             loss += batch_loss
             metric += batch_metric
-            count += len(batch)
+            samples += len(batch)
+            count += objective.units(targets) if isinstance(objective, PerUnit) else len(batch)
             if look is not None and look(_look(looked_at, batch.targets, batch_metric, objective)):
                 raise Ended
     mean = float(loss) / count
-    return Measurement(mean if math.isfinite(mean) else math.inf, float(metric) / count, count)
+    return Measurement(
+        mean if math.isfinite(mean) else math.inf,
+        float(metric) / count,
+        samples,
+        metrics=_metrics(objective, values),
+    )
+
+
+def _metrics(objective: Objective, values: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+    """Return the objective's further metrics that are finite."""
+    if not isinstance(objective, Detailed):
+        return {}
+    joined = {name: torch.cat([each[name] for each in values]) for name in values[0]}
+    found = objective.metrics(joined)
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def _look(outputs: Any, targets: Tensor, metric: Tensor, objective: Objective) -> Look:
@@ -75,6 +106,38 @@ def _look(outputs: Any, targets: Tensor, metric: Tensor, objective: Objective) -
             f"{len(targets)} samples; return one loss a sample, shape (batch,)"
         )
     return np.concatenate([[float(metric)], losses.cpu().double().numpy()])
+
+
+def with_targets(
+    network: nn.Module | None, batches: Sequence[Samples], objective: Objective
+) -> list[Samples]:
+    """Return the batches with the targets that an objective makes itself, where it does.
+
+    Args:
+        network: the float network, in eval mode; None where there is none.
+        batches: of samples.
+        objective: see `MakesTargets`.
+
+    Raises:
+        SettingsError: an objective that compares with a float network, and none was given.
+        DataError: inputs that the objective, or the float network, cannot take.
+    """
+    if not isinstance(objective, MakesTargets):
+        return list(batches)
+
+    def outputs(batch: Samples) -> Any:
+        if network is None:
+            raise SettingsError(
+                f"objective {objective.name!r} compares with the float network's outputs; give it "
+                f"as float_network"
+            )
+        return outputs_of(network, batch.inputs, "data", "float network")
+
+    with torch.inference_mode():
+        return [
+            batch.with_targets(objective.targets_of(batch, partial(outputs, batch)))
+            for batch in batches
+        ]
 
 
 def measure_float(
@@ -107,7 +170,8 @@ def measure(
     data: Data,
     *,
     objective: Objective | ObjectiveFunction | None = None,
-    batch_size: int = 250,
+    batch_size: int | None = None,
+    float_network: nn.Module | None = None,
 ) -> Measurement:
     """Measure a network on data that no search saw, e.g. the test set.
 
@@ -115,7 +179,9 @@ def measure(
         network: float or quantized; a copy is run in eval mode, it is left as it is.
         data: all of its samples are used.
         objective: cross-entropy and accuracy by default.
-        batch_size: samples of a batch.
+        batch_size: samples of a batch; by default 250, or fewer where their outputs would take more
+            than 128 MiB.
+        float_network: what `Distillation` compares the network with.
 
     Raises:
         NetworkError: no network, or one that cannot be copied.
@@ -123,11 +189,12 @@ def measure(
             that do not belong together.
         SettingsError: an objective that cannot be called, `batch_size` below 1.
     """
-    size = whole_number("batch_size", batch_size, 1)
+    asked = None if batch_size is None else whole_number("batch_size", batch_size, 1)
     scored_by = as_objective(objective)
     place = device_of(require_module(network))
     samples = take_samples(data, ALL_SAMPLES, name="data", device=place)
-    batches = samples.batches(size)
-    return score_outputs(
-        _checked(copy_network(network), batches, scored_by, "data"), batches, scored_by
-    )
+    copied = copy_network(network)
+    reference = None if float_network is None else copy_network(require_module(float_network))
+    parts = samples.batches(batch_size_within(copied, samples, asked))
+    batches = with_targets(reference, parts, scored_by)
+    return score_outputs(_checked(copied, batches, scored_by, "data"), batches, scored_by)

@@ -17,10 +17,11 @@ import numpy.typing as npt
 import torch
 
 from rlquant.arguments import explained
-from rlquant.data import Samples
 from rlquant.errors import SettingsError, whole_number
 from rlquant.evaluation.looks import Look
-from rlquant.score import Measurement, Objective, PerSample
+from rlquant.objective import Objective, PerSample
+from rlquant.samples import Samples
+from rlquant.score import Measurement
 
 Losses = npt.NDArray[np.float64]
 """Of samples one by one, shape `(samples,)`."""

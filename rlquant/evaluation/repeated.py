@@ -11,11 +11,12 @@ from torch import nn
 from rlquant.ambient import seeded
 from rlquant.config import QuantizationConfig
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Samples
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.looks import LooksAt
 from rlquant.evaluation.measure import run_batches
-from rlquant.score import Measurement, Objective
+from rlquant.objective import Objective
+from rlquant.samples import Samples
+from rlquant.score import Measurement
 
 PASSES = 5
 """Passes over the validation samples that a score is the mean of."""

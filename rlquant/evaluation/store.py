@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import sqlite3
@@ -15,7 +16,7 @@ import numpy as np
 
 from rlquant.arguments import explained
 from rlquant.config import QuantizationConfig
-from rlquant.documents import require_regular, shown
+from rlquant.documents import parse_json, read_as, require_regular, shown
 from rlquant.documents.database import failure, limit_steps, open_database, require_schema
 from rlquant.errors import FileFormatError
 from rlquant.evaluation.looks import Look
@@ -24,7 +25,7 @@ from rlquant.paths import PathLike, path_of
 from rlquant.score import Measurement
 
 APPLICATION_ID = 0x726C7161  # "rlqa" in SQLite's header: tells our files from others
-STORE_VERSION = 2
+STORE_VERSION = 3
 HEADER_BYTES = 100
 KIND = "evaluation store"
 BUSY_SECONDS = 60.0
@@ -33,7 +34,7 @@ _SCHEMA = (
     """
 CREATE TABLE IF NOT EXISTS evaluations (
     problem TEXT NOT NULL, config_key TEXT NOT NULL, config TEXT NOT NULL,
-    loss REAL, accuracy REAL, samples INTEGER NOT NULL,
+    loss REAL, accuracy REAL, samples INTEGER NOT NULL, metrics TEXT NOT NULL,
     seconds REAL NOT NULL, recorded_at REAL NOT NULL, PRIMARY KEY (problem, config_key)
 ) WITHOUT ROWID
 """,
@@ -53,7 +54,7 @@ ON CONFLICT (problem, config_key) DO UPDATE SET numbers = excluded.numbers
 WHERE length(excluded.numbers) >= length(numbers)
 AND NOT EXISTS (SELECT 1 FROM evaluations WHERE problem = :problem AND config_key = :key)
 """
-_PUT = "INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_PUT = "INSERT OR IGNORE INTO evaluations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class EvaluationStore:
@@ -88,9 +89,10 @@ class EvaluationStore:
             FileFormatError: what is recorded is no measurement.
         """
         query = (
-            "SELECT loss, accuracy, samples FROM evaluations WHERE problem = ? AND config_key = ?"
+            "SELECT loss, accuracy, samples, metrics FROM evaluations "
+            "WHERE problem = ? AND config_key = ?"
         )
-        for loss, accuracy, samples in self._run((query, (problem, config.key))):
+        for loss, accuracy, samples, metrics in self._run((query, (problem, config.key))):
             if not (_is_number(loss) and _is_number(accuracy) and _is_count(samples)):
                 raise FileFormatError(
                     f"{self.path}: damaged, it has an evaluation with loss={shown(loss)}, "
@@ -100,8 +102,18 @@ class EvaluationStore:
                 math.inf if loss is None else loss,
                 math.nan if accuracy is None else accuracy,
                 samples,
+                metrics=self._metrics(metrics),
             )
         return None
+
+    def _metrics(self, text: Any) -> dict[str, float]:
+        try:
+            return read_as(dict[str, float], parse_json(text if isinstance(text, str) else ""))
+        except FileFormatError as error:
+            raise FileFormatError(
+                f"{self.path}: damaged, the metrics of an evaluation are {shown(text)}: {error}; "
+                f"move it away"
+            ) from error
 
     def looks(
         self, problem: str, config: QuantizationConfig, sizes: Iterable[int]
@@ -163,7 +175,8 @@ class EvaluationStore:
         if measured is not None:
             loss = measured.loss if math.isfinite(measured.loss) else None
             accuracy = None if math.isnan(measured.accuracy) else measured.accuracy
-            row = (problem, key, config.to_json(), loss, accuracy, measured.samples)
+            metrics = json.dumps(dict(measured.metrics))
+            row = (problem, key, config.to_json(), loss, accuracy, measured.samples, metrics)
             statements += [(_PUT, (*row, seconds, time.time()))]
         self._run(*statements)
         self.computed += 1

@@ -11,11 +11,12 @@ import numpy as np
 from torch import nn
 
 from rlquant.config import QuantizationConfig
-from rlquant.data import Samples
 from rlquant.errors import EvaluationStopped
 from rlquant.evaluation.looks import Ended, Look, LooksAt
 from rlquant.evaluation.measure import measure_float, run_batches
-from rlquant.score import Measurement, Objective
+from rlquant.objective import Objective
+from rlquant.samples import Samples
+from rlquant.score import Measurement
 from rlquant.training.trainer import Trainer
 from rlquant.training.watching import FIGURES, Watcher
 
@@ -28,22 +29,20 @@ class TrainingEvaluator:
 
     Args:
         trainer: trains a configuration.
-        validation: samples to measure on, run in batches of `batch_size`.
+        batches: of samples to measure on, with the targets of the objective.
         objective: how outputs are scored.
-        batch_size: samples of a validation batch.
         run: measures a network on the validation batches.
     """
 
     def __init__(
         self,
         trainer: Trainer,
-        validation: Samples,
+        batches: Sequence[Samples],
         objective: Objective,
-        batch_size: int = 250,
         run: Callable[[nn.Module, Sequence[Samples], Objective], Measurement] = run_batches,
     ) -> None:
         self.trainer, self.objective, self._run = trainer, objective, run
-        self.batches = validation.batches(batch_size)
+        self.batches = list(batches)
         self._last: tuple[QuantizationConfig, nn.Module] | None = None
 
     def measure(

@@ -46,4 +46,4 @@ def _measure(problem: Evaluates, config: QuantizationConfig) -> Measurement:
     except Exception as error:
         error.add_note(f"while evaluating {config.to_json()}")
         raise
-    return Measurement(score.loss, score.accuracy, score.samples)
+    return Measurement(score.loss, score.accuracy, score.samples, metrics=score.metrics)

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from rlquant.ambient import seeded
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Samples, why_not_finite
 from rlquant.errors import DataError
+from rlquant.forward_pass import run
 from rlquant.layers import LayerFacts, first_input
 from rlquant.plain_network import weight_of
+from rlquant.samples import Samples, why_not_finite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +65,7 @@ class FloatReference:
                 hook = _norm_watcher(calls, finite, name)
                 module.register_forward_pre_hook(hook, with_kwargs=True)
         with torch.no_grad():
-            clone(*samples.inputs)
+            run(clone, samples.inputs)
         finite |= {name: torch.isfinite(mean).all() for name, mean in means.items()}
         for name in (name for name, every in finite.items() if not every):
             kind = "outputs" if name in means else "inputs"
@@ -119,7 +120,7 @@ def channel_means(module: nn.Module, output: Tensor) -> Tensor:
 def calibrate(network: nn.Module, reference: FloatReference, samples: Samples) -> None:
     """Calibrate a quantized copy in place, in one forward pass over all samples."""
     with Calibrator(network, reference).watching(), torch.no_grad():
-        network(*samples.inputs)
+        run(network, samples.inputs)
 
 
 class Calibrator:

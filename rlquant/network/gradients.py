@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Samples
 from rlquant.errors import NetworkError, SettingsError
-from rlquant.score import Objective
+from rlquant.forward_pass import run
+from rlquant.objective import Objective
+from rlquant.samples import Samples
 
 
 def require_gradients(
@@ -39,7 +40,7 @@ def require_gradients(
     weights: list[Any] = [clone.get_submodule(name).weight for name in layers]
     for weight in weights:
         weight.requires_grad_()
-    loss = loss_with_gradients(objective, clone(*samples.inputs), samples.targets, wanted_by)
+    loss = loss_with_gradients(objective, run(clone, samples.inputs), samples.targets, wanted_by)
     found = torch.autograd.grad(loss, weights, allow_unused=True)
     without = [n for n, gradient in zip(layers, found, strict=True) if gradient is None]
     if without:

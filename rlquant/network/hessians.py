@@ -7,7 +7,8 @@ the error of its weights; its matrix is what is measured here, once.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rlquant.ambient import seeded
+from rlquant.batch_size import batch_size_within
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Samples, why_not_finite
 from rlquant.errors import DataError
+from rlquant.forward_pass import run
 from rlquant.layers import LayerFacts, first_input
 from rlquant.rounding.factor import LayerHessians
+from rlquant.samples import Samples, counted, why_not_finite
 
 CHUNK = 64
 """Samples unfolded at a time: what a convolution sees takes many times the memory of its input."""
@@ -63,13 +66,11 @@ def measure_hessians(
     """
     sums: dict[str, _Sums] = {}
     clone = copy_network(network)
-    for facts in layers:
-        module = clone.get_submodule(facts.name)
-        if is_measured(module):
-            module.register_forward_pre_hook(_recorder(sums, facts.name), with_kwargs=True)
+    size = batch_size_within(clone, samples, most=CHUNK)
     with torch.no_grad():
-        for batch in samples.batches(CHUNK):
-            clone(*batch.inputs)
+        for batch in samples.batches(size):
+            with _recording(clone, layers, sums, batch.mask):
+                run(clone, batch.inputs)
     for name, found in sums.items():
         if not torch.isfinite(found.second).all():
             raise DataError(
@@ -155,9 +156,33 @@ def _outer(mean: Tensor) -> Tensor:
     return mean[:, :, None] * mean[:, None, :]
 
 
-def _recorder(sums: dict[str, _Sums], name: str) -> Any:
+@contextmanager
+def _recording(
+    network: nn.Module,
+    layers: Sequence[LayerFacts],
+    sums: dict[str, _Sums],
+    mask: Tensor | None,
+) -> Iterator[None]:
+    """Within the context, a forward pass adds the inputs of the layers to the sums."""
+    handles = []
+    for facts in layers:
+        module = network.get_submodule(facts.name)
+        if is_measured(module):
+            hook = _recorder(sums, facts.name, mask)
+            handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _recorder(sums: dict[str, _Sums], name: str, mask: Tensor | None) -> Any:
     def hook(module: nn.Module, args: Any, keywords: Any) -> None:
-        rows = input_rows(module, first_input(args, keywords)).float()  # float16 would overflow
+        given = first_input(args, keywords)
+        if isinstance(module, nn.Linear):
+            given = counted(given, mask)
+        rows = input_rows(module, given).float()  # float16 would overflow
         if rows.shape[1]:
             sums.setdefault(name, _Sums.before(rows)).add(rows)
 

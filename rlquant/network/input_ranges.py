@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rlquant.ambient import seeded
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Samples
 from rlquant.errors import QuantizationError
+from rlquant.forward_pass import run
 from rlquant.layers import LayerFacts, first_input
 from rlquant.quantizers.activation_ranges import InputRange, RangeMethod, activation_range
+from rlquant.samples import Samples, counted
 
 Ranges = Mapping[str, InputRange]
 """The range of the inputs, by layer."""
@@ -53,18 +54,20 @@ def measure_input_ranges(
         if facts.kind != "embedding":
             module = clone.get_submodule(facts.name)
             module.register_forward_pre_hook(
-                _range_recorder(ranges, facts.name, method), with_kwargs=True
+                _range_recorder(ranges, facts.name, method, samples.mask), with_kwargs=True
             )
     with torch.no_grad():
-        clone(*samples.inputs)
+        run(clone, samples.inputs)
     return ranges
 
 
-def _range_recorder(ranges: dict[str, InputRange], name: str, method: RangeMethod) -> Any:
+def _range_recorder(
+    ranges: dict[str, InputRange], name: str, method: RangeMethod, mask: Tensor | None
+) -> Any:
     def hook(module: nn.Module, args: Any, keywords: Any) -> None:
         found: InputRange
         try:
-            found = activation_range(first_input(args, keywords), method)
+            found = activation_range(counted(first_input(args, keywords), mask), method)
         except QuantizationError as error:
             found = NoRange(f"inputs of layer {name!r}: {error}")
         known = ranges.get(name)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from torch import Tensor, nn
+from torch import nn
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
@@ -15,6 +15,7 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.cost.float_share import FloatShare
 from rlquant.data import Data, take_samples
 from rlquant.errors import ChoiceError, DataError, unknown_name
+from rlquant.forward_pass import Arguments
 from rlquant.layers import (
     LayerFacts,
     channel_axis_of,
@@ -189,7 +190,7 @@ def _log_float_share(network: nn.Module, quantized: Sequence[str]) -> None:
 
 
 def layers_of(
-    network: nn.Module, config: QuantizationConfig, example: tuple[Tensor, ...]
+    network: nn.Module, config: QuantizationConfig, example: Arguments
 ) -> tuple[LayerFacts, ...]:
     """Return the facts of the layers that `config` names; every one must run in a forward pass."""
     named = {choice.layer for choice in config}

@@ -18,7 +18,7 @@ from rlquant.probing.additive_kernel import estimate_share
 from rlquant.probing.feasible_rows import different_rows, every_row
 from rlquant.problem.checks import require_budget
 from rlquant.problem.protocol import Complete, Problem, require_problem
-from rlquant.score import log_loss
+from rlquant.score import log_loss, log_shift
 
 KNAPSACK_DOES, INTERACTIONS_MATTER = 0.98, 0.9
 """From the first share on a knapsack will do, below the second it will not.
@@ -191,13 +191,14 @@ def _share(problem: Problem, samples: int, seed: int) -> BudgetShare:
     budget, feasible = problem.budget, problem.feasible
     options = feasible.options
     if isinstance(problem, Complete):
-        seen = _Seen(_table_parts(problem))
+        seen = _Seen(_table_parts(problem), problem.float_score.loss)
         share = additive_share(seen, len(options))
         return BudgetShare(budget, share, 0.0, seen.configurations, seen.infinite, exact=True)
 
     rows, exact = different_rows(feasible, samples, seed)
     scores = problem.evaluate_many([feasible.config(row) for row in rows])
-    seen = _Seen([(rows, np.array([score.loss for score in scores]))])
+    losses = np.array([score.loss for score in scores])
+    seen = _Seen([(rows, losses)], problem.float_score.loss)
     ((rows, values),) = seen
     finite = len(values)
     if not exact and finite < LEAST_SAMPLES:
@@ -214,8 +215,8 @@ def _share(problem: Problem, samples: int, seed: int) -> BudgetShare:
 class _Seen:
     """Rows with the logs of their losses, where finite; and how many there were."""
 
-    def __init__(self, parts: Iterable[tuple[Indices, Floats]]) -> None:
-        self._parts = parts
+    def __init__(self, parts: Iterable[tuple[Indices, Floats]], float_loss: float) -> None:
+        self._parts, self._shift = parts, log_shift(float_loss)
         self.configurations = 0
         self.infinite = 0
 
@@ -224,7 +225,8 @@ class _Seen:
             finite = np.isfinite(losses)
             self.configurations += len(losses)
             self.infinite += int((~finite).sum())
-            yield rows[finite], np.array([log_loss(loss) for loss in losses[finite].tolist()])
+            logs = [log_loss(loss, self._shift) for loss in losses[finite].tolist()]
+            yield rows[finite], np.array(logs)
 
 
 def _table_parts(problem: Complete) -> Iterator[tuple[Indices, Floats]]:

@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from rlquant.config import HESSIAN_BASED, Fidelity
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.budget import Budget
-from rlquant.data import Samples, why_not_finite
 from rlquant.errors import ChoiceError, DataError, NetworkError, SettingsError
+from rlquant.evaluation.measure import with_targets
 from rlquant.forward_pass import outputs_of
 from rlquant.layers import LayerFacts
 from rlquant.network.hessians import WIDEST, is_measured
+from rlquant.objective import Objective
 from rlquant.plain_network import device_of
-from rlquant.score import Measurement, Objective
+from rlquant.samples import Samples, why_not_finite
+from rlquant.score import Measurement
 from rlquant.space import SearchSpace, default_space
 
 
@@ -73,8 +75,9 @@ def require_runs(
     with torch.no_grad():
         outputs_of(clone, training.inputs, "train_data")
         outputs = outputs_of(clone, validation.inputs, "validation_data")
-        objective.check(outputs, validation.targets)
-        sums = objective(outputs, validation.targets)
+        (prepared,) = with_targets(clone, [validation], objective)
+        objective.check(outputs, prepared.targets)
+        sums = objective(outputs, prepared.targets)
     pair = isinstance(sums, (tuple, list)) and len(sums) == 2
     if not pair or not all(_is_scalar(value) for value in sums):
         raise SettingsError(

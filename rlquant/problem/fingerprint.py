@@ -28,10 +28,10 @@ from torch import Tensor, fx, nn
 
 from rlquant.copying.references import attributes
 from rlquant.cost.file_layout import NOT_NEEDED
-from rlquant.data import fingerprint_tensors
 from rlquant.errors import SettingsError
+from rlquant.objective import FunctionObjective, Objective
 from rlquant.problem.code_facts import CYTHON, instructions, interface, library, referred
-from rlquant.score import FunctionObjective, Objective
+from rlquant.samples import fingerprint_tensors
 
 _OF_EVERY_MODULE = vars(nn.Module()).keys() - {"training"}
 _PLAIN: tuple[Any, ...] = (

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,12 +14,13 @@ from torch import nn
 
 from rlquant.ambient import isolated, isolated_steps
 from rlquant.arguments import explained
+from rlquant.batch_size import batch_size_within
 from rlquant.config import FIDELITIES, Fidelity, LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.budget import Budget, NetworkCosts, total
 from rlquant.cost.feasible import FeasibleSet
 from rlquant.cost.float_share import FloatShare
-from rlquant.data import Data, Samples, require_different, take_samples
+from rlquant.data import Data, take_samples
 from rlquant.errors import LARGEST_SEED, DataError, SettingsError, unknown_name, whole_number
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.measure import measure_float
@@ -31,6 +32,7 @@ from rlquant.evaluation.workers import measure_with_workers
 from rlquant.evaluation_settings import EvaluationSettings, require_evaluation
 from rlquant.layers import LayerFacts, count_macs, excluded_layers, find_layers
 from rlquant.network.calibrate import FloatReference
+from rlquant.objective import Objective, ObjectiveFunction, as_objective
 from rlquant.paths import PathLike
 from rlquant.plain_network import require_network
 from rlquant.problem.checks import (
@@ -47,7 +49,8 @@ from rlquant.problem.measurements import Measurements
 from rlquant.problem.measuring import Measuring
 from rlquant.problem.steadiness import require_repeatable, require_steady
 from rlquant.problem.training_plan import TrainingPlan
-from rlquant.score import Measurement, Objective, ObjectiveFunction, Score, as_objective
+from rlquant.samples import Samples, require_different
+from rlquant.score import Measurement, Score
 from rlquant.space import SearchSpace
 from rlquant.training.settings import TrainSettings
 from rlquant.training.watching import Watcher
@@ -144,10 +147,10 @@ class QuantizationProblem:
         self.costs = self._network_costs()
         self.feasible = self._feasible(self.budget)
         self.plan = self._training_plan(train_data, training, teacher, warm_start)
-        measured = self._float_measurement()
+        measuring = self._measuring()
+        measured = self._float_measurement(measuring.batches)
         kept = self.canonical(QuantizationConfig(()))
         self.float_score = self._score(kept, measured, latency=False)
-        measuring = self._measuring()
         self._measurements = Measurements(
             measuring,
             measuring.fingerprint(measured.loss),
@@ -184,8 +187,10 @@ class QuantizationProblem:
 
     def _found_layers(self) -> tuple[LayerFacts, ...]:
         """Run the network on its samples and find what can be quantized."""
-        first_batch = self.validation.first(self.evaluation.batch_size)
         few = self.calibration.first(2)
+        size = batch_size_within(self.network, few, self.evaluation.batch_size, name="train_data")
+        self.evaluation = dataclasses.replace(self.evaluation, batch_size=size)
+        first_batch = self.validation.first(size)
         require_runs(self.network, self.objective, few, first_batch)
         return find_layers(self.network, few.inputs, exclude=self.space.exclude)
 
@@ -240,8 +245,7 @@ class QuantizationProblem:
             require_different(plan.samples, self.validation)
         return plan
 
-    def _float_measurement(self) -> Measurement:
-        batches = self.validation.batches(self.evaluation.batch_size)
+    def _float_measurement(self, batches: Sequence[Samples]) -> Measurement:
         measured = measure_float(self.network, batches, self.objective)
         if self.evaluation.stochastic:
             measured = run_repeatedly(self.network, batches, self.objective)
@@ -441,6 +445,7 @@ class QuantizationProblem:
             fidelity=self.fidelity,
             partial=measured.partial,
             standard_error=measured.standard_error,
+            metrics=dict(measured.metrics),
         )
 
     def _feasible(self, budget: Budget) -> FeasibleSet:

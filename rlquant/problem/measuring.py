@@ -11,17 +11,18 @@ from typing import Any
 from torch import nn
 
 from rlquant.config import Fidelity
-from rlquant.data import Samples
+from rlquant.copying.network_copy import copy_network
 from rlquant.evaluation.evaluator import Evaluator
-from rlquant.evaluation.measure import run_batches
+from rlquant.evaluation.measure import run_batches, with_targets
 from rlquant.evaluation.racing import Racing
 from rlquant.evaluation.repeated import PASSES, RepeatedEvaluator, run_repeatedly
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.layers import LayerFacts
+from rlquant.objective import Objective
 from rlquant.problem.fingerprint import describe_objective, fingerprint
 from rlquant.problem.training_plan import TrainingPlan
-from rlquant.score import Objective
+from rlquant.samples import Samples
 from rlquant.training.trainer import Trainer
 from rlquant.training.watching import FIGURES
 
@@ -63,9 +64,20 @@ class Measuring:
 
     @cached_property
     def _batch_looks(self) -> tuple[int, ...]:
-        return tuple(
-            1 + len(batch) for batch in self.validation.batches(self.evaluation.batch_size)
-        )
+        return tuple(1 + len(batch) for batch in self._parts)
+
+    @property
+    def _parts(self) -> list[Samples]:
+        assert self.evaluation.batch_size is not None  # a problem decides it
+        return self.validation.batches(self.evaluation.batch_size)
+
+    @cached_property
+    def batches(self) -> list[Samples]:
+        """The validation samples in batches, with the targets of the objective."""
+        return with_targets(copy_network(self.network), self._parts, self.objective)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "batches"}  # others make their own
 
     def evaluator(self) -> Evaluator | TrainingEvaluator:
         """Return a new evaluator."""
@@ -80,7 +92,7 @@ class Measuring:
                 self.network,
                 self.layers,
                 self.calibration,
-                self.validation,
+                self.batches,
                 self.objective,
                 **quantizing,
             )
@@ -96,8 +108,7 @@ class Measuring:
             **quantizing,
         )
         run = run_repeatedly if stochastic else run_batches
-        size = self.evaluation.batch_size
-        return TrainingEvaluator(trainer, self.validation, self.objective, size, run)
+        return TrainingEvaluator(trainer, self.batches, self.objective, run)
 
     def fingerprint(self, float_loss: float) -> str:
         """Hash what a measurement depends on: network, samples, settings, version of the code.

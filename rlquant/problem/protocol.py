@@ -16,7 +16,6 @@ from torch import nn
 from rlquant.config import Fidelity, QuantizationConfig
 from rlquant.cost.budget import Budget, NetworkCosts
 from rlquant.cost.feasible import FeasibleSet
-from rlquant.data import Samples
 from rlquant.errors import SettingsError
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.racing import Racing
@@ -24,7 +23,9 @@ from rlquant.evaluation.store import EvaluationStore
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.layers import LayerFacts
-from rlquant.score import Measurement, Objective, Score
+from rlquant.objective import Objective
+from rlquant.samples import Samples
+from rlquant.score import Measurement, Score
 from rlquant.space import SearchSpace
 from rlquant.training.watching import Watcher
 

@@ -17,7 +17,7 @@ from torch import nn
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
 from rlquant.config import HESSIAN_BASED, QuantizationConfig
-from rlquant.data import Data, Samples, take_samples
+from rlquant.data import Data, take_samples
 from rlquant.errors import SettingsError
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.measure import run_batches
@@ -28,11 +28,13 @@ from rlquant.network.gradients import require_gradients
 from rlquant.network.hessians import output_hessian
 from rlquant.network.quantize import build_quantized, quantizes_activations
 from rlquant.network.weights import quantize_weight
+from rlquant.objective import Classification
 from rlquant.plain_network import weight_of
 from rlquant.problem.protocol import Refines
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.rounding import layer_generator
-from rlquant.score import Classification, Score
+from rlquant.samples import Samples
+from rlquant.score import Score
 from rlquant.training.batches import SampleBatches, Teacher
 from rlquant.training.losses import TrainingLoss
 from rlquant.training.network_policy import NetworkPolicySettings, learn_across_layers

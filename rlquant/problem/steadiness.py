@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from rlquant.ambient import seeded
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Samples
 from rlquant.errors import NetworkError
 from rlquant.evaluation.repeated import PASSES
+from rlquant.forward_pass import run, tensors_in
 from rlquant.plain_network import weight_of
 from rlquant.responsiveness import any_finite, as_data, same_outputs
+from rlquant.samples import Samples
 
 ROUNDS = 3
 """How often a network is run with other weights and other samples between two comparisons."""
@@ -93,7 +94,7 @@ def require_repeatable(network: nn.Module, samples: Samples) -> None:
 
 
 def _run(network: nn.Module, samples: Samples) -> Any:
-    return network(*(tensor.clone() for tensor in samples.inputs))
+    return run(network, samples.inputs)
 
 
 def _answers(network: nn.Module, layers: Sequence[str], samples: Samples, expected: Any) -> bool:
@@ -101,7 +102,7 @@ def _answers(network: nn.Module, layers: Sequence[str], samples: Samples, expect
 
     Outputs may all be zero for some weights, and for all of them where the inputs are zero.
     """
-    if not any(tensor.any() for tensor in samples.inputs) or not any_finite(expected):
+    if not any(tensor.any() for tensor in tensors_in(samples.inputs)) or not any_finite(expected):
         return True
     for seed in range(RANDOM_WEIGHTS):
         with seeded(seed):
@@ -127,7 +128,7 @@ def _run_with(
 
 def _draws(network: nn.Module, samples: Samples) -> bool:
     """Return whether a pass draws from a global random generator, for whatever it is."""
-    clone, device = copy_network(network), samples.targets.device
+    clone, device = copy_network(network), samples.device
     with seeded(0):
         untouched = _next_draws(device)
     with seeded(0):

@@ -9,19 +9,28 @@ from torch import nn
 
 from rlquant.ambient import isolated, seeded
 from rlquant.arguments import explained
+from rlquant.batch_size import batch_size_within
 from rlquant.config import QuantizationConfig
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Data, Samples, is_pair, iterate, take_batch, take_samples
+from rlquant.data import (
+    Data,
+    is_pair,
+    iterate,
+    take_batch,
+    take_samples,
+)
 from rlquant.errors import LARGEST_SEED, DataError, SettingsError, whole_number
 from rlquant.evaluation.measure import ALL_SAMPLES, run_batches
 from rlquant.evaluation_settings import EvaluationSettings, require_evaluation
 from rlquant.forward_pass import outputs_of
 from rlquant.layers import require_quantizable
 from rlquant.network.quantize import layers_of, require_known_layers
+from rlquant.objective import Objective, ObjectiveFunction, as_objective
 from rlquant.plain_network import require_network
 from rlquant.problem.checks import require_finite_losses, resolve_device
 from rlquant.problem.training_plan import require_teacher
-from rlquant.score import Measurement, Objective, ObjectiveFunction, as_objective
+from rlquant.samples import Samples
+from rlquant.score import Measurement
 from rlquant.training.fixed_point.fixed_point import train_fixed_point
 from rlquant.training.settings import TrainOutcome, TrainSettings
 from rlquant.training.trainer import Trainer
@@ -178,8 +187,9 @@ def _validation(data: Data | None, device: torch.device) -> Samples | None:
 
 
 def _measured(
-    network: nn.Module, validation: Samples | None, objective: Objective, batch_size: int
+    network: nn.Module, validation: Samples | None, objective: Objective, batch_size: int | None
 ) -> Measurement | None:
     if validation is None:
         return None
-    return run_batches(network, validation.batches(batch_size), objective)
+    size = batch_size_within(network, validation, batch_size)
+    return run_batches(network, validation.batches(size), objective)

@@ -10,11 +10,12 @@ from torch import nn
 
 from rlquant.config import Fidelity
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Data, Samples, take_samples
+from rlquant.data import Data, take_samples
 from rlquant.errors import SettingsError
 from rlquant.forward_pass import outputs_of
+from rlquant.objective import Objective
 from rlquant.plain_network import require_network
-from rlquant.score import Objective
+from rlquant.samples import Samples
 from rlquant.training.losses import require_logits
 from rlquant.training.settings import TRAINED, TUNED, TrainSettings
 from rlquant.training.training_data import require_trainable

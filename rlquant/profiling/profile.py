@@ -18,7 +18,7 @@ from rlquant.data import Data
 from rlquant.errors import whole_number
 from rlquant.escaping import csv_text
 from rlquant.export.onnx.runtime import require_exporter
-from rlquant.layers import LayerFacts, as_arguments, find_layers
+from rlquant.layers import LayerFacts, find_layers, require_positional
 from rlquant.profiling.additive import AdditiveTimes
 from rlquant.profiling.sessions import times_of_files
 
@@ -172,7 +172,7 @@ def profile_latency(
     require_exporter()
     from rlquant.profiling.variants import NATIVE_KINDS, Variants
 
-    arguments = tuple(as_arguments(inputs))
+    arguments = require_positional("inputs", inputs)
     layers = find_layers(network, tuple(tensor[:2] for tensor in arguments))
     groups = tuple(Counter(group_of(facts) for facts in layers).items())
     native = tuple(group[0] in NATIVE_KINDS for group, _ in groups)

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from rlquant.ambient import seeded
-from rlquant.data import Samples as FixedSamples
 from rlquant.errors import SettingsError, require_finite
+from rlquant.forward_pass import run
+from rlquant.samples import Samples as FixedSamples
 from rlquant.tasks.task import Samples
 from rlquant.training.augmentation import CropAndFlip
 from rlquant.training.batches import Batch, SampleBatches
@@ -94,7 +95,7 @@ def train_float(network: nn.Module, train: Samples, settings: FloatTrainSettings
 
 
 def _step(network: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer) -> Tensor:
-    loss = cross_entropy(network(*batch.inputs), batch.targets)
+    loss = cross_entropy(run(network, batch.inputs), batch.targets)
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()

@@ -14,12 +14,12 @@ from typing import Any
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from rlquant.data import fingerprint_tensors
 from rlquant.documents import require_regular
 from rlquant.documents.tensor_file import bytes_of, read_tensors, require_like, require_sound
 from rlquant.errors import FileFormatError, StorageError
 from rlquant.files import make_folder, write_file
 from rlquant.paths import PathLike, path_of
+from rlquant.samples import fingerprint_tensors
 from rlquant.tasks.float_training import FloatTrainSettings
 from rlquant.tasks.task import Samples
 

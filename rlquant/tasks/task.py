@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rlquant.data import Data
-from rlquant.score import Objective
+from rlquant.objective import Objective
 
 Samples = tuple[Tensor, Tensor]
 """Inputs, float32 of shape `(n, channels, height, width)`, and targets, int64 of shape `(n,)`."""

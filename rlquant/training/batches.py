@@ -13,7 +13,6 @@ from torch.utils.data import DataLoader
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import (
     Data,
-    Samples,
     fewer_samples,
     is_pair,
     iterate,
@@ -22,6 +21,8 @@ from rlquant.data import (
     take_batch,
 )
 from rlquant.errors import DataError
+from rlquant.forward_pass import Arguments, run
+from rlquant.samples import Samples
 from rlquant.training.augmentation import CropAndFlip
 from rlquant.training.memory_layout import laid_out, lay_out, training_layout
 from rlquant.training.settings import TrainSettings
@@ -155,11 +156,14 @@ def _not_empty(batches: int) -> int:
 
 
 def augmented(
-    inputs: tuple[Tensor, ...], augmentation: CropAndFlip | None, generator: torch.Generator
-) -> tuple[Tensor, ...]:
+    inputs: Arguments, augmentation: CropAndFlip | None, generator: torch.Generator
+) -> Arguments:
     """Return the network's arguments with the first one augmented."""
     if augmentation is None:
         return inputs
+    if isinstance(inputs, dict):
+        first = next(iter(inputs))
+        return {**inputs, first: augmentation(inputs[first], generator)}
     return augmentation(inputs[0], generator), *inputs[1:]
 
 
@@ -204,11 +208,11 @@ class Teacher:
 
     def _ask(self, batch: Batch) -> Any:
         if self._layout is None:
-            example = tuple(tensor[:2] for tensor in batch.inputs)
+            example = batch.first(2).inputs
             self._layout = training_layout(self._network, example)
             lay_out(self._network, self._layout)
         with torch.no_grad():
-            return self._network(*laid_out(batch.inputs, self._layout))
+            return run(self._network, laid_out(batch.inputs, self._layout))
 
 
 def make_batches(

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rlquant.ambient import callers_generators, seeded
 from rlquant.errors import DataError, QuantizationError
+from rlquant.forward_pass import run as forward
 from rlquant.training.batches import Batch, Batches
 from rlquant.training.losses import Loss
 from rlquant.training.mixed_network import MixedNetwork
@@ -156,7 +157,7 @@ def take_step(run: Run, batch: Batch, progress: Progress, good: Snapshot | None 
         Diverged: a loss since the last look is not finite.
     """
     answers = None if run.teacher is None else run.teacher(batch)
-    outputs = run.mixed.network(*batch.inputs)
+    outputs = forward(run.mixed.network, batch.inputs)
     loss, labels = run.loss(outputs, batch.targets, answers)
     progress.add(loss.detach(), labels)
     if good is not None and progress.is_watched:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
 from rlquant.errors import DataError
-from rlquant.score import Objective
+from rlquant.objective import Objective
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from rlquant.copying.network_copy import copy_network
+from rlquant.forward_pass import Arguments, mapped, run
 
 PLANAR = (nn.Conv2d, nn.ConvTranspose2d)
 """Modules that are 1.6 times as fast on a CPU with channels last."""
 
 
-def training_layout(network: nn.Module, example: tuple[Tensor, ...]) -> torch.memory_format:
+def training_layout(network: nn.Module, example: Arguments) -> torch.memory_format:
     """Return channels-last where there are planar convolutions and the network runs so.
 
     Some do not: `x.view(len(x), -1)` of a convolution's outputs needs them contiguous.
@@ -27,7 +28,7 @@ def training_layout(network: nn.Module, example: tuple[Tensor, ...]) -> torch.me
     copied = lay_out(copy_network(network), torch.channels_last)
     try:
         with torch.no_grad():
-            copied(*laid_out(example, torch.channels_last))
+            run(copied, laid_out(example, torch.channels_last))
     except RuntimeError:
         return torch.contiguous_format
     return torch.channels_last
@@ -41,6 +42,9 @@ def lay_out(network: nn.Module, layout: torch.memory_format) -> Any:
     return network
 
 
-def laid_out(inputs: tuple[Tensor, ...], layout: torch.memory_format) -> tuple[Tensor, ...]:
+def laid_out(inputs: Arguments, layout: torch.memory_format) -> Arguments:
     """Return the network's arguments with images in a layout."""
-    return tuple(t.contiguous(memory_format=layout) if t.dim() == 4 else t for t in inputs)
+    found: Arguments = mapped(
+        lambda t: t.contiguous(memory_format=layout) if t.dim() == 4 else t, inputs
+    )
+    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,7 @@ from torch.func import functional_call
 
 from rlquant.ambient import callers_generators
 from rlquant.errors import SettingsError, require_not_negative, whole_number
+from rlquant.forward_pass import run
 from rlquant.plain_network import weight_of
 from rlquant.quantizers import QuantizedTensor
 from rlquant.rounding.policy import draw, score_gradient
@@ -195,7 +197,8 @@ def _draw(
             weights = {
                 f"{n}.weight": e.at(up) for (n, e), up in zip(layers.items(), shares, strict=True)
             }
-            value = loss(functional_call(network, weights, batch.inputs), batch.targets, answers)[0]
+            outputs = run(partial(functional_call, network, weights), batch.inputs)
+            value = loss(outputs, batch.targets, answers)[0]
         losses.append(value.detach())
         found = torch.autograd.grad(value, wanted) if wanted else ()
         slopes.append(found[: len(found) - len(points)])

@@ -11,19 +11,21 @@ from torch import Tensor, nn
 
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Data, Samples
+from rlquant.data import Data
 from rlquant.evaluation_settings import EvaluationSettings
+from rlquant.forward_pass import run
 from rlquant.layers import LayerFacts
 from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.hessians import output_hessian
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.quantize import quantizes_activations
 from rlquant.network.weights import quantize_weight
+from rlquant.objective import Objective
 from rlquant.plain_network import weight_of
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.formats import WeightForm
 from rlquant.rounding.factor import LayerHessians
-from rlquant.score import Objective
+from rlquant.samples import Samples
 from rlquant.training.batches import Teacher, make_batches
 from rlquant.training.loop import Run, train_mixed
 from rlquant.training.losses import TrainingLoss
@@ -120,7 +122,7 @@ class Trainer:
     @cached_property
     def _example(self) -> Any:
         with torch.no_grad():
-            return copy_network(self.network)(*self._calibration.first(2).inputs)
+            return run(copy_network(self.network), self._calibration.first(2).inputs)
 
     @cached_property
     def _loss(self) -> TrainingLoss:

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from rlquant.ambient import seeded
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Samples
 from rlquant.errors import SettingsError
+from rlquant.forward_pass import run
 from rlquant.network.gradients import loss_with_gradients
-from rlquant.score import Objective
+from rlquant.objective import Objective
+from rlquant.samples import Samples
 from rlquant.training.settings import PLACE
 
 
@@ -42,7 +43,7 @@ def require_trainable(
         )
     few = samples.first(2)
     with seeded(0):
-        outputs = copy_network(network).train().requires_grad_()(*few.inputs)
+        outputs = run(copy_network(network).train().requires_grad_(), few.inputs)
         objective.check(as_many(outputs, len(samples)), samples.targets)
         loss_with_gradients(objective, outputs, few.targets, "training")
 

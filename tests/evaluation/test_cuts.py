@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from cut_networks import CUTTABLE, UNCUTTABLE, Computing, InPlaceNet, Plain, Preamble
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Samples
 from rlquant.evaluation.cuts import CannotCut, Segment, cut, tensors_of, whole
 from rlquant.layers import find_layers
+from rlquant.samples import Samples
 from small_networks import FEATURES, IMAGE, NETWORKS, fresh, samples, samples_of
 
 ALL = {name: (kind.build, None) for name, kind in NETWORKS.items()} | CUTTABLE

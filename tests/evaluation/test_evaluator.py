@@ -15,15 +15,16 @@ from torch import Tensor, nn
 
 from rlquant import EvaluationSettings
 from rlquant.config import FLOAT_BITS, LayerChoice, QuantizationConfig
-from rlquant.data import Samples
 from rlquant.errors import DataError
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.input_ranges import measure_input_ranges
 from rlquant.network.weights import quantize_weight
+from rlquant.objective import Classification
 from rlquant.quantizers import QuantizedTensor
-from rlquant.score import Classification, Measurement
+from rlquant.samples import Samples
+from rlquant.score import Measurement
 from rlquant.space import for_layer
 from small_networks import CLASSES, FEATURES, NETWORKS, Mlp, fresh, samples, samples_of, trained
 

@@ -18,11 +18,11 @@ from cut_networks import CUTTABLE, Branching
 from layer_choices import CHOICES
 from rlquant import EvaluationSettings
 from rlquant.config import LayerChoice, QuantizationConfig
-from rlquant.data import Samples
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.incremental import LEFT_FOR_GAPS
 from rlquant.evaluation.measure import run_batches
 from rlquant.layers import LayerFacts, find_layers
+from rlquant.samples import Samples
 from rlquant.space import for_layer
 from rlquant.tasks.networks import build
 from small_networks import NETWORKS, fresh, samples, samples_of

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlquant.data import Samples
 from rlquant.errors import SettingsError
 from rlquant.evaluation.racing import LEAST_SEEN, Race, Racing, require_racing
-from rlquant.score import Classification, FunctionObjective
+from rlquant.objective import Classification, FunctionObjective
+from rlquant.samples import Samples
 from small_networks import samples_of
 
 

@@ -19,7 +19,7 @@ from rlquant.errors import EvaluationStopped
 from rlquant.evaluation.looks import Ended, Look
 from rlquant.evaluation.measure import run_batches
 from rlquant.evaluation.trained import TrainingEvaluator, Watched
-from rlquant.score import Classification
+from rlquant.objective import Classification
 from rlquant.training.watching import FIGURES
 from small_networks import NETWORKS, fresh
 from training_runs import (

@@ -12,7 +12,6 @@ from torch.nn import functional
 
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Samples
 from rlquant.errors import QuantizationError
 from rlquant.layers import find_layers
 from rlquant.network.calibrate import (
@@ -27,6 +26,7 @@ from rlquant.network.input_ranges import measure_input_ranges
 from rlquant.network.quantize import quantize
 from rlquant.quantizers import activation_range
 from rlquant.quantizers.activation_ranges import METHODS
+from rlquant.samples import Samples
 from small_networks import (
     CLASSES,
     FEATURES,

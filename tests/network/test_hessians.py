@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rlquant.data import Samples
 from rlquant.layers import find_layers
 from rlquant.network.hessians import (
     CHUNK,
@@ -21,6 +20,7 @@ from rlquant.network.hessians import (
     output_hessian,
 )
 from rlquant.rounding.output_error import reconstruction_error
+from rlquant.samples import Samples
 from small_networks import NETWORKS, SharedLayerNet, fresh, samples_of
 from strategies import seeded
 

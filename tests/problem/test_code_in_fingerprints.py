@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from problems import problem
 from rlquant.errors import SettingsError
+from rlquant.objective import Classification, as_objective
 from rlquant.problem.code_facts import library
 from rlquant.problem.fingerprint import describe_objective, fingerprint, require_told_apart
-from rlquant.score import Classification, as_objective
 from rlquant_agents import search_problem
 
 Load = Callable[..., Any]
@@ -304,7 +304,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import mine
 from rlquant.problem.fingerprint import describe_objective, fingerprint
-from rlquant.score import as_objective
+from rlquant.objective import as_objective
 print(fingerprint(describe_objective(as_objective(mine.judge))))
 """
 

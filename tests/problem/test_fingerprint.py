@@ -18,8 +18,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rlquant.objective import Classification, as_objective
 from rlquant.problem.fingerprint import describe_objective, fingerprint
-from rlquant.score import Classification, as_objective
 from small_networks import NETWORKS, Mlp, fresh
 
 ROOT = Path(__file__).parents[2]

@@ -29,7 +29,8 @@ from rlquant.errors import (
 )
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.network.modules import quantized_weight
-from rlquant.score import Classification, Score
+from rlquant.objective import Classification
+from rlquant.score import Score
 from rlquant.space import SearchSpace
 from small_networks import (
     CLASSES,

@@ -17,7 +17,7 @@ from rlquant.errors import (
     DataError,
     SettingsError,
 )
-from rlquant.score import Classification
+from rlquant.objective import Classification
 from small_networks import (
     Mlp,
     fresh,

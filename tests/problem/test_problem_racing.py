@@ -14,12 +14,13 @@ from torch import Tensor
 
 from problems import bits, counting, problem
 from rlquant.config import QuantizationConfig
-from rlquant.data import Samples
 from rlquant.errors import DataError, SettingsError
 from rlquant.evaluation import looks
 from rlquant.evaluation.racing import Racing
+from rlquant.objective import Classification
 from rlquant.problem.live import QuantizationProblem
-from rlquant.score import Classification, Score
+from rlquant.samples import Samples
+from rlquant.score import Score
 from rlquant_agents import search_problem
 from small_networks import samples_of, trained
 

@@ -34,6 +34,9 @@ ROOMS = {
         *("config", "quantizers", "copying", "plain_network"),
         *(
             "forward_pass",
+            "samples",
+            "objective",
+            "batch_size",
             "responsiveness",
             "layer_names",
             "layers",

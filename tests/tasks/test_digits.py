@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from rlquant.data import fingerprint_tensors
+from rlquant.samples import fingerprint_tensors
 from rlquant.tasks.digits import load_digits
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from rlquant.data import Samples
 from rlquant.errors import DataError
+from rlquant.samples import Samples
 from rlquant.training.augmentation import CropAndFlip
 from rlquant.training.batches import (
     Batch,

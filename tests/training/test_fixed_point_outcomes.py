@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rlquant.data import Samples
 from rlquant.errors import DataError, NetworkError, SettingsError
 from rlquant.quantizers import quantize_fixed_point
+from rlquant.samples import Samples
 from rlquant.training.fixed_point.fixed_point import train_fixed_point
 from rlquant.training.settings import FixedPoint, TrainSettings
 from rlquant.training.watching import WATCH_EVERY

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, softmax
 
 from rlquant.errors import DataError
-from rlquant.score import Classification
+from rlquant.objective import Classification
 from rlquant.training.losses import TrainingLoss, distillation_loss, require_logits
 from strategies import seeded
 

@@ -12,11 +12,11 @@ from torch.nn.functional import cross_entropy
 
 import rlquant
 from rlquant.config import LayerChoice, QuantizationConfig
-from rlquant.data import Samples
 from rlquant.errors import QuantizationError
 from rlquant.layers import find_layers
 from rlquant.network.modules import quantized_weight
-from rlquant.score import Classification
+from rlquant.objective import Classification
+from rlquant.samples import Samples
 from rlquant.training.mixed_network import MixedNetwork
 from rlquant.training.settings import TrainSettings
 from rlquant.training.trainer import Trainer

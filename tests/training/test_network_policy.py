@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rlquant.data import Samples
 from rlquant.errors import SettingsError
+from rlquant.objective import Classification
 from rlquant.quantizers import QuantizedTensor, quantize_integer, quantize_to_points
 from rlquant.rounding.neighbours import Neighbours
-from rlquant.score import Classification
+from rlquant.samples import Samples
 from rlquant.training.batches import Batch, SampleBatches, Teacher
 from rlquant.training.losses import TrainingLoss
 from rlquant.training.network_policy import (

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from rlquant.config import GroupSize
-from rlquant.data import fingerprint_tensors
 from rlquant.errors import QuantizationError
 from rlquant.network.weights import quantize_weight
 from rlquant.quantizers import QuantizedTensor
+from rlquant.samples import fingerprint_tensors
 from strategies import laid_out
 from trainable_weights import BUCKET_SIZES, WAYS, form_of, made, moved, shift, weight
 

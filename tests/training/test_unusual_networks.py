@@ -20,8 +20,8 @@ from rlquant import (
     QuantizationProblem,
     TrainSettings,
 )
-from rlquant.data import Samples, fingerprint_tensors
 from rlquant.errors import DataError, SettingsError
+from rlquant.samples import Samples, fingerprint_tensors
 from rlquant.training.batches import make_batches
 from rlquant.training.memory_layout import training_layout
 from rlquant.training.settings import FixedPoint

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from rlquant.config import LayerChoice
-from rlquant.data import fingerprint_tensors
 from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.hessians import InputMoments, measure_hessians
 from rlquant.quantizers.formats import WeightForm
 from rlquant.rounding.output_error import reconstruction_error
+from rlquant.samples import fingerprint_tensors
 from rlquant.training import warm_start
 from rlquant.training.mixed_network import begin, trainable_weight
 from rlquant.training.settings import TrainSettings

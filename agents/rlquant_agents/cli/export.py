@@ -11,9 +11,10 @@ import tyro
 from torch import nn
 
 from rlquant import LatencyTable, OnnxExport, export_onnx
-from rlquant.data import Data, Samples, take_samples
+from rlquant.data import Data, take_samples
 from rlquant.export.targets import TargetName
 from rlquant.paths import path_of
+from rlquant.samples import Samples
 from rlquant_agents.cli.command_line import run_command
 from rlquant_agents.cli.config_file import CommandSettings
 from rlquant_agents.cli.hints import near
@@ -93,12 +94,12 @@ def export_for(
         calibration: data for the ranges between layers.
         table: by which the budget was kept, if it was one of latency.
     """
-    export = export_onnx(network, samples.inputs, path, target=target, calibration=calibration)
+    export = export_onnx(network, samples.positional, path, target=target, calibration=calibration)
     if table is None:
         return Exported(export, len(samples))
     from rlquant.profiling.sessions import seconds_of_file  # needs onnxruntime
 
-    seconds = seconds_of_file(path, samples.inputs, table.batch, table.threads)
+    seconds = seconds_of_file(path, samples.positional, table.batch, table.threads)
     return Exported(export, len(samples), seconds)
 
 

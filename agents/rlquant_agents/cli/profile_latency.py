@@ -101,7 +101,7 @@ def measured(settings: LatencySettings) -> LatencyProfile:
     return profile_latency(
         task.network,
         task.train,
-        samples.inputs,
+        samples.positional,
         batch=settings.batch,
         threads=settings.threads,
         rounds=settings.rounds,

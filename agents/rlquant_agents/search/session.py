@@ -20,7 +20,7 @@ from rlquant.config import Fidelity
 from rlquant.errors import ChoiceError, EvaluationStopped, SettingsError
 from rlquant.evaluation.racing import Racing
 from rlquant.problem.protocol import Indexed, Orders, Races, Trains, require_problem
-from rlquant.score import bind_reward, log_loss, log_loss_reward
+from rlquant.score import bind_reward, log_loss, log_loss_reward, log_shift
 from rlquant.training.watching import Watcher
 from rlquant_agents.search.checks import require_raceable, whole_evaluations
 from rlquant_agents.search.result import Evaluation, SearchResult
@@ -107,6 +107,7 @@ class Session:
         self.notes: list[str] = []
         self._reward = bind_reward(reward, problem.float_score)
         require_raceable(problem, reward)
+        self._log_shift = log_shift(problem.float_score.loss)
         self._rewards_log_loss = reward in ("log_loss", log_loss_reward)
         self._known: dict[tuple[int, ...], Evaluation] = {}
         self._screened: dict[tuple[QuantizationConfig, Fidelity], Evaluation] = {}
@@ -213,7 +214,11 @@ class Session:
         The log of the loss where that is rewarded; under any other reward minus its value, which
         works for losses of either sign.
         """
-        return log_loss(evaluation.score.loss) if self._rewards_log_loss else -evaluation.value
+        return (
+            log_loss(evaluation.score.loss, self._log_shift)
+            if self._rewards_log_loss
+            else -evaluation.value
+        )
 
     def ask_cheapest(self) -> Evaluation:
         """Ask for the cheapest configuration, which always keeps the budget."""

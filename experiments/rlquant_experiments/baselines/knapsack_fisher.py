@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from rlquant import Classification, Problem
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Samples
 from rlquant.errors import DataError, SettingsError
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.forward_pass import outputs_of
 from rlquant.network.gradients import require_gradients
 from rlquant.network.hessians import output_hessian
 from rlquant.problem.protocol import Live
+from rlquant.samples import Samples
 from rlquant.space import for_layer
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import Session

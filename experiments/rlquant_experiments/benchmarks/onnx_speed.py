@@ -35,7 +35,7 @@ def onnx_speed(task: str, batches: tuple[int, ...] = (1, 64), rounds: int = 200)
     torch.set_num_threads(1)
     loaded = tasks.load(task)
     device = torch.device("cpu")
-    samples = take_samples(loaded.train, CALIBRATION, name="training", device=device).inputs[0]
+    samples = take_samples(loaded.train, CALIBRATION, name="training", device=device).positional[0]
     network = loaded.network.cpu()
     with TemporaryDirectory() as folder:
         ours = _ours(network, samples, loaded.train, Path(folder))

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from rlquant import measure
 from rlquant.data import Data
-from rlquant.score import Classification, Measurement
+from rlquant.objective import Classification
+from rlquant.score import Measurement
 from rlquant_experiments.comparison.statistics.statistics import Estimate, crossed_estimate
 
 Images = npt.NDArray[np.float64]

@@ -12,9 +12,9 @@ from torch import nn
 
 import rlquant
 from rlquant.config import LayerChoice, QuantizationConfig
-from rlquant.data import Samples
 from rlquant.errors import DataError, SettingsError
 from rlquant.export.quantized_layers import quantized_layers
+from rlquant.samples import Samples
 from rlquant.training.settings import TrainSettings
 from rlquant_experiments.reproduction.polino.depth import Depth, measure_depth
 from rlquant_experiments.reproduction.polino.file_size import FileSize, reduction

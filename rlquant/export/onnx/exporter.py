@@ -21,7 +21,7 @@ from rlquant.export.quantized_layers import QuantizedLayer, quantized_layers
 from rlquant.export.targets import INT8, Target, refusals, target_named
 from rlquant.files import write_file
 from rlquant.forward_pass import copies
-from rlquant.layers import require_inputs
+from rlquant.layers import require_positional
 from rlquant.network.modules import QuantizedWeight
 from rlquant.paths import PathLike, path_of
 from rlquant.quantizers import ActivationQuantizer
@@ -133,7 +133,7 @@ def export_onnx(
 
 def checked_inputs(example_input: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
     """Return example inputs on the CPU; `DataError` where they are none."""
-    inputs = require_inputs("example_input", example_input)
+    inputs = require_positional("example_input", example_input)
     found = tuple(tensor.detach().cpu() for tensor in inputs)
     for tensor in found:
         shape = tuple(tensor.shape)
@@ -207,10 +207,10 @@ def batches_of(
     if calibration is None:
         return [inputs]
     taken = take_samples(calibration, samples, name="calibration", device=torch.device("cpu"))
-    shapes = [[(tuple(t.shape[1:]), t.dtype) for t in some] for some in (taken.inputs, inputs)]
+    shapes = [[(tuple(t.shape[1:]), t.dtype) for t in some] for some in (taken.positional, inputs)]
     if shapes[0] != shapes[1]:
         raise DataError(f"calibration has inputs of {shapes[0]}, example_input is {shapes[1]}")
-    columns = (torch.split(tensor, size) for tensor in taken.inputs)
+    columns = (torch.split(tensor, size) for tensor in taken.positional)
     batches = list(zip(*columns, strict=True))
     return [batch for batch in batches if len(batch[0]) == size] or batches
 

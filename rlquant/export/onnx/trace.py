@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from rlquant.copying.network_copy import independent_copy
 from rlquant.errors import NetworkError
 from rlquant.export.quantized_layers import QuantizedLayer
-from rlquant.forward_pass import copies
+from rlquant.forward_pass import own
 from rlquant.network.modules import INPUT_QUANTIZER
 
 DOMAIN = "rlquant"
@@ -132,7 +132,7 @@ def trace(
         with _quietly():
             program = torch.onnx.export(
                 numbered,
-                copies(inputs),
+                tuple(map(own, inputs)),
                 dynamo=True,
                 dynamic_shapes=_open_axes(inputs) if dynamic_batch else None,
                 opset_version=OPSET,

@@ -9,9 +9,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from rlquant.ambient import callers_generators, seeded
-from rlquant.data import Samples
 from rlquant.errors import DataError, SettingsError
-from rlquant.score import Classification
+from rlquant.forward_pass import mapped, run
+from rlquant.objective import Classification
+from rlquant.samples import Samples
 from rlquant.training.batches import Batch, SampleBatches
 from rlquant.training.fixed_point.arithmetic import Arithmetic
 from rlquant.training.fixed_point.fixed_point_network import (
@@ -82,7 +83,7 @@ def train_fixed_point(
         raise DataError("train is empty: give at least one sample")
     require_trainable(network)
     trained = training_copy(network)
-    example = tuple(tensor.double() for tensor in train.first(2).inputs)
+    example = mapped(torch.Tensor.double, train.first(2).inputs)
     layout = training_layout(trained, example)
     batches = SampleBatches(train, settings, seed, layout)
     with seeded(seed):
@@ -135,7 +136,7 @@ class _Run:
         return steps if arithmetic is None else steps - max(1, round(arithmetic.wide_share * steps))
 
     def _step(self, batch: Batch) -> None:
-        outputs = self._network(*batch.inputs)
+        outputs = run(self._network, batch.inputs)
         Classification().check(outputs, batch.targets)
         loss = cross_entropy(outputs, batch.targets.long(), reduction="sum")
         gradients = torch.autograd.grad(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rlquant import LatencyTable, LayerChoice, OnnxExport, QuantizationConfig, quantize
-from rlquant.data import Samples
+from rlquant.samples import Samples
 from rlquant_agents.cli.export import Exported, export_for
 from small_networks import samples_of, trained
 

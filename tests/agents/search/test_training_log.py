@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from rlquant.data import Samples
 from rlquant.errors import StorageError
+from rlquant.samples import Samples
 from rlquant.training.fixed_point.fixed_point import train_fixed_point
 from rlquant.training.settings import FixedPoint, TrainSettings
 from rlquant_agents.search.training_log import TensorBoardTrainingLog

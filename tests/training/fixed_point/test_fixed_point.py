@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from rlquant import measure
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Samples
 from rlquant.quantizers import quantize_fixed_point
+from rlquant.samples import Samples
 from rlquant.training.augmentation import CropAndFlip
 from rlquant.training.fixed_point.fixed_point import train_fixed_point
 from rlquant.training.settings import FixedPoint, TrainSettings

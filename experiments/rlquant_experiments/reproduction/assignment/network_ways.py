@@ -9,10 +9,11 @@ from functools import partial
 import torch
 from torch.func import functional_call
 
-from rlquant.data import Samples, take_samples
+from rlquant.data import take_samples
 from rlquant.export.quantized_layers import dequantize
 from rlquant.problem.refine import BATCH, REFINING, SAMPLES, Weights, across_layers, network_with
 from rlquant.quantizers.rounding import layer_generator
+from rlquant.samples import Samples
 from rlquant.training.losses import distillation_loss
 from rlquant.training.network_policy import Estimator
 from rlquant_experiments.reproduction.assignment.lab import Lab

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from statistics import fmean
 
-from rlquant.data import Samples
+from rlquant.samples import Samples
 from rlquant.tasks.task import Samples as Pair
 from rlquant.training.fixed_point.fixed_point import train_fixed_point
 from rlquant.training.settings import FixedPoint, TrainSettings

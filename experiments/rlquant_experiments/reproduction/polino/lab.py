@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from rlquant.config import GroupSize, LayerChoice, Points, QuantizationConfig
-from rlquant.data import Samples
 from rlquant.network.quantize import quantize
 from rlquant.quantizers import quantile_points
+from rlquant.samples import Samples
 from rlquant.tasks.network_cache import cache_folder, restore, store
 from rlquant.tasks.task import Splits
 from rlquant.training.settings import TrainSettings
@@ -136,7 +136,7 @@ class Lab:
             renewed: take BatchNorm's statistics again, which the paper does not.
         """
         student, samples = self.student(), self.samples
-        calibration = (samples.inputs[0], samples.targets) if renewed else None
+        calibration = (samples.positional[0], samples.targets) if renewed else None
         return quantize(
             student,
             everywhere(student, LayerChoice("", bits, points=points, group_size=bucket)),

@@ -12,9 +12,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from rlquant.copying.network_copy import copy_network
-from rlquant.data import Samples
 from rlquant.errors import SettingsError
 from rlquant.quantizers.codebook import MOST_POINTS
+from rlquant.samples import Samples
 
 FEWEST_POINTS = 2
 BATCHES = 5

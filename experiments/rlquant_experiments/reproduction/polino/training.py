@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from rlquant.config import QuantizationConfig
-from rlquant.data import Samples
 from rlquant.network.quantize import layers_of
-from rlquant.score import Classification
+from rlquant.objective import Classification
+from rlquant.samples import Samples
 from rlquant.training.batches import Teacher
 from rlquant.training.loop import Run
 from rlquant.training.losses import TrainingLoss

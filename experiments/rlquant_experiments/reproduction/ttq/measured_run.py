@@ -8,11 +8,11 @@ from statistics import fmean
 from torch import nn
 
 from rlquant.config import LayerChoice, QuantizationConfig
-from rlquant.data import Samples
 from rlquant.export.quantized_layers import quantized_layers
 from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.quantize import quantize
-from rlquant.score import Classification
+from rlquant.objective import Classification
+from rlquant.samples import Samples
 from rlquant.tasks.networks import build
 from rlquant.training.mixed_network import trainable_weight
 from rlquant.training.settings import TrainOutcome, TrainSettings
