@@ -146,6 +146,8 @@ REWARDS: dict[str, Reward] = {
 }
 
 
+NO_LOSS = 1e-5
+"""A float network's loss below this is 0 but for rounding, as a distance to itself is."""
 WORST_LOG_LOSS = 20.0
 """Stands for the log of an infinite loss."""
 
@@ -165,7 +167,7 @@ def log_shift(float_loss: float) -> float:
 
     The log of a distance to the float network says nothing near 0; log(1 + loss) is the loss there.
     """
-    return 0.0 if float_loss else 1.0
+    return 1.0 if abs(float_loss) < NO_LOSS else 0.0
 
 
 def bind_reward(reward: str | Reward, reference: Score) -> Callable[[Score], float]:

@@ -56,6 +56,35 @@ def test_a_pair_of_tensors_is_one_batch() -> None:
         assert equal(take(pair), Samples((inputs[:10],), targets[:10]))
 
 
+def test_inputs_by_name_are_a_batch_alone_or_with_targets() -> None:
+    inputs, targets = samples(20)
+    named = {"pixels": inputs, "labels": targets}
+    for data in (named, [named], ({"pixels": inputs}, targets)):
+        taken = take(data)
+        assert torch.equal(taken.inputs["pixels"], inputs[:10])  # type: ignore[call-overload]
+        assert torch.equal(taken.targets, targets[:10])
+    assert take({"pixels": inputs}).targets == {}
+    with pytest.raises(DataError, match="entry 'texts' of a batch is a list; keep the network's"):
+        take({"pixels": inputs, "texts": ["a"]})
+    with pytest.raises(DataError, match="inputs are given by name \\(pixels\\)"):
+        take(named).positional  # noqa: B018
+
+
+@given(names=st.sampled_from([("input_ids", "attention_mask"), ("input_ids",)]))
+def test_samples_by_name_are_cut_selected_and_joined_alike(names: tuple[str, ...]) -> None:
+    columns = {name: torch.arange(12).reshape(6, 2) * (i + 1) for i, name in enumerate(names)}
+    whole = Samples(columns, {"a": torch.arange(6)})
+    assert (whole.mask is not None) == ("attention_mask" in names)
+    again = Samples.joined(whole.batches(4))
+    assert (
+        again.fingerprint()
+        == whole.fingerprint()
+        != Samples(columns, torch.arange(6)).fingerprint()
+    )
+    order = torch.tensor([3, 0])
+    assert torch.equal(whole.select(order).targets["a"], order)
+
+
 def test_a_loader_is_read_again_and_again() -> None:
     inputs, targets = samples(20)
     loader = DataLoader(TensorDataset(inputs, targets), batch_size=6)
@@ -159,7 +188,7 @@ def test_fewer_samples_than_a_setting_asks_for_are_used_and_said(
 
 @pytest.mark.parametrize(
     "batch",
-    [torch.zeros(4, 2), (torch.zeros(4, 2),), (torch.zeros(4, 2), np.zeros(4)), "ab", {"x": 1}],
+    [torch.zeros(4, 2), (torch.zeros(4, 2),), (torch.zeros(4, 2), np.zeros(4)), "ab"],
 )
 def test_a_batch_that_is_no_pair_is_refused(batch: Any) -> None:
     words = rf"train_data: a batch is a {type(batch).__name__}, it must be a pair"

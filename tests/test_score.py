@@ -7,12 +7,11 @@ import math
 from typing import Any
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlquant.errors import DataError, FileFormatError, SettingsError, UnknownNameError
-from rlquant.objective import Classification, FunctionObjective, as_objective
+from rlquant.errors import FileFormatError, SettingsError, UnknownNameError
+from rlquant.objective import Classification
 from rlquant.score import (
     REWARDS,
     WORST_LOG_LOSS,
@@ -21,6 +20,7 @@ from rlquant.score import (
     bind_reward,
     log_loss,
     log_loss_reward,
+    log_shift,
     resolve_reward,
 )
 
@@ -68,121 +68,6 @@ def test_an_accuracy_that_is_nan_is_plain_json() -> None:
 def test_a_text_that_is_no_score_is_refused(text: str) -> None:
     with pytest.raises(FileFormatError, match="not a score: "):
         Score.from_json(text)
-
-
-# --- classification
-
-
-def test_classification_sums_cross_entropy_and_correct_answers() -> None:
-    outputs = torch.tensor([[0.0, math.log(3.0)], [0.0, 0.0], [math.log(3.0), 0.0]])
-    loss, correct = Classification()(outputs, torch.tensor([1, 1, 1]))
-    expected = math.log(4 / 3) + math.log(2) + math.log(4)  # probabilities 3/4, 1/2 and 1/4
-    assert float(loss) == pytest.approx(expected)
-    assert int(correct) == 1  # a tie goes to the first class
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_outputs_in_half_precision_are_judged_as_exactly_as_any(dtype: torch.dtype) -> None:
-    draw = torch.Generator().manual_seed(0)
-    outputs = torch.randn(250, 3, generator=draw).to(dtype)
-    targets = torch.randint(0, 3, (250,), generator=draw)
-    judge = Classification()
-    assert torch.equal(judge(outputs, targets)[0], judge(outputs.float(), targets)[0])
-    assert torch.equal(judge.losses(outputs, targets), judge.losses(outputs.float(), targets))
-
-
-def test_outputs_and_targets_of_wrong_shape_are_refused() -> None:
-    check = Classification().check
-    for outputs, targets in [
-        (torch.zeros(4, 3, 2), torch.zeros(4).long()),
-        (torch.zeros(4, 3), torch.zeros(4, 3).long()),
-        (torch.zeros(4, 3), torch.zeros(5).long()),
-    ]:
-        with pytest.raises(DataError, match=r"needs outputs \(batch, classes\) and targets"):
-            check(outputs, targets)
-
-
-def test_labels_that_are_no_integers_are_refused() -> None:
-    with pytest.raises(DataError, match=r"needs floating-point outputs, the network gives torch"):
-        Classification().check(torch.zeros(2, 3).long(), torch.zeros(2).long())
-    with pytest.raises(DataError, match=r"targets are torch.float32, classification needs integer"):
-        Classification().check(torch.zeros(4, 3), torch.zeros(4))
-
-
-@pytest.mark.parametrize("dtype", [torch.int32, torch.int16, torch.uint8, torch.bool])
-def test_labels_of_any_whole_type_are_judged(dtype: torch.dtype) -> None:
-    outputs, labels = torch.tensor([[0.0, 2.0], [3.0, 1.0]]), torch.tensor([1, 1])
-    judge = Classification()
-    judge.check(outputs, labels.to(dtype))
-    expected = judge(outputs, labels)
-    assert judge(outputs, labels.to(dtype)) == expected
-
-
-@pytest.mark.parametrize("outputs", [(torch.zeros(4, 3),), {"logits": torch.zeros(4, 3)}, None])
-def test_outputs_that_are_no_tensor_are_refused(outputs: Any) -> None:
-    words = f"the network gives a {type(outputs).__name__}; give an objective of your own"
-    with pytest.raises(DataError, match=words):
-        Classification().check(outputs, torch.zeros(4).long())
-
-
-@pytest.mark.parametrize("labels", [[0, 1, 3], [-1, 0, 2]])
-def test_labels_that_no_output_stands_for_are_refused(labels: list[int]) -> None:
-    low, high = min(labels), max(labels)
-    words = rf"labels reach from {low} to {high}, the network has 3 outputs \(labels 0..2\)"
-    with pytest.raises(DataError, match=words):
-        Classification().check(torch.zeros(3, 3), torch.tensor(labels))
-
-
-def test_right_labels_pass() -> None:
-    Classification().check(torch.zeros(3, 3), torch.tensor([0, 2, 1]))
-
-
-# --- objectives of users
-
-
-def squares(outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    return (outputs - targets).square().sum(), torch.zeros(())
-
-
-def test_a_function_is_an_objective() -> None:
-    made = as_objective(squares)
-    assert made.name == "squares"
-    loss, metric = made(torch.ones(3), torch.zeros(3))
-    assert (float(loss), float(metric)) == (3.0, 0.0)
-    made.check("anything", torch.zeros(3))
-
-
-def test_a_callable_keeps_its_name_and_check() -> None:
-    class Half:
-        name = "half"
-
-        def __call__(self, outputs: Any, targets: Any) -> Any:
-            return squares(outputs, targets)
-
-    class Checked(Half):
-        name: Any = property(lambda self: "checked")
-
-        def check(self, outputs: Any, targets: Any) -> None:
-            raise DataError("checked")
-
-    assert as_objective(Half()).name == "half"
-    whole = Checked()
-    assert as_objective(whole) is whole
-    unnamed = FunctionObjective(whole)
-    assert unnamed.name == "checked"
-    with pytest.raises(DataError, match="checked"):
-        unnamed.check(0, torch.zeros(1))
-
-
-def test_no_objective_is_classification() -> None:
-    assert as_objective(None) == Classification()
-    assert as_objective(Classification("mine")) == Classification("mine")
-
-
-@pytest.mark.parametrize("objective", [3, "classification", Classification])
-def test_what_cannot_judge_is_refused(objective: Any) -> None:
-    with pytest.raises(SettingsError, match=r"objective=.*, give a function \(outputs, targets\) "):
-        as_objective(objective)
 
 
 # --- rewards
@@ -250,15 +135,23 @@ def test_a_bound_reward_is_that_of_its_reference() -> None:
 
 
 @pytest.mark.parametrize("reward", ["log_loss", log_loss_reward])
-@pytest.mark.parametrize("loss", [0.0, -2.5])
-def test_the_log_of_a_loss_that_is_not_above_zero_is_refused(reward: Any, loss: float) -> None:
-    with pytest.raises(SettingsError, match=r"must be finite and above 0; give reward='loss'"):
+@pytest.mark.parametrize("loss", [-1e-9, -2.5])
+def test_the_log_of_a_negative_loss_is_refused(reward: Any, loss: float) -> None:
+    with pytest.raises(SettingsError, match=r"must be finite and not below 0; give reward='loss'"):
         bind_reward(reward, score(loss))
     assert bind_reward("loss", score(loss))(score(loss + 1)) == -1.0
     with pytest.raises(SettingsError, match="which is inf and must be finite"):
         bind_reward(reward, score(math.inf))
     with pytest.raises(UnknownNameError, match="unknown reward 'lss'"):
         bind_reward("lss", score(loss))
+
+
+def test_a_distance_to_the_float_network_is_rewarded_by_the_log_of_one_plus_it() -> None:
+    reward = bind_reward("log_loss", score(0.0))
+    assert reward(score(0.0)) == 0.0
+    assert reward(score(0.5)) == pytest.approx(-math.log(1.5))
+    assert log_loss(0.5, log_shift(6e-8)) == pytest.approx(math.log(1.5))
+    assert log_shift(0.02) == 0.0
 
 
 def test_the_log_of_a_loss_is_bounded() -> None:

@@ -13,8 +13,7 @@ from rlquant.ambient import isolated
 from rlquant.arguments import explained
 from rlquant.copying.network_copy import independent_copy
 from rlquant.errors import LARGEST_SEED, NetworkError, SettingsError, whole_number
-from rlquant.forward_pass import outputs_of
-from rlquant.layers import as_arguments
+from rlquant.forward_pass import Arguments, as_arguments, outputs_of
 from rlquant.plain_network import require_network
 from rlquant.rotation.orthogonal import random_hadamard, random_orthogonal
 from rlquant.rotation.residual_stream import (
@@ -99,7 +98,7 @@ def _example(network: nn.Module) -> tuple[Tensor, ...]:
     return (tokens.to(embedding.weight.device),)
 
 
-def _outputs(network: nn.Module, arguments: tuple[Tensor, ...]) -> Tensor:
+def _outputs(network: nn.Module, arguments: Arguments) -> Tensor:
     """Return the first tensor of the outputs: a language model's logits."""
     outputs: Any = outputs_of(network, arguments, "example_input")
     while not isinstance(outputs, Tensor):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import kl_div, log_softmax
 
 from rlquant.errors import DataError
-from rlquant.objective import Objective
+from rlquant.objective import Objective, main_output
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -47,13 +47,12 @@ class TrainingLoss:
     temperature: float = 2.0
     distillation_weight: float = 0.7
 
-    def __call__(
-        self, outputs: Any, targets: Tensor, teacher: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def __call__(self, outputs: Any, targets: Tensor, teacher: Any) -> tuple[Tensor, Tensor]:
         """Return the loss and, without gradient, the labels' mean loss alone."""
         soft = None  # comes first: an objective may write to the outputs
         if teacher is not None:
-            soft = distillation_loss(outputs, teacher, self.temperature)
+            student, answers = (main_output(o, "distillation") for o in (outputs, teacher))
+            soft = distillation_loss(student, answers, self.temperature)
         labels = self.objective(outputs, targets)[0] / len(targets)
         if soft is None:
             return labels, labels.detach()

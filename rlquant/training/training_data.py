@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from rlquant.ambient import seeded
 from rlquant.copying.network_copy import copy_network
@@ -50,6 +51,6 @@ def require_trainable(
 
 def as_many(outputs: Any, count: int) -> Any:
     """Return the first output as often as there are targets, so that all can be checked."""
-    if isinstance(outputs, Tensor) and outputs.dim():
-        return outputs[:1].expand(count, *outputs.shape[1:])
-    return outputs
+    return tree_map_only(
+        Tensor, lambda t: t[:1].expand(count, *t.shape[1:]) if t.dim() else t, outputs
+    )

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from rlquant import EvaluationSettings
 from rlquant.config import FLOAT_BITS, LayerChoice, QuantizationConfig
 from rlquant.errors import DataError
 from rlquant.evaluation.evaluator import Evaluator
@@ -54,10 +53,9 @@ def evaluator_of(network: nn.Module, name: str, *, seed: int = SEED) -> Evaluato
         network,
         find_layers(network, calibration[0]),
         Samples((calibration[0],), calibration[1]),
-        Samples((validation[0],), validation[1]),
+        Samples((validation[0],), validation[1]).batches(16),
         Classification(),
         seed=seed,
-        evaluation=EvaluationSettings(batch_size=16),
     )
 
 

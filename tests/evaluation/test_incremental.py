@@ -73,10 +73,10 @@ def evaluator_of(name: str, prefix_bytes: int, batch_size: int = 10) -> Evaluato
         network,
         layers,
         calibration,
-        validation,
+        validation.batches(batch_size),
         Recording(),
         seed=3,
-        evaluation=EvaluationSettings(batch_size=batch_size, prefix_bytes=prefix_bytes),
+        evaluation=EvaluationSettings(prefix_bytes=prefix_bytes),
     )
 
 
@@ -214,7 +214,7 @@ def test_a_network_that_cannot_be_cut_is_run_whole_and_says_so_once(
             network,
             find_layers(network, inputs),
             taken,
-            taken,
+            [taken],
             Recording(),
             seed=0,
         )

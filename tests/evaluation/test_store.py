@@ -212,7 +212,7 @@ def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_store_of_another_version_is_left_alone(tmp_path: Path) -> None:
     path = spoiled(written(tmp_path / "store.db"), "PRAGMA user_version = 7")
-    with pytest.raises(FileFormatError, match="store version 7, this one reads 2; move it"):
+    with pytest.raises(FileFormatError, match="store version 7, this one reads 3; move it"):
         EvaluationStore(path).count()
 
 

@@ -42,7 +42,7 @@ VALIDATION = 50
 def evaluator(name: str = "mlp", **other: Any) -> TrainingEvaluator:
     made = trainer(name, **{"warm_start": True, **other})
     objective = other.get("objective", Classification())
-    return TrainingEvaluator(made, taken(name, VALIDATION, seed=2), objective, batch_size=16)
+    return TrainingEvaluator(made, taken(name, VALIDATION, seed=2).batches(16), objective)
 
 
 def config_of(name: str) -> QuantizationConfig:
