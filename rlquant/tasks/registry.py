@@ -49,6 +49,8 @@ DATA_SETS: Mapping[str, DataSet] = {
     "cifar100": DataSet(CIFAR100.load, CIFAR_SETTINGS),
 }
 PRETRAINED: Mapping[str, str] = {
+    "efficientnet-lite0": "rlquant.tasks.pretrained.efficientnet_lite:load",
+    "minilm-l6": "rlquant.tasks.pretrained.minilm:load",
     "smollm2-135m": "rlquant.tasks.pretrained.smollm2:load",
 }
 """Tasks of pretrained networks: name -> loader, "module:function", which is given a cache folder.

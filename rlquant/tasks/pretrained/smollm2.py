@@ -110,8 +110,7 @@ def _make() -> Tensors:
     documents = load_documents()
     network = prepare(read_llama(reader, _config(tied=True)), seed=SEED)
     tokens = {
-        part: sequences(tokenizer, getattr(documents, part), count)
-        for part, count in SEQUENCES.items()
+        part: sequences(tokenizer, documents[part], count) for part, count in SEQUENCES.items()
     }
     return {**network.state_dict(), **tokens}
 

@@ -6,15 +6,10 @@ They are those that the package exllamav3 ships for calibration.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from itertools import cycle, islice
-from typing import Generic, TypeVar
 
 from rlquant.tasks.pretrained.package_files import PackageFile
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 PACKAGE = "exllamav3==1.6.5"
 FOLDER = "exllamav3/conversion/standard_cal_data"
@@ -31,28 +26,13 @@ C4 = PackageFile(
 SHORTEST, LONGEST = 200, 2000
 """Characters that a document has at least, and of which no more are taken, for more documents."""
 
-
-@dataclass(frozen=True, slots=True)
-class Parts(Generic[T]):
-    """Something in three disjoint parts.
-
-    Attributes:
-        train: what is calibrated and trained on.
-        validation: what searches see.
-        test: reported once, at the end.
-    """
-
-    train: T
-    validation: T
-    test: T
-
-    def map(self, function: Callable[[T], U]) -> Parts[U]:
-        """Return what a function makes of each part."""
-        return Parts(function(self.train), function(self.validation), function(self.test))
+SHORTEST_PASSAGE = 20
 
 
-def load_documents() -> Parts[tuple[str, ...]]:
-    """Return documents, an article and a page in turn: half of them train, a quarter is tested on.
+def load_documents() -> dict[str, tuple[str, ...]]:
+    """Return documents, an article and a page in turn, by part: train, validation, test.
+
+    Half of them train; a quarter is what searches see, and a quarter is tested on.
 
     Raises:
         DataError: a file is missing, cannot be read, or is another one.
@@ -63,7 +43,11 @@ def load_documents() -> Parts[tuple[str, ...]]:
     pairs = zip(_long(heading.sub("", text) for text in articles), _long(pages), strict=False)
     documents = tuple(text for pair in pairs for text in pair)
     half, quarter = len(documents) // 2, len(documents) // 4
-    return Parts(documents[:half], documents[half:-quarter], documents[-quarter:])
+    return {
+        "train": documents[:half],
+        "validation": documents[half:-quarter],
+        "test": documents[-quarter:],
+    }
 
 
 def _long(texts: Iterable[str]) -> Iterator[str]:
@@ -79,5 +63,6 @@ def passages(documents: Iterable[str], a_document: int = 2) -> Iterator[str]:
     for document in documents:
         sentences = iter(re.split(r"(?<=[.!?])\s+|\n+", document))
         for length in islice(lengths, a_document):
-            if passage := " ".join(islice(sentences, length)):
+            passage = " ".join(islice(sentences, length))
+            if len(passage) >= SHORTEST_PASSAGE:
                 yield passage

@@ -26,20 +26,23 @@ def test_documents_are_articles_and_pages_in_turn_in_disjoint_parts(
     monkeypatch.setattr(texts, "WIKI", write(tmp_path, "wiki", wiki))
     monkeypatch.setattr(texts, "C4", write(tmp_path, "c4", "\n".join([pages[0], *pages])))
     parts = load_documents()
-    assert (len(parts.train), len(parts.validation), len(parts.test)) == (8, 4, 4)
-    every = [*parts.train, *parts.validation, *parts.test]
+    assert {part: len(found) for part, found in parts.items()} == {
+        "train": 8,
+        "validation": 4,
+        "test": 4,
+    }
+    every = [text for found in parts.values() for text in found]
     assert every[0::2] == articles
     assert every[1::2] == [page[:2000] for page in pages]
 
 
 def test_passages_have_one_to_five_sentences() -> None:
-    first = "One. Two! Three? Four."
-    second = "Title\nOne. Two. Three. Four. Five. Six. Seven. Eight."
+    first = "The first sentence. The second! The third one? The fourth."
+    second = "A title of a page\nOne sentence. Two. Three. Four. Five. Six. Seven. Eight."
     found = list(passages([first, second, first], 2))
     assert found == [
-        "One.",
-        "Two! Three?",
-        "Title One. Two.",
+        "The second! The third one?",
+        "A title of a page One sentence. Two.",
         "Three. Four. Five. Six.",
-        "One. Two! Three? Four.",
+        first,
     ]
