@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from rlquant.errors import unknown_name
@@ -31,3 +31,39 @@ def matching(kind: str, patterns: Iterable[str], names: Iterable[str]) -> tuple[
             raise unknown_name(kind, pattern, known)
         found |= own
     return tuple(name for name in known if name in found)
+
+
+def role(name: str) -> str:
+    """Return a layer's name without the numbers of its blocks: what it does in each of them.
+
+    Example:
+        >>> role("model.layers.7.self_attn.q_proj")
+        'model.layers.*.self_attn.q_proj'
+    """
+    return ".".join("*" if part.isdecimal() else part for part in name.split("."))
+
+
+def alike(names: Sequence[str], most: int) -> list[int]:
+    """Divide layers into at most `most` groups of alike ones.
+
+    Layers of one role, in consecutive blocks; where there are more roles than groups, consecutive
+    layers of any.
+
+    Args:
+        names: of the layers in execution order.
+        most: at least 1.
+
+    Returns:
+        For each layer the number of its group; groups are numbered in execution order.
+    """
+    roles = [role(name) for name in names]
+    members: dict[str, list[int]] = {}
+    for i, found in enumerate(roles if len(set(roles)) <= most else [""] * len(names)):
+        members.setdefault(found, []).append(i)
+    parts = most // len(members)
+    group: dict[int, tuple[str, int]] = {}
+    for found, layers in members.items():
+        count = min(parts, len(layers))
+        group |= {i: (found, place * count // len(layers)) for place, i in enumerate(layers)}
+    numbers: dict[tuple[str, int], int] = {}
+    return [numbers.setdefault(group[i], len(numbers)) for i in range(len(names))]

@@ -83,11 +83,12 @@ class ToyProblem:
     budgets are always in average bits.
 
     Args:
-        layers: number of layers, 1 to 8, named "layer0", "layer1", ...
+        layers: number of layers, at least 1, named "layer0", "layer1", ...
         average_bits: the budget, in bits per weight.
         space: options of every layer; by default 2, 3, 4 and 8 bits.
         loss_of: another loss of a configuration than the sum.
-        sensitivities: of the layers, which multiply what their choices add to the log loss.
+        sensitivities: of the layers, which multiply what their choices add to the log loss; they
+            begin again where there are more layers, as the sizes do.
 
     Attributes:
         evaluated: the configurations asked for, in order.
@@ -105,7 +106,9 @@ class ToyProblem:
         sensitivities: Sequence[float] = SENSITIVITIES,
     ) -> None:
         self.space = space or SearchSpace(bits=(2, 3, 4, 8))
-        self.sensitivities = {f"layer{i}": sensitivities[i] for i in range(layers)}
+        self.sensitivities = {
+            f"layer{i}": sensitivities[i % len(sensitivities)] for i in range(layers)
+        }
         self.layers = tuple(_facts(i) for i in range(layers))
         self._loss_of = loss_of
         self._cost = WeightBits(sum(facts.parameters for facts in self.layers))
@@ -189,12 +192,13 @@ class ToyProblem:
 
 def _facts(index: int) -> LayerFacts:
     errors = tuple(float(np.float32(0.4 * 4.0 ** (2 - bits))) for bits in ERROR_BITS)
+    weights = SIZES[index % len(SIZES)]
     return LayerFacts(
         name=f"layer{index}",
         kind="linear",
-        shape=(10, SIZES[index] // 10),
-        parameters=SIZES[index],
-        macs=SIZES[index],
+        shape=(10, weights // 10),
+        parameters=weights,
+        macs=weights,
         std=0.1,
         largest=0.4,
         kurtosis=3.0,

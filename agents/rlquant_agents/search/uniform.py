@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from rlquant import FeasibleSet, Problem, QuantizationConfig, Reward, Score
 from rlquant.config import Method
+from rlquant.cost.feasible import Indices
 from rlquant.score import bind_reward
+
+
+def uniform_row(feasible: FeasibleSet, option: int) -> Indices:
+    """Return the vector of one option for every layer; layers without it take their nearest."""
+    nearest = np.where(feasible.own, feasible.distance[option], np.inf).argmin(axis=1)
+    found: Indices = np.where(feasible.own[:, option], option, nearest)
+    return found
+
+
+def _uniform_rows(feasible: FeasibleSet) -> dict[tuple[int, ...], int]:
+    """Return every distinct uniform vector within the budget and its option, costliest first."""
+    rows: dict[tuple[int, ...], int] = {}
+    for option in range(len(feasible.options)):
+        rows.setdefault(tuple(uniform_row(feasible, option).tolist()), option)
+    ordered = sorted(rows, key=feasible.spent, reverse=True)
+    return {row: rows[row] for row in ordered if feasible.fits(row)}
 
 
 def uniform_configs(feasible: FeasibleSet) -> list[QuantizationConfig]:
     """Return every uniform configuration that keeps the budget, the most expensive first."""
-    rows = [[option] * len(feasible) for option in range(len(feasible.options))]
-    ordered = sorted(rows, key=feasible.spent, reverse=True)
-    return [feasible.config(row) for row in ordered if feasible.fits(row)]
+    return [feasible.config(row) for row in _uniform_rows(feasible)]
+
+
+def widest_uniforms(feasible: FeasibleSet) -> list[QuantizationConfig]:
+    """Return for each combination of the other decisions the widest that fits, widest first.
+
+    So each group size, rounding and way to place points has one: what a search must not end below.
+    """
+    widest: dict[tuple[object, ...], tuple[int, tuple[int, ...]]] = {}
+    for row, number in _uniform_rows(feasible).items():
+        option = feasible.options[number]
+        others = tuple(getattr(option, decision) for decision in option.decided)
+        if others not in widest or option.arithmetic_bits > widest[others][0]:
+            widest[others] = option.arithmetic_bits, row
+    ordered = sorted(widest.values(), key=lambda found: -found[0])
+    return [feasible.config(row) for _, row in ordered]
 
 
 def uniform_evaluations(problem: Problem, evaluations: int) -> int:

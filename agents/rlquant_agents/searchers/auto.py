@@ -7,6 +7,8 @@ from typing import ClassVar
 
 from rlquant_agents.search.searcher import Searcher, make_searcher
 from rlquant_agents.search.session import Session
+from rlquant_agents.searchers.uniform import ask_widest_uniforms
+from rlquant_agents.surrogate.kernel import MANY_LAYERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,11 +18,21 @@ class Auto(Searcher):
     name: ClassVar[str] = "auto"
 
     def explore(self, session: Session, seed: int) -> None:
-        """Measure everything where the evaluations suffice, else search as `dyna-ppo` does."""
+        """Measure everything where the evaluations suffice, else search as `dyna-ppo` does.
+
+        With many layers the widest uniform configurations come first, so that no result is worse
+        than these, and then sensitivities, for which the rounds of an agent are no replacement.
+        """
         feasible = session.feasible
         if feasible.exact and feasible.count() <= session.evaluations:
             session.say("auto measures everything that keeps the budget")
             session.ask_many([feasible.config(row) for row in feasible.all_indices()])
+            return
+        if len(feasible) > MANY_LAYERS:
+            session.say("auto begins with uniform configurations and sensitivities: many layers")
+            ask_widest_uniforms(session)
+            searcher = make_searcher("dyna-ppo", reward=self.reward, sensitivities=True)
+            searcher.explore(session, seed)
             return
         session.say(
             "auto searches with dyna-ppo: on tables no searcher had lower regret, at any number of "

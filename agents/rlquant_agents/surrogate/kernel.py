@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from rlquant import LayerChoice
 from rlquant.cost.feasible import Indices
+from rlquant.layer_names import alike
 from rlquant.probing.option_correlation import option_correlations
 
 Floats = npt.NDArray[np.float64]
@@ -35,6 +36,10 @@ WEIGHT_GAIN = 0.5
 """What another weight must gain in log likelihood: there are many layers."""
 MEAN_VARIANCE = 1.0
 """Variance of the unknown mean."""
+MANY_LAYERS = 32
+"""Above so many layers, alike ones share a weight: evaluations are too few to tell them apart."""
+MANY_ROWS = 512
+"""Above so many rows of many layers, sums are made of what rows differ by."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class KernelHyperparameters:
         components: of `COMPONENTS`.
         error_variance: of `ERROR_VARIANCES`.
         noise: of `NOISE_VARIANCES`.
-        weights: variances of the layers, each relative to the others.
+        weights: variances of the layers' groups, each relative to the others.
     """
 
     correlation: int
@@ -56,9 +61,9 @@ class KernelHyperparameters:
     weights: tuple[float, ...]
 
     @classmethod
-    def initial(cls, layers: int) -> KernelHyperparameters:
+    def initial(cls, weights: int) -> KernelHyperparameters:
         """Return where the choice begins."""
-        return cls(0, 1, 3, 2, (1.0,) * layers)
+        return cls(0, 1, 3, 2, (1.0,) * weights)
 
     @property
     def noise_variance(self) -> float:
@@ -76,13 +81,22 @@ class Kernel:
     Args:
         errors: relative weight errors, shape `(layers, options)`.
         options: the canonical options of a layer.
+        names: of the layers; by default each has a weight of its own.
+
+    Attributes:
+        weights: how many weights layers have: one each, or one for alike ones of many.
 
     Source: Duvenaud et al. 2011, "Additive Gaussian Processes".
     """
 
-    def __init__(self, errors: Floats, options: Sequence[LayerChoice]) -> None:
+    def __init__(
+        self, errors: Floats, options: Sequence[LayerChoice], names: Sequence[str] = ()
+    ) -> None:
         self._errors = errors
         self.layers, self.options = errors.shape
+        shared = len(names) > MANY_LAYERS
+        self._weight_of = np.array(alike(names, MANY_LAYERS) if shared else range(self.layers))
+        self.weights = int(self._weight_of.max()) + 1
         self._correlations = option_correlations(
             options, LENGTH_SCALES, DECISION_CORRELATIONS, SMALLEST_CORRELATION
         )
@@ -90,7 +104,8 @@ class Kernel:
     def __call__(self, chosen: KernelHyperparameters, a: Indices, b: Indices) -> Floats:
         """Return the covariance of every row of `a` and every row of `b`, shape `(n, m)`."""
         alone, pairs, together = COMPONENTS[chosen.components]
-        correlation, weights = self._correlations[chosen.correlation], np.array(chosen.weights)
+        correlation = self._correlations[chosen.correlation]
+        weights = np.array(chosen.weights)[self._weight_of]
         tables = correlation * weights[:, None, None]
         total = weights.sum()
         single = sum_over_layers(tables, a, b)
@@ -129,9 +144,9 @@ class Kernel:
         ):
             for i in range(count):
                 yield partial(_with, field=field, value=i), 0.0
-        layers = range(self.layers) if self.layers > 1 else ()  # one weight alone is no choice
-        for layer, factor in product(layers, WEIGHT_FACTORS):
-            yield partial(_weighted, layer=layer, factor=factor), WEIGHT_GAIN
+        weights = range(self.weights) if self.weights > 1 else ()  # one alone is no choice
+        for number, factor in product(weights, WEIGHT_FACTORS):
+            yield partial(_weighted, number=number, factor=factor), WEIGHT_GAIN
 
     def _log_errors(self, rows: Indices) -> Floats:
         found: Floats = np.log(self._errors[np.arange(self.layers), rows].sum(axis=1))
@@ -152,10 +167,30 @@ def sum_over_layers(tables: Floats, a: Indices, b: Indices) -> Floats:
         Shape `(n, m)`.
     """
     layers, options = tables.shape[:2]
+    if layers > MANY_LAYERS and len(a) > MANY_ROWS:
+        return _sum_of_differences(tables, a, b)
     picked = tables[np.arange(layers), a].reshape(len(a), -1)
     one_hot = np.zeros((len(b), layers, options))
     np.put_along_axis(one_hot, b[:, :, None], 1.0, axis=2)
     found: Floats = picked @ one_hot.reshape(len(b), -1).T
+    return found
+
+
+def _sum_of_differences(tables: Floats, a: Indices, b: Indices) -> Floats:
+    """Return `sum_over_layers` for rows most of which differ from one another in few layers.
+
+    The sum of a typical row, and for every other row what the layers change in which it differs.
+    """
+    typical = np.median(a, axis=0).astype(np.int64)
+    found = np.zeros((len(a), len(b)))
+    whole = np.zeros(len(b))
+    for layer, table in enumerate(tables):
+        column = table[:, b[:, layer]]
+        whole += column[typical[layer]]
+        rows = np.flatnonzero(a[:, layer] != typical[layer])
+        if len(rows):
+            found[rows] += (column - column[typical[layer]])[a[rows, layer]]
+    found += whole
     return found
 
 
@@ -179,7 +214,7 @@ def _with(chosen: KernelHyperparameters, field: str, value: int) -> KernelHyperp
     return replace(chosen, **changed)
 
 
-def _weighted(chosen: KernelHyperparameters, layer: int, factor: float) -> KernelHyperparameters:
+def _weighted(chosen: KernelHyperparameters, number: int, factor: float) -> KernelHyperparameters:
     weights = list(chosen.weights)
-    weights[layer] = min(max(weights[layer] * factor, SMALLEST_WEIGHT), LARGEST_WEIGHT)
+    weights[number] = min(max(weights[number] * factor, SMALLEST_WEIGHT), LARGEST_WEIGHT)
     return replace(chosen, weights=tuple(weights))

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlquant import FeasibleSet
+from rlquant_agents.surrogate.kernel import MANY_LAYERS
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,7 +32,9 @@ class KnapsackToGo:
         self.effects = effects - effects.min(axis=1, keepdims=True)
         self.excess = costs - costs.min(axis=1, keepdims=True)
         self._unit = max(1.0, float(self.excess.max(axis=1).sum()) / GRID)
-        self._taken = taken = np.ceil(self.excess / self._unit - 1e-9).astype(np.int64)
+        # half a level up for each of many layers would add up
+        rounded = np.rint if len(costs) > MANY_LAYERS else np.ceil
+        self._taken = taken = rounded(self.excess / self._unit - 1e-9).astype(np.int64)
         # backwards over the layers: values[i, r] is the least sum of effects of the layers from i
         # on, where r levels are left above their cheapest options
         levels = np.arange(GRID + 1)

@@ -44,10 +44,17 @@ class Surrogate:
     """
 
     def __init__(self, layers: Sequence[LayerFacts], options: Sequence[LayerChoice]) -> None:
-        self._kernel = Kernel(weight_errors(layers, options), options)
-        self._hyperparameters = KernelHyperparameters.initial(len(layers))
+        names = [facts.name for facts in layers]
+        self._kernel = Kernel(weight_errors(layers, options), options, names)
+        self._hyperparameters = KernelHyperparameters.initial(self._kernel.weights)
         self._chosen_for = 0
         self._rows: Indices = np.zeros((0, len(layers)), dtype=np.int64)
+        self._prior: Floats | None = None
+        self._offset = 0.0
+
+    def set_prior(self, effects: Floats) -> None:
+        """Expect sums of these effects, shape `(layers, options)`, over a constant."""
+        self._prior = effects
 
     def fit(self, rows: Indices, log_losses: Floats) -> None:
         """Fit what was evaluated; replaces what was fitted before.
@@ -59,6 +66,9 @@ class Surrogate:
         rows, log_losses = _most_telling(rows, log_losses)
         cap = max(float(np.quantile(log_losses, CAPPED)), float(log_losses.min()) + 1e-3)
         values = np.minimum(log_losses, cap)
+        if self._prior is not None:
+            self._offset = float(np.median(log_losses - self._sums(rows)))
+            values = values - np.minimum(self._expected(rows), cap)
         self._middle, self.spread = float(values.mean()), float(values.std()) or 1.0
         self._rows, self._values = rows, (values - self._middle) / self.spread
         if len(rows) >= GROWTH * self._chosen_for:
@@ -72,7 +82,7 @@ class Surrogate:
         The means stay where they are and the deviations shrink; the scale is left alone, as
         predictions that agree with the surrogate say nothing about it.
         """
-        expected = (self.predict(rows)[0] - self._middle) / self.spread
+        expected = (self.predict(rows)[0] - self._expected(rows) - self._middle) / self.spread
         self._rows = np.concatenate([self._rows, rows])
         self._values = np.concatenate([self._values, expected])
         scale = self._posterior.scale
@@ -86,10 +96,10 @@ class Surrogate:
             ]
             return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
         covariance = self._kernel(self._hyperparameters, rows, self._rows)
-        expected = self._posterior.mean(covariance)
+        expected = self._middle + self.spread * self._posterior.mean(covariance)
         variance = self._kernel.variance(self._hyperparameters)
         deviation = self._posterior.deviation(covariance, variance)
-        return self._middle + self.spread * expected, self.spread * deviation
+        return expected + self._expected(rows), self.spread * deviation
 
     def effects(self, base: Indices) -> Floats:
         """Return what each option at each layer alone is expected to change in a configuration.
@@ -103,6 +113,15 @@ class Surrogate:
         rows = np.concatenate([single_changes(base, self._kernel.options), base[None, :]])
         expected, _ = self.predict(rows)
         found: Floats = (expected[:-1] - expected[-1]).reshape(len(base), -1)
+        return found
+
+    def _expected(self, rows: Indices) -> Floats | float:
+        """Return what the prior expects of rows, shape `(n,)`; 0 where there is none."""
+        return 0.0 if self._prior is None else self._sums(rows) + self._offset
+
+    def _sums(self, rows: Indices) -> Floats:
+        assert self._prior is not None
+        found: Floats = self._prior[np.arange(rows.shape[1]), rows].sum(axis=1)
         return found
 
     def _most_likely(self) -> KernelHyperparameters:

@@ -67,9 +67,9 @@ def test_it_gets_better_where_effects_do_not_add_up() -> None:
     problem = ToyProblem(4, 5.0, loss_of=entangled)
     knapsack = make_searcher("knapsack").search(problem, 60, seed=0)
     swaps = make_searcher("local-swap").search(problem, 60, seed=0)
-    assert knapsack.score.loss > 1.02 * problem.best_loss()
+    assert knapsack.history[-1].score.loss > 1.02 * problem.best_loss()
     assert swaps.score.loss == pytest.approx(problem.best_loss())
-    assert swaps.history[: len(knapsack.history)][-1].config == knapsack.history[-1].config
+    assert knapsack.history[-1].config in [evaluation.config for evaluation in swaps.history]
 
 
 def test_stuck_on_a_hill_it_shakes_and_goes_on() -> None:

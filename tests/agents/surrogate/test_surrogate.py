@@ -11,6 +11,8 @@ from rlquant import SearchSpace
 from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents.surrogate.acquisition import expected_improvement
 from rlquant_agents.surrogate.kernel import (
+    MANY_LAYERS,
+    MANY_ROWS,
     Kernel,
     KernelHyperparameters,
     sum_over_layers,
@@ -212,3 +214,36 @@ def test_a_constant_is_fitted_by_generalised_least_squares() -> None:
     assert found.constant == pytest.approx((1.0 / 1 + 6.0 / 4) / (1 / 1 + 1 / 4))
     assert found.weights.sum() == pytest.approx(0.0)
     assert found.mean(np.zeros((1, 2))) == pytest.approx([found.constant])
+
+
+def test_a_sum_over_many_layers_is_the_same_by_differences() -> None:
+    generator = np.random.default_rng(0)
+    layers, options = MANY_LAYERS + 1, 3
+    tables = generator.normal(size=(layers, options, options))
+    base = generator.integers(options, size=layers)
+    near = np.where(generator.random((MANY_ROWS, layers)) < 0.1, 1, base)
+    rows = np.concatenate([near, generator.integers(options, size=(2, layers))])
+    others = generator.integers(options, size=(4, layers))
+    parts = [sum_over_layers(tables, part, others) for part in np.array_split(rows, 4)]
+    assert sum_over_layers(tables, rows, others) == pytest.approx(np.concatenate(parts))
+
+
+def test_many_layers_share_weights_with_alike_ones() -> None:
+    problem = ToyProblem(2 * MANY_LAYERS, 4.0)
+    names = [facts.name for facts in problem.layers]
+    options = problem.feasible.options
+    errors = weight_errors(problem.layers, options)
+    assert Kernel(errors, options).weights == 2 * MANY_LAYERS
+    assert Kernel(errors, options, names).weights == MANY_LAYERS
+
+
+def test_a_surrogate_starts_from_its_prior() -> None:
+    problem = ToyProblem(3, 5.0)
+    effects = np.random.default_rng(0).normal(size=(3, 4))
+    rows = np.array(list(np.ndindex(4, 4, 4)))
+    log_losses = effects[np.arange(3), rows].sum(axis=1)
+    surrogate = surrogate_of(problem)
+    surrogate.set_prior(effects)
+    best = np.argsort(log_losses)[:20]
+    surrogate.fit(rows[best[:2]], log_losses[best[:2]])
+    assert surrogate.predict(rows[best])[0] == pytest.approx(log_losses[best], abs=1e-6)

@@ -21,6 +21,7 @@ from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, answers, make_a
 from rlquant_agents.searchers.dyna_ppo.option_features import OptionFeatures
 from rlquant_agents.searchers.dyna_ppo.pretrained import load_pretrained
 from rlquant_agents.searchers.dyna_ppo.rollouts import SimulatedEpisodes
+from rlquant_agents.searchers.knapsack import solve_and_refine
 from rlquant_agents.searchers.ppo.searcher import make_logger
 from rlquant_agents.searchers.sensitivity import measure_effects
 from rlquant_agents.surrogate.acquisition import (
@@ -29,6 +30,7 @@ from rlquant_agents.surrogate.acquisition import (
     UpperConfidenceBound,
     select_batch,
 )
+from rlquant_agents.surrogate.kernel import MANY_LAYERS
 from rlquant_agents.surrogate.neighbours import random_changes, single_changes
 from rlquant_agents.surrogate.observations import Observations
 from rlquant_agents.surrogate.surrogate import Surrogate
@@ -40,6 +42,10 @@ N_RANDOM_CANDIDATES = 200
 """Configurations that a round draws against stagnation, beside the other candidates."""
 EXPLORATION_COEFFICIENT = 1.0
 """Of the upper confidence bound when patience ends, and as much more each time it ends again."""
+MOST_DECISIONS, LEAST_EPISODES = 4096, 8
+"""Decisions of an update, at most, but for so many episodes: with many layers each says more."""
+AFTER_SOLUTIONS = 0.25
+"""Share of the evaluations that is left for rounds where effects of many layers are refined."""
 N_LIMITS = 24
 """Limits under which improvements count where a whole front is searched for."""
 
@@ -56,11 +62,13 @@ class DynaPPO(Searcher):
     Attributes:
         agent: what the policy is in the beginning: "pretrained" on other networks, or "fresh", the
             soft knapsack over what is known of the layers.
-        sensitivities: whether each option is measured at each layer alone before anything else.
+        sensitivities: whether each option is measured at each layer alone before anything else;
+            with many layers as `knapsack` does it, with what it solves in between.
         first: configurations of the policy that are evaluated before the first round.
         batch: configurations evaluated in a round.
         rollouts: updates of the policy in a round; 0 for a policy that never learns.
-        environments: episodes of an update, side by side.
+        environments: episodes of an update, side by side; fewer where they are long, see
+            `MOST_DECISIONS`.
         neighbours: configurations drawn near the best one, beside all that differ from it in one
             layer; 0 for none of both.
         optimism: standard deviations that a rollout's reward lies above the prediction.
@@ -159,9 +167,11 @@ class _Exploration:
         self._surrogate = Surrogate(session.layers, self._feasible.options)
         self._observed = Observations(session)
         self._best = 0.0
+        affordable = max(LEAST_EPISODES, MOST_DECISIONS // len(session.layers))
+        self._count = min(settings.environments, affordable)
         self._episodes = SimulatedEpisodes(
             self._features,
-            settings.environments,
+            self._count,
             self._limits,
             self._predicted_rewards,
             shaping=settings.shaping,
@@ -173,8 +183,7 @@ class _Exploration:
     def run(self) -> None:
         """Go on until the session ends it."""
         if self._settings.sensitivities:
-            self._features.set_effects(measure_effects(self._session))
-            self._observed.update()
+            self._measure()
         self._observed.evaluate(self._first())
         for round_ in itertools.count():
             self._choose_limit()
@@ -189,9 +198,21 @@ class _Exploration:
             batch = select_batch(candidates, self._settings.batch, self._surrogate, acquisition)
             self._observed.evaluate(batch)
 
+    def _measure(self) -> None:
+        """Measure effects; those of many layers are refined, and what the surrogate expects."""
+        if len(self._feasible) > MANY_LAYERS:
+            effects = solve_and_refine(
+                self._session, int(self._session.evaluations * AFTER_SOLUTIONS)
+            )
+            self._surrogate.set_prior(effects)
+        else:
+            effects = measure_effects(self._session)
+        self._features.set_effects(effects)
+        self._observed.update()
+
     def _first(self) -> Indices:
         """Return the policy's likeliest configurations, and draws of it, as far as they differ."""
-        limits = self._spread_limits(self._settings.environments)
+        limits = self._spread_limits(self._count)
         likeliest = answers(
             self.model, self._features, limits[:: len(limits) // 4 or 1], greedy=True
         )
@@ -266,7 +287,7 @@ class _Exploration:
         self.model.set_env(self._episodes)  # new episodes: those that had begun saw other effects
         for _ in range(self._settings.rollouts):
             train(self.model)
-        limits = np.full(self._settings.environments, self._limit)
+        limits = np.full(self._count, self._limit)
         played = [rows for rows, _ in self._episodes.finished]
         if not played:
             played = [answers(self.model, self._features, limits, greedy=False)]
