@@ -79,7 +79,9 @@ class Task:
         train: what the network was trained on or the like; calibration samples come from here.
         validation: what searches see.
         test: reported once, at the end.
-        objective: what searches minimise; None for the problem's default.
+        objective: what searches minimise; None for cross-entropy.
+        metric: what says how good the network is at what it is for, on test data; None for
+            cross-entropy and accuracy.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Task:
     validation: Data
     test: Data
     objective: Objective | None = None
+    metric: Objective | None = None
 
     def to(self, device: torch.device) -> Task:
         """Return the same task on `device`; the network is moved in place."""

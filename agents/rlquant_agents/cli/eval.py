@@ -39,12 +39,17 @@ class EvalSettings(CommandSettings):
 def run(settings: EvalSettings) -> int:
     """Measure both networks on the validation samples of the search, and compare."""
     saved = SavedResult.of(settings.result, settings.task)
-    data: Data = saved.task.validation
+    task = saved.task
+    data: Data = task.validation
     stored = saved.stored
     if stored is not None:
         samples = take_samples(data, stored["score"].samples, name="validation", device=CPU)
-        data = (samples.inputs, samples.targets)
-    in_float, quantized = measure(saved.task.network, data), measure(saved.network(), data)
+        inputs, targets = samples.inputs, samples.targets
+        data = inputs if isinstance(inputs, dict) and not len(targets) else (inputs, targets)
+    in_float, quantized = (
+        measure(network, data, objective=task.objective, float_network=task.network)
+        for network in (task.network, saved.network())
+    )
     size = saved.file.stat().st_size
     rows = [
         ("float", f"{in_float.loss:.4f}", f"{in_float.accuracy:.4f}", ""),

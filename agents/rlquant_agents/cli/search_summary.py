@@ -49,7 +49,7 @@ class Row:
         cls, name: str, score: Score, network: nn.Module, task: Task, evaluations: int | None = None
     ) -> Row:
         """Measure a network on the test set."""
-        tested = measure(network, task.test)
+        tested = measure(network, task.test, objective=task.objective, float_network=task.network)
         return cls(name, score, tested.loss, tested.accuracy, evaluations)
 
     def document(self) -> dict[str, Any]:

@@ -167,6 +167,7 @@ class TaskSettings(CommandSettings):
             task.network,
             task.train,
             task.validation,
+            objective=task.objective,
             budget=budget,
             space=self.space(),
             fidelity=self.fidelity,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from rlquant.objective import Distillation
 from rlquant.tasks.pretrained.package_files import PackageFile, require_modules
 from rlquant.tasks.pretrained.texts import load_documents, passages
 from rlquant.tasks.task import Task
@@ -69,11 +70,12 @@ def load(cache: Path) -> Task:
     network = SentenceEncoder(_encoder())
     tokenizer: Tokenizer = Tokenizer.from_file(str(TOKENIZER.find()))
     documents = load_documents()
-    data: dict[str, list[Any]] = {
-        part: [encoded(tokenizer, passages(documents[part]), count)]
+    data = {
+        part: encoded(tokenizer, passages(documents[part]), count)
         for part, count in PASSAGES.items()
     }
-    return Task(NAME, network.eval(), data["train"], data["validation"], data["test"])
+    cosine = Distillation("cosine")
+    return Task(NAME, network.eval(), **data, objective=cosine, metric=cosine)
 
 
 def _encoder() -> BertModel:

@@ -6,11 +6,12 @@ import hashlib
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from rlquant.objective import Distillation, NextToken
 from rlquant.rotation.prepare import prepare
 from rlquant.tasks.network_cache import restore_tensors, store_tensors
 from rlquant.tasks.pretrained.llama_gguf import empty_llama, open_gguf, read_llama, read_tokenizer
@@ -63,11 +64,9 @@ def load(cache: Path) -> Task:
         logger.info("making %s once, for %s", NAME, path)
         tensors = _make()
         store_tensors(tensors, path, _key())
-    tokens = {part: tensors.pop(part) for part in SEQUENCES}
+    data = {part: {"input_ids": tensors.pop(part)} for part in SEQUENCES}
     network.load_state_dict(tensors)
-    data: dict[str, list[Any]]
-    data = {part: [{"input_ids": ids, "labels": ids.clone()}] for part, ids in tokens.items()}
-    return Task(NAME, network, data["train"], data["validation"], data["test"])
+    return Task(NAME, network, **data, objective=Distillation("kl"), metric=NextToken())
 
 
 def _config(*, tied: bool = False) -> LlamaConfig:
