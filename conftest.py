@@ -1,7 +1,10 @@
 """One torch thread a test process: the small tensors here are slower with more."""
 
+import contextlib
+import functools
 import logging
 import re
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +15,19 @@ from matplotlib.figure import Figure
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _operators_are_read_once() -> Iterator[None]:
+    """Have PyTorch's exporter parse its 500 operators once, not for every ONNX file."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "onnx" in sys.modules:  # otherwise no test of this run writes such files
+            with contextlib.suppress(ImportError):
+                from onnxscript._framework_apis import torch_2_5 as exporter
+
+                once = functools.cache(exporter.get_torchlib_ops)
+                patch.setattr(exporter, "get_torchlib_ops", once)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -99,30 +99,33 @@ def test_linear_layers_run_in_8_bit_kernels(tmp_path: Path) -> None:
         assert written.error < 0.01
 
 
+GAINS = (1e-5, 1e-12, 1e-42, 0.0)
+
+
 def convolutions() -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(2, 4, 3),
-        nn.BatchNorm2d(4),
+        nn.Conv2d(2, 8, 3),
+        nn.BatchNorm2d(8),
         nn.ReLU(),
-        nn.Conv2d(4, 4, 3),
+        nn.Conv2d(8, 8, 3),
         nn.Flatten(1),
-        nn.Linear(16, 3),
+        nn.Linear(32, 3),
     )
 
 
 @pytest.mark.parametrize("target", [None, "onnxruntime-int8"])
-@pytest.mark.parametrize("gain", [1e-5, 1e-12, 1e-42, 0.0])
 @pytest.mark.parametrize("where", ["norm", "filter"])
 def test_channels_that_give_their_bias_alone_keep_it(
-    target: str | None, gain: float, where: str, tmp_path: Path
+    target: str | None, where: str, tmp_path: Path
 ) -> None:
     network = fresh(convolutions).eval()
-    if where == "norm":
-        network[1].weight.data[0] = gain
-        network[1].bias.data[0] = 0.4
-    else:
-        network[3].weight.data[0] *= gain
-        network[3].bias.data[0] = 0.4
+    for channel, gain in enumerate(GAINS):
+        if where == "norm":
+            network[1].weight.data[channel] = gain
+            network[1].bias.data[channel] = 8.0
+        else:
+            network[3].weight.data[channel] *= gain
+            network[3].bias.data[channel] = 8.0
     images = torch.rand(64, 2, 6, 6, generator=torch.Generator().manual_seed(0))
     data = (255 * images, torch.zeros(64, dtype=torch.long))
     quantized = rlquant.quantize(
@@ -133,7 +136,7 @@ def test_channels_that_give_their_bias_alone_keep_it(
     )
     written = export_onnx(quantized, data[0], tmp_path / "m.onnx", target=target, calibration=None)
     assert written.error is not None
-    assert written.error < 0.06  # a step of the last layer's inputs; without the bias 0.3
+    assert written.error < 0.02  # without one of the biases 0.13 and more
 
 
 def test_transposed_convolutions_have_no_kernel_and_stay_exact(tmp_path: Path) -> None:
