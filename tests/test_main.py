@@ -81,10 +81,6 @@ def test_help_and_version_load_nothing_that_takes_seconds(words: list[str]) -> N
     assert not loaded(f"from rlquant.__main__ import main\nmain({words})") & set(SLOW_TO_LOAD)
 
 
-def test_importing_the_agents_loads_none_of_their_libraries() -> None:
-    assert not loaded("import rlquant_agents") & set(SLOW_TO_LOAD[2:])
-
-
 def seconds(code: str) -> float:
     """Return the processor time of a process that runs some code; other load does not change it."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -81,12 +81,12 @@ def test_gymnasium_vectors(
 def test_processes_of_stable_baselines(
     problem: QuantizationProblem, expected: list[list[float]]
 ) -> None:
-    envs = SubprocVecEnv(makers(problem), start_method="spawn")
+    envs = SubprocVecEnv(makers(problem)[:1], start_method="spawn")
     try:
         first = envs.reset()
-        assert get_action_masks(envs).shape == (len(ACTIONS), 6)
-        steps = [envs.step(ACTIONS) for _ in range(LAYERS)]
-        assert pytest.approx(np.array(expected)) == np.array([step[1] for step in steps]).T
+        assert get_action_masks(envs).shape == (1, 6)
+        steps = [envs.step(ACTIONS[:1]) for _ in range(LAYERS)]
+        assert pytest.approx(np.array(expected[:1])) == np.array([step[1] for step in steps]).T
         infos = steps[-1][3]
         assert steps[-1][2].all()
         assert [info["score"] for info in infos] == problem.evaluate_many(

@@ -28,7 +28,11 @@ from rlquant.tasks.networks import build
 from small_networks import NETWORKS, fresh, samples, samples_of
 
 DIGITS = {f"digits-{name}": name for name in ("mlp", "cnn", "resnet8", "resnet14")}
-NAMES = (*NETWORKS, *CUTTABLE, *DIGITS)
+LARGEST = "digits-resnet14"
+NAMES = (
+    *(*NETWORKS, *CUTTABLE, *sorted(set(DIGITS) - {LARGEST})),
+    pytest.param(LARGEST, marks=pytest.mark.slow),
+)
 LIMITS = (0, 1, 3_000, 20_000, 2**30)
 
 

@@ -437,12 +437,11 @@ def test_all_of_few_calibration_data_are_used_which_is_said(
 ) -> None:
     network, chosen, data = fresh(Mlp), config(LayerChoice("first", 4)), samples(SAMPLES)
     few = quantize(network, chosen, data)
-    assert caplog.messages == [
-        "calibration has 48 samples: all are used, calibration_samples=512 is the most"
-    ]
+    said = "calibration has 48 samples: all are used, calibration_samples=512 is the most"
+    assert caplog.messages.count(said) == 1
     exactly = quantize(network, chosen, data, calibration_samples=SAMPLES)
     assert torch.equal(few(data[0]), exactly(data[0]))
-    assert len(caplog.messages) == 1
+    assert caplog.messages.count(said) == 1
 
 
 @pytest.mark.parametrize("name", ["mlp", "conv"])

@@ -300,25 +300,31 @@ def test_beside_a_version_attributes_count(load: Load) -> None:
 
 
 SPAWNED = """
-import sys
-sys.path.insert(0, sys.argv[1])
-import mine
+import importlib, sys
 from rlquant.problem.fingerprint import describe_objective, fingerprint
 from rlquant.objective import as_objective
-print(fingerprint(describe_objective(as_objective(mine.judge))))
+for folder in sys.argv[1:]:
+    sys.path.insert(0, folder)
+    sys.modules.pop("mine", None)
+    importlib.invalidate_caches()
+    mine = importlib.import_module("mine")
+    print(fingerprint(describe_objective(as_objective(mine.judge))))
 """
 
 
-@pytest.mark.parametrize("source", [FUNCTION, CLASS, WRAPPED])
-def test_other_processes_have_the_same_fingerprint(load: Load, source: str, tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("# a comment\n" + source, encoding="utf-8")
+def test_other_processes_have_the_same_fingerprint(load: Load, tmp_path: Path) -> None:
+    sources = (FUNCTION, CLASS, WRAPPED)
+    folders = [tmp_path / str(number) for number in range(len(sources))]
+    for folder, source in zip(folders, sources, strict=True):
+        folder.mkdir()
+        (folder / "mine.py").write_text("# a comment\n" + source, encoding="utf-8")
     ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", SPAWNED, str(tmp_path)],
+        [sys.executable, "-W", "ignore", "-c", SPAWNED, *map(str, folders)],
         env=os.environ | {"PYTHONHASHSEED": "11"},
         capture_output=True,
         text=True,
     )
-    assert ran.stdout.strip() == load(source), ran.stderr
+    assert ran.stdout.split() == [load(source) for source in sources], ran.stderr
 
 
 # --- what has no code

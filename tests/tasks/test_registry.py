@@ -86,7 +86,13 @@ def test_mnist_and_cifar_are_loaded_from_the_folder_of_the_variable(
             load_data(name)
 
 
-@pytest.mark.parametrize("network", ["mlp", "cnn", "resnet8", "resnet14", "resnet8-wide"])
+@pytest.mark.parametrize(
+    "network",
+    [
+        *("mlp", "cnn", "resnet8"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("resnet14", "resnet8-wide")),
+    ],
+)
 def test_digits_networks_are_accurate(network: str, tmp_path: Path) -> None:
     task = load(f"digits/{network}", cache=tmp_path)
     inputs, targets = task.validation

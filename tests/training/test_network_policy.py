@@ -78,7 +78,7 @@ def test_the_mean_of_estimates_is_the_exact_gradient(estimator: Any) -> None:
         value = LOSS(outputs, batch.targets, None)[0]
         probability = torch.where(up > 0, chances, 1 - chances).prod()
         exact += probability * value * (up - chances)
-    draws, count = seeded(1), 1500
+    draws, count = seeded(1), 800
     estimates = []
     for _ in range(count):
         drawn = _draw(network, layers, batch, None, LOSS, settings, draws)
@@ -112,7 +112,7 @@ def test_the_loss_falls_and_the_same_seed_gives_the_same(estimator: Any, follows
     network = small(width=8)
     samples = data(network)
     begun = starts(network)
-    settings = NetworkPolicySettings(estimator=estimator, steps=300, samples=8, start=0.5)
+    settings = NetworkPolicySettings(estimator=estimator, steps=100, samples=8, start=0.5)
 
     def learned() -> dict[str, QuantizedTensor]:
         return learn_across_layers(

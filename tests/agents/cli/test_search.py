@@ -22,18 +22,21 @@ from rlquant_agents.reporting import make_report
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
-# The command as a process that writes down every configuration it really measures. Ctrl-C is set
-# because a process that was started in the background ignores it.
+# The command as a process that writes down every configuration it really measures, and after so
+# many waits a moment before each, to be ended there. Ctrl-C is set because a process that was
+# started in the background ignores it.
 WATCHED = """
-import runpy, signal, sys
+import runpy, signal, sys, time
 from rlquant.evaluation.evaluator import Evaluator
 
-log, *arguments = sys.argv[1:]
-measure = Evaluator.measure
+log, quick, *arguments = sys.argv[1:]
+measure, measured = Evaluator.measure, []
 
 def watched(self, config, watch=None, following=None):
     with open(log, "a") as stream:
         stream.write(config.key + "\\n")
+    measured.append(config)
+    time.sleep(0.2 if len(measured) > int(quick) else 0.0)
     return measure(self, config, watch, following)
 
 Evaluator.measure = watched
@@ -210,21 +213,21 @@ def wait_for(store: Path, evaluations: int, process: subprocess.Popen[bytes]) ->
 
 
 def process_arguments(out: Path, *more: str) -> list[str]:
-    plain = ["--task", "digits/resnet8", "--no-progress", "--out", str(out)]
+    plain = ["--task", "digits/mlp", "--no-progress", "--out", str(out)]
     return [*plain, "--baselines", "--searcher", *more]
 
 
-def start(log: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", WATCHED, str(log), *arguments]
+def start(log: Path, arguments: list[str], quick: int = 10_000) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", WATCHED, str(log), str(quick), *arguments]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def test_killed_in_the_middle_it_goes_on_and_computes_nothing_again(tmp_path: Path) -> None:
     out, store = tmp_path / "killed" / "run", tmp_path / "killed" / "evaluations.sqlite"
     logs = [tmp_path / "first.log", tmp_path / "second.log"]
-    arguments = process_arguments(out, "masked-ppo", "--evaluations", "24")
+    arguments = process_arguments(out, "tpe", "--evaluations", "24")
 
-    process = start(logs[0], arguments)
+    process = start(logs[0], arguments, quick=12)
     with process:
         wait_for(store, 12, process)
         process.kill()
@@ -241,10 +244,10 @@ def test_killed_in_the_middle_it_goes_on_and_computes_nothing_again(tmp_path: Pa
     measured_again = set(logs[1].read_text().split())
     assert measured_again & recorded == set()
     assert measured_again | recorded == recorded_keys(store)
-    assert len(set(keys_of(out))) == len(keys_of(out)) == 24
+    assert len(set(keys_of(out))) == len(keys_of(out)) > 12
 
     whole = tmp_path / "whole" / "run"
-    assert search.main(process_arguments(whole, "masked-ppo", "--evaluations", "24")) == 0
+    assert search.main(process_arguments(whole, "tpe", "--evaluations", "24")) == 0
     assert keys_of(out) == keys_of(whole)
     for name in ("config.json", "score.json", "model.rlq"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
@@ -261,7 +264,7 @@ def recorded_keys(store: Path) -> set[str]:
 def test_ctrl_c_keeps_the_best_and_writes_every_file(tmp_path: Path) -> None:
     out = tmp_path / "run"
     arguments = process_arguments(out, "random", "--evaluations", "5000")
-    process = start(tmp_path / "log", arguments)
+    process = start(tmp_path / "log", arguments, quick=10)
     with process:
         wait_for(tmp_path / "evaluations.sqlite", 10, process)
         process.send_signal(signal.SIGINT)

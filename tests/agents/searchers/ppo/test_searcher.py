@@ -76,6 +76,6 @@ def test_fewer_evaluations_than_environments() -> None:
 
 def test_when_it_only_repeats_itself_it_says_so() -> None:
     problem = ToyProblem(1, 40.0, MIXED, loss_of=lambda config: float(config["layer0"].bits))
-    result = MaskedPPO(entropy=0.0, learning_rate=0.05).search(problem, 12, seed=0)
-    assert len(result.history) < 12
-    assert (result.stopped, result.episodes) == ("episodes", 20 * 12)
+    result = MaskedPPO(entropy=0.0, learning_rate=0.05).search(problem, 10, seed=0)
+    assert len(result.history) < 10
+    assert (result.stopped, result.episodes) == ("episodes", 20 * 10)
