@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 
 from rlquant.arguments import explained
 from rlquant.errors import SettingsError, whole_number
 from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
+
+Calibrate = Literal["auto", "statistics", "biases", "none"]
+"""What calibration changes in a quantized network: see `EvaluationSettings.calibrate`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,9 @@ class EvaluationSettings:
         validation_samples: at most so many validation samples are used.
         batch_size: samples of a validation batch; by default 250 (larger batches of images are
             slower on a CPU), or fewer where the outputs of a batch would take more than 128 MiB.
+        calibrate: what is taken back of the shift that quantization makes: "statistics" of
+            BatchNorms, "biases" of layers with no BatchNorm behind them, where that lowers the
+            error of their outputs, "auto", both of them, or "none".
         activation_range: how the range of a layer's quantized inputs is chosen: "mse" (least
             squared error at the asked bits), "minmax" or "percentile" (99.9).
         prefix_bytes: memory for activations that configurations share (bytes); 0 for none, None to
@@ -41,6 +47,7 @@ class EvaluationSettings:
     calibration_samples: int = 512
     validation_samples: int = 2000
     batch_size: int | None = None
+    calibrate: Calibrate = "auto"
     activation_range: RangeMethod = "mse"
     prefix_bytes: int | None = 2**30
     device: str | torch.device | None = None
@@ -54,9 +61,16 @@ class EvaluationSettings:
             value = getattr(self, field)
             if value is not None:
                 object.__setattr__(self, field, whole_number(field, value, least))
+        require_calibrate(self.calibrate)
         require_range_method(self.activation_range)
         if not isinstance(self.stochastic, bool):
             raise SettingsError(f"stochastic={self.stochastic!r}, give True or False")
+
+
+def require_calibrate(calibrate: Any) -> None:
+    """Raise `SettingsError` for what is no value of `Calibrate`."""
+    if calibrate not in get_args(Calibrate):
+        raise SettingsError(f"calibrate={calibrate!r} is not one of {get_args(Calibrate)}")
 
 
 def require_evaluation(evaluation: Any) -> EvaluationSettings:

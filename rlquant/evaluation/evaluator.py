@@ -64,7 +64,7 @@ class Evaluator:
         self.objective = objective
         self.calibration = calibration
         self.batches = list(batches)
-        self.reference = FloatReference.measure(network, layers, calibration)
+        self.reference = FloatReference.measure(network, layers, calibration, evaluation.calibrate)
         self._range_method = evaluation.activation_range
         self._working = copy_network(network)
         self._modules = {f.name: self._working.get_submodule(f.name) for f in layers}

@@ -15,6 +15,7 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.cost.float_share import FloatShare
 from rlquant.data import Data, take_samples
 from rlquant.errors import ChoiceError, DataError, unknown_name
+from rlquant.evaluation_settings import Calibrate, require_calibrate
 from rlquant.forward_pass import Arguments
 from rlquant.layers import (
     LayerFacts,
@@ -24,7 +25,8 @@ from rlquant.layers import (
     require_answering,
     require_quantizable,
 )
-from rlquant.network.calibrate import FloatReference, calibrate
+from rlquant.network.calibrate import FloatReference
+from rlquant.network.calibrate import calibrate as run_calibration
 from rlquant.network.hessians import output_hessian
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
@@ -105,6 +107,7 @@ def quantize(
     seed: int = 0,
     calibration_samples: int = 512,
     activation_range: RangeMethod = "mse",
+    calibrate: Calibrate = "auto",
 ) -> nn.Module:
     """Quantize a copy of `network` as `config` says; the network itself is never changed.
 
@@ -112,13 +115,16 @@ def quantize(
         network: trained float network.
         config: one choice per layer; layers not named stay in float32 and, other than with
             `problem.build(config)`, which names them `exclude`, get no bias corrected.
-        calibration: training data; with them BatchNorm statistics are re-estimated and biases
-            corrected. Needed where activations are quantized, and for
-            roundings "gptq" and "learned".
+        calibration: training data; with them the shift that quantization makes is taken back, see
+            `calibrate`. Needed where activations are quantized, and for roundings "gptq" and
+            "learned".
         seed: decides random draws: of stochastic rounding, and of the policy of learned rounding.
         calibration_samples: at most so many of the calibration data are used.
         activation_range: how the range of a layer's quantized inputs is chosen: "mse" (least
             squared error at the asked bits), "minmax" or "percentile" (99.9).
+        calibrate: what of the shift is taken back: "statistics" of BatchNorms, "biases" of layers
+            with no BatchNorm behind them, where that lowers the error of their outputs, "auto",
+            both of them, or "none".
 
     Returns:
         A network of the same class and signature, in eval mode.
@@ -138,6 +144,7 @@ def quantize(
     """
     require_known_layers(config, require_network(network))
     require_range_method(activation_range)
+    require_calibrate(calibrate)
     quantized = [c.layer for c in config if c.method != "float"]
     require_quantizable(network, {name: network.get_submodule(name) for name in quantized})
     _log_float_share(network, quantized)
@@ -169,7 +176,7 @@ def quantize(
         setting="calibration_samples",
     )
     layers = layers_of(network, config, samples.first(2).inputs)
-    reference = FloatReference.measure(network, layers, samples)
+    reference = FloatReference.measure(network, layers, samples, calibrate)
     moments = cache(lambda: output_hessian(network, layers, samples))
     ranges = (
         measure_input_ranges(network, layers, samples, activation_range)
@@ -177,7 +184,7 @@ def quantize(
         else {}
     )
     copied = build_quantized(network, config, weights, ranges)
-    calibrate(copied, reference, samples)
+    run_calibration(copied, reference, samples)
     return copied
 
 

@@ -215,7 +215,9 @@ class QuantizationProblem:
         require_activations(self.layers, self.space)
         require_moments(self.network, self.layers, self.space)
         if self.calibration.infinite():  # as in a mask, or else nothing can be calibrated on them
-            FloatReference.measure(self.network, self.layers, self.calibration)
+            FloatReference.measure(
+                self.network, self.layers, self.calibration, self.evaluation.calibrate
+            )
 
     def _network_costs(self) -> NetworkCosts:
         example = self.calibration.first(2).inputs

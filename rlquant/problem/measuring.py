@@ -26,9 +26,9 @@ from rlquant.samples import Samples
 from rlquant.training.trainer import Trainer
 from rlquant.training.watching import FIGURES
 
-EVALUATION_VERSION = 4
+EVALUATION_VERSION = 5
 """Raised whenever the same configuration would be measured differently; part of fingerprints."""
-TRAINING_VERSION = 2
+TRAINING_VERSION = 3
 """The same for what is trained first."""
 
 
@@ -128,6 +128,7 @@ class Measuring:
             self.fidelity,
             self.evaluation.batch_size,
             self.evaluation.activation_range,
+            self.evaluation.calibrate,
             self.calibration.device.type,
             *(() if self.plan is None else (TRAINING_VERSION, self.plan.described())),
             *(("stochastic", PASSES) if self.evaluation.stochastic else ()),

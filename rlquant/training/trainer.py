@@ -77,7 +77,7 @@ class Trainer:
         self._axes = {facts.name: facts.channel_axis for facts in layers}
         self._device = calibration.device
         self._layout = training_layout(network, calibration.first(2).inputs)
-        reference = FloatReference.measure(network, layers, calibration)
+        reference = FloatReference.measure(network, layers, calibration, evaluation.calibrate)
         # The biases were trained: they are not shifted to the float network's means any more.
         self._reference = replace(reference, output_means={})
         self._starts = self._warm_starts() if warm_start else _cold

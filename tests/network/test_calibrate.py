@@ -1,9 +1,10 @@
-"""Calibration against statistics computed by hand, in execution order."""
+"""Calibration of whole networks: differences to the float network, in execution order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import get_args
 
 import pytest
 import torch
@@ -13,14 +14,14 @@ from torch.nn import functional
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.errors import QuantizationError
+from rlquant.evaluation_settings import Calibrate
 from rlquant.layers import find_layers
+from rlquant.network.bias_correction import output_rows
 from rlquant.network.calibrate import (
     Calibrator,
     FloatReference,
     calibrate,
     calibrated_tensors,
-    channel_means,
-    channel_statistics,
 )
 from rlquant.network.input_ranges import measure_input_ranges
 from rlquant.network.quantize import quantize
@@ -90,90 +91,32 @@ def tensor_of(network: nn.Module, module: str, name: str) -> Tensor:
 # --- BatchNorm
 
 
-def test_statistics_are_those_of_the_quantized_network_in_execution_order() -> None:
-    network, quantized, (images, _) = quantized_pair("conv")
-
-    def normalize(x: Tensor, name: str) -> Tensor:
-        """Normalize by the mean and variance of `x` itself, which calibration must have found."""
-        mean = x.mean(dim=(0, 2, 3))
-        variance = (x - mean[:, None, None]).square().mean(dim=(0, 2, 3))
-        assert torch.allclose(tensor_of(quantized, name, "running_mean"), mean, atol=1e-5)
-        assert torch.allclose(tensor_of(quantized, name, "running_var"), variance, rtol=1e-4)
-        unit = (x - mean[:, None, None]) / torch.sqrt(variance[:, None, None] + 1e-5)
-        weight, bias = (tensor_of(network, name, n)[:, None, None] for n in ("weight", "bias"))
-        return unit * weight + bias
-
-    def convolve(x: Tensor, name: str, padding: int) -> Tensor:
-        return functional.conv2d(x, tensor_of(quantized, name, "weight"), padding=padding)
-
-    hidden = torch.relu(normalize(convolve(images, "stem", 1), "stem_norm"))
-    normalize(convolve(hidden, "conv", 1), "conv_norm")
-    normalize(convolve(hidden, "shortcut", 0), "shortcut_norm")
-    means = [tensor_of(net, "conv_norm", "running_mean") for net in (network, quantized)]
-    assert not torch.allclose(means[0], means[1], atol=1e-2)  # there was something to mend
-
-
 @pytest.mark.parametrize("activation_bits", [None, 4])
-def test_every_batch_norm_gets_an_input_of_its_own_statistics(activation_bits: int | None) -> None:
+def test_statistics_move_by_the_difference_in_execution_order(activation_bits: int | None) -> None:
     fields = {} if activation_bits is None else {"activation_bits": activation_bits}
-    _, quantized, (images, _) = quantized_pair("conv", **fields)
+    network, quantized, (images, _) = quantized_pair("conv", **fields)
     names = ("stem_norm", "conv_norm", "shortcut_norm")
-    with watching(quantized, *names) as seen:
+    with watching(network, *names) as wanted, watching(quantized, *names) as got:
+        network(images)
         quantized(images)
     for name in names:
-        variance, mean = torch.var_mean(seen[name][0], dim=(0, 2, 3), correction=0)
-        assert torch.allclose(tensor_of(quantized, name, "running_mean"), mean, atol=1e-5)
-        assert torch.allclose(tensor_of(quantized, name, "running_var"), variance, rtol=1e-4)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-@pytest.mark.parametrize("shape", [(64, 3), (64, 3, 50), (64, 3, 40, 40), (2, 3, 2, 2, 2)])
-def test_channel_statistics_are_as_exact_as_their_type(
-    dtype: torch.dtype, shape: tuple[int, ...]
-) -> None:
-    inputs = (2 * torch.randn(shape, generator=torch.Generator().manual_seed(0)) + 1).to(dtype)
-    variance, mean = torch.var_mean(
-        inputs.double(), dim=[d for d in range(inputs.dim()) if d != 1], correction=0
-    )
-    for laid_out in (inputs, inputs.transpose(0, -1).contiguous().transpose(0, -1)):
-        found_mean, found_variance = channel_statistics(laid_out)
-        assert torch.allclose(found_mean.double(), mean, rtol=1e-5, atol=1e-6)
-        assert torch.allclose(found_variance.double(), variance, rtol=1e-5)
-
-
-def test_a_small_variance_beside_a_large_mean_is_found() -> None:
-    draw = torch.randn(256, 2, 20, generator=torch.Generator().manual_seed(0))
-    inputs = draw * 1e-2 + 1000
-    expected = inputs.double().var(dim=(0, 2), correction=0)
-    assert torch.allclose(channel_statistics(inputs)[1].double(), expected, rtol=1e-3)
-
-
-@pytest.mark.parametrize("shape", [(4,), (4, 5)])
-def test_batch_norms_without_image_planes_are_calibrated(shape: tuple[int, ...]) -> None:
-    class Flat(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.mix = nn.Conv1d(4, 4, 1)
-            self.norm = nn.BatchNorm1d(4)
-
-        def forward(self, inputs: Tensor) -> Tensor:
-            hidden: Tensor = self.mix(inputs if inputs.dim() == 3 else inputs[..., None])
-            output: Tensor = self.norm(hidden.reshape(inputs.shape))
-            return output
-
-    data = samples(COUNT, shape)
-    network = fresh(Flat)
-    chosen = QuantizationConfig((LayerChoice("mix", 2),))
-    quantized = quantize(network, chosen, data, calibration_samples=COUNT)
-    output = quantized(data[0])
-    axes = [0, *range(2, output.dim())]
-    assert torch.allclose(output.mean(dim=axes), torch.zeros(4), atol=1e-5)
-    assert torch.allclose(output.var(dim=axes, correction=0), torch.ones(4), atol=1e-3)
+        running_var, running_mean = (
+            tensor_of(network, name, f"running_{n}") for n in ("var", "mean")
+        )
+        (float_var, float_mean), (variance, mean) = (
+            torch.var_mean(seen[name][0], dim=(0, 2, 3), correction=0) for seen in (wanted, got)
+        )
+        grown = torch.where(variance > float_var, variance - float_var, torch.inf)
+        expected = torch.minimum(running_var * variance / float_var, running_var + grown)
+        moved = running_mean + mean - float_mean
+        assert torch.allclose(tensor_of(quantized, name, "running_mean"), moved, atol=1e-5)
+        assert torch.allclose(tensor_of(quantized, name, "running_var"), expected, rtol=1e-2)
+    assert not torch.allclose(mean, float_mean, atol=1e-2)  # there was something to mend
 
 
 def test_a_batch_norm_that_runs_twice_is_left_alone() -> None:
     network, quantized, data = quantized_pair("shared")
-    assert reference_of(network, as_samples(data)).batch_norms == ()
+    assert not reference_of(network, as_samples(data)).batch_norms
     for name in ("running_mean", "running_var"):
         assert torch.equal(tensor_of(quantized, "norm", name), tensor_of(network, "norm", name))
 
@@ -187,7 +130,7 @@ def test_a_batch_norm_without_running_statistics_is_left_alone() -> None:
         )
     ).eval()
     data = samples(COUNT)
-    assert reference_of(network, as_samples(data)).batch_norms == ()
+    assert not reference_of(network, as_samples(data)).batch_norms
     quantized = quantize(network, two_bits(network, data[0]), data, calibration_samples=COUNT)
     assert torch.isfinite(quantized(data[0])).all()
 
@@ -199,14 +142,14 @@ def test_a_batch_norm_without_running_statistics_is_left_alone() -> None:
     ("name", "activation_bits"),
     [("mlp", None), ("mlp", 3), ("conv", None), ("conv", 3), ("transposed", 3), ("words", None)],
 )
-def test_mean_outputs_are_those_of_the_float_network(
+def test_weighted_mean_outputs_are_those_of_the_float_network(
     name: str, activation_bits: int | None
 ) -> None:
     fields = {} if activation_bits is None else {"activation_bits": activation_bits}
     network, quantized, data = quantized_pair(name, **fields)
-    corrected = list(reference_of(network, as_samples(data)).output_means)
+    corrected = reference_of(network, as_samples(data)).output_means
     assert (
-        corrected
+        list(corrected)
         == {
             "mlp": ["first", "second", "last"],
             "conv": ["grouped", "classifier"],  # the others feed a BatchNorm
@@ -214,13 +157,17 @@ def test_mean_outputs_are_those_of_the_float_network(
             "words": ["classifier"],  # an embedding has no bias
         }[name]
     )
-    with watching(network, *corrected) as wanted, watching(quantized, *corrected) as got:
-        network(data[0])
+    with watching(quantized, *corrected) as seen:
         quantized(data[0])
-    for layer in corrected:
-        module = network.get_submodule(layer)
-        means = [channel_means(module, seen[layer][1]) for seen in (wanted, got)]
-        assert torch.allclose(means[0], means[1], atol=1e-5)
+    kept = 0
+    for layer, means in corrected.items():
+        module = quantized.get_submodule(layer)
+        rows = output_rows(module, seen[layer][1])
+        error = (means.weights[..., None] * rows).sum(dim=(0, 1)) - means.halves.sum(dim=0)
+        moved = tensor_of(quantized, layer, "bias") - tensor_of(network, layer, "bias")
+        kept += bool(moved.any())
+        assert not moved.any() or torch.allclose(error, torch.zeros_like(error), atol=1e-4)
+    assert kept
 
 
 def test_a_layer_that_runs_twice_keeps_its_bias() -> None:
@@ -241,33 +188,6 @@ def test_a_layer_that_runs_twice_keeps_its_bias() -> None:
     assert not torch.equal(
         tensor_of(quantized, "outer", "bias"), tensor_of(network, "outer", "bias")
     )
-
-
-@pytest.mark.parametrize(
-    ("module", "shape", "channels"),
-    [
-        (nn.Linear(4, 3), (5, 4), 3),
-        (nn.Linear(4, 3), (5, 2, 4), 3),
-        (nn.Linear(4, 3), (4,), 3),
-        (nn.Conv1d(4, 3, 1), (5, 4, 6), 3),
-        (nn.Conv2d(4, 6, 1, groups=2), (5, 4, 6, 7), 6),
-        (nn.Conv2d(4, 3, 1), (4, 6, 7), 3),  # a single image
-        (nn.Conv3d(4, 3, 1), (5, 4, 2, 2, 2), 3),
-        (nn.ConvTranspose2d(4, 6, 2, groups=2), (5, 4, 3, 3), 6),
-    ],
-    ids=str,
-)
-def test_channel_means_see_what_the_bias_moves(
-    module: nn.Linear | nn.Conv2d, shape: tuple[int, ...], channels: int
-) -> None:
-    inputs = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    assert module.bias is not None
-    with torch.no_grad():
-        before = channel_means(module, module(inputs))
-        shift = torch.arange(1.0, channels + 1)
-        module.bias += shift
-        after = channel_means(module, module(inputs))
-    assert torch.allclose(after - before, shift, atol=1e-5)
 
 
 # --- what it is good for, and what it leaves alone
@@ -297,8 +217,10 @@ def test_calibration_writes_exactly_what_it_says(name: str) -> None:
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
     said = {tensor.data_ptr() for tensor in calibrated_tensors(network, reference)}
     calibrate(network, reference, taken)
-    for key, tensor in network.state_dict().items():
-        assert torch.equal(tensor, before[key]) != (tensor.data_ptr() in said), key
+    state = network.state_dict()
+    written = {t.data_ptr() for key, t in state.items() if not torch.equal(t, before[key])}
+    assert written
+    assert written <= said
 
 
 class ByKeyword(ConvNet):
@@ -327,13 +249,45 @@ def test_modules_called_by_keyword_are_calibrated_alike(activation_bits: int | N
     assert torch.equal(quantized[0](data[0]), quantized[1](data[0]))
 
 
-def test_a_calibrated_network_is_calibrated() -> None:
-    taken = as_samples(samples_of("conv", COUNT, seed=1))
-    network = copy_network(fresh(ConvNet))
-    calibrate(network, reference_of(network, taken), taken)
-    once = network(*taken.inputs)
-    calibrate(network, reference_of(network, taken), taken)
-    assert torch.allclose(network(*taken.inputs), once, atol=1e-5)
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_an_unquantized_network_stays_what_it_was_bit_for_bit(
+    name: str, dtype: torch.dtype
+) -> None:
+    inputs, labels = samples_of(name, COUNT, seed=1)
+    inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
+    network = trained(name).to(dtype)
+    calibrated = copy_network(network)
+    taken = as_samples((inputs, labels))
+    calibrate(calibrated, reference_of(network, taken), taken)
+    for key, tensor in network.state_dict().items():
+        assert torch.equal(calibrated.state_dict()[key], tensor), key
+
+
+def test_what_is_calibrated_can_be_chosen() -> None:
+    network, data = trained("conv"), samples_of("conv", COUNT, seed=1)
+    chosen = two_bits(network, data[0])
+    moved = {}
+    for what in get_args(Calibrate):
+        quantized = quantize(network, chosen, data, calibration_samples=COUNT, calibrate=what)
+        names = ("conv_norm.running_mean", "conv_norm.running_var", "grouped.bias")
+        state, before = quantized.state_dict(), network.state_dict()
+        moved[what] = tuple(not torch.equal(state[name], before[name]) for name in names)
+    assert moved == {
+        "auto": (True, True, True),
+        "statistics": (True, True, False),
+        "biases": (False, False, True),
+        "none": (False, False, False),
+    }
+
+
+def test_nothing_is_run_where_there_is_nothing_to_calibrate() -> None:
+    network = nn.Sequential(nn.Linear(FEATURES, 4, bias=False), nn.LayerNorm(4))
+    taken = as_samples(samples(COUNT))
+    reference = reference_of(network, taken)
+    assert reference.is_empty
+    network.register_forward_pre_hook(lambda module, args: pytest.fail("it was run"))
+    calibrate(network, reference, taken)
 
 
 def test_no_hook_stays_behind_even_when_the_network_fails() -> None:
@@ -405,14 +359,3 @@ def test_a_call_that_cannot_be_quantized_is_an_error_of_its_layer_whatever_the_o
     )
     with pytest.raises(QuantizationError, match="inputs of layer '0': 32 of 32 activations"):
         ranges["0"].at(8)
-
-
-def test_means_are_those_of_the_float_outputs() -> None:
-    network, data = trained("conv"), samples_of("conv", COUNT, seed=1)
-    reference = reference_of(network, as_samples(data))
-    assert reference.batch_norms == ("stem_norm", "conv_norm", "shortcut_norm")
-    with watching(network, "grouped", "classifier") as seen:
-        network(data[0])
-    means = reference.output_means
-    assert torch.allclose(means["grouped"], seen["grouped"][1].mean(dim=(0, 2, 3)))
-    assert torch.allclose(means["classifier"], seen["classifier"][1].mean(dim=0))
