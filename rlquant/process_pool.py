@@ -13,12 +13,19 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import cache
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 import torch
@@ -105,31 +112,30 @@ def _results(
                     yield from worker.finished()
                 except BrokenProcessPool:
                     group, *rest = worker.calls
-                    _note_death(group, tried, items)
+                    _note_death(worker.death(), group, tried, items)
                     chunks.appendleft([*(range(at, at + 1) for at in group), *rest])
-                    worker.shut_down()
                     workers[number] = _Worker(packed, inherited)
     except BaseException:
         lifeline.close()  # every process ends at once
         raise
     finally:
-        for worker in workers:
-            worker.shut_down()
+        with ThreadPoolExecutor(max(1, count)) as threads:  # all end at the same time
+            list(threads.map(_Worker.shut_down, workers))
         lifeline.close()
         inherited.close()
 
 
-def _note_death(group: range, tried: set[int], items: Sequence[object]) -> None:
+def _note_death(how: str, group: range, tried: set[int], items: Sequence[object]) -> None:
     """Note which items a process ended with; raise where it was one alone, for the second time."""
     if len(group) == 1 and group[0] in tried:
         raise WorkerError(
-            f"item {group[0]} of {len(items)} twice ended the process that computed it: use fewer "
-            f"workers where memory is short, keep what the script runs under `if __name__ == "
-            f"'__main__':` where no process can begin, or compute it with workers=1 to see why: "
-            f"{items[group[0]]!r}"
+            f"item {group[0]} of {len(items)} twice ended the process that computed it, which "
+            f"{how}: use fewer workers where memory is short, keep what the script runs under "
+            f"`if __name__ == '__main__':` where no process can begin, or compute it with "
+            f"workers=1 to see why: {items[group[0]]!r}"
         )
     tried.update(group)
-    logger.warning("a worker process ended abruptly; another one takes its place")
+    logger.warning("a worker process %s; another one takes its place", how)
 
 
 class _Worker:
@@ -144,6 +150,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         setup = (packed, lifeline, torch.get_num_threads())
         self._executor = ProcessPoolExecutor(1, context, _begin, setup)
+        self._process: BaseProcess | None = None
         self.calls: dict[range, Future[list[Any]]] = {}
 
     @property
@@ -160,6 +167,7 @@ class _Worker:
                 some = [items[place] for place in group]
                 try:
                     self.calls[group] = self._executor.submit(_call, function, some)
+                    (self._process,) = self._executor._processes.values()
                 except BrokenProcessPool as error:  # it ended before this call reached it
                     self.calls[group] = Future()
                     self.calls[group].set_exception(error)
@@ -171,6 +179,15 @@ class _Worker:
             results = self.first.result()
             del self.calls[group]
             yield from zip(group, results, strict=True)
+
+    def death(self) -> str:
+        """Return how a process ended that was not asked to, as in "was killed by SIGKILL"."""
+        self.shut_down()  # only then is the exit code known
+        code = self._process.exitcode if self._process else None
+        if code is None or code >= 0:
+            return f"ended with exit code {code}"
+        names = {known.value: known.name for known in signal.Signals}
+        return f"was killed by {names.get(-code, f'signal {-code}')}"
 
     def shut_down(self) -> None:
         """Wait for the end of the process, without computing what has not begun."""
