@@ -13,7 +13,8 @@ from torch import Tensor, nn
 import rlquant
 from rlquant import Budget, EvaluationSettings, LayerChoice, QuantizationConfig, QuantizationProblem
 from rlquant.errors import NetworkError
-from rlquant.evaluation.cuts import CannotCut, cut
+from rlquant.evaluation.cuts import cut
+from rlquant.evaluation.segments import CannotCut
 from rlquant.layers import find_layers
 from rlquant.samples import Samples
 

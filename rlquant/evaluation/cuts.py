@@ -13,63 +13,49 @@ from __future__ import annotations
 import inspect
 import keyword
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from operator import attrgetter
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils._pytree import tree_leaves
 
-from rlquant.forward_pass import Arguments, own, run
+from rlquant.evaluation.segments import (
+    CannotCut,
+    Segment,
+    Values,
+    reference_outputs,
+    require_equal,
+    tensors_of,
+)
+from rlquant.forward_pass import own
 from rlquant.samples import Samples
 
-Values = tuple[Any, ...]
-"""What crosses a cut, for one batch: mostly tensors, sometimes shapes."""
-
-
-class CannotCut(Exception):
-    """The network runs as a whole only; the message says why."""
+Run = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Segment:
-    """What is run between two cuts.
+class Traced:
+    """A network in segments that torch.fx traced.
 
     Attributes:
-        run: what crosses the cut before, in order -> what crosses the cut behind, or, from the
-            last segment, the network's outputs.
-        decided: the searched layer that is run first at its beginning; none at a preamble.
-        layers: the searched layers that are run in here, for the first time or again.
-        modules: paths of all modules that are run in here.
-        seconds: of one sample, measured; what the segment costs against others.
-        held: storages that cross the cut behind: number -> bytes a sample.
+        segments: in order.
+        runs: of each segment; what crosses the cut before, in order -> what crosses the cut
+            behind, or, from the last segment, the network's outputs.
     """
 
-    run: Callable[..., Any]
-    decided: str | None
-    layers: tuple[str, ...]
-    modules: frozenset[str]
-    seconds: float = 0.0
-    held: Mapping[int, float] | None = None
+    segments: tuple[Segment, ...]
+    runs: tuple[Run, ...]
 
-
-def whole(network: nn.Module, layers: Sequence[str]) -> tuple[Segment, ...]:
-    """Return the network as one segment."""
-    names = frozenset(name for name, _ in network.named_modules())
-    return (Segment(partial(_run_whole, network), None, tuple(layers), names),)
-
-
-def entering(inputs: Arguments) -> Values:
-    """Return the inputs of a batch as what enters the first segment."""
-    return (inputs,) if isinstance(inputs, dict) else inputs
-
-
-def _run_whole(network: nn.Module, *values: Any) -> Any:
-    by_name = len(values) == 1 and isinstance(values[0], dict)
-    return run(network, values[0] if by_name else values)
+    def run(self, first: int, batch: Samples, values: Values, kept: dict[int, Values]) -> Any:
+        """Run the segments from one on; see `Pieces`."""
+        given: Any = batch.positional if first == 0 else values
+        for place in range(first, len(self.runs)):
+            given = self.runs[place](*given)
+            if place in kept:
+                kept[place] = given
+        return given
 
 
 def cut(
@@ -77,7 +63,7 @@ def cut(
     layers: Sequence[str],
     calibrated: Iterable[str],
     batches: Sequence[Samples],
-) -> tuple[Segment, ...]:
+) -> Traced:
     """Cut a network before the first call of each searched layer.
 
     Args:
@@ -103,16 +89,17 @@ def cut(
             if not name.isidentifier() or keyword.iskeyword(name):
                 raise CannotCut(f"its forward passes an argument named {name!r}")
     pieces = _pieces(graph, layers)
-    segments = [_build(network, piece, layers, ()) for piece in pieces]
-    outputs = [_reference_outputs(network, batch) for batch in batches]
-    copied = _copied_places(segments, batches)
-    segments = [
-        _build(network, piece, layers, places) if places else segment
-        for piece, segment, places in zip(pieces, segments, copied, strict=True)
+    runs = [_build(network, piece, ()) for piece in pieces]
+    outputs = [reference_outputs(network, batch) for batch in batches]
+    copied = _copied_places(runs, batches)
+    runs = [
+        _build(network, piece, places) if places else run
+        for piece, run, places in zip(pieces, runs, copied, strict=True)
     ]
     for batch, expected in zip(batches, outputs, strict=True):
-        require_equal(expected, _run_through(segments, batch))
-    return tuple(_measured(segments, batches[0]))
+        require_equal(expected, _run_through(runs, batch))
+    segments = [_segment(piece, layers) for piece in pieces]
+    return Traced(tuple(_measured(segments, runs, batches[0])), tuple(runs))
 
 
 # --- tracing
@@ -199,10 +186,8 @@ def _pieces(graph: fx.Graph, layers: Sequence[str]) -> list[_Piece]:
     return pieces
 
 
-def _build(
-    network: nn.Module, piece: _Piece, layers: Sequence[str], copied: Sequence[int]
-) -> Segment:
-    """Return a piece as a segment; the inputs at the places `copied` are copied first."""
+def _build(network: nn.Module, piece: _Piece, copied: Sequence[int]) -> Run:
+    """Return what runs a piece; the inputs at the places `copied` are copied first."""
     graph = fx.Graph()
     known = {node: graph.placeholder(f"given_{i}") for i, node in enumerate(piece.takes)}
     for place in copied:
@@ -220,68 +205,45 @@ def _build(
         graph.output(fx.node.map_arg(piece.gives.args[0], known.__getitem__))
     else:
         graph.output(tuple(known[node] for node in piece.gives))
-    run = [str(n.target) for n in piece.nodes if n.op == "call_module"]
-    module = fx.GraphModule(parts, graph).eval()
-    inside = tuple(dict.fromkeys(name for name in run if name in layers))
-    return Segment(module.forward, piece.decided, inside, frozenset(run))
+    forward: Run = fx.GraphModule(parts, graph).eval().forward
+    return forward
+
+
+def _segment(piece: _Piece, layers: Sequence[str]) -> Segment:
+    """Return what is known of a piece before it is run."""
+    called = [str(n.target) for n in piece.nodes if n.op == "call_module"]
+    return Segment(
+        decided=() if piece.decided is None else (piece.decided,),
+        layers=tuple(dict.fromkeys(name for name in called if name in layers)),
+        modules=frozenset(called),
+    )
 
 
 # --- what the pieces do
 
 
-def _reference_outputs(network: nn.Module, batch: Samples) -> Any:
-    """Return the network's outputs; `CannotCut` where it is random or changes itself."""
-    state = [*network.parameters(), *network.buffers()]
-    versions = [tensor._version for tensor in state]
+def _run_through(runs: Sequence[Run], batch: Samples) -> Any:
+    values: Any = batch.positional
     with torch.no_grad():
-        first = run(network, batch.inputs)
-        again = run(network, batch.inputs)
-    if versions != [tensor._version for tensor in state]:
-        raise CannotCut("it changes its own parameters or buffers when it is run")
-    require_equal(first, again, "it gives something else when it is run again")
-    return first
-
-
-def require_equal(
-    expected: Any, given: Any, message: str = "its pieces give something else than the whole"
-) -> None:
-    """Raise `CannotCut` unless two outputs are the same, bit for bit."""
-    ours, theirs = tree_leaves(expected), tree_leaves(given)
-    same = len(ours) == len(theirs) and type(expected) is type(given)
-    if not same or not all(map(_same, ours, theirs)):
-        raise CannotCut(message)
-
-
-def _same(one: Any, other: Any) -> bool:
-    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
-        return isinstance(one, (int, float, str, type(None))) and one == other
-    return one.dtype == other.dtype and one.stride() == other.stride() and torch.equal(one, other)
-
-
-def _run_through(segments: Sequence[Segment], batch: Samples) -> Any:
-    values: Any = entering(batch.inputs)
-    with torch.no_grad():
-        for segment in segments:
-            values = segment.run(*values)
+        for run in runs:
+            values = run(*values)
     return values
 
 
-def _copied_places(
-    segments: Sequence[Segment], batches: Sequence[Samples]
-) -> list[tuple[int, ...]]:
+def _copied_places(runs: Sequence[Run], batches: Sequence[Samples]) -> list[tuple[int, ...]]:
     """Return of which of its inputs each segment needs copies, by their places.
 
     What crosses a cut is kept, so a segment must not write to it, and the last one must not hand
     it out: an objective may write to outputs. The first one is given copies anyway.
     """
-    found: list[set[int]] = [set() for _ in segments]
+    found: list[set[int]] = [set() for _ in runs]
     with torch.no_grad():
         for batch in batches:
-            values: Any = segments[0].run(*entering(batch.inputs))
-            for number, segment in enumerate(segments[1:], start=1):
+            values: Any = runs[0](*batch.positional)
+            for number, run in enumerate(runs[1:], start=1):
                 taken, before = values, [_Before.of(value) for value in values]
-                values = segment.run(*taken)
-                handed = tensors_of((values,)) if number == len(segments) - 1 else []
+                values = run(*taken)
+                handed = tensors_of((values,)) if number == len(runs) - 1 else []
                 found[number] |= {
                     place
                     for place, old in enumerate(before)
@@ -329,15 +291,17 @@ def _storages(tensors: Iterable[Tensor]) -> set[int]:
     return {tensor.untyped_storage().data_ptr() for tensor in tensors}
 
 
-def _measured(segments: Sequence[Segment], batch: Samples) -> Iterable[Segment]:
+def _measured(
+    segments: Sequence[Segment], runs: Sequence[Run], batch: Samples
+) -> Iterable[Segment]:
     """Yield the segments with their times and with the storages that cross the cuts."""
     numbers: dict[int, int] = {}
-    values: Any = entering(batch.inputs)
+    values: Any = batch.positional
     alive = []  # so that no storage takes the place of another
     with torch.no_grad():
-        for segment in segments:
+        for segment, run in zip(segments, runs, strict=True):
             start = time.perf_counter()
-            values = segment.run(*values)
+            values = run(*values)
             seconds = (time.perf_counter() - start) / len(batch)
             held = {}
             for tensor in tensors_of(values if isinstance(values, tuple) else (values,)):
@@ -346,9 +310,3 @@ def _measured(segments: Sequence[Segment], batch: Samples) -> Iterable[Segment]:
                 held[number] = storage.nbytes() / len(batch)
             alive.append(values)
             yield replace(segment, seconds=seconds, held=held)
-
-
-def tensors_of(values: Any) -> list[Tensor]:
-    """Return the tensors among what crosses a cut."""
-    leaves = values if all(isinstance(v, Tensor) for v in values) else tree_leaves(values)
-    return [value for value in leaves if isinstance(value, Tensor)]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from rlquant.evaluation.cuts import CannotCut, Segment, cut, entering, whole
+from rlquant.evaluation.block_cuts import cut_blocks
+from rlquant.evaluation.cuts import cut
 from rlquant.evaluation.prefix_trie import PrefixState, PrefixTrie
 from rlquant.evaluation.process_memory import Gaps
+from rlquant.evaluation.segments import CannotCut, Pieces, Segment, Values, Whole
 from rlquant.network.calibrate import Calibrator, FloatReference
+from rlquant.network.partial_pass import ended_after
 from rlquant.samples import Samples
 
 logger = logging.getLogger(__name__)
@@ -71,10 +75,10 @@ class IncrementalNetwork:
     ) -> None:
         self._calibration, self._batches = calibration, batches
         samples = len(calibration) + sum(len(batch) for batch in batches)
-        if max_bytes is None:
-            segments = whole(network, layers)
-        else:
-            segments = _cut_or_whole(network, layers, reference, batches)
+        self.pieces: Pieces = Whole(network, tuple(layers))
+        if max_bytes is not None:
+            self.pieces = _cut_or_whole(network, layers, reference, batches)
+        segments = self.pieces.segments
         self.stages = _stages(network, segments, reference)
         # by stage: storages that are held at its end, and their bytes for all samples
         self._held = [{k: int(b * samples) for k, b in (s.held or {}).items()} for s in segments]
@@ -128,27 +132,30 @@ class IncrementalNetwork:
     def _calibrate(
         self, first: int, state: PrefixState | None, kept: Mapping[int, PrefixState]
     ) -> None:
-        values = entering(self._calibration.inputs) if state is None else state.calibration
-        for place in range(first, len(self.stages)):
-            stage = self.stages[place]
-            stage.calibrator.restore()
-            with stage.calibrator.watching():
-                values = stage.segment.run(*values)
-            if place in kept:
-                kept[place].calibration = values
+        left = [stage.calibrator for stage in self.stages[first:] if stage.calibrator.modules]
+        if not left:
+            return
+        crossing: dict[int, Values] = dict.fromkeys(kept, ())
+        values = () if state is None else state.calibration
+        with ExitStack() as watching:
+            for calibrator in left:
+                calibrator.restore()
+                watching.enter_context(calibrator.watching())
+            with ended_after(module for each in left for module in each.modules):
+                self.pieces.run(first, self._calibration, values, crossing)
+        for place, crossed in crossing.items():
+            kept[place].calibration = crossed
 
     @torch.inference_mode()
     def _outputs(
         self, first: int, state: PrefixState | None, number: int, kept: Mapping[int, PrefixState]
     ) -> Any:
-        values: Any = (
-            entering(self._batches[number].inputs) if state is None else state.batches[number]
-        )
-        for place in range(first, len(self.stages)):
-            values = self.stages[place].segment.run(*values)
-            if place in kept:
-                kept[place].batches.append(values)
-        return values
+        crossing: dict[int, Values] = dict.fromkeys(kept, ())
+        values = () if state is None else state.batches[number]
+        outputs = self.pieces.run(first, self._batches[number], values, crossing)
+        for place, crossed in crossing.items():
+            kept[place].batches.append(crossed)
+        return outputs
 
     def _seconds_per_byte_keeping(
         self, first: int, decisions: Decisions, shared: int | None
@@ -194,17 +201,23 @@ def _cut_or_whole(
     layers: Sequence[str],
     reference: FloatReference,
     batches: Sequence[Samples],
-) -> tuple[Segment, ...]:
+) -> Pieces:
     shapes = {len(batch): batch for batch in reversed(batches)}
     calibrated = [*reference.batch_norms, *reference.output_means]
     try:
         return cut(network, layers, calibrated, list(shapes.values()))
     except CannotCut as reason:
+        not_at_layers = reason
+    try:
+        return cut_blocks(network, layers, calibrated, batches[0])
+    except CannotCut as reason:
         logger.warning(
-            "evaluations run the whole network each time, as it cannot be cut at its layers: %s",
+            "evaluations run the whole network each time, as it can be cut neither at its layers "
+            "(%s) nor between its blocks (%s)",
+            not_at_layers,
             reason,
         )
-        return whole(network, layers)
+        return Whole(network, tuple(layers))
 
 
 def _stages(
@@ -212,11 +225,10 @@ def _stages(
 ) -> list[_Stage]:
     later: dict[str, None] = {}
     stages: list[_Stage] = []
-    undecided = sum(segment.decided is not None for segment in segments)
+    decisions = sum(len(segment.decided) for segment in segments)
     for segment in reversed(segments):
         calibrator = Calibrator(network, reference, segment.modules)
         later = dict.fromkeys((*segment.layers, *later))
-        decided = undecided if len(segments) > 1 else len(segment.layers)
-        stages.append(_Stage(segment, calibrator, decided, tuple(later)))
-        undecided -= segment.decided is not None
+        stages.append(_Stage(segment, calibrator, decisions, tuple(later)))
+        decisions -= len(segment.decided)
     return stages[::-1]

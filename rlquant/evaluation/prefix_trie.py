@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rlquant.evaluation.cuts import Values, tensors_of
+from rlquant.evaluation.segments import Values, tensors_of
 
 
 @dataclass(slots=True, eq=False)

@@ -152,6 +152,11 @@ class Calibrator:
         self._corrected = [(network.get_submodule(name), found) for name, found in means]
         self._originals = [(tensor, tensor.clone()) for tensor in calibrated_tensors(network, own)]
 
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        """The modules that are calibrated."""
+        return tuple(module for module, _ in (*self._norms, *self._corrected))
+
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Within the context, a forward pass calibrates the modules as it goes."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from rlquant.evaluation.cuts import Traced
 from rlquant.evaluation.evaluator import Evaluator
 
 
@@ -27,7 +28,8 @@ def bound_of_sharing(rows: Sequence[Sequence[object]], times: Sequence[float]) -
 
 def clock_layers(evaluator: Evaluator) -> list[float]:
     """Have an evaluator add up the seconds that it runs for each searched layer; return them."""
-    stages = evaluator.incremental.stages
+    stages, pieces = evaluator.incremental.stages, evaluator.incremental.pieces
+    assert isinstance(pieces, Traced)
     places = [max(0, stage.decisions - 1) for stage in stages]
     clock = [0.0] * (places[-1] + 1)
 
@@ -40,7 +42,6 @@ def clock_layers(evaluator: Evaluator) -> list[float]:
 
         return clocked
 
-    for number, (stage, place) in enumerate(zip(stages, places, strict=True)):
-        segment = replace(stage.segment, run=timed(stage.segment.run, place))
-        stages[number] = replace(stage, segment=segment)
+    timed_runs = tuple(timed(run, place) for run, place in zip(pieces.runs, places, strict=True))
+    evaluator.incremental.pieces = replace(pieces, runs=timed_runs)
     return clock
