@@ -104,9 +104,11 @@ class Task:
 
 
 def _moved(data: Any, device: torch.device) -> Any:
-    """Return tensors, and lists, tuples and mappings of them, on a device."""
+    """Return tensors, and lists, tuples and mappings of them, on a device; loaders as they are."""
     if isinstance(data, Tensor):
         return data.to(device)
     if isinstance(data, Mapping):
         return {name: _moved(value, device) for name, value in data.items()}
-    return type(data)(_moved(value, device) for value in data)
+    if isinstance(data, (list, tuple)):
+        return type(data)(_moved(value, device) for value in data)
+    return data

@@ -55,7 +55,7 @@ def run(settings: EvalSettings) -> int:
         ("float", f"{in_float.loss:.4f}", f"{in_float.accuracy:.4f}", ""),
         (saved.file.name, f"{quantized.loss:.4f}", f"{quantized.accuracy:.4f}", f"{size:,}"),
     ]
-    title = f"{saved.task_name}, {quantized.samples} validation samples"
+    title = f"{task.name}, {quantized.samples} validation samples"
     show(rich_table(title, HEADINGS, rows, "lrrr"), width=80)
     if stored is None:
         say(f"{near(saved.file)}: no stored scores to compare with")

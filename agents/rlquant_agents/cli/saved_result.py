@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TypedDict
@@ -12,22 +12,16 @@ from torch import nn
 
 import rlquant
 from rlquant import Score
-from rlquant.documents import read_as, read_json
+from rlquant.documents import read_as, read_fields, read_json
 from rlquant.errors import SettingsError, StorageError
 from rlquant.files import reading
 from rlquant.paths import path_of
 from rlquant.tasks import Task
-from rlquant_agents.cli.task_settings import TaskSettings
+from rlquant_agents.cli.task_source import TaskSource
 from rlquant_agents.reporting.run_files import MODEL, RESULT, SETTINGS
 
 CPU = torch.device("cpu")
 """Where saved networks are run."""
-
-
-class _Settings(TypedDict):
-    """What is read of a settings.json, which holds more."""
-
-    task: str
 
 
 class StoredScores(TypedDict):
@@ -48,12 +42,12 @@ class SavedResult:
 
     Attributes:
         file: the packed file.
-        task_name: of the task whose network it holds.
+        source: of the task whose network it holds.
         stored: what the search measured, None where the file is not the result of one.
     """
 
     file: Path
-    task_name: str
+    source: TaskSource
     stored: StoredScores | None
 
     @classmethod
@@ -79,20 +73,20 @@ class SavedResult:
         if file.name == MODEL and (file.parent / RESULT).is_file():
             with reading(file.parent / RESULT):
                 stored = read_as(StoredScores, read_json(file.parent / RESULT))
-        return cls(file, task or _task_beside(file), stored)
+        return cls(file, TaskSource(task) if task else _source_beside(file), stored)
 
     @cached_property
     def task(self) -> Task:
-        """The task, loaded; see `TaskSettings.load` for errors."""
-        return TaskSettings(task=self.task_name).load()
+        """The task, loaded; see `TaskSource.load` for errors."""
+        return self.source.load()
 
     def network(self) -> nn.Module:
         """Return the quantized network; see `rlquant.load` for errors."""
         return rlquant.load(self.file, self.task.network)
 
 
-def _task_beside(file: Path) -> str:
-    """Return the task that the search beside a file was for."""
+def _source_beside(file: Path) -> TaskSource:
+    """Return the task or model that the search beside a file was for."""
     path = file.parent / SETTINGS
     if not path.is_file():
         raise SettingsError(
@@ -102,4 +96,7 @@ def _task_beside(file: Path) -> str:
         document = read_json(path)
         if isinstance(document, dict) and "task" not in document:
             raise SettingsError(f"{path} names no task; give one, as in --task digits/mlp")
-        return read_as(_Settings, document)["task"]
+        known = {field.name for field in fields(TaskSource)}
+        if isinstance(document, dict):  # it holds more
+            document = {name: value for name, value in document.items() if name in known}
+        return read_fields(TaskSource, document)

@@ -54,6 +54,7 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
     whole_seed(settings.seed)
     budget = settings.budget_of(settings.limits()[1])
     settings.space()  # a mistake in the options shows before anything is loaded
+    settings.source()
     if settings.target != "packed":
         require_exporter()
     with held(settings.folder(searcher.name)) as folder:
@@ -70,7 +71,7 @@ def search_into(
     """Run the searcher and its baselines, then write and show what was found."""
     task, searcher, out = settings.load(), searchers[0], folder.path
     problem = settings.problem(task, budget, settings.store or out.parent / "evaluations.sqlite")
-    say(introduction(problem, settings))
+    say(introduction(problem, task.name, settings))
 
     results = searched(problem, task, settings, searchers, folder, command)
     interrupted = results[-1].stopped == "interrupted"
@@ -84,7 +85,7 @@ def search_into(
     draw_comparison(problem, results, out)
     show(terminal_table(rows, problem), width=110)
     if settings.report is not None:
-        title = f"{settings.task}, {problem.budget}, {settings.fidelity}"
+        title = f"{task.name}, {problem.budget}, {settings.fidelity}"
         configs = {r.searcher: r.best for r in results if r.searcher != UNIFORM}
         configs = configs or {searcher.name: results[0].best}
         write_file(settings.report, search_report(rows, configs, command, title))
@@ -114,7 +115,7 @@ def searched(
             seed=settings.seed,
             out=folder if not results else folder.path / "baselines" / searcher.name,
             progress=settings.progress,
-            remember={"task": settings.task, "command": list(command)},
+            remember={**settings.source().document(), "command": list(command)},
             refine=task.train if settings.refine else None,
         )
         results.append(result)
@@ -123,7 +124,7 @@ def searched(
     return results
 
 
-def introduction(problem: QuantizationProblem, settings: SearchSettings) -> str:
+def introduction(problem: QuantizationProblem, name: str, settings: SearchSettings) -> str:
     """Return the problem in words: layers, float network, and the range of reachable budgets."""
     feasible, score = problem.feasible, problem.float_score
     low, high = (feasible.cost.value(n) for n in (feasible.smallest, feasible.largest))
@@ -131,7 +132,7 @@ def introduction(problem: QuantizationProblem, settings: SearchSettings) -> str:
     lowest, _ = settings.limits()
     whole = "" if lowest is None else f"; the front from {lowest:g} on is searched for"
     return (
-        f"{settings.task}: {len(problem.layers)} layers with {weights:,} weights; float network: "
+        f"{name}: {len(problem.layers)} layers with {weights:,} weights; float network: "
         f"validation loss {score.loss:.4f}, accuracy {score.accuracy:.4f}\n"
         f"budget: {problem.budget} (smallest reachable {low:.6g}, largest {high:.6g}){whole}"
     )

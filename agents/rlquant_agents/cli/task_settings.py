@@ -15,7 +15,6 @@ from rlquant import (
     Racing,
     SearchSpace,
     TrainSettings,
-    tasks,
 )
 from rlquant.config import Fidelity, GroupSize, Method, Points, Rounding
 from rlquant.cost.budget import Quantity
@@ -24,8 +23,10 @@ from rlquant.export.targets import TargetName, target_named
 from rlquant.paths import PathLike
 from rlquant.space import default_space
 from rlquant.tasks import Task
+from rlquant.tasks.own.model import FORMS
 from rlquant.training.settings import TRAINED, TUNED
 from rlquant_agents.cli.config_file import CommandSettings
+from rlquant_agents.cli.task_source import TaskSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,12 @@ class TaskSettings(CommandSettings):
     """What is searched: a task, the options of its layers, and what the budget limits.
 
     Attributes:
-        task: name of the task, "<data set>/<network>", e.g. digits/mlp or fashion-mnist/resnet8.
+        task: name of the task, e.g. digits/mlp, fashion-mnist/resnet8 or smollm2-135m.
+        model: a network of your own in place of a task: transformers:FOLDER (with --text),
+            timm:NAME (with --images), or my_module:function, which returns a rlquant.tasks.Task or
+            (network, training data, validation data, test data).
+        text: text files (UTF-8) for a --model of transformers.
+        images: folder or .tar of images, without labels, for a --model of timm.
         quantity: what the budget limits. average_bits: stored bits per weight of the searched
             layers; size_bytes: the packed file; size_ratio: that file over the float network's
             bytes; bops: bit-operations of one sample; latency: seconds by --latency-table.
@@ -67,6 +73,9 @@ class TaskSettings(CommandSettings):
     """
 
     task: str = "digits/resnet8"
+    model: str | None = None
+    text: tuple[Path, ...] = ()
+    images: Path | None = None
     quantity: Quantity = "average_bits"
     latency_table: Path | None = None
     bits: tuple[int, ...] | None = None
@@ -157,7 +166,15 @@ class TaskSettings(CommandSettings):
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise SettingsError(f"--device {self.device} cannot be used: {reason}") from error
-        return tasks.load(self.task, device=self.device)
+        return self.source().load(self.device)
+
+    def source(self) -> TaskSource:
+        """Return what is searched; `SettingsError` for data without a model."""
+        if self.model is None and (self.text or self.images is not None):
+            raise SettingsError("--text and --images belong to a --model; name one")
+        if self.model is not None and ":" not in self.model:
+            raise SettingsError(f"--model {self.model!r}: use {FORMS}, or give --task a name")
+        return TaskSource(self.model or self.task, self.text, self.images)
 
     def problem(
         self, task: Task, budget: Budget, store: PathLike | EvaluationStore | None = None
@@ -183,7 +200,7 @@ class TaskSettings(CommandSettings):
     @property
     def file_name(self) -> str:
         """The task's name as part of a file name."""
-        return self.task.replace("/", "-")
+        return self.source().file_name
 
     def budget_name(self, limit: float) -> str:
         """Return a budget as part of a file name."""

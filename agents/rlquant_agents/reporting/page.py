@@ -92,6 +92,10 @@ def _loading(run: RunFiles) -> str:
     """Return the code that loads the packed file."""
     task = run.settings.get("task")
     network = f"rlquant.tasks.load({task!r}).network" if task in names() else "my_network()"
+    if isinstance(task, str) and ":" in task:
+        data = {name: run.settings[name] for name in ("text", "images") if name in run.settings}
+        given = "".join(f", {name}={value!r}" for name, value in data.items())
+        network = f"rlquant.tasks.load_model({task!r}{given}).network"
     return (
         "import rlquant\n\n"
         f"# The float network, a {run.facts.network}; its weights do not matter.\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from rlquant.tasks.pretrained.package_files import PackageFile, require_modules
+from rlquant.tasks.pretrained.package_files import VISION, PackageFile, require_modules
 from rlquant.tasks.pretrained.photographs import load_photographs
 from rlquant.tasks.task import Task
 
@@ -30,7 +30,7 @@ def load(cache: Path) -> Task:
     Raises:
         DataError: a package or the photographs are missing, or are others.
     """
-    require_modules(NAME, "vision", "efficientnet_lite_pytorch", "PIL")
+    require_modules(NAME, VISION, "efficientnet_lite_pytorch", "PIL")
     network = _network()
     inputs, targets = load_photographs(SIZE, SEED)
     ends = (0, CALIBRATION, CALIBRATION + VALIDATION, len(targets))

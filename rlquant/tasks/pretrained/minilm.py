@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from rlquant.objective import Distillation
-from rlquant.tasks.pretrained.package_files import PackageFile, require_modules
+from rlquant.tasks.pretrained.package_files import HF, PackageFile, require_modules
 from rlquant.tasks.pretrained.texts import load_documents, passages
 from rlquant.tasks.task import Task
 
@@ -64,7 +64,7 @@ def load(cache: Path) -> Task:
     Raises:
         DataError: a package or file is missing, or is another one.
     """
-    require_modules(NAME, "hf", "transformers", "tokenizers")
+    require_modules(NAME, HF, "transformers", "tokenizers")
     from tokenizers import Tokenizer
 
     network = SentenceEncoder(_encoder())

@@ -69,16 +69,20 @@ class PackageFile:
             yield path_of(DATA_VARIABLE, folder) / self.path
 
 
-def require_modules(task: str, extra: str, *modules: str) -> None:
+HF, VISION = "'rlquant[hf]'", "'rlquant[vision]'"
+"""What pip installs an extra by."""
+
+
+def require_modules(task: str, install: str, *modules: str) -> None:
     """Raise `DataError` where a package that a task computes with is not installed.
 
     Args:
         task: its name.
-        extra: of rlquant, which brings them.
+        install: what pip installs them by.
         modules: names that are imported.
     """
     for module in modules:
         if find_spec(module) is None:
             raise DataError(
-                f"the task {task} needs the package {module}: run `pip install 'rlquant[{extra}]'`"
+                f"the task {task} needs the package {module}: run `pip install {install}`"
             )

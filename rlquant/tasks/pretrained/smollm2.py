@@ -15,7 +15,7 @@ from rlquant.objective import Distillation, NextToken
 from rlquant.rotation.prepare import prepare
 from rlquant.tasks.network_cache import restore_tensors, store_tensors
 from rlquant.tasks.pretrained.llama_gguf import empty_llama, open_gguf, read_llama, read_tokenizer
-from rlquant.tasks.pretrained.package_files import PackageFile, require_modules
+from rlquant.tasks.pretrained.package_files import HF, PackageFile, require_modules
 from rlquant.tasks.pretrained.texts import C4, WIKI, load_documents
 from rlquant.tasks.task import Task
 
@@ -55,7 +55,7 @@ def load(cache: Path) -> Task:
     Raises:
         DataError: a package or file is missing, or is another one.
     """
-    require_modules(NAME, "hf", "transformers", "tokenizers", "gguf")
+    require_modules(NAME, HF, "transformers", "tokenizers", "gguf")
     network = empty_llama(_config())
     shapes = {**network.state_dict(), **_empty_tokens()}
     path = cache / "networks" / f"{NAME}-{_key()}.safetensors"

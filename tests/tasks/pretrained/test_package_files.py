@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlquant.errors import DataError
-from rlquant.tasks.pretrained.package_files import PackageFile, require_modules
+from rlquant.tasks.pretrained.package_files import HF, PackageFile, require_modules
 
 CONTENT = b"content"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -57,7 +57,7 @@ def test_another_content_and_a_folder_are_refused(
 
 
 def test_a_missing_module_is_said_with_its_extra() -> None:
-    require_modules("mine", "hf", "torch")
+    require_modules("mine", HF, "torch")
     words = r"the task mine needs the package no_such_module: run `pip install 'rlquant\[hf\]'`"
     with pytest.raises(DataError, match=words):
-        require_modules("mine", "hf", "torch", "no_such_module")
+        require_modules("mine", HF, "torch", "no_such_module")
