@@ -79,6 +79,15 @@ class FloatReference:
         """Whether there is nothing to calibrate, so that the pass can be left out."""
         return not self.output_means and not self.batch_norms
 
+    @property
+    def for_training(self) -> FloatReference:
+        """What is calibrated behind a training run, which trains the biases.
+
+        Nothing else would give statistics to BatchNorms of a network that is trained from scratch.
+        """
+        norms = {name: statistics.learned for name, statistics in self.batch_norms.items()}
+        return FloatReference({}, norms)
+
     def within(self, modules: Collection[str]) -> FloatReference:
         """Return what belongs to the modules of these paths."""
         means = {name: found for name, found in self.output_means.items() if name in modules}

@@ -7,7 +7,7 @@ variate, says as much of the shift and leaves the rest as it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,13 @@ class NormStatistics:
         assert isinstance(module.running_var, Tensor)
         running = module.running_mean.clone(), module.running_var.clone()
         return cls(*running, *channel_statistics(inputs))
+
+    @property
+    def learned(self) -> NormStatistics:
+        """The same, where the module has learned nothing yet with the samples' own statistics."""
+        if self.running_mean.any() or (self.running_var != 1).any():
+            return self
+        return replace(self, running_mean=self.mean, running_var=self.variance)
 
     def moved(self, inputs: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         """Return running mean and variance for the inputs in a quantized network.

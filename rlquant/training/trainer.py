@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -78,8 +77,7 @@ class Trainer:
         self._device = calibration.device
         self._layout = training_layout(network, calibration.first(2).inputs)
         reference = FloatReference.measure(network, layers, calibration, evaluation.calibrate)
-        # The biases were trained: they are not shifted to the float network's means any more.
-        self._reference = replace(reference, output_means={})
+        self._reference = reference.for_training
         self._starts = self._warm_starts() if warm_start else _cold
 
     def train(

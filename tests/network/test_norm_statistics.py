@@ -90,3 +90,11 @@ def test_a_small_variance_beside_a_large_mean_is_found() -> None:
     inputs = draw * 1e-2 + 1000
     expected = inputs.double().var(dim=(0, 2), correction=0)
     assert torch.allclose(channel_statistics(inputs)[1].double(), expected, rtol=1e-3)
+
+
+def test_a_module_that_has_learned_nothing_takes_the_samples_statistics() -> None:
+    inputs, moved = column(0, 2), column(2, 6)
+    fresh = NormStatistics.of(nn.BatchNorm1d(1), inputs).learned
+    assert [float(value) for value in fresh.moved(moved, 0.0)] == [4, 4]
+    trained = measured(3, 4, inputs)
+    assert trained.learned is trained
