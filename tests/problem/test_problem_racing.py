@@ -70,7 +70,7 @@ def test_a_hopeless_configuration_ends_early() -> None:
     assert partial.size_bytes == made.unmeasured(bits(1, 1, 1)).size_bytes  # costs are exact
 
 
-LOSER, INCUMBENT, WEAK = bits(1, 1, 1), bits(8, 8, 8), bits(1, 1, 2)
+LOSER, INCUMBENT, WEAK = bits(1, 1, 1), bits(8, 8, 8), bits(8, 1, 8)
 BAD = bits(3, 3, 3)
 
 
@@ -272,11 +272,11 @@ def test_losses_that_are_not_finite_lose_and_are_beaten() -> None:
     made = raced(objective=Strict())
     finite = made.evaluate(bits(8, 8, 8))
     assert math.isfinite(finite.loss)
-    given_up = made.evaluate(bits(1, 1, 1), incumbent=bits(8, 8, 8))
+    given_up = made.evaluate(bits(8, 1, 8), incumbent=bits(8, 8, 8))
     assert (given_up.partial, given_up.loss, given_up.standard_error) == (True, math.inf, math.inf)
     whole = raced(objective=Strict())
-    assert whole.evaluate(bits(1, 1, 1)).loss == math.inf
-    assert whole.evaluate(bits(8, 8, 8), incumbent=bits(1, 1, 1)) == finite
+    assert whole.evaluate(bits(8, 1, 8)).loss == math.inf
+    assert whole.evaluate(bits(8, 8, 8), incumbent=bits(8, 1, 8)) == finite
 
 
 @pytest.mark.parametrize("top", [1, 2])
