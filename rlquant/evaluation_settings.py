@@ -70,7 +70,8 @@ class EvaluationSettings:
 def require_calibrate(calibrate: Any) -> None:
     """Raise `SettingsError` for what is no value of `Calibrate`."""
     if calibrate not in get_args(Calibrate):
-        raise SettingsError(f"calibrate={calibrate!r} is not one of {get_args(Calibrate)}")
+        allowed = ", ".join(map(repr, get_args(Calibrate)))
+        raise SettingsError(f"calibrate={calibrate!r} is not one of {allowed}")
 
 
 def require_evaluation(evaluation: Any) -> EvaluationSettings:

@@ -19,6 +19,7 @@ from rlquant.errors import RlquantError
         ("batch_size", True, "batch_size=True, use a whole number of at least 1"),
         ("prefix_bytes", -1, "prefix_bytes=-1, use a whole number of at least 0"),
         ("activation_range", "maximum", "unknown activation range 'maximum'"),
+        ("calibrate", True, "calibrate=True is not one of 'auto', 'statistics', 'biases', 'none'"),
         ("stochastic", "yes", "stochastic='yes', give True or False"),
     ],
 )

@@ -199,11 +199,16 @@ class QuantizationProblem:
         names = [facts.name for facts in self.layers]
         share = FloatShare.of(self.network, names, self._excluded, "named in exclude")
         logger.log(logging.WARNING if share.share > 0.5 else logging.INFO, "%s", share)
-        if not self.evaluation.stochastic:
-            return (str(share),)
-        note = f"scores are means over {PASSES} passes with fixed seeds (stochastic=True)"
-        logger.info("%s", note)
-        return str(share), note
+        notes = []
+        if self.evaluation.calibrate != "auto":
+            notes.append(f"calibrate={self.evaluation.calibrate!r}: the rest stays as it was")
+        if self.evaluation.stochastic:
+            notes.append(
+                f"scores are means over {PASSES} passes with fixed seeds (stochastic=True)"
+            )
+        for note in notes:
+            logger.info("%s", note)
+        return str(share), *notes
 
     def _require_quantizable(self) -> None:
         """Raise where the network cannot be measured, or not with the options of the space."""

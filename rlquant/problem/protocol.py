@@ -63,7 +63,7 @@ class Problem(Protocol):
 
     @property
     def float_score(self) -> Score:
-        """The score of the float network."""
+        """The score of the float network; calibration does not change it."""
 
     def evaluate(self, config: QuantizationConfig) -> Score:
         """Score any valid configuration, also one over the budget."""

@@ -10,7 +10,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -28,6 +28,7 @@ from rlquant.errors import (
     UnknownNameError,
 )
 from rlquant.evaluation.store import EvaluationStore
+from rlquant.evaluation_settings import Calibrate
 from rlquant.network.modules import quantized_weight
 from rlquant.objective import Classification
 from rlquant.score import Score
@@ -97,8 +98,15 @@ def test_the_float_network_is_scored_as_it_is() -> None:
     outputs = made.network(*made.validation.inputs)
     loss = float(nn.functional.cross_entropy(outputs, made.validation.targets).detach())
     assert made.float_score.loss == pytest.approx(loss)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("calibrate", get_args(Calibrate))
+def test_calibration_leaves_the_float_network_as_it_is(name: str, calibrate: Calibrate) -> None:
+    made = problem(name, trained(name), calibrate=calibrate)
     kept = tuple(LayerChoice(f.name, 32, method="float") for f in made.layers)
-    assert made.evaluate(QuantizationConfig(kept)).average_bits == 32
+    assert made.evaluate(QuantizationConfig(kept)).loss == made.float_score.loss
+    assert ("calibrate=" in str(made.notes)) is (calibrate != "auto")
 
 
 def test_many_are_scored_in_the_order_given() -> None:
@@ -324,6 +332,7 @@ def test_what_a_score_depends_on_is_in_the_fingerprint() -> None:
         {"calibration_samples": 39},
         {"batch_size": 17},
         {"activation_range": "minmax"},
+        {"calibrate": "none"},
         {"objective": Named("another name")},
         {"space": SearchSpace(exclude=("second",))},
     ]

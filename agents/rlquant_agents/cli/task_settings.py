@@ -19,6 +19,7 @@ from rlquant import (
 from rlquant.config import Fidelity, GroupSize, Method, Points, Rounding
 from rlquant.cost.budget import Quantity
 from rlquant.errors import BudgetError, SettingsError
+from rlquant.evaluation_settings import Calibrate
 from rlquant.export.targets import TargetName, target_named
 from rlquant.paths import PathLike
 from rlquant.space import default_space
@@ -65,6 +66,8 @@ class TaskSettings(CommandSettings):
         epochs: the same in passes over the training data.
         validation_samples: at most so many validation samples are used.
         calibration_samples: at most so many training samples are used for calibration.
+        calibrate: what is taken back of the shift that quantization makes: statistics of
+            BatchNorms, biases of layers with no BatchNorm behind them, auto (both) or none.
         racing: end an evaluation early, on some of the validation samples, when it is clear that it
             does not beat the best one so far.
         device: where to evaluate, e.g. cpu or cuda.
@@ -91,6 +94,7 @@ class TaskSettings(CommandSettings):
     epochs: int | None = None
     validation_samples: int = 2000
     calibration_samples: int = 512
+    calibrate: Calibrate = "auto"
     racing: bool = False
     device: str = "cpu"
     threads: int = 1
@@ -192,6 +196,7 @@ class TaskSettings(CommandSettings):
             evaluation=EvaluationSettings(
                 validation_samples=self.validation_samples,
                 calibration_samples=self.calibration_samples,
+                calibrate=self.calibrate,
             ),
             store=store,
             racing=Racing() if self.racing else None,

@@ -14,12 +14,17 @@ from rlquant_agents.cli.task_settings import TaskSettings
 
 def test_settings_make_the_problem_they_name() -> None:
     settings = TaskSettings(
-        task="digits/mlp", bits=(2, 4), points=("affine", "kmeans"), calibration_samples=64
+        task="digits/mlp",
+        bits=(2, 4),
+        points=("affine", "kmeans"),
+        calibration_samples=64,
+        calibrate="biases",
     )
     problem = settings.problem(settings.load(), settings.budget_of(4.0))
     assert problem.space == SearchSpace(bits=(2, 4), points=("affine", "kmeans"))
     assert problem.budget == Budget.average_bits(4.0)
     assert len(problem.calibration) == 64
+    assert problem.evaluation.calibrate == "biases"
 
 
 def test_threads_are_torchs() -> None:
