@@ -14,8 +14,9 @@ RUN         := $(VENV)/.ready-run
 DEV         := $(VENV)/.ready-dev
 INSTALL     := $(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable
 # One thread per process: the workers share the cores. Each takes a half of the tests in their order,
-# so that what a file makes once is made once, and at the end some of what the other has left.
-PYTEST      := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# so that what a file makes once is made once, and at the end some of what the other has left. Bytecode
+# is kept, also where the environment says otherwise: pytest rewrites 250 files for each worker.
+PYTEST      := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help search test test-slow test-experiments fuzz check constraints

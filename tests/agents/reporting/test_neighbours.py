@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,17 +24,20 @@ def beside(run: RunFiles) -> list[Neighbour]:
 
 
 @pytest.mark.parametrize(
-    "problem",
+    "make",
     [
-        ToyProblem(4),
-        ToyProblem(2, 9.0, MIXED),
-        live_problem(),
-        live_problem(budget=Budget.bops(2**30)),
-        live_problem(budget=Budget.size_bytes(900)),
+        lambda: ToyProblem(4),
+        lambda: ToyProblem(2, 9.0, MIXED),
+        live_problem,
+        lambda: live_problem(budget=Budget.bops(2**30)),
+        lambda: live_problem(budget=Budget.size_bytes(900)),
     ],
     ids=["toy", "toy-mixed", "live", "live-bops", "live-bytes"],
 )
-def test_costs_and_losses_are_those_of_the_problem(tmp_path: Path, problem: Problem) -> None:
+def test_costs_and_losses_are_those_of_the_problem(
+    tmp_path: Path, make: Callable[[], Problem]
+) -> None:
+    problem = make()
     run = run_of(tmp_path, problem)
     asked = {e.key: e.loss for e in run.evaluations}
     here = problem.feasible.indices(run.config)
