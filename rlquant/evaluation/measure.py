@@ -26,8 +26,8 @@ from rlquant.objective import (
     Objective,
     ObjectiveFunction,
     PerSample,
-    PerUnit,
     as_objective,
+    units_of,
 )
 from rlquant.plain_network import device_of, require_module
 from rlquant.samples import Samples
@@ -76,7 +76,7 @@ def score_outputs(
             loss += batch_loss
             metric += batch_metric
             samples += len(batch)
-            count += objective.units(targets) if isinstance(objective, PerUnit) else len(batch)
+            count += units_of(objective, batch, targets)
             if look is not None and look(_look(looked_at, batch.targets, batch_metric, objective)):
                 raise Ended
     mean = float(loss) / count

@@ -67,7 +67,7 @@ class TrainingEvaluator:
             raise Ended
         self._last = config, network
         measured = self._run(network, self.batches, self.objective)
-        return replace(measured, loss=math.inf) if outcome.diverged else measured
+        return measured if outcome.finite else replace(measured, loss=math.inf)
 
     def build(self, config: QuantizationConfig) -> nn.Module:
         """Return the network with exactly the outputs that were scored.

@@ -18,7 +18,7 @@ from rlquant.evaluation.measure import with_targets
 from rlquant.forward_pass import outputs_of
 from rlquant.layers import LayerFacts
 from rlquant.network.hessians import WIDEST, is_measured
-from rlquant.objective import Objective
+from rlquant.objective import Objective, targets_of
 from rlquant.plain_network import device_of
 from rlquant.samples import Samples, why_not_finite
 from rlquant.score import Measurement
@@ -99,7 +99,8 @@ def require_finite_losses(
     chosen = samples.select(torch.tensor(infinite))
     with torch.no_grad():
         outputs = outputs_of(copy_network(network), chosen.inputs, name)
-        loss = objective(outputs, chosen.targets)[0]
+        targets = targets_of(objective, chosen, lambda: outputs)
+        loss = objective(outputs, targets)[0]
     if not math.isfinite(float(loss)):
         raise DataError(
             f"{name}: the float network's loss is not finite; {why_not_finite(samples)}"

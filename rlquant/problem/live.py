@@ -394,7 +394,7 @@ class QuantizationProblem:
         if fidelity == self.fidelity or self.plan is None:
             return self
         other = copy.copy(self)
-        other.fidelity, other.plan = fidelity, self.plan.lowered(fidelity)
+        other.fidelity, other.plan = fidelity, self.plan.lowered(fidelity, self.network)
         other.space = self._whole_space.at(fidelity)
         other.feasible = other._feasible(self.budget)
         other.float_score = dataclasses.replace(self.float_score, fidelity=fidelity)

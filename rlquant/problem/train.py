@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import nn
@@ -20,12 +21,13 @@ from rlquant.data import (
     take_samples,
 )
 from rlquant.errors import LARGEST_SEED, DataError, SettingsError, whole_number
-from rlquant.evaluation.measure import ALL_SAMPLES, run_batches
+from rlquant.evaluation.measure import ALL_SAMPLES, run_batches, with_targets
 from rlquant.evaluation_settings import EvaluationSettings, require_evaluation
 from rlquant.forward_pass import outputs_of
 from rlquant.layers import require_quantizable
 from rlquant.network.quantize import layers_of, require_known_layers
-from rlquant.objective import Objective, ObjectiveFunction, as_objective
+from rlquant.network_kind import is_transformer_like
+from rlquant.objective import MakesTargets, Objective, ObjectiveFunction, as_objective
 from rlquant.plain_network import require_network
 from rlquant.problem.checks import require_finite_losses, resolve_device
 from rlquant.problem.training_plan import require_teacher
@@ -68,7 +70,8 @@ def train(
         train_data: a pair (inputs, targets) of tensors, or a loader.
         validation_data: measured at the end, where given; nothing is decided by it.
         teacher: a larger network that distilled layers learn from; the float network by default.
-        settings: see `TrainSettings`; the defaults train five epochs.
+        settings: see `TrainSettings`; by default five epochs, with smaller rates and a warm-up for
+            transformers.
         seed: of quantizers' draws, of the order of samples, of dropout.
         objective: cross-entropy and accuracy by default.
         evaluation: how many training samples are used for statistics and ranges, how ranges are
@@ -96,7 +99,7 @@ def train(
         >>> trained.hidden.weight.unique().numel()
         3
     """
-    chosen = TrainSettings() if settings is None else settings
+    chosen = _chosen(network, settings)
     if not isinstance(chosen, TrainSettings):
         raise SettingsError(f"settings={chosen!r} is no TrainSettings")
     require_evaluation(evaluation)
@@ -122,11 +125,14 @@ def train(
     validation = _validation(validation_data, place)
     if validation is not None:
         outputs = outputs_of(network, validation.first(2).inputs, "validation_data")
-        scored_by.check(as_many(outputs, len(validation)), validation.targets)
+        if not isinstance(scored_by, MakesTargets):
+            scored_by.check(as_many(outputs, len(validation)), validation.targets)
+    measured = partial(_measured, network, validation, scored_by, evaluation.batch_size)
     if chosen.arithmetic is not None:
         trained, outcome = train_fixed_point(network, samples, chosen, seed=seed, watch=watch)
         return trained, replace(
-            outcome, validation=_measured(trained, validation, scored_by, evaluation.batch_size)
+            outcome,
+            validation=measured(trained),
         )
 
     followed = None if teacher is None else copy_network(require_network(teacher)).to(place)
@@ -147,8 +153,17 @@ def train(
     )
     trained, outcome = trainer.train(config, watch)
     return trained, replace(
-        outcome, validation=_measured(trained, validation, scored_by, evaluation.batch_size)
+        outcome,
+        validation=measured(trained),
     )
+
+
+def _chosen(network: nn.Module, settings: TrainSettings | None) -> TrainSettings:
+    """Return the settings, or those that suit the kind of the network."""
+    if settings is not None:
+        return settings
+    plain = TrainSettings()
+    return plain.for_transformer() if is_transformer_like(require_network(network)) else plain
 
 
 def _require_applies(
@@ -187,9 +202,15 @@ def _validation(data: Data | None, device: torch.device) -> Samples | None:
 
 
 def _measured(
-    network: nn.Module, validation: Samples | None, objective: Objective, batch_size: int | None
+    network: nn.Module,
+    validation: Samples | None,
+    objective: Objective,
+    batch_size: int | None,
+    trained: nn.Module,
 ) -> Measurement | None:
+    """Measure what was trained of a float network, where there are validation samples."""
     if validation is None:
         return None
-    size = batch_size_within(network, validation, batch_size)
-    return run_batches(network, validation.batches(size), objective)
+    size = batch_size_within(trained, validation, batch_size)
+    batches = with_targets(network, validation.batches(size), objective)
+    return run_batches(trained, batches, objective)

@@ -13,6 +13,7 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, take_samples
 from rlquant.errors import SettingsError
 from rlquant.forward_pass import outputs_of
+from rlquant.network_kind import is_transformer_like
 from rlquant.objective import Objective
 from rlquant.plain_network import require_network
 from rlquant.samples import Samples
@@ -69,7 +70,7 @@ class TrainingPlan:
                     "or use fidelity='tuned' or 'trained'"
                 )
             return None
-        chosen = default_settings(fidelity) if settings is None else settings
+        chosen = default_settings(fidelity, network) if settings is None else settings
         if not isinstance(chosen, TrainSettings):
             raise SettingsError(f"training={chosen!r} is no TrainSettings")
         if chosen.arithmetic is not None:
@@ -87,11 +88,11 @@ class TrainingPlan:
             require_teacher(network, followed or network, samples)
         return cls(chosen, samples, followed, warm_start)
 
-    def lowered(self, fidelity: Fidelity) -> TrainingPlan | None:
+    def lowered(self, fidelity: Fidelity, network: nn.Module) -> TrainingPlan | None:
         """Return the plan of a lower fidelity with its default settings, from the same samples."""
         if fidelity == "calibrated":
             return None
-        settings = default_settings(fidelity)
+        settings = default_settings(fidelity, network)
         assert settings.steps is not None
         samples = self.samples.first(settings.steps * settings.batch_size)
         return TrainingPlan(settings, samples, self.teacher, self.warm_start)
@@ -101,9 +102,10 @@ class TrainingPlan:
         return self.settings, self.samples.fingerprint(), self.teacher, self.warm_start
 
 
-def default_settings(fidelity: Fidelity) -> TrainSettings:
-    """Return the settings of a fidelity that trains."""
-    return TUNED if fidelity == "tuned" else TRAINED
+def default_settings(fidelity: Fidelity, network: nn.Module) -> TrainSettings:
+    """Return the settings of a fidelity that trains, as suits the kind of the network."""
+    chosen = TUNED if fidelity == "tuned" else TRAINED
+    return chosen.for_transformer() if is_transformer_like(network) else chosen
 
 
 def require_teacher(network: nn.Module, teacher: nn.Module, samples: Samples) -> None:

@@ -96,7 +96,7 @@ class IteratedBatches:
         settings: augmentation; the loader decides the size of its batches.
         seed: of the augmentation.
         device: where the network is.
-        check: called with the targets of every batch before it is used.
+        check: called with every batch before it is used.
         layout: of images.
 
     Raises:
@@ -110,7 +110,7 @@ class IteratedBatches:
         settings: TrainSettings,
         seed: int,
         device: torch.device,
-        check: Callable[[Tensor], None] = lambda targets: None,
+        check: Callable[[Samples], None] = lambda batch: None,
         layout: torch.memory_format = torch.channels_last,
     ) -> None:
         self._data, self._device, self._check = data, device, check
@@ -142,7 +142,7 @@ class IteratedBatches:
             largest, seen = max(largest, len(batch)), seen + len(batch)
             if len(batch) == 1 < largest:
                 continue
-            self._check(batch.targets)
+            self._check(batch)
             yield batch
         if seen < self._most:
             raise fewer_samples(self._data, "train_data", seen, self._most)
@@ -175,8 +175,15 @@ def _leaves_one(loader: object) -> bool:
     return samples > loader.batch_size > 1 == samples % loader.batch_size
 
 
+REMEMBERED_BYTES = 2**28
+"""Memory for a teacher's answers."""
+
+
 class Teacher:
     """A network in eval mode whose answers are kept for samples that never change.
+
+    Answers that take more than `REMEMBERED_BYTES` together, as those of language models, are not
+    kept but given again each time.
 
     Args:
         network: float network, of any size; a copy is run.
@@ -196,6 +203,9 @@ class Teacher:
         place = batch.index.to(batch.device)
         if not self._known[batch.index].all():
             answers = self._ask(batch)
+            if not self._fits(answers):
+                self._known = self._known[:0]
+                return answers
             if self._answers is None:
                 self._answers = answers.new_zeros(len(self._known), *answers.shape[1:])
             # The first answer to a sample stays: its last bits may depend on the batch it was in,
@@ -205,6 +215,12 @@ class Teacher:
             self._known[batch.index] = True
         assert self._answers is not None
         return self._answers[place]
+
+    def _fits(self, answers: Any) -> bool:
+        """Return whether the answers to all samples are one tensor of little memory."""
+        if not isinstance(answers, Tensor):
+            return False
+        return answers[:1].nbytes * len(self._known) <= REMEMBERED_BYTES
 
     def _ask(self, batch: Batch) -> Any:
         if self._layout is None:
@@ -220,7 +236,7 @@ def make_batches(
     settings: TrainSettings,
     seed: int,
     device: torch.device,
-    check: Callable[[Tensor], None] = lambda targets: None,
+    check: Callable[[Samples], None] = lambda batch: None,
     layout: torch.memory_format = torch.channels_last,
 ) -> Batches:
     """Return the batches of samples, of a pair of tensors, or of a loader.

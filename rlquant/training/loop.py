@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from rlquant.training.mixed_network import MixedNetwork
 from rlquant.training.settings import TrainOutcome, TrainSettings
 from rlquant.training.watching import WATCH_EVERY, Watcher
 
+RISE = 1.5
+"""A last part of a run with so many times the loss before the first step is no training."""
 PARTS = 10
 """Training losses are kept as the means of so many parts of a run."""
 
@@ -35,6 +38,7 @@ class Progress:
     taken: int = 0
     losses: list[Tensor] = field(default_factory=list)
     labels: list[Tensor] = field(default_factory=list)
+    least: float = math.inf
 
     @property
     def is_watched(self) -> bool:
@@ -51,6 +55,17 @@ class Progress:
         """Raise `Diverged` unless the losses since the last look are finite."""
         if not torch.isfinite(torch.stack(self.losses[-WATCH_EVERY:])).all():
             raise Diverged
+
+    def improves(self) -> bool:
+        """Return whether the mean loss since the last look is the least so far.
+
+        Raises:
+            Diverged: one of these losses is not finite.
+        """
+        self.require_finite()
+        mean = float(torch.stack(self.losses[-WATCH_EVERY:]).mean())
+        better, self.least = mean < self.least, min(mean, self.least)
+        return better
 
     def means(self) -> tuple[float, ...]:
         """Return the mean loss of each part of the run."""
@@ -112,8 +127,8 @@ def train_mixed(
 ) -> TrainOutcome:
     """Train a mixed network in place.
 
-    Every `WATCH_EVERY` steps the loss is looked at: while it is finite the state is kept, where
-    it is not the run ends with the last state that was.
+    Every `WATCH_EVERY` steps the loss is looked at, and the best state is kept. A run ends with it
+    where a loss is not finite, or the last ones are more than `RISE` times the first.
 
     Args:
         run: at its beginning.
@@ -139,9 +154,12 @@ def train_mixed(
             run.mixed.require_storable()  # the losses say nothing yet of the last step
         except (Diverged, QuantizationError):  # weights that are NaN cannot be projected
             diverged = True
+        means = progress.means()
+        diverged = diverged or means[-1] > RISE * float(progress.losses[0])
+        if diverged:
             good.restore()
     seconds = time.perf_counter() - start
-    return TrainOutcome(progress.taken, progress.means(), diverged, stopped, None, seconds)
+    return TrainOutcome(progress.taken, means, diverged, stopped, None, seconds)
 
 
 def take_step(run: Run, batch: Batch, progress: Progress, good: Snapshot | None = None) -> None:
@@ -158,10 +176,9 @@ def take_step(run: Run, batch: Batch, progress: Progress, good: Snapshot | None 
     """
     answers = None if run.teacher is None else run.teacher(batch)
     outputs = forward(run.mixed.network, batch.inputs)
-    loss, labels = run.loss(outputs, batch.targets, answers)
+    loss, labels = run.loss(outputs, batch, answers)
     progress.add(loss.detach(), labels)
-    if good is not None and progress.is_watched:
-        progress.require_finite()
+    if good is not None and progress.is_watched and progress.improves():
         good.take()  # what gave this loss: the update that follows may already be too much
     factor = run.settings.rate_at(progress.taken - 1, progress.steps)
     for group in run.optimizer.param_groups:

@@ -198,7 +198,7 @@ def _draw(
                 f"{n}.weight": e.at(up) for (n, e), up in zip(layers.items(), shares, strict=True)
             }
             outputs = run(partial(functional_call, network, weights), batch.inputs)
-            value = loss(outputs, batch.targets, answers)[0]
+            value = loss(outputs, batch, answers)[0]
         losses.append(value.detach())
         found = torch.autograd.grad(value, wanted) if wanted else ()
         slopes.append(found[: len(found) - len(points)])

@@ -100,6 +100,7 @@ class TrainSettings:
         weight_decay: of latent weights alone, decoupled from the gradient with "adam".
         schedule: "cosine" to 0, "constant", or "steps": a tenth of it at each of `milestones`.
         milestones: shares of all steps, ascending, for "steps".
+        warmup: share of the steps in which rates rise to the schedule's, from 0 to below 1.
         temperature: tau of the distillation loss.
         distillation_weight: weight of its first term; the labels' is the rest.
         ternary_threshold: zero zone of ternary layers, as a share of max |w|.
@@ -121,6 +122,7 @@ class TrainSettings:
     weight_decay: float = 0.0
     schedule: Schedule = "cosine"
     milestones: tuple[float, ...] = ()
+    warmup: float = 0.0
     temperature: float = 2.0
     distillation_weight: float = 0.7
     ternary_threshold: float = 0.05
@@ -139,6 +141,8 @@ class TrainSettings:
             require_not_negative(PLACE, field, getattr(self, field))
         if not 0.0 <= self.momentum < 1.0:
             raise SettingsError(f"{PLACE}: momentum={self.momentum!r}, use at least 0, below 1")
+        if not 0.0 <= self.warmup < 1.0:
+            raise SettingsError(f"{PLACE}: warmup={self.warmup!r}, use at least 0, below 1")
         require_finite(PLACE, "temperature", self.temperature, above=0.0)
         for field in ("distillation_weight", "ternary_threshold", "ternary_sparsity"):
             value = getattr(self, field)
@@ -161,12 +165,29 @@ class TrainSettings:
             step: the step about to be taken, 0 for the first.
             steps: steps of the whole run.
         """
+        rising = self.warmup * steps
+        factor = min(1.0, (step + 1) / (rising + 1)) if rising else 1.0
         share = step / steps
         if self.schedule == "cosine":
-            return 0.5 * (1.0 + math.cos(math.pi * share))
+            return factor * 0.5 * (1.0 + math.cos(math.pi * share))
         if self.schedule == "steps":
-            return 0.1 ** sum(share >= milestone for milestone in self.milestones)
-        return 1.0
+            return factor * 0.1 ** sum(share >= milestone for milestone in self.milestones)
+        return factor
+
+    def for_transformer(self) -> TrainSettings:
+        """Return the same with a tenth of the rates, biases' a hundredth, after a warm-up.
+
+        Without BatchNorm nothing takes up a change of scale, and residual streams add up the
+        changes of all layers.
+        """
+        return replace(
+            self,
+            learning_rate=0.1 * self.learning_rate,
+            scale_rate=0.1 * self.scale_rate,
+            point_rate=0.1 * self.point_rate,
+            bias_rate=0.01 * self.bias_rate,
+            warmup=0.1,
+        )
 
     def _require_known(self, field: str, known: tuple[str, ...]) -> None:
         if getattr(self, field) not in known:
@@ -186,8 +207,8 @@ class TrainOutcome:
     Attributes:
         steps: steps taken.
         losses: mean training loss of each tenth of the steps taken; not finite where it diverged.
-        diverged: whether the loss became NaN or infinite; the network is then that of the last
-            good state.
+        diverged: whether the loss became NaN or infinite, or ended more than 1.5 times as high as
+            before the first step; the network is then that of the best state seen.
         stopped: whether a watcher ended the run early.
         validation: of the returned network, where validation data were given.
         seconds: wall-clock time of the steps.
@@ -199,3 +220,8 @@ class TrainOutcome:
     stopped: bool
     validation: Measurement | None
     seconds: float
+
+    @property
+    def finite(self) -> bool:
+        """Whether every training loss is a finite number."""
+        return all(map(math.isfinite, self.losses))

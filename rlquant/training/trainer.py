@@ -19,7 +19,7 @@ from rlquant.network.hessians import output_hessian
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.quantize import quantizes_activations
 from rlquant.network.weights import quantize_weight
-from rlquant.objective import Objective
+from rlquant.objective import Distillation, MakesTargets, Objective
 from rlquant.plain_network import weight_of
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.formats import WeightForm
@@ -110,12 +110,15 @@ class Trainer:
             make_weight=self._make_weight,
             layout=self._layout,
         )
-        follows = any(choice.method == "distilled" for choice in config)
+        follows = isinstance(self._objective, Distillation) or any(
+            choice.method == "distilled" for choice in config
+        )
         return Run.of(mixed, self._loss, self.settings, self._teacher if follows else None)
 
-    def _check(self, targets: Tensor) -> None:
+    def _check(self, batch: Samples) -> None:
         """Raise `DataError` where targets of a loader do not belong to the network's outputs."""
-        self._objective.check(as_many(self._example, len(targets)), targets)
+        if not isinstance(self._objective, MakesTargets):
+            self._objective.check(as_many(self._example, len(batch)), batch.targets)
 
     @cached_property
     def _example(self) -> Any:

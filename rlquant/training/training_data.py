@@ -12,7 +12,7 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.errors import SettingsError
 from rlquant.forward_pass import run
 from rlquant.network.gradients import loss_with_gradients
-from rlquant.objective import Objective
+from rlquant.objective import MakesTargets, Objective, targets_of
 from rlquant.samples import Samples
 from rlquant.training.settings import PLACE
 
@@ -45,8 +45,12 @@ def require_trainable(
     few = samples.first(2)
     with seeded(0):
         outputs = run(copy_network(network).train().requires_grad_(), few.inputs)
-        objective.check(as_many(outputs, len(samples)), samples.targets)
-        loss_with_gradients(objective, outputs, few.targets, "training")
+        targets = targets_of(objective, few, lambda: outputs)
+        if isinstance(objective, MakesTargets):
+            objective.check(outputs, targets)
+        else:
+            objective.check(as_many(outputs, len(samples)), samples.targets)
+        loss_with_gradients(objective, outputs, targets, "training")
 
 
 def as_many(outputs: Any, count: int) -> Any:

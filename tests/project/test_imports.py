@@ -37,6 +37,7 @@ ROOMS = {
             "samples",
             "objective",
             "batch_size",
+            "network_kind",
             "responsiveness",
             "layer_names",
             "layers",

@@ -269,3 +269,15 @@ class SpoiltAt:
         if self._left == 0:
             return nan_gradient(outputs, targets)
         return cross_entropy(outputs, targets, reduction="sum"), torch.zeros(())
+
+
+def test_a_loss_that_ends_far_above_its_start_is_said_and_the_best_state_kept() -> None:
+    """A rate that is too large but keeps every loss finite."""
+    settings = replace(
+        CONSTANT, steps=3 * WATCH_EVERY, optimizer="sgd", learning_rate=0.0, bias_rate=30.0
+    )
+    trained, outcome = train("mlp", each("mlp", 8), settings=settings)
+    assert outcome.diverged
+    assert outcome.finite
+    inputs, targets = samples_of("mlp", 64, seed=1)
+    assert float(cross_entropy(trained(inputs), targets)) < outcome.losses[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
@@ -10,7 +11,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, softmax
 
 from rlquant.errors import DataError
-from rlquant.objective import Classification
+from rlquant.objective import Classification, Distillation, NextToken
+from rlquant.samples import Samples
 from rlquant.training.losses import TrainingLoss, distillation_loss, require_logits
 from strategies import seeded
 
@@ -19,6 +21,10 @@ ONE_SURE = torch.log(torch.tensor([[0.7] + [0.3 / 9] * 9]))
 
 def draw(seed: int, batch: int = 4, classes: int = 5) -> Tensor:
     return 2 * torch.randn(batch, classes, generator=seeded(seed))
+
+
+def labelled(targets: Tensor) -> Samples:
+    return Samples((torch.zeros(len(targets), 1),), targets)
 
 
 def divergence(student: Tensor, teacher: Tensor, tau: float) -> float:
@@ -77,10 +83,27 @@ def test_the_teacher_gets_no_gradient() -> None:
     assert teacher.grad is None
 
 
+def test_of_sequences_the_positions_that_count_are_taken() -> None:
+    """What the network and the teacher say where the mask is 0 changes nothing."""
+    mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
+    ids = torch.tensor([[3, 1, 0], [2, 4, 0]])
+    batch = Samples({"input_ids": ids, "attention_mask": mask}, {})
+    student, teacher = (draw(seed, 6).reshape(2, 3, 5) for seed in (0, 1))
+    rows = mask.bool()
+    soft = distillation_loss(student[rows], teacher[rows], 2.0)
+    following = torch.stack([student[0, 0], student[1, 0], student[1, 1]])
+    hard = cross_entropy(following, torch.tensor([1, 4, 0]))
+    loss, labels = TrainingLoss(NextToken(), 2.0, 0.25)(student, batch, teacher)
+    assert float(labels) == pytest.approx(float(hard))
+    assert float(loss) == pytest.approx(float(0.25 * soft + 0.75 * hard), rel=1e-5)
+    own, _ = TrainingLoss(Distillation("kl"))(student, batch, teacher)
+    assert float(own) == pytest.approx(divergence(student[rows], teacher[rows], 1.0), rel=2e-3)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 1.0])
 def test_the_teachers_part_and_the_labels_are_weighed(share: float) -> None:
     outputs, teacher, targets = draw(0), draw(1), torch.tensor([0, 4, 2, 2])
-    loss, labels = TrainingLoss(Classification(), 3.0, share)(outputs, targets, teacher)
+    loss, labels = TrainingLoss(Classification(), 3.0, share)(outputs, labelled(targets), teacher)
     plain = float(cross_entropy(outputs, targets))
     assert float(labels) == pytest.approx(plain)
     soft = divergence(outputs, teacher, 3.0)
@@ -89,7 +112,9 @@ def test_the_teachers_part_and_the_labels_are_weighed(share: float) -> None:
 
 def test_without_a_teacher_the_labels_are_all_and_one_report_has_no_gradient() -> None:
     outputs = draw(0).requires_grad_()
-    loss, labels = TrainingLoss(Classification())(outputs, torch.tensor([0, 4, 2, 2]), None)
+    loss, labels = TrainingLoss(Classification())(
+        outputs, labelled(torch.tensor([0, 4, 2, 2])), None
+    )
     assert float(loss.detach()) == float(labels)
     assert loss.requires_grad
     assert not labels.requires_grad
@@ -100,34 +125,24 @@ def test_the_mean_of_the_users_objective_is_taken_over_the_batch() -> None:
         return (outputs.sum(dim=1) - targets).square().sum(), torch.zeros(())
 
     outputs, targets = draw(0), torch.tensor([0.5, 1.0, 2.0, -1.0])
-    loss, _ = TrainingLoss(objective)(outputs, targets, None)  # type: ignore[arg-type]
+    loss, _ = TrainingLoss(objective)(outputs, labelled(targets), None)  # type: ignore[arg-type]
     assert float(loss) == pytest.approx(float((outputs.sum(dim=1) - targets).square().mean()))
 
 
-@pytest.mark.parametrize(
-    ("outputs", "words"),
-    [
-        (torch.ones(2, 3, 4), r"the network gives \(2, 3, 4\)"),
-        (torch.ones(2), r"the network gives \(2,\)"),
-        ({"logits": torch.ones(2, 3)}, "the network gives dict"),
-        ((torch.ones(2, 3),), "the network gives tuple"),
-    ],
-)
-def test_only_a_classifier_can_follow_a_teacher(outputs: object, words: str) -> None:
-    whole = f"here: method 'distilled' needs outputs of shape .*, {words}; use method 'ternary'"
-    with pytest.raises(DataError, match=whole):
-        require_logits(outputs, torch.ones(2, 3), "here")
+def test_only_outputs_with_classes_can_follow_a_teacher() -> None:
+    words = (
+        r"here: method 'distilled' needs outputs \(batch, ..., classes\), the network gives \(2,\)"
+    )
+    with pytest.raises(DataError, match=words):
+        require_logits(torch.ones(2), torch.ones(2, 3), "here")
+    with pytest.raises(DataError, match="here needs a tensor of outputs, the network gives a dict"):
+        require_logits({"a": [torch.ones(2)]}, torch.ones(2, 3), "here")
+    require_logits(torch.ones(2, 3, 4), {"logits": torch.ones(2, 3, 4)}, "here")
 
 
-@pytest.mark.parametrize(
-    ("answers", "words"),
-    [
-        (torch.ones(2, 4), r"outputs of shape \(2, 4\)"),
-        (torch.ones(2, 3, 1), r"outputs of shape \(2, 3, 1\)"),
-        ({"logits": torch.ones(2, 3)}, "outputs of shape dict"),
-    ],
-)
-def test_a_teacher_of_other_classes_is_refused(answers: object, words: str) -> None:
-    with pytest.raises(DataError, match=rf"here: the teacher gives {words}, the network \(2, 3\);"):
-        require_logits(torch.ones(2, 3), answers, "here")
+@pytest.mark.parametrize("shape", [(2, 4), (2, 3, 1)])
+def test_a_teacher_of_other_classes_is_refused(shape: tuple[int, ...]) -> None:
+    words = "here: the teacher gives outputs of shape " + re.escape(str(shape))
+    with pytest.raises(DataError, match=rf"{words}, the network \(2, 3\);"):
+        require_logits(torch.ones(2, 3), torch.ones(*shape), "here")
     require_logits(torch.ones(2, 3), torch.ones(2, 3), "here")

@@ -56,7 +56,7 @@ def data(network: nn.Module, count: int = 256) -> Samples:
 def loss_of(network: nn.Module, samples: Samples, tensors: dict[str, QuantizedTensor]) -> float:
     weights = {f"{n}.weight": t.dequantize() for n, t in tensors.items()}
     outputs = torch.func.functional_call(network, weights, samples.inputs)
-    return float(LOSS(outputs, samples.targets, None)[0])
+    return float(LOSS(outputs, samples, None)[0])
 
 
 @pytest.mark.parametrize("estimator", ["score", "corrected"])
@@ -75,7 +75,7 @@ def test_the_mean_of_estimates_is_the_exact_gradient(estimator: Any) -> None:
         ups = [u.reshape(x.shape) for u, x in zip(up.split([4, 4]), logits, strict=True)]
         weights = {f"{n}.weight": layers[n].at(u) for n, u in zip(NAMES, ups, strict=True)}
         outputs = torch.func.functional_call(network, weights, batch.inputs)
-        value = LOSS(outputs, batch.targets, None)[0]
+        value = LOSS(outputs, batch, None)[0]
         probability = torch.where(up > 0, chances, 1 - chances).prod()
         exact += probability * value * (up - chances)
     draws, count = seeded(1), 800

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from rlquant.errors import SettingsError
 from rlquant.training.settings import TrainSettings
 
 
@@ -37,3 +38,18 @@ def test_steps_fall_to_a_tenth_at_each_milestone() -> None:
 def test_a_run_of_one_step_has_the_whole_rate() -> None:
     for schedule in ("cosine", "constant", "steps"):
         assert rates(1, schedule=schedule, milestones=(0.5,)) == [1.0]
+
+
+def test_a_warm_up_rises_to_the_schedule() -> None:
+    assert rates(10, schedule="constant", warmup=0.3) == pytest.approx([0.25, 0.5, 0.75, *[1] * 7])
+    plain, warm = rates(10, schedule="cosine"), rates(10, schedule="cosine", warmup=0.3)
+    assert warm[3:] == plain[3:]
+    assert warm[0] == pytest.approx(plain[0] / 4)
+    with pytest.raises(SettingsError, match=r"warmup=1\.0, use at least 0, below 1"):
+        TrainSettings(warmup=1.0)
+
+
+def test_transformers_get_smaller_rates() -> None:
+    suited = TrainSettings(learning_rate=0.02, bias_rate=0.01).for_transformer()
+    assert (suited.learning_rate, suited.bias_rate) == pytest.approx((2e-3, 1e-4))
+    assert suited.warmup > 0
