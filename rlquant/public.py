@@ -1,6 +1,6 @@
 """The public names of `rlquant`, which loads them when the first of them is used."""
 
-from rlquant import errors, tasks
+from rlquant import errors, tasks, tie
 from rlquant.config import Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost.budget import AverageBitsCost, BopsCost, Budget, Cost, NetworkCosts, SizeCost
 from rlquant.cost.feasible import FeasibleSet
@@ -99,6 +99,7 @@ __all__ = [
     "save",
     "table_names",
     "tasks",
+    "tie",
     "train",
     "unpack",
 ]

@@ -15,6 +15,8 @@ from rlquant.arguments import explained
 from rlquant.config import Fidelity, GroupSize, LayerChoice, Method, Points, Rounding
 from rlquant.errors import ChoiceError, unknown_name
 from rlquant.layer_names import matching, stands_for
+from rlquant.layers import LayerFacts
+from rlquant.tie import as_ties, resolve_ties
 
 HEADS = ("bits", "rounding", "method", "points", "activation_bits", "group_size")
 """The decisions of a layer, in the order in which actions give them."""
@@ -44,6 +46,8 @@ class SearchSpace:
             "*.embed_tokens".
         override: options that some layers have in place of these, by name or shell pattern:
             `{"*.down_proj": {"bits": (3, 4)}}`. Of two that set the same, the later counts.
+        tie: layers that share one decision: a pattern, a mapping of names to patterns, a function
+            of the layers such as `rlquant.tie.fused`, or a sequence of these.
 
     Example:
         >>> from rlquant import SearchSpace
@@ -60,6 +64,7 @@ class SearchSpace:
     activation_bits: tuple[int | None, ...] = (None,)
     exclude: tuple[str, ...] = ()
     override: Override = ()
+    tie: Any = ()
 
     @explained
     def __post_init__(self) -> None:
@@ -75,6 +80,7 @@ class SearchSpace:
         for name in self.exclude:
             if not isinstance(name, str):
                 raise ChoiceError(f"SearchSpace: exclude names layers by their str, not {name!r}")
+        object.__setattr__(self, "tie", as_ties(self.tie))
         object.__setattr__(self, "override", tuple(self._overrides()))
         for field in HEADS:  # each option must exist in some choice, with the others at their best
             for option in getattr(self, field):
@@ -134,6 +140,16 @@ class SearchSpace:
         for row, layer in zip(own, layers, strict=True):
             row[[index[option] for option in self.of_layer(layer).options(fidelity)]] = True
         return own
+
+    @explained
+    def decisions(self, layers: Sequence[LayerFacts]) -> dict[str, tuple[str, ...]]:
+        """Return the layers of each decision, both in execution order; see `tie`.
+
+        Raises:
+            SettingsError: a layer in two ties, or a tie named as a layer outside of it.
+            UnknownNameError: a tie has a name or pattern of no layer.
+        """
+        return resolve_ties(self.tie, layers)
 
     def mapped(self, change: Callable[[str, tuple[Any, ...]], tuple[Any, ...]]) -> SearchSpace:
         """Return the space with `change(decision, options)` in place of all options."""

@@ -143,7 +143,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
             "choice": self._problem.feasible.choices[layer][option],
             "repaired": option != wanted or not self._legal[number],
         }
-        reward, done = 0.0, len(chosen) == len(self._problem.layers)
+        reward, done = 0.0, len(chosen) == len(self._problem.feasible)
         if done:
             info["config"] = self._problem.feasible.config(chosen)
             info["score"] = self._evaluate(info["config"], chosen)
@@ -158,14 +158,14 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         the cheapest choices for all layers that follow.
         """
         layer = len(self._chosen or ())
-        if layer == len(self._problem.layers):
+        if layer == len(self._problem.feasible):
             return self._table.mask(self.allowed_options())
         return self._fitting.mask(layer, self._spent)
 
     def allowed_options(self) -> npt.NDArray[np.bool_]:
         """Return which canonical options of the space fit at the layer to decide."""
         layer = len(self._chosen or [])
-        if layer == len(self._problem.layers):
+        if layer == len(self._problem.feasible):
             return np.ones(len(self._problem.feasible.options), dtype=np.bool_)
         return self._problem.feasible.allowed(layer, self._spent)
 
@@ -176,7 +176,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
 
     def require_running(self) -> list[int]:
         """Return the options executed so far; `RlquantError` outside an episode."""
-        if self._chosen is None or len(self._chosen) == len(self._problem.layers):
+        if self._chosen is None or len(self._chosen) == len(self._problem.feasible):
             raise RlquantError("the episode is over or has not begun: call reset() first")
         return self._chosen
 

@@ -79,13 +79,13 @@ class Observer:
         feasible = problem.feasible
         excess = feasible.costs.max(axis=1) - feasible.costs.min(axis=1)
         self.excess_rest: list[int] = [*np.cumsum(excess[::-1])[::-1].tolist(), 0]
-        weights = np.array([facts.parameters for facts in problem.layers], dtype=np.float64)
+        weights = np.array([facts.parameters for facts in feasible.decisions], dtype=np.float64)
         shares = np.concatenate([np.cumsum(weights[::-1])[::-1] / weights.sum(), [0.0]])
         self.twice_weight_rest: list[float] = np.maximum(2 * shares, 1e-9).tolist()
         self._may_spend = [feasible.limit - rest for rest in feasible.rest.tolist()]
         self.room = max(1, feasible.limit - feasible.smallest)
         level = _share(feasible.limit - feasible.smallest, feasible.largest - feasible.smallest)
-        rows = _layer_rows(problem.layers, feasible)
+        rows = _layer_rows(feasible.decisions, feasible)
         self._plain = np.zeros((len(rows), len(FEATURES)), dtype=np.float32)
         self._plain[:, :_BUDGET_AT] = rows
         self._plain[:, _BUDGET_AT] = level

@@ -72,7 +72,7 @@ class TabularVectorQuantization(VectorEnv[Observation, Action, npt.NDArray[Any]]
         self._table = ActionTable.of(problem.space, problem.fidelity)
         self._usual = self._rules = BatchRules(problem, self._table)
         self._problem, self._reward = problem, BatchReward(reward, problem)
-        self._layers = len(problem.layers)
+        self._layers = len(problem.feasible)
         sizes = [len(head.options) for head in problem.space.heads]
         self._sizes = np.array(sizes, dtype=np.uint64)
         self.single_action_space = MultiDiscrete(sizes)

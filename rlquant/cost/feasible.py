@@ -1,13 +1,14 @@
 """The feasible set: masks, the smallest reachable value, repair, exactly uniform sampling.
 
-A configuration is a vector of option indices, one per searched layer, into the space's canonical
-options. All costs are whole units, so "fits" is exact.
+A configuration is a vector of option indices, one per decision, into the space's canonical
+options. A decision is about one layer, or about several that are tied. All costs are whole units,
+so "fits" is exact.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -15,18 +16,21 @@ import numpy.typing as npt
 
 from rlquant.config import LayerChoice, QuantizationConfig, decisions_apart
 from rlquant.cost.budget import Budget, Cost
+from rlquant.cost.decisions import Decisions
+from rlquant.cost.decisions import Indices as Indices
 from rlquant.errors import BudgetError, ChoiceError
 from rlquant.layers import LayerFacts
 from rlquant.space import for_layer
-
-Indices = npt.NDArray[np.int64]
 
 GRID = 100_000
 """Sampling counts completions on at most this many cost levels; finer costs are rounded up."""
 
 
 class FeasibleSet:
-    """The configurations of a space that keep a budget; all layers have their options in common.
+    """The configurations of a space that keep a budget; all decisions have their options in common.
+
+    What is said of layers here is meant of decisions: tied layers count as one, which costs what
+    all of them cost and has the options that all of them have.
 
     Args:
         layers: the searched layers in execution order.
@@ -35,11 +39,17 @@ class FeasibleSet:
         budget: the limit.
         own: which options each layer has, shape `(layers, options)`; all by default. An option
             that is not a layer's own costs so much that nothing with it keeps the budget.
+        ties: the layers of each decision, see `SearchSpace.decisions`; each its own by default.
 
     Attributes:
-        choices: by layer and option, the choice; every configuration is made of these objects.
+        layer_names: the searched layers, of which configurations are made.
+        layer_costs: by layer and option; `costs` are by decision and option.
+        decisions: facts of what is decided, those of tied layers together.
+        names: of the decisions.
+        choices: by decision and option, the choice.
 
     Raises:
+        SettingsError: tied layers without a common option.
         BudgetError: not even the cheapest configuration keeps the budget.
     """
 
@@ -50,21 +60,30 @@ class FeasibleSet:
         cost: Cost,
         budget: Budget,
         own: npt.NDArray[np.bool_] | None = None,
+        ties: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self.names = tuple(facts.name for facts in layers)
+        self.layer_names = tuple(facts.name for facts in layers)
+        self._decisions = Decisions(layers, ties)
+        self.decisions = self._decisions.facts
+        self.names = tuple(facts.name for facts in self.decisions)
         self.options = tuple(options)
         self.budget = budget
         self.cost = cost
         self.limit = cost.units(budget.limit)
-        self.choices = tuple(tuple(for_layer(o, f.name) for o in options) for f in layers)
-        self.costs = np.array(
+        self.choices = tuple(tuple(for_layer(o, name) for o in options) for name in self.names)
+        self._choices = self.choices
+        if self._decisions.tied:
+            self._choices = tuple(tuple(for_layer(o, f.name) for o in options) for f in layers)
+        self.layer_costs = np.array(
             [
                 [cost.of_layer(f, c) for c in row]
-                for f, row in zip(layers, self.choices, strict=True)
+                for f, row in zip(layers, self._choices, strict=True)
             ],
             dtype=np.int64,
         )
-        self.own = np.ones(self.costs.shape, dtype=np.bool_) if own is None else own
+        self.costs = self._decisions.summed(self.layer_costs)
+        owned = np.ones(self.layer_costs.shape, dtype=np.bool_) if own is None else own
+        self.own = self._decisions.common(owned)
         cheapest = np.where(self.own, self.costs, self.costs.max()).min(axis=1)
         # rest[i]: the least that the layers from i on can cost
         self.rest = np.concatenate([np.cumsum(cheapest[::-1])[::-1], [0]])
@@ -74,12 +93,18 @@ class FeasibleSet:
             self.limit = min(self.limit, self.largest)
             never = cheapest + max(self.limit - self.smallest, 0) + 1
             self.costs = np.where(self.own, self.costs, never[:, None])
+            alone = never[self._decisions.of_layer]
+            self.layer_costs = np.where(owned, self.layer_costs, alone[:, None])
         if self.smallest > self.limit:
             raise BudgetError(
                 f"budget {budget} cannot be kept: the smallest reachable is "
                 f"{cost.value(self.smallest)} (every layer at its cheapest option); raise the "
                 f"budget, offer fewer bits, or use larger groups"
             )
+
+    def summed(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return sums over the layers of each decision, `(layers, m)` to `(decisions, m)`."""
+        return self._decisions.summed(values)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -101,21 +126,27 @@ class FeasibleSet:
     # --- vectors and configurations
 
     def config(self, indices: Sequence[int] | Indices) -> QuantizationConfig:
-        """Return the configuration of a vector of option indices."""
-        chosen = zip(self.choices, indices, strict=True)
+        """Return the configuration of a vector of option indices: a choice for every layer."""
+        chosen = zip(self._choices, self._decisions.to_layers(indices), strict=True)
         return QuantizationConfig(tuple(row[i] for row, i in chosen))
 
     @cached_property
     def _positions(self) -> list[dict[LayerChoice, int]]:
-        return [{choice: i for i, choice in enumerate(row)} for row in self.choices]
+        return [{choice: i for i, choice in enumerate(row)} for row in self._choices]
 
     def vector(self, config: QuantizationConfig) -> tuple[int, ...] | None:
         """Return the vector of a configuration that is written as `config` writes it.
 
         Returns:
-            None for any other: not canonical, in another order, or not of the space.
+            None for any other: not canonical, in another order, or not of the space; also where
+            tied layers differ.
         """
-        if len(config) != len(self.names):
+        found = self.layer_vector(config)
+        return None if found is None else self._decisions.from_layers(found)
+
+    def layer_vector(self, config: QuantizationConfig) -> tuple[int, ...] | None:
+        """Return the option index of every layer, tied ones too, where `vector` returns some."""
+        if len(config) != len(self.layer_names):
             return None
         try:
             return tuple(row[c] for row, c in zip(self._positions, config, strict=True))
@@ -126,12 +157,17 @@ class FeasibleSet:
         """Return the vector of a canonical configuration; `ChoiceError` if outside the space."""
         found = self.vector(config)
         if found is None:
-            found = self.vector(QuantizationConfig(tuple(config[name] for name in self.names)))
+            ordered = QuantizationConfig(tuple(config[name] for name in self.layer_names))
+            found = self.vector(ordered)
         if found is None:
-            known = zip(self._positions, self.names, strict=True)
-            strange = next(config[name] for row, name in known if config[name] not in row)
-            raise ChoiceError(f"{for_layer(strange, '')} is not among the options of the space")
+            self._require_options(ordered)
+            raise ChoiceError("layers that share a decision have different choices")
         return np.array(found)
+
+    def _require_options(self, config: QuantizationConfig) -> None:
+        for row, choice in zip(self._positions, config, strict=True):
+            if choice not in row:
+                raise ChoiceError(f"{for_layer(choice, '')} is not among the options of the space")
 
     def spent(self, indices: Sequence[int] | Indices) -> int:
         """Return the units of the first `len(indices)` layers, with the fixed part."""

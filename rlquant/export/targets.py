@@ -10,6 +10,7 @@ from rlquant.config import LayerChoice
 from rlquant.errors import ChoiceError, unknown_name
 from rlquant.quantizers.formats import FORMATS
 from rlquant.space import SearchSpace
+from rlquant.tie import Ties
 
 TargetName = Literal["packed", "onnxruntime-int8", "onnxruntime-int4"]
 INT8: TargetName = "onnxruntime-int8"
@@ -28,11 +29,13 @@ class Target:
         name: as users write it.
         meaning: what runs there, in one sentence.
         allowed: options by decision, the preferred one first.
+        tie: layers that its kernels compute as one, so that they share a decision.
     """
 
     name: str
     meaning: str
     allowed: Mapping[str, tuple[Any, ...]]
+    tie: Ties = ()
 
     def refusal(self, choice: LayerChoice) -> str | None:
         """Return why the target cannot express a choice, or None where it can."""
@@ -64,7 +67,7 @@ class Target:
         preferred = self.allowed.get("activation_bits", (None,))[:1]
         if space.activation_bits == (None,):
             space = replace(space, activation_bits=preferred)
-        return space.mapped(left)
+        return replace(space.mapped(left), tie=space.tie or self.tie)
 
     def _nothing(self, field: str, given: object, allowed: tuple[Any, ...]) -> str:
         return (

@@ -458,7 +458,8 @@ class QuantizationProblem:
     def _feasible(self, budget: Budget) -> FeasibleSet:
         options = self.space.options(self.fidelity)
         own = self.space.own_options([facts.name for facts in self.layers], self.fidelity)
-        return FeasibleSet(self.layers, options, self.costs.under(budget), budget, own)
+        ties = self.space.decisions(self.layers)
+        return FeasibleSet(self.layers, options, self.costs.under(budget), budget, own, ties)
 
     # --- processes
 

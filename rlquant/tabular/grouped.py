@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,12 @@ from rlquant.config import Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget, Cost
 from rlquant.cost.feasible import FeasibleSet
 from rlquant.errors import SettingsError, unknown_name, whole_number
+from rlquant.layer_groups import Groups, group_facts, resolve_groups
 from rlquant.layers import LayerFacts
 from rlquant.problem.fingerprint import fingerprint
 from rlquant.problem.protocol import Enumerates, Orders, Problem
 from rlquant.score import Measurement, Score
 from rlquant.space import SearchSpace, for_layer
-from rlquant.tabular.groups import Groups, resolve_groups
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,15 @@ class GroupedProblem:
             `resolve_groups`; every searched layer is in exactly one group.
 
     Raises:
-        SettingsError, UnknownNameError: groups that do not divide the layers.
+        SettingsError, UnknownNameError: groups that do not divide the layers, or a space with ties.
         BudgetError: the budget is below the cheapest option of every group.
     """
 
     @explained
     def __init__(self, problem: Problem, groups: Groups) -> None:
         by_name = {facts.name: facts for facts in problem.layers}
+        if problem.feasible.names != tuple(by_name):
+            raise SettingsError("groups of layers that are tied already; leave out groups, or tie")
         self.groups = resolve_groups(groups, list(by_name))
         self._members = {
             group: tuple(by_name[layer] for layer in layers)
@@ -182,42 +184,3 @@ class GroupedProblem:
     def __deepcopy__(self, memo: dict[int, Any]) -> GroupedProblem:
         """Return itself: `gymnasium.make` deep-copies its keywords, and scores are shared."""
         return self
-
-
-def group_facts(name: str, members: Sequence[LayerFacts]) -> LayerFacts:
-    """Return several layers as one; a single layer keeps its facts but for the name.
-
-    Weights and multiply-accumulates add up; statistics of the weights are means over all weights,
-    the largest weight is the largest of all. Kind and shape are those of the member with most
-    weights (the first of such); the group has a bias if some member has one, and is normalized if
-    all are.
-
-    Args:
-        name: the group's name.
-        members: facts of its layers, at least one.
-    """
-    if len(members) == 1:
-        return replace(members[0], name=name)
-    weights = sum(facts.parameters for facts in members)
-
-    def mean(values: Sequence[float]) -> float:
-        pairs = zip(members, values, strict=True)
-        return sum(facts.parameters * value for facts, value in pairs) / weights
-
-    errors = zip(*(facts.relative_error for facts in members), strict=True)
-    largest = max(members, key=lambda facts: facts.parameters)
-    return LayerFacts(
-        name=name,
-        kind=largest.kind,
-        shape=largest.shape,
-        parameters=weights,
-        macs=sum(facts.macs for facts in members),
-        channel_axis=largest.channel_axis,
-        calls=1,
-        has_bias=any(facts.has_bias for facts in members),
-        normalized=all(facts.normalized for facts in members),
-        std=mean([facts.std for facts in members]),
-        largest=max(facts.largest for facts in members),
-        kurtosis=mean([facts.kurtosis for facts in members]),
-        relative_error=tuple(mean(values) for values in errors),
-    )

@@ -129,8 +129,10 @@ class Table:
             raise SettingsError(f"Table: fidelity={self.fidelity!r} is not one of {FIDELITIES}")
         object.__setattr__(self, "seed", whole_number("Table: seed", self.seed, 0, LARGEST_SEED))
         whole_number("Table: samples", self.samples, 1, MOST_SAMPLES)
-        if self.space.override:
-            raise SettingsError("Table: its groups have all options; give a space without override")
+        if self.space.override or self.space.tie:
+            raise SettingsError(
+                "Table: its groups have all options; give a space without override and tie"
+            )
         groups = {name: tuple(layers) for name, layers in self.groups.items()}
         object.__setattr__(self, "groups", groups)
         self._require_one_shape()

@@ -41,7 +41,7 @@ def write_header(table: Table) -> str:
         "samples": table.samples,
         "configurations": table.count,
         "groups": [[name, list(layers)] for name, layers in table.groups.items()],
-        "space": asdict(table.space),
+        "space": {k: v for k, v in asdict(table.space).items() if k != "tie"},
         "float_score": {name: measured[name] for name in _MEASURED},
         "costs": costs | {name: getattr(table.costs, name) for name in _NUMBERS},
         "facts": [asdict(facts) for facts in table.facts],

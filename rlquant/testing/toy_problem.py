@@ -119,7 +119,8 @@ class ToyProblem:
         self.budget = budget
         options = self.space.options(self.fidelity)
         own = self.space.own_options([facts.name for facts in self.layers], self.fidelity)
-        self.feasible = FeasibleSet(self.layers, options, self._cost, budget, own)
+        ties = self.space.decisions(self.layers)
+        self.feasible = FeasibleSet(self.layers, options, self._cost, budget, own, ties)
 
     @property
     def fingerprint(self) -> str:
@@ -164,7 +165,7 @@ class ToyProblem:
     def everything(self) -> list[tuple[int, ...]]:
         """Return every vector of option indices, within the budget or not."""
         numbers = range(len(self.feasible.options))
-        return list(itertools.product(numbers, repeat=len(self.layers)))
+        return list(itertools.product(numbers, repeat=len(self.feasible)))
 
     def best_loss(self) -> float:
         """Return the smallest loss within the budget, by looking at all that is in it."""

@@ -46,7 +46,7 @@ def test_documented_ranges_hold() -> None:
     for network, kind in NETWORKS.items():
         layers = find_layers(fresh(kind.build), samples_of(network, 4)[0])
         problem = ToyProblem(len(layers), 4.0)
-        problem.layers = layers
+        problem.layers = problem.feasible.decisions = layers
         for i in range(len(layers) + 1):
             row = Observer(problem).observe(i, problem.feasible.smallest, None)
             for name, value in zip(FEATURES, row.tolist(), strict=True):

@@ -133,11 +133,11 @@ def test_real_layers_of_every_kind_stay_in_range(name: str) -> None:
     inputs, _ = samples_of(name, 4)
     layers = find_layers(fresh(NETWORKS[name].build), inputs)
     kinds = {facts.kind for facts in layers}
-    problem.layers = layers[:2]
+    problem.feasible.decisions = layers[:2]
     observer = Observer(problem)
     rows = [observer.observe(i, problem.feasible.smallest, None) for i in range(3)]
     assert all(((row >= 0) & (row <= 1)).all() for row in rows)
-    for facts, row in zip(problem.layers, rows, strict=False):
+    for facts, row in zip(layers, rows[:2], strict=False):
         seen = by_name(row)
         flags = ("is_linear", "is_convolution", "is_transposed", "is_embedding")
         assert sum(seen[flag] for flag in flags) == 1.0
@@ -149,7 +149,10 @@ def test_odd_layers_stay_in_range() -> None:
     problem = ToyProblem(2, 40.0)
     odd = LayerFacts("layer0", "linear", (1, 1), 1, 0, has_bias=False)  # one weight, all else zero
     large = replace(odd, name="layer1", shape=(2**13, 2**17), parameters=2**30, kurtosis=1e6)
-    problem.layers = (odd, replace(large, std=1e4, largest=1e6, relative_error=(2.0,) * 7))
+    problem.feasible.decisions = (
+        odd,
+        replace(large, std=1e4, largest=1e6, relative_error=(2.0,) * 7),
+    )
     observer = Observer(problem)
     for layer in range(3):
         seen = observer.observe(layer, 0, None)

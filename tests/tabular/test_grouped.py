@@ -20,8 +20,8 @@ from rlquant import (
     SearchSpace,
 )
 from rlquant.errors import BudgetError, SettingsError, UnknownNameError
+from rlquant.layer_groups import group_facts
 from rlquant.layers import ERROR_BITS, LayerFacts
-from rlquant.tabular.grouped import group_facts
 from rlquant.testing import ToyProblem
 from tables import GROUPS, everything, grouped_problem
 

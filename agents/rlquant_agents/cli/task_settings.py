@@ -25,6 +25,7 @@ from rlquant.paths import PathLike
 from rlquant.space import default_space
 from rlquant.tasks import Task
 from rlquant.tasks.own.model import FORMS
+from rlquant.tie import fused
 from rlquant.training.settings import TRAINED, TUNED
 from rlquant_agents.cli.config_file import CommandSettings
 from rlquant_agents.cli.task_source import TaskSource
@@ -57,6 +58,8 @@ class TaskSettings(CommandSettings):
         exclude: layers that stay in float32.
         group_size: weights that share a scale, to choose from: channel, tensor, or so many
             consecutive weights of a channel, e.g. --group-size channel 128 64.
+        tie: layers that share one decision: fused (q, k and v; gate and up), or shell patterns,
+            e.g. --tie fused '*.down_proj'.
         target: where the network will run: leaves only what can be expressed there among the
             options. packed is everything; onnxruntime-int8 gives all layers 8-bit inputs, under a
             latency budget the choice between them and float.
@@ -88,6 +91,7 @@ class TaskSettings(CommandSettings):
     activation_bits: tuple[int | None, ...] = (None,)
     exclude: tuple[str, ...] = ()
     group_size: tuple[GroupSize, ...] = ("channel",)
+    tie: tuple[str, ...] = ()
     target: TargetName = "packed"
     fidelity: Fidelity = "calibrated"
     steps: int | None = None
@@ -108,6 +112,7 @@ class TaskSettings(CommandSettings):
             activation_bits=self._activation_bits(),
             exclude=self.exclude,
             group_size=self.group_size,
+            tie=tuple(fused if name == "fused" else name for name in self.tie),
         )
         return target_named(self.target).restrict(space)
 

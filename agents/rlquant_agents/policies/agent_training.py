@@ -122,7 +122,7 @@ def _train(
     with seeded(seed):
         model = settings.make_model(
             _environments(problems, budgets, settings),
-            max(len(problem.layers) for problem in problems.values()),
+            max(len(problem.feasible) for problem in problems.values()),
             seed,
         )
         if holds_agent(target):

@@ -41,7 +41,7 @@ class Costs:
     @classmethod
     def of(cls, feasible: FeasibleSet) -> Costs:
         """Read them off the feasible set of a budget."""
-        return cls(int(feasible.cost.fixed), tuple(map(tuple, feasible.costs.tolist())))
+        return cls(int(feasible.cost.fixed), tuple(map(tuple, feasible.layer_costs.tolist())))
 
     def require_shape(self, layers: int, options: int) -> None:
         """Raise `FileFormatError` unless they are of so many layers and options."""
@@ -188,5 +188,6 @@ def _sizes(problem: Problem, result: SearchResult) -> Costs | None:
     """Return the bytes of every option, where they are what scores say."""
     feasible = problem.with_budget(NO_LIMIT["size_bytes"]).feasible
     costs = Costs.of(feasible)
-    chosen = feasible.indices(result.best).tolist()
+    chosen = feasible.layer_vector(result.best)
+    assert chosen is not None  # results are made of the feasible set's own choices
     return costs if costs.total(chosen) == result.score.size_bytes else None

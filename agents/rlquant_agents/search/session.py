@@ -232,9 +232,10 @@ class Session:
 
     def _of_searched_layers(self, config: QuantizationConfig) -> QuantizationConfig:
         """Return the configuration; `ChoiceError` where it names a layer that is not searched."""
-        strange = [c.layer for c in config if c.layer not in self.feasible.names]
+        strange = [c.layer for c in config if c.layer not in self.feasible.layer_names]
         if strange:
-            raise ChoiceError(f"{strange} are not searched; the layers: {self.feasible.names}")
+            known = self.feasible.layer_names
+            raise ChoiceError(f"{strange} are not searched; the layers: {known}")
         return config
 
     def _require_room(self) -> None:

@@ -33,7 +33,7 @@ def measure_effects(session: Session) -> Effects:
     Returns:
         Shape `(layers, options)`; 0 for the reference option, the widest one.
     """
-    layers, options = session.layers, session.feasible.options
+    layers, options = session.feasible.decisions, session.feasible.options
     reference = reference_option(options, session.space)
     if len(layers) * (len(options) - 1) <= PASS_SHARE * session.evaluations:
         effects = np.zeros((len(layers), len(options)))
@@ -51,10 +51,10 @@ def measured_groups(session: Session) -> list[int]:
 
     Every layer is a group of its own where the evaluations reach, else alike ones are together.
     """
-    layers, affordable = len(session.layers), _affordable(session)
+    layers, affordable = len(session.feasible), _affordable(session)
     if layers <= affordable or affordable < LEAST_GROUPS:
         return list(range(layers))
-    names = [facts.name for facts in session.layers]
+    names = [facts.name for facts in session.feasible.decisions]
     return alike(names, max(LEAST_GROUPS, affordable // 2))
 
 
@@ -131,7 +131,7 @@ class _Extrapolation:
         by_width = self._by_width()
         middle = self.widths[len(self.widths) // 2] if self.widths else self.reference.bits
         others = self._others(middle)
-        layers = range(len(self.session.layers))
+        layers = range(len(self.session.feasible))
         share = np.maximum([by_width[i].get(middle, 0.0) for i in layers], 1e-6)
         share /= share.sum()
         effects = np.zeros((len(layers), len(self.options)))
@@ -150,14 +150,14 @@ class _Extrapolation:
         if grouped:
             found = self._by_group(groups)
         else:
-            measured = self.widths[: max(0, _affordable(session) // len(session.layers))]
+            measured = self.widths[: max(0, _affordable(session) // len(session.feasible))]
             if len(measured) < len(self.widths):
                 session.say(
                     f"sensitivities measured at {measured or 'no'} bits only; other widths follow "
                     f"the weight error"
                 )
             found = self._by_layer(measured)
-        for facts, row in zip(session.layers, found, strict=True):
+        for facts, row in zip(session.feasible.decisions, found, strict=True):
             anchor = max(row, default=None)
             scale = 1.0 if anchor is None else row[anchor] / weight_error(facts, anchor)
             for bits in self.widths:
@@ -167,7 +167,7 @@ class _Extrapolation:
     def _by_layer(self, measured: Sequence[int]) -> list[dict[int, float]]:
         """Measure these widths at each layer alone, narrowest first."""
         session = self.session
-        layers = range(len(session.layers))
+        layers = range(len(session.feasible))
         options = {bits: uniform_row(session.feasible, self._plain(bits)) for bits in measured}
         if measured:
             rows = [
@@ -198,7 +198,7 @@ class _Extrapolation:
         found: list[dict[int, float]] = [{} for _ in groups]
         for layers in members:
             effect = effect_of(session, self.base, {i: row[i] for i in layers})
-            errors = {i: weight_error(session.layers[i], bits) for i in layers}
+            errors = {i: weight_error(session.feasible.decisions[i], bits) for i in layers}
             for i, error in errors.items():
                 found[i][bits] = effect * error / sum(errors.values())
         return found

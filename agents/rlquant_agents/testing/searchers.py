@@ -28,6 +28,7 @@ PROBLEMS: dict[str, Callable[[], ToyProblem]] = {
     "float": lambda: ToyProblem(
         3, 12.0, SearchSpace(bits=(2, 4), method=("post_training", "float"))
     ),
+    "tied layers": lambda: ToyProblem(4, 4.0, SearchSpace(bits=(2, 3, 8), tie="layer[02]")),
     "one layer": lambda: ToyProblem(1, 3.5, SearchSpace(bits=(2, 3, 4))),
     "one option": lambda: ToyProblem(3, 5.0, SearchSpace(bits=(4,))),
     "one of all": lambda: ToyProblem(1, 5.0, SearchSpace(bits=(4,))),

@@ -74,7 +74,7 @@ class DDPG(Searcher):
         with seeded(seed):
             set_random_seed(seed)
             generator = np.random.default_rng(seed)
-            walk, agent = LayerWalk(session), Agent(self, len(session.layers))
+            walk, agent = LayerWalk(session), Agent(self, len(session.feasible))
             repeats = 0
             while True:
                 asked = len(session.history)

@@ -95,7 +95,7 @@ class KnapsackFisher(Searcher):
         samples = problem.calibration.first(self.samples)
         gradients = sample_gradients(problem, samples, torch.Generator().manual_seed(seed))
         traces = {name: float(rows.square().mean()) for name, rows in gradients.items()}
-        effects = fisher_effects(problem, traces)
+        effects = session.feasible.summed(fisher_effects(problem, traces))
         session.ask_indices(solve_knapsack(effects, session.feasible).tolist())
 
 

@@ -33,7 +33,7 @@ class KnapsackWeightError(Searcher):
 
     def explore(self, session: Session, seed: int) -> None:
         """Ask for the knapsack's solution."""
-        noise = noise_to_signal(session.layers, session.feasible.options)
+        noise = noise_to_signal(session.feasible.decisions, session.feasible.options)
         session.ask_indices(solve_knapsack(noise, session.feasible).tolist())
 
 

@@ -53,7 +53,7 @@ class ProblemConformance:
         assert isinstance(problem.seed, int)
         assert problem.fidelity in FIDELITIES
         assert isinstance(problem.feasible, FeasibleSet)
-        assert problem.feasible.names == tuple(names)
+        assert problem.feasible.layer_names == tuple(names)
         assert problem.feasible.options == problem.space.options(problem.fidelity)
         assert problem.feasible.budget == problem.budget
         assert isinstance(problem.fingerprint, str)

@@ -52,7 +52,7 @@ def test_scalars_can_be_read_back(tmp_path: Path) -> None:
 
 
 def test_there_is_no_best_before_something_is_feasible(tmp_path: Path) -> None:
-    result = make_searcher("knapsack").search(ToyProblem(4, 4.0), 60, 0, TensorBoardLog(tmp_path))
+    result = make_searcher("local-swap").search(ToyProblem(4, 4.0), 60, 0, TensorBoardLog(tmp_path))
     first = next(e.number for e in result.history if e.feasible)
     assert first > 1
     best = values(events(tmp_path), "search/best_accuracy")

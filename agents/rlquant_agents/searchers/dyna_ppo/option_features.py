@@ -66,7 +66,7 @@ class OptionFeatures:
         self.size = len(STATE_FEATURES) + self.padded * len(OPTION_FEATURES)
         self.costs = self.feasible.costs.astype(float)
         self.rest = self.feasible.rest.astype(float)
-        self.errors = weight_errors(problem.layers, self.feasible.options)
+        self.errors = weight_errors(self.feasible.decisions, self.feasible.options)
         self._by_error = KnapsackToGo(self.errors, self.feasible)
         self._layers = _layer_rows(problem)
         self._options = _option_columns(problem)
@@ -169,7 +169,7 @@ def supported(effects: Floats, errors: Floats) -> Floats:
 
 
 def _layer_rows(problem: Problem) -> Floats:
-    layers = problem.layers
+    layers = problem.feasible.decisions
     weights = sum(facts.parameters for facts in layers)
     macs = max(1, sum(facts.macs for facts in layers))
     return np.array(

@@ -164,10 +164,10 @@ class _Exploration:
         self._lowest = self._lowest_limit()
         self._limit = float(self._feasible.limit)
         self._features = OptionFeatures(session)
-        self._surrogate = Surrogate(session.layers, self._feasible.options)
+        self._surrogate = Surrogate(self._feasible.decisions, self._feasible.options)
         self._observed = Observations(session)
         self._best = 0.0
-        affordable = max(LEAST_EPISODES, MOST_DECISIONS // len(session.layers))
+        affordable = max(LEAST_EPISODES, MOST_DECISIONS // len(self._feasible))
         self._count = min(settings.environments, affordable)
         self._episodes = SimulatedEpisodes(
             self._features,
@@ -176,7 +176,7 @@ class _Exploration:
             self._predicted_rewards,
             shaping=settings.shaping,
         )
-        self.model = make_agent(self._episodes, len(session.layers), seed, settings.ppo)
+        self.model = make_agent(self._episodes, len(self._feasible), seed, settings.ppo)
         if settings.agent == "pretrained":
             load_pretrained(self.model.policy)
 

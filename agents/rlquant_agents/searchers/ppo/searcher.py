@@ -63,9 +63,9 @@ class PPOSearch(Searcher):
 
     def explore(self, session: Session, seed: int) -> None:
         """Let the agent learn until the evaluations are spent."""
-        steps = EPISODES_PER_EVALUATION * session.evaluations * len(session.layers)
+        steps = EPISODES_PER_EVALUATION * session.evaluations * len(session.feasible)
         with seeded(seed):
-            model = self.make_model(self.make_environments(session), len(session.layers), seed)
+            model = self.make_model(self.make_environments(session), len(session.feasible), seed)
             logger = make_logger(session)
             model.set_logger(logger)
             with closed_after(logger.close):

@@ -11,7 +11,9 @@ from rlquant import Budget, TabularProblem
 from rlquant.errors import SettingsError
 from rlquant.testing import ToyProblem, random_table
 from rlquant_agents.search.searcher import make_searcher
+from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.dyna_ppo.searcher import DynaPPO
+from rlquant_agents.searchers.sensitivity import measure_effects
 
 FAST = {"environments": 16, "rollouts": 1}
 
@@ -64,11 +66,10 @@ def test_a_front_of_races_is_refused_before_anything_is_written() -> None:
 def test_sensitivities_are_measured_first_where_they_are_asked_for() -> None:
     problem = ToyProblem(3, 4.0)
     result = make_searcher("dyna-ppo", sensitivities=True, **FAST).search(problem, 60, seed=0)
-    plain = make_searcher("knapsack").search(problem, 60, seed=0)
-    measured = len(plain.history) - 1
-    assert [e.config for e in result.history[:measured]] == [
-        e.config for e in plain.history[:measured]
-    ]
+    session = Session(problem, 60)
+    measure_effects(session)
+    measured = [evaluation.config for evaluation in session.history]
+    assert [e.config for e in result.history[: len(measured)]] == measured
 
 
 @pytest.mark.parametrize(

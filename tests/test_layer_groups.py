@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rlquant.errors import SettingsError, UnknownNameError
-from rlquant.tabular.groups import resolve_groups
+from rlquant.layer_groups import resolve_groups
 
 LAYERS = ("stem", "stage1.0.conv1", "stage1.0.conv2", "stage2.0.conv1", "stage2.0.conv2", "head")
 
