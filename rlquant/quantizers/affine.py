@@ -7,7 +7,8 @@ from torch import Tensor
 
 from rlquant.arguments import explained
 from rlquant.config import GroupSize, Rounding
-from rlquant.quantizers.groups import from_rows, require_group_size, to_rows
+from rlquant.quantizers.affine_range import narrowed_range
+from rlquant.quantizers.groups import from_rows, importance_rows, require_group_size, to_rows
 from rlquant.quantizers.rounding import rounder
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
@@ -29,8 +30,13 @@ def quantize_affine(
     generator: torch.Generator | None = None,
     scale_dtype: torch.dtype = torch.float32,
     channel_axis: int = 0,
+    importance: Tensor | None = None,
 ) -> QuantizedTensor:
     """Quantize to `2**bits` equally spaced points from each group's minimum to its maximum.
+
+    Where it is said what the weights' errors count, the range is narrowed from both ends as far as
+    makes the group's error under nearest rounding least (a search; never worse than the whole
+    range), and weights outside saturate.
 
     Args:
         weights: float, any shape; never written to.
@@ -40,9 +46,11 @@ def quantize_affine(
         generator: needed by "stochastic".
         scale_dtype: float32 or float16; codes are assigned with the stored scale and offset.
         channel_axis: the output-channel axis, for "channel".
+        importance: what each weight's squared error counts, at least 0, in a shape that broadcasts
+            to that of the weights; None takes the whole range.
 
     Returns:
-        Kind "affine"; offset = minimum, scale = maximum - minimum, 0 for a constant group,
+        Kind "affine"; offset = least point, scale = greatest - least, 0 for a constant group,
         which is kept exactly (up to `scale_dtype`).
 
     Raises:
@@ -62,6 +70,9 @@ def quantize_affine(
     round_ = rounder(rounding, generator)
     rows = to_rows(weights.detach().float(), group_size, channel_axis)
     scale, offset = group_scaling(rows, scale_dtype)
+    counts = importance_rows(weights, importance, group_size, channel_axis)
+    if counts is not None:
+        scale, offset = narrowed_range(rows, scale, offset, bits, counts)
     last = 2**bits - 1
     codes = round_(to_unit(rows, scale, offset) * last).clamp(0, last).to(codes_dtype(bits))
     return QuantizedTensor(

@@ -73,6 +73,39 @@ def short_groups(
     return (slice(per_row - 1, None, per_row) if length % size else slice(0)), length % size
 
 
+def importance_rows(
+    weights: Tensor, importance: Tensor | None, group_size: GroupSize, channel_axis: int = 0
+) -> Tensor | None:
+    """Return what each weight's error counts, in the rows of its groups; 0 for padding.
+
+    Args:
+        weights: float.
+        importance: in a shape that broadcasts to that of the weights; None where all count alike.
+        group_size: of the weights.
+        channel_axis: the output-channel axis.
+
+    Raises:
+        QuantizationError: another shape, or values that are negative or not finite.
+    """
+    if importance is None:
+        return None
+    try:
+        spread_out = importance.detach().float().expand(weights.shape)
+    except RuntimeError:
+        raise QuantizationError(
+            f"importance of shape {tuple(importance.shape)} does not broadcast to that of the "
+            f"weights, {tuple(weights.shape)}"
+        ) from None
+    if not (torch.isfinite(importance) & (importance >= 0)).all():
+        raise QuantizationError("importance has values that are negative or not finite")
+    rows = to_rows(spread_out, group_size, channel_axis)
+    short, own = short_groups(weights.shape, group_size, channel_axis)
+    if own:
+        rows = rows.clone()
+        rows[short, own:] = 0.0
+    return rows
+
+
 def from_rows(
     rows: Tensor, shape: torch.Size, group_size: GroupSize, channel_axis: int = 0
 ) -> Tensor:

@@ -11,7 +11,14 @@ from torch import Tensor
 from rlquant.arguments import explained
 from rlquant.config import GroupSize, Rounding
 from rlquant.errors import QuantizationError
-from rlquant.quantizers.groups import from_rows, require_group_size, short_groups, to_rows
+from rlquant.quantizers.clipping import clipping_scale, squared_error
+from rlquant.quantizers.groups import (
+    from_rows,
+    importance_rows,
+    require_group_size,
+    short_groups,
+    to_rows,
+)
 from rlquant.quantizers.rounding import rounder
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
@@ -22,12 +29,6 @@ from rlquant.quantizers.tensor import (
     strides_of,
 )
 
-CLIP_RATIOS = tuple(0.95**k for k in range(1, 91))
-"""Scales tried when clipping, as shares of the covering scale: down to 0.01."""
-TRIED_AT_ONCE = 2**15
-"""Weights times scales that are tried together: small layers cost operations, not arithmetic."""
-CLIP_REFINEMENTS = 6
-"""Least-squares steps from the best of them."""
 POWERS_TRIED = 12
 """Fraction lengths tried, from the one that covers the tensor to finer ones."""
 
@@ -43,6 +44,7 @@ def quantize_integer(
     generator: torch.Generator | None = None,
     scale_dtype: torch.dtype = torch.float32,
     channel_axis: int = 0,
+    importance: Tensor | None = None,
 ) -> QuantizedTensor:
     """Quantize to a scale per group times the integers of `bits` bits, without offset.
 
@@ -58,6 +60,8 @@ def quantize_integer(
         scale_dtype: float32 or float16; codes are assigned with the stored scales, which are
             rounded upward when covering and to nearest when clipping.
         channel_axis: the output-channel axis, for "channel".
+        importance: what each weight's squared error counts when clipping, at least 0, in a shape
+            that broadcasts to that of the weights; all count alike by default.
 
     Returns:
         Kind "integer"; a group with nothing to cover has scale 1.
@@ -78,10 +82,11 @@ def quantize_integer(
     rows = to_rows(weights.detach().float(), group_size, channel_axis)
     scale = covering = _covering(rows, bits, scale_dtype)
     if clip:
-        scale = _clipping_scale(rows, covering, bits)
+        counts = importance_rows(weights, importance, group_size, channel_axis)
+        scale = clipping_scale(rows, covering, bits, counts)
         short, own = short_groups(weights.shape, group_size, channel_axis)
-        if own:  # padding must not weigh in the error
-            scale[short] = _clipping_scale(rows[short, :own], covering[short], bits)
+        if own and counts is None:  # padding must not weigh in the error
+            scale[short] = clipping_scale(rows[short, :own], covering[short], bits)
     return _on_grid(weights, rows, scale, bits, round_, group_size, channel_axis)
 
 
@@ -166,7 +171,7 @@ def quantize_power_of_two(
     coarsest = math.ceil(math.log2(float(covering)))
     exponents = range(coarsest, max(coarsest - POWERS_TRIED, finest - 1), -1)
     unit = rows / covering
-    best = min(exponents, key=lambda e: float(_squared_error(unit, 2.0**e / covering, bits)))
+    best = min(exponents, key=lambda e: float(squared_error(unit, 2.0**e / covering, bits)))
     scale = round_for_storage(torch.full_like(covering, 2.0**best), scale_dtype)
     return _on_grid(weights, rows, scale, bits, round_, "tensor", 0)
 
@@ -232,54 +237,3 @@ def _covering(rows: Tensor, bits: int, dtype: torch.dtype) -> Tensor:
 def _next_up(stored: Tensor) -> Tensor:
     """Return the next larger float16 of non-negative ones: their bit patterns are ordered."""
     return (stored.view(torch.int16) + 1).view(torch.float16)
-
-
-def _clipping_scale(rows: Tensor, covering: Tensor, bits: int) -> Tensor:
-    """Return the scale per row with the least squared error, starting from the covering one.
-
-    Every candidate is rounded to the type of `covering` before it is scored.
-    """
-    base = covering.float()
-    unit = rows / base[:, None]  # squared errors neither overflow nor vanish
-    best, best_ratio = covering, torch.ones_like(base)
-    best_error = _squared_error(unit, best_ratio, bits)
-
-    def keep_better(wanted: Tensor) -> bool:
-        """Take for each row the best of some ratios, `(candidates, rows)`, if it is better."""
-        nonlocal best, best_ratio, best_error
-        candidates = (base * wanted).to(covering.dtype)
-        ratios = candidates.float() / base
-        errors = _squared_error(unit, ratios, bits)
-        errors = torch.where(errors.isnan(), torch.inf, errors)  # of a scale that rounds to 0
-        error, index = errors.min(dim=0)  # the first of equals
-        better = error < best_error
-        best = torch.where(better, candidates.gather(0, index[None])[0], best)
-        best_ratio = torch.where(better, ratios.gather(0, index[None])[0], best_ratio)
-        best_error = torch.where(better, error, best_error)
-        return bool(better.any())
-
-    shares = torch.tensor(CLIP_RATIOS, dtype=base.dtype, device=base.device)
-    for some in torch.split(shares, max(1, TRIED_AT_ONCE // rows.numel())):
-        keep_better(some[:, None])
-    for _ in range(CLIP_REFINEMENTS):
-        integers = _integers(unit, best_ratio, bits)
-        if not keep_better(((unit * integers).sum(dim=1) / integers.square().sum(dim=1))[None]):
-            break
-    return best
-
-
-def _integers(unit: Tensor, ratio: Tensor, bits: int) -> Tensor:
-    """Return the nearest grid integers; which way a tie goes does not change the error."""
-    half = 2 ** (bits - 1)
-    return (unit / ratio[..., None]).round_().clamp_(-half, half - 1)
-
-
-def _squared_error(unit: Tensor, ratio: Tensor, bits: int) -> Tensor:
-    """Return the squared error per row on the grid with step `ratio`, in the shape of `ratio`.
-
-    Args:
-        unit: shape `(rows, size)`.
-        ratio: shape `(rows,)` or `(candidates, rows)`.
-        bits: 1..16.
-    """
-    return _integers(unit, ratio, bits).mul_(ratio[..., None]).sub_(unit).square_().sum(dim=-1)

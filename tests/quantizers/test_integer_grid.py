@@ -108,7 +108,7 @@ def test_how_many_scales_are_tried_together_changes_nothing(
     weight[0] = 0.0
     found = []
     for at_once in (1, 1000, 2**15):
-        monkeypatch.setattr("rlquant.quantizers.integer_grid.TRIED_AT_ONCE", at_once)
+        monkeypatch.setattr("rlquant.quantizers.clipping.TRIED_AT_ONCE", at_once)
         settings = {"group_size": group_size, "scale_dtype": scale_dtype}
         found.append([quantize_integer(weight, b, clip=True, **settings) for b in (1, 3, 8)])  # type: ignore[arg-type]
     for one, some, all_of_them in zip(*found, strict=True):
