@@ -25,7 +25,7 @@ from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized, quantizes_activations
 from rlquant.objective import Objective
 from rlquant.plain_network import weight_of
-from rlquant.rounding.factor import LayerHessians
+from rlquant.rounding.layer_hessians import LayerHessians
 from rlquant.samples import Samples
 from rlquant.score import Measurement
 

@@ -7,9 +7,10 @@ the error of its weights; its matrix is what is measured here, once.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.errors import DataError
 from rlquant.forward_pass import run
 from rlquant.layers import LayerFacts, first_input
-from rlquant.rounding.factor import LayerHessians
+from rlquant.rounding.layer_hessians import LayerHessians
 from rlquant.samples import Samples, counted, why_not_finite
 
 CHUNK = 64
@@ -38,7 +39,8 @@ class InputMoments:
     """Moments of what a layer multiplies its weights with, over samples and positions.
 
     Attributes:
-        covariance: second moments about the mean, float64, shape `(groups, fan_in, fan_in)`.
+        covariance: second moments about the mean, float64, shape `(groups, fan_in, fan_in)`, or
+            its diagonal alone, shape `(groups, fan_in)`.
         mean: mean of x, float64, shape `(groups, fan_in)`.
     """
 
@@ -47,15 +49,39 @@ class InputMoments:
 
     @property
     def second(self) -> Tensor:
-        """The mean of x x^T, shape `(groups, fan_in, fan_in)`."""
-        return self.covariance + _outer(self.mean)
+        """The mean of x x^T, or of the squares alone, in the shape of the covariance."""
+        product = outer_products if self.covariance.dim() == 3 else squares
+        return self.covariance + product(self.mean[:, None])
+
+
+Product = Callable[[Tensor], Tensor]
+"""Rows in, shape `(groups, rows, fan_in)`, sums of products of two inputs over the rows out."""
+
+
+def outer_products(rows: Tensor) -> Tensor:
+    """Return the sum of x x^T, shape `(groups, fan_in, fan_in)`."""
+    return rows.transpose(1, 2) @ rows
+
+
+def squares(rows: Tensor) -> Tensor:
+    """Return the sum of the squares of each input, shape `(groups, fan_in)`."""
+    return rows.square().sum(dim=1)
 
 
 @seeded(0)
 def measure_hessians(
-    network: nn.Module, layers: Sequence[LayerFacts], samples: Samples
+    network: nn.Module,
+    layers: Sequence[LayerFacts],
+    samples: Samples,
+    product: Product = outer_products,
 ) -> dict[str, InputMoments]:
     """Run the float network once over the samples.
+
+    Args:
+        network: float network.
+        layers: of it.
+        samples: run in chunks.
+        product: `outer_products`, or `squares` for the diagonals alone.
 
     Returns:
         By layer; linear layers and convolutions of one and two dimensions of up to `WIDEST`
@@ -69,7 +95,7 @@ def measure_hessians(
     size = batch_size_within(clone, samples, most=CHUNK)
     with torch.no_grad():
         for batch in samples.batches(size):
-            with _recording(clone, layers, sums, batch.mask):
+            with _recording(clone, layers, sums, batch.mask, product):
                 run(clone, batch.inputs)
     for name, found in sums.items():
         if not torch.isfinite(found.second).all():
@@ -87,16 +113,22 @@ def output_hessian(
 
     It is the covariance of the inputs where a normalisation behind the layer, or its bias, which
     calibration corrects where the layer is run once, takes up a constant shift of its outputs, else
-    their second moments; float32, shape `(groups, fan_in, fan_in)`, up to a power of two.
+    their second moments; float32, shape `(groups, fan_in, fan_in)`, up to a power of two. They are
+    measured when they are asked for, diagonals apart, which take little more than a forward pass;
+    so `network` must stay as it is.
+
+    Raises:
+        DataError: when they are asked for: a layer whose inputs are not finite.
     """
     absorbed = {f.name for f in layers if f.normalized or (f.has_bias and f.calls == 1)}
-    measured = measure_hessians(network, layers, samples)
-    return LayerHessians(
-        {
+
+    def measured(product: Product) -> dict[str, Tensor]:
+        return {
             name: _in_range(found.covariance if name in absorbed else found.second)
-            for name, found in measured.items()
+            for name, found in measure_hessians(network, layers, samples, product).items()
         }
-    )
+
+    return LayerHessians(partial(measured, outer_products), partial(measured, squares))
 
 
 def _in_range(moments: Tensor) -> Tensor:
@@ -122,26 +154,26 @@ class _Sums:
     Without it, the spread of inputs that is small against their mean would be lost in float32.
     """
 
+    product: Product
     shift: Tensor
     second: Tensor
     total: Tensor
     count: int
 
     @classmethod
-    def before(cls, rows: Tensor) -> _Sums:
+    def before(cls, rows: Tensor, product: Product) -> _Sums:
         """Return the sums before the first rows, shape `(groups, rows, fan_in)`."""
-        groups, _, fan_in = rows.shape
         shift = rows.mean(dim=1, keepdim=True, dtype=torch.float64)  # exact for constant inputs
-        none = torch.zeros_like(shift[:, 0])
-        return cls(shift.float(), none.new_zeros(groups, fan_in, fan_in), none, 0)
+        none = torch.zeros_like(shift)
+        return cls(product, shift.float(), product(none), none[:, 0], 0)
 
     def add(self, rows: Tensor) -> None:
         """Add rows, shape `(groups, rows, fan_in)`."""
         shifted = rows - self.shift
-        product = (shifted.transpose(1, 2) @ shifted).double()
-        if not torch.isfinite(product).all():  # too large for float32
-            product = shifted.double().transpose(1, 2) @ shifted.double()
-        self.second = self.second + product
+        added = self.product(shifted).double()
+        if not torch.isfinite(added).all():  # too large for float32
+            added = self.product(shifted.double())
+        self.second += added
         self.total = self.total + shifted.sum(dim=1, dtype=torch.float64)
         self.count += rows.shape[1]
 
@@ -149,11 +181,8 @@ class _Sums:
     def moments(self) -> InputMoments:
         """The moments of all rows."""
         mean = self.total / self.count
-        return InputMoments(self.second / self.count - _outer(mean), mean + self.shift[:, 0])
-
-
-def _outer(mean: Tensor) -> Tensor:
-    return mean[:, :, None] * mean[:, None, :]
+        covariance = self.second / self.count - self.product(mean[:, None])
+        return InputMoments(covariance, mean + self.shift[:, 0])
 
 
 @contextmanager
@@ -162,13 +191,14 @@ def _recording(
     layers: Sequence[LayerFacts],
     sums: dict[str, _Sums],
     mask: Tensor | None,
+    product: Product,
 ) -> Iterator[None]:
     """Within the context, a forward pass adds the inputs of the layers to the sums."""
     handles = []
     for facts in layers:
         module = network.get_submodule(facts.name)
         if is_measured(module):
-            hook = _recorder(sums, facts.name, mask)
+            hook = _recorder(sums, facts.name, mask, product)
             handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
     try:
         yield
@@ -177,14 +207,17 @@ def _recording(
             handle.remove()
 
 
-def _recorder(sums: dict[str, _Sums], name: str, mask: Tensor | None) -> Any:
+def _recorder(sums: dict[str, _Sums], name: str, mask: Tensor | None, product: Product) -> Any:
     def hook(module: nn.Module, args: Any, keywords: Any) -> None:
         given = first_input(args, keywords)
         if isinstance(module, nn.Linear):
             given = counted(given, mask)
         rows = input_rows(module, given).float()  # float16 would overflow
-        if rows.shape[1]:
-            sums.setdefault(name, _Sums.before(rows)).add(rows)
+        if not rows.shape[1]:
+            return
+        if name not in sums:
+            sums[name] = _Sums.before(rows, product)
+        sums[name].add(rows)
 
     return hook
 

@@ -18,10 +18,12 @@ from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.fake import FakeQuantized, in_layout_of
 from rlquant.quantizers.formats import Fitted, WeightForm
 from rlquant.quantizers.groups import from_rows, spread, to_rows
-from rlquant.quantizers.rounding import PURE_ROUNDINGS, layer_generator, rounder
-from rlquant.rounding.factor import Factor, Factored
+from rlquant.quantizers.rounding import PURE_ROUNDINGS, rounder
+from rlquant.rounding.factor import Factor
 from rlquant.rounding.gptq import feed_back
+from rlquant.rounding.layer_hessians import LayerHessians
 from rlquant.rounding.learned import learn
+from rlquant.rounding.refit import refit_scales
 
 Assignment = Callable[[Tensor, QuantizedTensor, Tensor, Factor, torch.Generator], QuantizedTensor]
 """A weight, its nearest rounding, Hessian, its factor and draws in, codes on the same grid out."""
@@ -35,8 +37,8 @@ ASSIGNMENTS: Mapping[Rounding, Assignment] = {
 }
 """Roundings that look at the layer's outputs."""
 Moments = Callable[[], Mapping[str, Tensor]]
-"""Gives the matrix by which each layer's weight errors count, see `output_hessian`; a mapping that
-is `Factored` keeps its factors, others have theirs made at every call."""
+"""Gives the matrix by which each layer's weight errors count, see `output_hessian`; `LayerHessians`
+keep what is derived of them, for another mapping it is made at every call."""
 
 
 def fit_weight(weight: Tensor, form: WeightForm) -> Fitted:
@@ -108,40 +110,63 @@ def quantize_weight(
 ) -> QuantizedTensor:
     """Quantize one layer's weight as `choice` says, scales rounded as they will be stored.
 
-    Random draws depend on `seed` and the layer's name alone. The weight is not changed.
+    Where the layer's inputs are known, scales and points are those that make the weighted error of
+    the weights least: by the second moments of the inputs, or, where errors make up for each other,
+    by the pivots of the Hessian's factor. Random draws depend on `seed` and the layer's name alone.
+    The weight is not changed.
 
     Args:
         weight: float.
         choice: canonical, of one layer.
         channel_axis: output-channel axis of the weight.
         seed: of random draws.
-        moments: asked where the rounding looks at the layer's outputs.
+        moments: of the layers' inputs; a layer may have none.
 
     Raises:
-        QuantizationError: weights not quantizable, or such a rounding without moments.
+        QuantizationError: weights not quantizable, or a rounding by outputs without moments.
     """
-    if choice.rounding in ASSIGNMENTS:
-        return _assigned_hessian_based(weight, choice, channel_axis, seed, moments)
+    hessians = None if moments is None else _with_factors(moments())
     form = WeightForm.of(weight, choice, channel_axis, seed)
-    return assign_weight(weight, fit_weight(weight, form), form)
+    if choice.rounding in ASSIGNMENTS:
+        return _assigned_hessian_based(weight, form, hessians)
+    known = None if hessians is None else hessians.importance(choice.layer)
+    return _assigned_alone(weight, form, known)
+
+
+def _with_factors(moments: Mapping[str, Tensor]) -> LayerHessians:
+    return moments if isinstance(moments, LayerHessians) else LayerHessians(lambda: moments)
+
+
+def _assigned_alone(weight: Tensor, form: WeightForm, importance: Tensor | None) -> QuantizedTensor:
+    """Quantize by the errors of the weights, each on its own.
+
+    Args:
+        weight: float.
+        form: with a pure rounding.
+        importance: by input, shape `(groups, fan_in)`; None where all count alike.
+    """
+    quantize = form.format.quantize
+    if quantize is None or form.choice.method != "post_training":
+        return assign_weight(weight, fit_weight(weight, form), form)
+    if importance is not None:
+        per_group = len(weight) // len(importance)
+        importance = importance.repeat_interleave(per_group, dim=0).reshape(weight.shape)
+    return quantize(weight, importance, form)
 
 
 def _assigned_hessian_based(
-    weight: Tensor,
-    choice: LayerChoice,
-    channel_axis: int,
-    seed: int,
-    moments: Moments | None,
+    weight: Tensor, form: WeightForm, hessians: LayerHessians | None
 ) -> QuantizedTensor:
-    hessians = {} if moments is None else moments()
-    if choice.layer not in hessians:
+    choice = form.choice
+    if hessians is None or choice.layer not in hessians:
         raise QuantizationError(
             f"layer {choice.layer!r}: rounding={choice.rounding!r} looks at the layer's inputs, of "
             f"which there are no moments; give calibration data, or use {PURE_ROUNDINGS} for "
             f"embeddings, transposed and 3-d convolutions and layers of very many weights a channel"
         )
-    plain = replace(choice, rounding="nearest")
-    nearest = quantize_weight(weight, plain, channel_axis=channel_axis)
-    hessian, draws = hessians[choice.layer], layer_generator(seed, choice.layer)
-    factor = hessians.factor(choice.layer) if isinstance(hessians, Factored) else Factor.of(hessian)
-    return ASSIGNMENTS[choice.rounding](weight, nearest, hessian, factor, draws)
+    hessian, factor = hessians[choice.layer], hessians.factor(choice.layer)
+    plain = replace(form, choice=replace(choice, rounding="nearest"))
+    nearest = _assigned_alone(weight, plain, factor.pivots)
+    found = ASSIGNMENTS[choice.rounding](weight, nearest, hessian, factor, form.generator)
+    free = form.format.quantize is not None and form.group_size != "tensor"
+    return refit_scales(weight, found, hessian) if free else found

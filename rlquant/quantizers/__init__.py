@@ -10,6 +10,7 @@ from rlquant.quantizers.integer_grid import (
     quantize_power_of_two,
     quantize_to_scale,
 )
+from rlquant.quantizers.kmeans import quantize_kmeans
 from rlquant.quantizers.rounding import round_nearest, round_stochastic, rounder
 from rlquant.quantizers.tensor import QuantizedTensor, storage_dtype
 from rlquant.quantizers.ternary import (
@@ -29,6 +30,7 @@ __all__ = [
     "quantize_affine",
     "quantize_fixed_point",
     "quantize_integer",
+    "quantize_kmeans",
     "quantize_power_of_two",
     "quantize_ternary",
     "quantize_to_points",

@@ -82,7 +82,8 @@ class _Search:
 
     def _codes(self, scale: Tensor, offset: Tensor) -> Tensor:
         step = torch.where(scale > 0, scale, torch.inf)[:, None] / self._last
-        return ((self._rows - offset[:, None]) / step).round_().clamp_(0, self._last)
+        codes: Tensor = ((self._rows - offset[:, None]) / step).round_().clamp_(0, self._last)
+        return codes
 
     def _error_of(self, scale: Tensor, offset: Tensor) -> Tensor:
         codes = self._codes(scale, offset)

@@ -30,6 +30,7 @@ from rlquant.quantizers.integer_grid import (
     quantize_power_of_two,
     quantize_to_scale,
 )
+from rlquant.quantizers.kmeans import quantize_kmeans
 from rlquant.quantizers.rounding import layer_generator
 from rlquant.quantizers.tensor import (
     TERNARY_CODES_PER_BYTE,
@@ -136,6 +137,7 @@ class WeightForm:
 
 Fit = Callable[[Tensor, WeightForm], Fitted]
 Assign = Callable[[Tensor, Fitted, WeightForm, torch.Generator], QuantizedTensor]
+Quantize = Callable[[Tensor, Tensor | None, WeightForm], QuantizedTensor]
 Fake = Callable[[Tensor, Fitted, WeightForm, Round], FakeQuantized]
 
 
@@ -152,6 +154,9 @@ class WeightFormat:
         kind: of the codebook; the values of "stored" and "ternary" ones are in the file.
         assign: gives the quantized weight.
         fit: what is decided once per layer, before weights are assigned.
+        quantize: the quantized weight where training has no part in it, by what the weights'
+            squared errors count (shape of the weight; None for alike); it may place groups other
+            than `assign` does. None where it is what was fitted and assigned.
         fake: the values of `assign` for training steps, faster, on a weight whose rows (axis 0)
             are the groups or that is one group; None where training takes `assign`.
         has_offset: whether groups store an offset beside their scale.
@@ -164,6 +169,7 @@ class WeightFormat:
     kind: CodebookKind
     assign: Assign
     fit: Fit = fits_nothing
+    quantize: Quantize | None = None
     fake: Fake | None = None
     has_offset: bool = False
     per_tensor: bool = False
@@ -275,12 +281,28 @@ def _fake_at_points(w: Tensor, points: Fitted, form: WeightForm, round_: Round) 
     return fake_at_points(w, points, round_, **form.fake_groups())
 
 
-def _stored(name: str, fit: Fit) -> WeightFormat:
+def _clipped(w: Tensor, importance: Tensor | None, form: WeightForm) -> QuantizedTensor:
+    common = form.common(form.generator)
+    return quantize_integer(w, form.choice.bits, clip=True, importance=importance, **common)
+
+
+def _narrowed(w: Tensor, importance: Tensor | None, form: WeightForm) -> QuantizedTensor:
+    common = form.common(form.generator)
+    return quantize_affine(w, form.choice.bits, importance=importance, **common)
+
+
+def _clustered(w: Tensor, importance: Tensor | None, form: WeightForm) -> QuantizedTensor:
+    common = form.common(form.generator)
+    return quantize_kmeans(w, form.choice.bits, importance=importance, **common)
+
+
+def _stored(name: str, fit: Fit, quantize: Quantize | None = None) -> WeightFormat:
     """Return a format whose points are stored with the layer."""
     return WeightFormat(
         name=name,
         kind="stored",
         fit=fit,
+        quantize=quantize,
         assign=_at_points,
         fake=_fake_at_points,
         has_offset=True,
@@ -302,6 +324,7 @@ FORMATS: Mapping[str, WeightFormat] = {
             name="clipped",
             kind="integer",
             fit=_clipping_scale,
+            quantize=_clipped,
             assign=_at_scale,
             fake=_fake_at_scale,
             fixed_scale=True,
@@ -316,10 +339,15 @@ FORMATS: Mapping[str, WeightFormat] = {
             per_tensor=True,
         ),
         WeightFormat(
-            name="affine", kind="affine", assign=_linear, fake=_fake_linear, has_offset=True
+            name="affine",
+            kind="affine",
+            quantize=_narrowed,
+            assign=_linear,
+            fake=_fake_linear,
+            has_offset=True,
         ),
         _stored("quantile", _quantiles),
-        _stored("kmeans", _kmeans),
+        _stored("kmeans", _kmeans, _clustered),
         _stored("learned", _quantiles),  # where learned points start
     )
 }

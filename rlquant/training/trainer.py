@@ -23,7 +23,7 @@ from rlquant.objective import Distillation, MakesTargets, Objective
 from rlquant.plain_network import weight_of
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.formats import WeightForm
-from rlquant.rounding.factor import LayerHessians
+from rlquant.rounding.layer_hessians import LayerHessians
 from rlquant.samples import Samples
 from rlquant.training.batches import Teacher, make_batches
 from rlquant.training.loop import Run, train_mixed

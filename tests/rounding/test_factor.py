@@ -6,15 +6,17 @@ import torch
 
 from assigned_layers import layer
 from rlquant.quantizers import quantize_affine, quantize_integer
-from rlquant.rounding.factor import Factor, LayerHessians
+from rlquant.rounding.factor import Factor
 from rlquant.rounding.gptq import feed_back
+from rlquant.rounding.layer_hessians import LayerHessians
 from strategies import seeded
 
 
 def test_it_is_the_damped_hessian_in_order_of_the_inputs() -> None:
     _, hessian = layer(0, groups=2)
     found = Factor.of(hessian, damping=0.05)
-    for matrix, order, lower in zip(hessian, found.order, found.lower, strict=True):
+    parts = (hessian, found.order, found.lower, found.pivots)
+    for matrix, order, lower, pivots in zip(*parts, strict=True):
         damped = matrix + 0.05 * matrix.diagonal().mean() * torch.eye(12)
         assert matrix.diagonal()[order].tolist() == sorted(matrix.diagonal(), reverse=True)
         assert not lower.triu().any()
@@ -22,6 +24,7 @@ def test_it_is_the_damped_hessian_in_order_of_the_inputs() -> None:
         inner = torch.linalg.solve(unit.T, damped[order][:, order].double())
         rest = torch.linalg.solve(unit.T, inner.T)  # H = L^T D L, so this is D
         torch.testing.assert_close(rest, torch.diag(rest.diagonal()), atol=1e-5, rtol=0)
+        torch.testing.assert_close(pivots.double()[order], rest.diagonal(), atol=1e-5, rtol=1e-4)
 
 
 def reference(weight: torch.Tensor, scale: torch.Tensor, hessian: torch.Tensor) -> torch.Tensor:
@@ -62,7 +65,7 @@ def test_affine_groups_and_constant_ones_stay_on_their_grid() -> None:
 def test_factors_of_the_layers_used_last_are_kept() -> None:
     matrices = {name: layer(seed)[1] for seed, name in enumerate("abc")}
     each = Factor.of(matrices["a"]).nbytes
-    hessians = LayerHessians(matrices, kept_bytes=2 * each)
+    hessians = LayerHessians(lambda: matrices, kept_bytes=2 * each)
     first = {name: hessians.factor(name) for name in "ab"}
     assert hessians.factor("a") is first["a"]
     hessians.factor("c")
@@ -70,4 +73,4 @@ def test_factors_of_the_layers_used_last_are_kept() -> None:
     again = hessians.factor("b")
     assert again is not first["b"]
     assert torch.equal(again.lower, first["b"].lower)
-    assert LayerHessians(matrices, kept_bytes=0).factor("a").nbytes == each
+    assert LayerHessians(lambda: matrices, kept_bytes=0).factor("a").nbytes == each
