@@ -64,8 +64,8 @@ def refine(
     """Assign the weights of layers with rounding "gptq" or "learned" again.
 
     First in execution order, each layer by its inputs in the network quantized so far; then, for
-    "learned", across layers by a policy on the network's loss. Grids and all costs stay. Each step
-    is kept where it makes the loss on the validation data smaller.
+    "learned", across layers by a policy on the network's loss. All costs stay. Each step is kept
+    where it makes the loss on the validation data smaller.
 
     Args:
         problem: at fidelity "calibrated".

@@ -100,7 +100,7 @@ def test_roundings_hessian_based_need_calibration_data_and_are_worth_them() -> N
     layers = [f.name for f in find_layers(network, (data[0][:2],))]
     configs = {
         rounding: QuantizationConfig(
-            tuple(LayerChoice(name, 2, rounding, points="clipped") for name in layers)
+            tuple(LayerChoice(name, 3, rounding, points="clipped") for name in layers)
         )
         for rounding in ("nearest", "gptq", "learned")
     }
