@@ -41,6 +41,8 @@ ROOMS = {
             "responsiveness",
             "layer_names",
             "layers",
+            "layer_groups",
+            "tie",
             "space",
             "evaluation_settings",
             "rotation",
