@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import pytest
@@ -175,6 +175,15 @@ def test_outputs_of_the_trained_network_and_its_copies_are_on_the_grid() -> None
         assert torch.equal(logits, trained(TEST[0].double()))
 
 
+@pytest.fixture
+def _new_objects_alone() -> Iterator[None]:
+    """Have the garbage collector list what the test makes, without the million objects before."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("_new_objects_alone")
 def test_there_is_no_float_copy_of_the_weights() -> None:
     network = nn.Sequential(nn.Linear(FEATURES, 11), nn.ReLU(), nn.Linear(11, 3))
     settings = replace(SGD, arithmetic=FixedPoint(8, 8))
@@ -190,6 +199,7 @@ def test_there_is_no_float_copy_of_the_weights() -> None:
     assert all(count >= 3 and on for count, on in found)  # given, trained, its last update
 
 
+@pytest.mark.usefixtures("_new_objects_alone")
 def test_the_word_is_widened_for_the_last_steps() -> None:
     arithmetic = FixedPoint(8, 6, wide_fraction_bits=12, wide_share=0.25)
     network = spied()
@@ -197,6 +207,7 @@ def test_the_word_is_widened_for_the_last_steps() -> None:
 
     def look(step: int, figures: Mapping[str, float]) -> None:
         weights = [o for o in gc.get_objects() if type(o) is nn.Parameter and o.shape == (7, 6)]
+        assert weights
         states.append((step, all(on_grid(w.detach(), (8, 6)) for w in weights)))
 
     start, _ = train_fixed_point(network, TRAIN, replace(SGD, arithmetic=FixedPoint(8, 6)), seed=0)
