@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
+WIDEST = 2**14
+"""The most weights per output channel for which a layer's Hessian is taken, which is 1 GiB then."""
+ATTENTION = ("attention", "attn")
+"""Words in the names or classes of modules that attend."""
+
 
 def has_batch_norm(network: nn.Module) -> bool:
     """Return whether statistics over batches normalise any activations."""
@@ -24,3 +29,24 @@ def has_token_norm(network: nn.Module) -> bool:
 def is_transformer_like(network: nn.Module) -> bool:
     """Return whether a network has LayerNorms or RMSNorms and no BatchNorm."""
     return has_token_norm(network) and not has_batch_norm(network)
+
+
+def has_attention(network: nn.Module) -> bool:
+    """Return whether some linear layer lies in a module that is named, or is, an attention."""
+    return any(
+        isinstance(part, nn.Linear)
+        for name, module in network.named_modules()
+        for part in module.modules()
+        if _attends(name.rpartition(".")[2]) or _attends(type(module).__name__)
+    )
+
+
+def _attends(name: str) -> bool:
+    return any(word in name.lower() for word in ATTENTION)
+
+
+def is_measured(module: nn.Module) -> bool:
+    """Return whether a layer Hessian can be taken, which roundings by outputs need."""
+    if not isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
+        return False
+    return module.weight[0].numel() <= WIDEST

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import nn
 
 from rlquant.arguments import explained
 from rlquant.config import Fidelity, GroupSize, LayerChoice, Method, Points, Rounding
 from rlquant.errors import ChoiceError, unknown_name
 from rlquant.layer_names import matching, stands_for
-from rlquant.layers import LayerFacts
+from rlquant.layers import LayerFacts, layer_kind
+from rlquant.network_kind import has_attention, is_measured, is_transformer_like
 from rlquant.tie import as_ties, resolve_ties
 
 HEADS = ("bits", "rounding", "method", "points", "activation_bits", "group_size")
@@ -105,6 +107,43 @@ class SearchSpace:
             except ChoiceError as error:
                 raise ChoiceError(f"override[{pattern!r}]: {error}") from error
             yield pattern, tuple((field, getattr(own, field)) for field in fields)
+
+    @classmethod
+    def for_network(cls, network: nn.Module, fidelity: Fidelity = "calibrated") -> SearchSpace:
+        """Return the space that suits a network, which is searched where none is given.
+
+        Transformers (LayerNorms or RMSNorms, attention, no BatchNorm) have small groups of weights
+        rounded by GPTQ: one scale a channel and the nearest point lose too much there. Layers
+        without a layer Hessian, such as embeddings, round to nearest. All other networks have one
+        scale a channel, and nearest.
+
+        Args:
+            network: the float network; not changed.
+            fidelity: where configurations are trained, the space is `TRAINING_SPACE`.
+        """
+        transformer = is_transformer_like(network) and has_attention(network)
+        if fidelity != "calibrated" or not transformer:
+            return default_space(fidelity)
+        nearest = {"rounding": ("nearest",)}
+        modules = network.named_modules()
+        unmeasured = [n for n, m in modules if layer_kind(m) is not None and not is_measured(m)]
+        return cls(
+            rounding=("gptq",),
+            group_size=(128, 64, 32),
+            override=dict.fromkeys(unmeasured, nearest),
+        )
+
+    def without_overrides(self, idle: Iterable[str], searched: Iterable[str]) -> SearchSpace:
+        """Return the space without what `override` says of idle layers and of no searched one."""
+        idle, searched = tuple(idle), tuple(searched)
+
+        def counts(pattern: str) -> bool:
+            def means(names: Iterable[str]) -> bool:
+                return any(stands_for(pattern, name) for name in names)
+
+            return means(searched) or not means(idle)
+
+        return replace(self, override=tuple(each for each in self._given if counts(each[0])))
 
     @property
     def _given(self) -> tuple[tuple[str, Fields], ...]:
@@ -259,5 +298,5 @@ TRAINING_SPACE = SearchSpace(
 
 
 def default_space(fidelity: Fidelity) -> SearchSpace:
-    """Return the space that is searched where none is given: all methods where networks train."""
+    """Return the space of networks that are no transformers: all methods where networks train."""
     return SearchSpace() if fidelity == "calibrated" else TRAINING_SPACE

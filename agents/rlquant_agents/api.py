@@ -86,8 +86,8 @@ def search(
         train_data: for calibration: a pair (inputs, targets), or what iterates such batches.
         validation_data: what the search is evaluated on.
         budget: the limit, which the result keeps.
-        space: the options; by default `SearchSpace()`, or `rlquant.TRAINING_SPACE` where
-            configurations are trained.
+        space: the options; by default `SearchSpace.for_network(network)`, or
+            `rlquant.TRAINING_SPACE` where configurations are trained.
         fidelity: how far networks are trained before they are measured: "calibrated" (not at
             all), "tuned" (some tens of steps) or "trained" (epochs).
         objective: cross-entropy and accuracy by default.

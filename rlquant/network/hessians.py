@@ -23,6 +23,7 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.errors import DataError
 from rlquant.forward_pass import run
 from rlquant.layers import LayerFacts, first_input
+from rlquant.network_kind import is_measured
 from rlquant.rounding.layer_hessians import LayerHessians
 from rlquant.samples import Samples, counted, why_not_finite
 
@@ -30,8 +31,6 @@ CHUNK = 64
 """Samples unfolded at a time: what a convolution sees takes many times the memory of its input."""
 WIDEST_EXPONENT = 40
 """Moments from 2^-40 to 2^40 are left as they are: their products stay within float32."""
-WIDEST = 2**14
-"""The most weights per output channel for which the matrix is taken, which is 1 GiB then."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,13 +137,6 @@ def _in_range(moments: Tensor) -> Tensor:
     if abs(exponent) <= WIDEST_EXPONENT:
         return moments.float()
     return (moments * 2.0**-exponent).float()
-
-
-def is_measured(module: nn.Module) -> bool:
-    """Return whether moments are taken for such a layer."""
-    if not isinstance(module, (nn.Linear, nn.Conv1d, nn.Conv2d)):
-        return False
-    return module.weight[0].numel() <= WIDEST
 
 
 @dataclass(slots=True)

@@ -10,8 +10,9 @@ from rlquant.config import LayerChoice, Points
 from rlquant.data import Data, take_samples
 from rlquant.errors import ChoiceError, unknown_name
 from rlquant.layers import find_layers
-from rlquant.network.hessians import WIDEST, output_hessian
+from rlquant.network.hessians import output_hessian
 from rlquant.network.weights import quantize_weight
+from rlquant.network_kind import WIDEST
 from rlquant.plain_network import device_of, require_network, weight_of
 from rlquant.rounding.layer_problem import LayerProblem
 

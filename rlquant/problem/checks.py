@@ -17,12 +17,12 @@ from rlquant.errors import ChoiceError, DataError, NetworkError, SettingsError
 from rlquant.evaluation.measure import with_targets
 from rlquant.forward_pass import outputs_of
 from rlquant.layers import LayerFacts
-from rlquant.network.hessians import WIDEST, is_measured
+from rlquant.network_kind import WIDEST, is_measured
 from rlquant.objective import Objective, targets_of
 from rlquant.plain_network import device_of
 from rlquant.samples import Samples, why_not_finite
 from rlquant.score import Measurement
-from rlquant.space import SearchSpace, default_space
+from rlquant.space import SearchSpace
 
 
 def require_budget(budget: Any) -> Budget:
@@ -34,14 +34,14 @@ def require_budget(budget: Any) -> Budget:
     return budget
 
 
-def require_space(space: Any, fidelity: Fidelity = "calibrated") -> SearchSpace:
-    """Return a space that can be searched, the fidelity's default for None.
+def require_space(space: Any, network: nn.Module, fidelity: Fidelity) -> SearchSpace:
+    """Return a space that can be searched, the network's default for None.
 
     Raises:
         SettingsError: no `SearchSpace`.
     """
     if space is None:
-        return default_space(fidelity)
+        return SearchSpace.for_network(network, fidelity)
     if not isinstance(space, SearchSpace):
         raise SettingsError(f"space={space!r} is no SearchSpace; make one, e.g. SearchSpace()")
     return space

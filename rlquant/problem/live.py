@@ -30,7 +30,7 @@ from rlquant.evaluation.store import EvaluationStore, as_store
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation.workers import measure_with_workers
 from rlquant.evaluation_settings import EvaluationSettings, require_evaluation
-from rlquant.layers import LayerFacts, count_macs, excluded_layers, find_layers
+from rlquant.layers import LayerFacts, count_macs, excluded_layers, find_layers, layer_kind
 from rlquant.network.calibrate import FloatReference
 from rlquant.objective import Objective, ObjectiveFunction, as_objective
 from rlquant.paths import PathLike
@@ -65,8 +65,8 @@ class QuantizationProblem:
         network: trained float network; copied, never changed.
         train_data: for calibration; see `rlquant.data.Data`.
         validation_data: what searches are evaluated on.
-        space: the options; by default `SearchSpace()`, or `TRAINING_SPACE` where configurations
-            are trained.
+        space: the options; by default `SearchSpace.for_network(network)`, or `TRAINING_SPACE`
+            where configurations are trained.
         budget: the limit.
         fidelity: "calibrated" (no training step), "tuned" (a short run for each configuration)
             or "trained" (a long one).
@@ -132,7 +132,7 @@ class QuantizationProblem:
         self.evaluation = require_evaluation(evaluation)
         place = resolve_device(self.evaluation.device, require_network(network))
         self.budget = require_budget(budget)
-        self._whole_space = require_space(space, fidelity)
+        self._whole_space = require_space(space, network, fidelity)
         self.space = self._whole_space.at(fidelity)
         self.objective = as_objective(objective)
         self.seed = whole_number("seed", seed, 0, LARGEST_SEED)
@@ -142,6 +142,8 @@ class QuantizationProblem:
         self.calibration, self.validation = self._samples(train_data, validation_data, place)
         self.layers = self._found_layers()
         self._excluded = excluded_layers(self.network, self.space.exclude)
+        self._whole_space = self._without_idle_overrides(self._whole_space)
+        self.space = self._whole_space.at(fidelity)
         self.notes = self._noted()
         self._require_quantizable()
         self.costs = self._network_costs()
@@ -193,6 +195,13 @@ class QuantizationProblem:
         first_batch = self.validation.first(size)
         require_runs(self.network, self.objective, few, first_batch)
         return find_layers(self.network, few.inputs, exclude=self.space.exclude)
+
+    def _without_idle_overrides(self, space: SearchSpace) -> SearchSpace:
+        """Return the space without overrides of layers that are there and not searched."""
+        searched = {facts.name for facts in self.layers}
+        named = self.network.named_modules()
+        idle = [n for n, m in named if layer_kind(m) is not None and n not in searched]
+        return space.without_overrides(idle, searched)
 
     def _noted(self) -> tuple[str, ...]:
         """Return what one should know before scores are compared, once it is in the log."""

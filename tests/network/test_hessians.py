@@ -12,13 +12,12 @@ from torch import Tensor, nn
 from rlquant.layers import find_layers
 from rlquant.network.hessians import (
     CHUNK,
-    WIDEST,
     InputMoments,
     input_rows,
-    is_measured,
     measure_hessians,
     output_hessian,
 )
+from rlquant.network_kind import WIDEST, is_measured
 from rlquant.rounding.output_error import reconstruction_error
 from rlquant.samples import Samples
 from small_networks import NETWORKS, SharedLayerNet, fresh, samples_of

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from rlquant import (
     Budget,
@@ -57,7 +58,8 @@ class TaskSettings(CommandSettings):
         activation_bits: widths of the layers' inputs to choose from; None leaves them float.
         exclude: layers that stay in float32.
         group_size: weights that share a scale, to choose from: channel, tensor, or so many
-            consecutive weights of a channel, e.g. --group-size channel 128 64.
+            consecutive weights of a channel, e.g. --group-size channel 128 64; by default
+            channel, and 128 64 32 of transformers.
         tie: layers that share one decision: fused (q, k and v; gate and up), or shell patterns,
             e.g. --tie fused '*.down_proj'.
         target: where the network will run: leaves only what can be expressed there among the
@@ -90,7 +92,7 @@ class TaskSettings(CommandSettings):
     points: tuple[Points, ...] | None = None
     activation_bits: tuple[int | None, ...] = (None,)
     exclude: tuple[str, ...] = ()
-    group_size: tuple[GroupSize, ...] = ("channel",)
+    group_size: tuple[GroupSize, ...] | None = None
     tie: tuple[str, ...] = ()
     target: TargetName = "packed"
     fidelity: Fidelity = "calibrated"
@@ -103,15 +105,27 @@ class TaskSettings(CommandSettings):
     device: str = "cpu"
     threads: int = 1
 
-    def space(self) -> SearchSpace:
-        """Return the search space; `ChoiceError` names an option that cannot exist."""
-        given = {name: getattr(self, name) for name in ("bits", "rounding", "method", "points")}
+    def space(self, network: nn.Module | None = None) -> SearchSpace:
+        """Return the search space; `ChoiceError` names an option that cannot exist.
+
+        Args:
+            network: where it is known, what suits it is the default, unless any of rounding,
+                method and points is given.
+        """
+        names = ("bits", "rounding", "method", "points", "group_size")
+        given = {name: getattr(self, name) for name in names}
+        own = any(given[name] is not None for name in ("rounding", "method", "points"))
+        suits = default_space(self.fidelity)
+        if network is not None and not own:
+            suits = SearchSpace.for_network(network, self.fidelity)
+        expressed = target_named(self.target).allowed.get("group_size")
+        if expressed is not None and not set(expressed) & set(suits.group_size):
+            suits = replace(suits, group_size=expressed[:1])
         space = replace(
-            default_space(self.fidelity),
+            suits,
             **{name: options for name, options in given.items() if options is not None},
             activation_bits=self._activation_bits(),
             exclude=self.exclude,
-            group_size=self.group_size,
             tie=tuple(fused if name == "fused" else name for name in self.tie),
         )
         return target_named(self.target).restrict(space)
@@ -195,7 +209,7 @@ class TaskSettings(CommandSettings):
             task.validation,
             objective=task.objective,
             budget=budget,
-            space=self.space(),
+            space=self.space(task.network),
             fidelity=self.fidelity,
             training=self.training(),
             evaluation=EvaluationSettings(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from torch import nn
 from tqdm import tqdm
 
 from rlquant import Budget, GroupedProblem, SearchSpace
@@ -49,8 +50,8 @@ class EnumerateSettings(TaskSettings):
     name: str | None = None
     out: Path | None = None
 
-    def space(self) -> SearchSpace:
-        """Return the space, with the options that `choices` name."""
+    def space(self, network: nn.Module | None = None) -> SearchSpace:
+        """Return the space, the same for all networks, with the options that `choices` name."""
         return with_choices(super().space(), self.choices)
 
     @property
