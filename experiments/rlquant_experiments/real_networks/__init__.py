@@ -1,0 +1,1 @@
+"""Pretrained networks, quantized uniformly and by searches, measured on test data once."""

@@ -1,0 +1,205 @@
+"""Measurement of rows: uniform ones in one process, every search in a process of its own."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cached_property
+from multiprocessing import get_context
+from typing import Any
+
+import torch
+from torch import nn
+
+from rlquant import (
+    Budget,
+    EvaluationSettings,
+    LayerChoice,
+    Measurement,
+    QuantizationConfig,
+    QuantizationProblem,
+    SearchSpace,
+    tasks,
+)
+from rlquant.data import take_samples
+from rlquant.evaluation.measure import measure
+from rlquant.samples import Samples
+from rlquant_agents.api import search_problem
+from rlquant_experiments.real_networks.rows import (
+    Figures,
+    Row,
+    keep_row,
+    read_row,
+    searched_rows,
+    uniform_rows,
+)
+from rlquant_experiments.real_networks.settings import RealNetworkSettings
+
+logger = logging.getLogger(__name__)
+
+NO_LIMIT = Budget.average_bits(64.0)
+
+
+class Lab:
+    """A pretrained task, its problem without a limit, and its test data.
+
+    Args:
+        name: of the task.
+        settings: how many samples each part has.
+    """
+
+    def __init__(self, name: str, settings: RealNetworkSettings) -> None:
+        torch.set_num_threads(settings.threads)
+        self.task = tasks.load(name)
+        self._settings = settings
+
+    @cached_property
+    def problem(self) -> QuantizationProblem:
+        """The problem, in which every uniform configuration can be evaluated."""
+        return self.problem_within(NO_LIMIT)
+
+    def problem_within(self, budget: Budget) -> QuantizationProblem:
+        """Return the problem of a search under a budget, in the space that suits the network."""
+        network = self.task.network
+        return QuantizationProblem(
+            network,
+            self.task.train,
+            self.task.validation,
+            budget=budget,
+            space=SearchSpace.for_network(network),
+            objective=self.task.objective,
+            evaluation=EvaluationSettings(
+                calibration_samples=self._settings.calibration,
+                validation_samples=self._settings.validation,
+            ),
+        )
+
+    def figures(
+        self,
+        problem: QuantizationProblem,
+        config: QuantizationConfig,
+        minutes: float,
+        **other: int,
+    ) -> Figures:
+        """Return the figures of a configuration; its network is built and tested once."""
+        start = time.perf_counter()
+        score = problem.evaluate(config)
+        network = problem.build(config)
+        minutes += (time.perf_counter() - start) / 60
+        test = self.tested(network)
+        return Figures(
+            score.size_bytes,
+            score.average_bits,
+            score.loss,
+            test.loss,
+            test.accuracy,
+            dict(test.metrics),
+            minutes,
+            **other,
+        )
+
+    def float_figures(self) -> Figures:
+        """Return the figures of the float network."""
+        test, score = self.tested(self.task.network), self.problem.float_score
+        return Figures(
+            score.size_bytes, 32.0, score.loss, test.loss, test.accuracy, dict(test.metrics), 0.0
+        )
+
+    def tested(self, network: nn.Module) -> Measurement:
+        """Measure a network on the test data: by the objective, and by the task's metric."""
+        task, count = self.task, self._settings.test
+        objective, metric = task.objective, task.metric
+        test = _as_data(task.test, count)
+        found = measure(network, test, objective=objective, float_network=task.network)
+        if metric is None or metric == objective:
+            return found
+        other = measure(network, test, objective=metric, float_network=task.network)
+        more = {metric.name: other.loss, f"{metric.name} accuracy": other.accuracy}
+        return Measurement(
+            found.loss,
+            found.accuracy,
+            found.samples,
+            metrics={**found.metrics, **other.metrics, **more},
+        )
+
+
+def measure_rows(settings: RealNetworkSettings) -> Iterator[tuple[Row, Figures]]:
+    """Yield every row with its figures; rows that are kept are read.
+
+    Rows that are to do are kept the moment they are measured.
+    """
+    for task in settings.tasks:
+        yield from _uniform(task, settings)
+    for task in settings.tasks:
+        yield from _searched(list(searched_rows(settings, task)), settings)
+
+
+def _uniform(task: str, settings: RealNetworkSettings) -> Iterator[tuple[Row, Figures]]:
+    lab: Lab | None = None
+    for row in uniform_rows(settings, task):
+        figures = read_row(settings.out, row, settings)
+        if figures is None:
+            lab = lab or Lab(task, settings)
+            figures = _measure_uniform(lab, row)
+            keep_row(settings.out, row, settings, figures)
+        yield row, figures
+
+
+def _measure_uniform(lab: Lab, row: Row) -> Figures:
+    if row.quantizer is None:
+        return lab.float_figures()
+    start = time.perf_counter()
+    config = uniform(lab.problem, row)
+    return lab.figures(lab.problem, config, (time.perf_counter() - start) / 60)
+
+
+def uniform(problem: QuantizationProblem, row: Row) -> QuantizationConfig:
+    """Return the configuration of a uniform row: GPTQ where a layer has moments for it."""
+    assert row.quantizer is not None
+    choices = []
+    for layer in problem.layers:
+        fields: dict[str, Any] = {
+            "points": row.quantizer.points,
+            "rounding": row.quantizer.rounding,
+            "group_size": row.group_size,
+        }
+        if row.quantizer.rounding not in problem.space.of_layer(layer.name).rounding:
+            fields["rounding"] = "nearest"
+        choices.append(LayerChoice(layer.name, int(row.bits), **fields))
+    return QuantizationConfig(tuple(choices))
+
+
+def _searched(rows: Sequence[Row], settings: RealNetworkSettings) -> Iterator[tuple[Row, Figures]]:
+    spawned = get_context("spawn")
+    for row in rows:
+        figures = read_row(settings.out, row, settings)
+        if figures is None:
+            with ProcessPoolExecutor(1, mp_context=spawned) as pool:  # its memory is its own
+                figures = pool.submit(search_row, row, settings).result()
+            keep_row(settings.out, row, settings, figures)
+        yield row, figures
+
+
+def search_row(row: Row, settings: RealNetworkSettings) -> Figures:
+    """Return the figures of the answer of a search."""
+    settings.check()  # makes the baselines known in this process
+    lab, start = Lab(row.task, settings), time.perf_counter()
+    problem = lab.problem_within(Budget.average_bits(row.bits))
+    result = search_problem(
+        problem, searcher=row.searcher, evaluations=settings.evaluations, seed=row.seed
+    )
+    minutes = (time.perf_counter() - start) / 60
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return lab.figures(
+        problem, result.best, minutes, peak_bytes=peak, evaluations=len(result.history)
+    )
+
+
+def _as_data(data: Any, count: int) -> Any:
+    """Return the first samples of some data as one batch."""
+    taken: Samples = take_samples(data, count, name="test", device=torch.device("cpu"))
+    inputs, targets = taken.inputs, taken.targets
+    return inputs if isinstance(targets, dict) else (inputs, targets)

@@ -1,0 +1,127 @@
+"""Rows of the report: a network quantized in one way, and the file that keeps its figures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rlquant.config import GroupSize
+from rlquant.documents import parse_json, read_as
+from rlquant.files import reading, write_file
+from rlquant_experiments.real_networks.settings import (
+    GROUP_SIZES,
+    QUANTIZERS,
+    Quantizer,
+    RealNetworkSettings,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is measured: the float network, a uniform configuration or the answer of a search.
+
+    Attributes:
+        task: name of the pretrained task.
+        bits: of all layers, or the average that a search may use; 32 for the float network.
+        quantizer: of a uniform configuration.
+        group_size: of a uniform configuration.
+        searcher: name, "" where nothing is searched.
+        seed: of the search.
+    """
+
+    task: str
+    bits: float
+    quantizer: Quantizer | None = None
+    group_size: GroupSize = "channel"
+    searcher: str = ""
+    seed: int = 0
+
+    @property
+    def label(self) -> str:
+        """What the row is called in the report, without its bits."""
+        if self.searcher:
+            return self.searcher
+        return "float" if self.quantizer is None else f"uniform {self.quantizer.label}"
+
+    @property
+    def name(self) -> str:
+        """The row's file, without folder and extension."""
+        kind = self.label.replace(" ", "-").lower()
+        where = f"-seed{self.seed}" if self.searcher else f"-g{self.group_size}"
+        return f"{self.task}-{kind}-{self.bits:g}{where}"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured of a row.
+
+    Attributes:
+        size_bytes: of the packed file.
+        average_bits: of the searched weights, scales included.
+        validation_loss: on the samples that searches see.
+        loss: on test data, by the objective of searches.
+        accuracy: its metric.
+        metrics: its further metrics, and those of the task.
+        minutes: of the search, or of quantizing.
+        peak_bytes: largest memory of the process; 0 where many rows shared it.
+        evaluations: distinct configurations that the search measured.
+    """
+
+    size_bytes: int
+    average_bits: float
+    validation_loss: float
+    loss: float
+    accuracy: float
+    metrics: dict[str, float]
+    minutes: float
+    peak_bytes: int = 0
+    evaluations: int = 0
+
+
+def uniform_rows(settings: RealNetworkSettings, task: str) -> Iterator[Row]:
+    """Yield the float network and every uniform configuration of a task."""
+    yield Row(task, 32)
+    for bits in settings.bits:
+        for quantizer in QUANTIZERS:
+            for group_size in GROUP_SIZES:
+                yield Row(task, bits, quantizer, group_size)
+
+
+def searched_rows(settings: RealNetworkSettings, task: str) -> Iterator[Row]:
+    """Yield every search of a task, the first seed of all before the second."""
+    for seed in range(settings.seeds):
+        for budget in settings.budgets:
+            for searcher in settings.searchers:
+                yield Row(task, budget, searcher=searcher, seed=seed)
+
+
+def read_row(folder: Path, row: Row, settings: RealNetworkSettings) -> Figures | None:
+    """Return the figures of a row that was measured under the same settings, if it was."""
+    path = folder / f"{row.name}.json"
+    if not path.exists():
+        return None
+    with reading(path):
+        document = read_as(dict[str, Any], parse_json(path.read_text()))
+        if document.get("settings") != _settings(row, settings):
+            return None
+        return read_as(Figures, document["figures"])
+
+
+def keep_row(folder: Path, row: Row, settings: RealNetworkSettings, figures: Figures) -> None:
+    """Keep the figures of a row; losses that are not finite become the largest float."""
+    values = {
+        name: min(value, 1e308) if isinstance(value, float) and not math.isnan(value) else value
+        for name, value in asdict(figures).items()
+    }
+    document = {"settings": _settings(row, settings), "figures": values}
+    write_file(folder / f"{row.name}.json", json.dumps(document) + "\n")
+
+
+def _settings(row: Row, settings: RealNetworkSettings) -> dict[str, Any]:
+    """Return the settings that a row's figures depend on."""
+    found = {name: getattr(settings, name) for name in ("calibration", "validation", "test")}
+    return {**found, "evaluations": settings.evaluations} if row.searcher else found

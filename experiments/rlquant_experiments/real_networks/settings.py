@@ -1,0 +1,82 @@
+"""Settings of the measurements on pretrained networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlquant.config import GroupSize
+from rlquant.errors import unknown_name, whole_number
+from rlquant.tasks.registry import PRETRAINED
+from rlquant_agents.search.searcher import searchers
+from rlquant_experiments.baselines.registration import register_baselines
+
+SEARCHERS = ("auto", "knapsack", "knapsack-fisher", "local-swap", "random")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RealNetworkSettings:
+    """Measurements on pretrained networks.
+
+    Attributes:
+        tasks: pretrained tasks.
+        bits: uniform bit-widths.
+        budgets: average bits of searches, scales included.
+        searchers: names of searchers; none for uniform configurations alone.
+        seeds: searches of each kind.
+        evaluations: of each search.
+        calibration: samples of calibration.
+        validation: samples that searches see.
+        test: samples that every row is measured on once.
+        threads: of PyTorch.
+        out: folder that keeps every finished row.
+        report: Markdown file to write; the figure goes beside it.
+    """
+
+    tasks: tuple[str, ...] = tuple(PRETRAINED)
+    bits: tuple[int, ...] = (2, 3, 4, 8)
+    budgets: tuple[float, ...] = (2.5, 3.0, 4.0)
+    searchers: tuple[str, ...] = SEARCHERS
+    seeds: int = 3
+    evaluations: int = 100
+    calibration: int = 128
+    validation: int = 64
+    test: int = 512
+    threads: int = 1
+    out: Path = Path("runs/real-networks")
+    report: Path | None = None
+
+    def check(self) -> None:
+        """Raise `UnknownNameError` or `SettingsError` for what cannot be measured."""
+        register_baselines()
+        for names, known, kind in (
+            (self.tasks, tuple(PRETRAINED), "pretrained task"),
+            (self.searchers, searchers(), "searcher"),
+        ):
+            for name in names:
+                if name not in known:
+                    raise unknown_name(kind, name, known)
+        for field in ("seeds", "evaluations", "calibration", "validation", "test", "threads"):
+            whole_number(f"--{field}", getattr(self, field), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Quantizer:
+    """A way to quantize all layers alike.
+
+    Attributes:
+        label: of the reports.
+        points, rounding: as in `LayerChoice`.
+    """
+
+    label: str
+    points: str
+    rounding: str
+
+
+QUANTIZERS = (
+    Quantizer("absmax", "symmetric", "nearest"),
+    Quantizer("clipped", "clipped", "nearest"),
+    Quantizer("GPTQ", "clipped", "gptq"),
+)
+GROUP_SIZES: tuple[GroupSize, ...] = ("channel", 64, 32)
