@@ -7,6 +7,7 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from multiprocessing import get_context
 from typing import Any
@@ -69,7 +70,7 @@ class Lab:
             self.task.train,
             self.task.validation,
             budget=budget,
-            space=SearchSpace.for_network(network),
+            space=space_of(network),
             objective=self.task.objective,
             evaluation=EvaluationSettings(
                 calibration_samples=self._settings.calibration,
@@ -124,6 +125,16 @@ class Lab:
             found.samples,
             metrics={**found.metrics, **other.metrics, **more},
         )
+
+
+def space_of(network: nn.Module) -> SearchSpace:
+    """Return the space that suits the network, without embeddings and a language model's head.
+
+    What the literature calls a network of 4 bits leaves them alone.
+    """
+    embeddings = [n for n, m in network.named_modules() if isinstance(m, nn.Embedding)]
+    head = [name for name, _ in network.named_children() if name == "lm_head"]
+    return replace(SearchSpace.for_network(network), exclude=(*embeddings, *head))
 
 
 def measure_rows(settings: RealNetworkSettings) -> Iterator[tuple[Row, Figures]]:

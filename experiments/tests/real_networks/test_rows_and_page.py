@@ -1,0 +1,72 @@
+"""Rows of the report on real networks: kept files, and what the page says of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rlquant.errors import UnknownNameError
+from rlquant_experiments.real_networks.page import write_page
+from rlquant_experiments.real_networks.rows import (
+    Figures,
+    Row,
+    keep_row,
+    read_row,
+    searched_rows,
+    uniform_rows,
+)
+from rlquant_experiments.real_networks.settings import QUANTIZERS, RealNetworkSettings
+
+TASK = "minilm-l6"
+
+
+def figures(loss: float, bits: float = 3.0) -> Figures:
+    return Figures(round(1e6 * bits), bits, loss, loss, 0.5, {"cosine": 1 - loss}, 1.0)
+
+
+def settings(folder: Path) -> RealNetworkSettings:
+    return RealNetworkSettings(tasks=(TASK,), budgets=(3.0,), seeds=2, out=folder)
+
+
+def test_every_row_has_a_file_of_its_own(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    rows = [*uniform_rows(chosen, TASK), *searched_rows(chosen, TASK)]
+    assert len(rows) == 1 + 4 * 3 * 3 + 2 * 5
+    assert len({row.name for row in rows}) == len(rows)
+
+
+def test_a_kept_row_is_read_under_the_same_settings_alone(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    row = Row(TASK, 3.0, searcher="auto", seed=1)
+    assert read_row(tmp_path, row, chosen) is None
+    keep_row(tmp_path, row, chosen, figures(0.25))
+    assert read_row(tmp_path, row, chosen) == figures(0.25)
+    assert read_row(tmp_path, row, replace(chosen, evaluations=7)) is None
+    uniform = Row(TASK, 3.0, QUANTIZERS[0])
+    keep_row(tmp_path, uniform, chosen, figures(0.5))
+    assert read_row(tmp_path, uniform, replace(chosen, evaluations=7)) == figures(0.5)
+
+
+@pytest.mark.parametrize(("agent", "word"), [(0.1, "ahead of"), (0.3, "**behind**")])
+def test_the_page_says_where_the_agent_stands(tmp_path: Path, agent: float, word: str) -> None:
+    rows = {
+        Row(TASK, 32): figures(0.0, 32),
+        Row(TASK, 3, QUANTIZERS[2], 64): figures(0.2),
+        Row(TASK, 4, QUANTIZERS[2], 64): figures(0.05, 4.0),  # over the budget: no rival
+        Row(TASK, 3.0, searcher="auto"): figures(agent - 0.01),
+        Row(TASK, 3.0, searcher="auto", seed=1): figures(agent + 0.01),
+        Row(TASK, 3.0, searcher="random"): figures(0.5),
+    }
+    text = write_page(settings(tmp_path), rows, ["real_networks"])
+    assert f"3 bits: auto {agent:.4f}; ahead of the best other search, random, 0.5000" in text
+    assert f"{word} the best uniform, uniform GPTQ, 3 bits, groups 64, 0.2000" in text
+    assert (tmp_path / f"real-networks-{TASK}.png").stat().st_size > 1000
+
+
+def test_wrong_names_are_refused() -> None:
+    with pytest.raises(UnknownNameError, match="unknown pretrained task 'minilm'"):
+        RealNetworkSettings(tasks=("minilm",)).check()
+    with pytest.raises(UnknownNameError, match="unknown searcher 'atuo'; did you mean 'auto'"):
+        RealNetworkSettings(searchers=("atuo",)).check()
