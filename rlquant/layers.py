@@ -41,6 +41,9 @@ Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 ERROR_BITS = (2, 3, 4, 5, 6, 7, 8)
 """Bit-widths at which `LayerFacts.relative_error` is given."""
 SAMPLED_WEIGHTS = 65_536
+"""Weights of a layer that its relative errors are measured on, at most."""
+SAMPLED_IN_ALL = 2**21
+"""The same for all layers together: a network of hundreds of layers has fewer of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,25 +160,49 @@ def find_layers(
         hidden linear 128
         last linear 48
     """
-    candidates = {
-        n: m for n, m in require_network(network).named_modules() if layer_kind(m) is not None
-    }
-    kept = set(excluded_layers(network, exclude))
+    kept = excluded_layers(require_network(network), exclude)
+    return layers_and_macs(network, example_input, kept, as_arguments(example_input))[0]
+
+
+def layers_and_macs(
+    network: nn.Module, example_input: Inputs, kept: Sequence[str], brief: Arguments
+) -> tuple[tuple[LayerFacts, ...], dict[str, int]]:
+    """Find the quantizable layers, and the multiply-accumulates for one sample of kept ones.
+
+    Args:
+        network: as for `find_layers`.
+        example_input: as for `find_layers`; the network is run on it once.
+        kept: names of layers that stay in float32.
+        brief: inputs that take less time, on which layers are tried out with other weights.
+
+    Raises:
+        NetworkError, DataError: see `find_layers`.
+    """
+    candidates = {n: m for n, m in network.named_modules() if layer_kind(m) is not None}
     searched = {n: m for n, m in candidates.items() if n not in kept}
     require_quantizable(network, searched)
-    trace = _Trace.of(network, example_input, tuple(searched))
+    trace = _Trace.of(network, example_input, (*searched, *_with_weights(network, kept)))
+    order = [name for name in trace.macs if name in searched]
     never_run = [name for name in searched if name not in trace.macs]
     if never_run:
         logger.warning(
             "left out, as a forward pass never calls their modules: %s", ", ".join(never_run)
         )
-    if not trace.macs:
+    if not order:
         raise NetworkError(
             f"no quantizable layer: {type(network).__name__} runs no "
             f"{', '.join(cls.__name__ for cls in KINDS)} outside exclude={sorted(kept)}"
         )
-    require_responsive(network, as_arguments(example_input), list(trace.macs))
-    return tuple(_facts(name, searched[name], trace) for name in trace.macs)
+    require_responsive(network, brief, order)
+    sampled = min(SAMPLED_WEIGHTS, SAMPLED_IN_ALL // len(order))
+    found = tuple(_facts(name, searched[name], trace, sampled) for name in order)
+    return found, {name: macs for name, macs in trace.macs.items() if name not in searched}
+
+
+def _with_weights(network: nn.Module, names: Sequence[str]) -> list[str]:
+    """Return the layers that have a weight with data, as kept ones need not."""
+    weights = {name: getattr(network.get_submodule(name), "weight", None) for name in names}
+    return [n for n, w in weights.items() if isinstance(w, Tensor) and w.numel()]
 
 
 def excluded_layers(network: nn.Module, exclude: Iterable[str]) -> tuple[str, ...]:
@@ -324,7 +351,7 @@ def multiply_accumulates(module: nn.Module, inputs: Tensor, output: Tensor) -> i
     return output.numel() // weight.shape[0] * weight.numel()
 
 
-def _facts(name: str, module: nn.Module, trace: _Trace) -> LayerFacts:
+def _facts(name: str, module: nn.Module, trace: _Trace, sampled: int) -> LayerFacts:
     kind = layer_kind(module)
     weight = weight_of(module)
     assert kind is not None
@@ -345,17 +372,19 @@ def _facts(name: str, module: nn.Module, trace: _Trace) -> LayerFacts:
         std=float(variance.sqrt()),
         largest=float(weight.abs().max()),
         kurtosis=float(centred.pow(4).mean() / variance.square().clamp_min(1e-30)),
-        relative_error=relative_errors(weight, axis),
+        relative_error=relative_errors(weight, axis, sampled),
     )
 
 
-def relative_errors(weight: Tensor, channel_axis: int) -> tuple[float, ...]:
+def relative_errors(
+    weight: Tensor, channel_axis: int, sampled: int = SAMPLED_WEIGHTS
+) -> tuple[float, ...]:
     """Return the relative squared error of the clipped per-channel grid at `ERROR_BITS`.
 
-    Large layers are evaluated on evenly spaced channels, about 65,536 weights of them.
+    Large layers are evaluated on evenly spaced channels, about `sampled` weights of them.
     """
     rows = to_rows(weight, "channel", channel_axis)
-    stride = max(1, weight.numel() // SAMPLED_WEIGHTS)
+    stride = max(1, weight.numel() // sampled)
     rows = rows[:: min(stride, len(rows))]
     power = float(rows.square().sum()) or 1.0
     return tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -55,7 +55,10 @@ class Detailed(Protocol):
     """An objective that gives further metrics by name, from values of single units."""
 
     def details(self, outputs: Any, targets: Any) -> Mapping[str, Tensor]:
-        """Return by name the values of the units of a batch, shape `(units,)`."""
+        """Return by name the values of the units of a batch, shape `(units,)`.
+
+        The sums of "loss" and "agreement" are what the objective itself returns.
+        """
 
     def metrics(self, values: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the metrics of the values of all batches together."""
@@ -151,28 +154,27 @@ class NextToken:
 
     def __call__(self, outputs: Any, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return summed cross-entropy and number of tokens that were the likeliest."""
-        logits, tokens = self._counted(outputs, targets)
-        loss = functional.cross_entropy(logits, tokens, reduction="sum")
-        return loss, (logits.argmax(dim=1) == tokens).sum()
+        values = self.details(outputs, targets)
+        return values["loss"].sum(), values["agreement"].sum()
 
     def units(self, targets: Tensor) -> int:
         """Return how many tokens count."""
         return int((targets[:, 1:] != IGNORED).sum())
 
     def details(self, outputs: Any, targets: Tensor) -> Mapping[str, Tensor]:
-        """Return the loss of each token that counts."""
-        logits, tokens = self._counted(outputs, targets)
-        return {"loss": functional.cross_entropy(logits, tokens, reduction="none")}
+        """Return loss and agreement, 1 or 0, of each token that counts."""
+        logits, following = main_output(outputs, self.name), targets[:, 1:].long()
+        found = [
+            {"loss": _cross_entropy(rows, tokens), "agreement": rows.argmax(dim=1) == tokens}
+            for sample, wanted in zip(logits[:, :-1], following, strict=True)
+            for rows, tokens in _in_cache(_wide(sample), wanted)
+        ]
+        counts = (following != IGNORED).flatten()
+        return {name: torch.cat([part[name] for part in found])[counts] for name in found[0]}
 
     def metrics(self, values: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the perplexity."""
         return {"perplexity": float(values["loss"].double().mean().exp())}
-
-    def _counted(self, outputs: Any, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits `(tokens, vocabulary)` and the tokens that should follow."""
-        following = targets[:, 1:].long()
-        counts = following != IGNORED
-        return _wide(main_output(outputs, self.name)[:, :-1][counts]), following[counts]
 
     def check(self, outputs: Any, targets: Any) -> None:
         """Raise `DataError` for wrong shapes and for tokens that no output stands for."""
@@ -195,6 +197,20 @@ class NextToken:
                 f"token numbers reach from {low} to {high}, the network has {logits.shape[2]} "
                 f"outputs a position (tokens 0..{logits.shape[2] - 1})"
             )
+
+
+IN_CACHE = 2**19
+"""Numbers that are reduced at a time: what a vocabulary takes more of falls out of the cache."""
+
+
+def _in_cache(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield some rows after the others of tensors of as many rows; of the first they are few."""
+    rows = max(1, IN_CACHE // max(1, tensors[0].shape[-1]))
+    yield from zip(*(torch.split(tensor, rows) for tensor in tensors), strict=True)
+
+
+def _cross_entropy(logits: Tensor, tokens: Tensor) -> Tensor:
+    return functional.cross_entropy(logits, tokens, reduction="none", ignore_index=IGNORED)
 
 
 Divergence = Literal["kl", "mse", "cosine"]
@@ -266,12 +282,13 @@ class Distillation:
         given = _wide(main_output(outputs, self.name))
         counts = targets["counts"]
         if self.kind == "kl":
-            likely = targets["probabilities"].to(given.dtype)
-            total = targets["mass"] * torch.logsumexp(given, dim=-1)
-            cross = total - torch.linalg.vecdot(likely, given)
-            agree = given.argmax(dim=-1) == targets["likeliest"]
-            loss = (targets["negative_entropy"] + cross).clamp_min(0.0)
-            return {"loss": loss[counts], "agreement": agree[counts].to(given.dtype)}
+            features = given.shape[-1]
+            columns = [targets[n].flatten() for n in ("mass", "negative_entropy", "likeliest")]
+            likely = targets["probabilities"].reshape(-1, features)
+            parts = _in_cache(given.reshape(-1, features), likely, *columns)
+            losses, agreements = zip(*(_divergence(*part) for part in parts), strict=True)
+            loss, agree = (torch.cat(some).reshape(counts.shape) for some in (losses, agreements))
+            return {"loss": loss[counts], "agreement": agree[counts]}
         wanted = targets["outputs"]
         cosine = functional.cosine_similarity(given, wanted, dim=-1)
         if self.kind == "cosine":
@@ -302,6 +319,16 @@ class Distillation:
                 f"{self.name}: the network gives outputs {tuple(given.shape)}, the float network "
                 f"{tuple(wanted.shape)}"
             )
+
+
+def _divergence(
+    logits: Tensor, likely: Tensor, mass: Tensor, negative_entropy: Tensor, likeliest: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return KL and agreement of rows of logits; see `Distillation.targets_of`."""
+    total = mass * torch.logsumexp(logits, dim=-1)
+    cross = total - torch.linalg.vecdot(likely.to(logits.dtype), logits)
+    agree = logits.argmax(dim=-1) == likeliest
+    return (negative_entropy + cross).clamp_min(0.0), agree.to(logits.dtype)
 
 
 @dataclass(frozen=True, slots=True)

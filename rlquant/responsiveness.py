@@ -203,7 +203,8 @@ def parametrized(module: nn.Module, values: Tensor) -> Iterator[None]:
     weight = weight_of(module)
     original = weight.detach().clone()
     weight.detach().copy_(values)
-    parametrize.register_parametrization(module, "weight", _Fixed(values), unsafe=True)
+    fixed = _Fixed(weight.detach())  # as large as the network: `values` may go
+    parametrize.register_parametrization(module, "weight", fixed, unsafe=True)
     try:
         yield
     finally:

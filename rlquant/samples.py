@@ -80,6 +80,20 @@ class Samples:
         """Return the first `count` samples (views)."""
         return self._with(lambda tensor: tensor[:count])
 
+    def shortened(self, positions: int) -> Samples:
+        """Return the first positions of samples of tokens; any other samples as they are.
+
+        Samples of tokens have integer inputs alone, all of one shape `(samples, positions)`, and no
+        sample whose first positions are all masked.
+        """
+        tensors = tensors_in(self._inputs)
+        tokens = all(t.dim() == 2 and not t.is_floating_point() for t in tensors)
+        if not tokens or len({t.shape for t in tensors}) > 1 or tensors[0].shape[1] <= positions:
+            return self
+        if self.mask is not None and not self.mask[:, :positions].any(dim=1).all():
+            return self
+        return Samples(mapped(lambda tensor: tensor[:, :positions], self._inputs), self._targets)
+
     def select(self, index: Tensor) -> Samples:
         """Return the samples of these numbers, in this order."""
         place = index.to(self.device)

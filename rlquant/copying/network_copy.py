@@ -14,19 +14,28 @@ from rlquant.copying.references import tensors_in
 from rlquant.errors import NetworkError
 
 
-def copy_network(network: nn.Module, *, unset: Iterable[nn.Parameter] = ()) -> nn.Module:
+def copy_network(
+    network: nn.Module,
+    *,
+    unset: Iterable[nn.Parameter] = (),
+    shared: Iterable[nn.Parameter] = (),
+) -> nn.Module:
     """Return an independent copy in eval mode that asks for no gradients.
 
     Args:
         network: left as it is.
         unset: parameters that will be written anyway: in the copy they hold anything.
+        shared: parameters that nobody writes to: the copy's hold the same memory.
 
     Raises:
         NetworkError: see `independent_copy`.
     """
-    written = list(unset)
-    blank = {id(p): nn.Parameter(torch.empty_like(p), p.requires_grad) for p in written}
-    return independent_copy(network, blank).eval().requires_grad_(False)
+    same, written = list(shared), list(unset)
+    blank = {id(p): nn.Parameter(torch.empty_like(p), p.requires_grad) for p in (*same, *written)}
+    copied = independent_copy(network, blank).eval().requires_grad_(False)
+    for parameter in same:
+        blank[id(parameter)].data = parameter.detach()
+    return copied
 
 
 def independent_copy(network: nn.Module, replaced: dict[int, Any] | None = None) -> nn.Module:

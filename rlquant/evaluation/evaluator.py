@@ -66,7 +66,9 @@ class Evaluator:
         self.batches = list(batches)
         self.reference = FloatReference.measure(network, layers, calibration, evaluation.calibrate)
         self._range_method = evaluation.activation_range
-        self._working = copy_network(network)
+        written = {network.get_parameter(f"{name}.bias") for name in self.reference.output_means}
+        shared = [p for p in network.parameters() if p not in written]
+        self._working = copy_network(network, shared=shared)
         self._modules = {f.name: self._working.get_submodule(f.name) for f in layers}
         weights = {name: weight_of(module).detach() for name, module in self._modules.items()}
         self.bank = WeightBank(weights, layers, seed, moments=lambda: self.moments)

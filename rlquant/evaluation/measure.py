@@ -72,7 +72,9 @@ def score_outputs(
             targets = batch.targets
             if isinstance(objective, Detailed):
                 values.append(objective.details(given, targets))
-            batch_loss, batch_metric = objective(given, targets)
+                batch_loss, batch_metric = (values[-1][n].sum() for n in ("loss", "agreement"))
+            else:
+                batch_loss, batch_metric = objective(given, targets)
             loss += batch_loss
             metric += batch_metric
             samples += len(batch)

@@ -24,6 +24,7 @@ from rlquant.forward_pass import run
 from rlquant.layers import LayerFacts, first_input
 from rlquant.network.bias_correction import OutputMeans, shifted
 from rlquant.network.norm_statistics import NormStatistics
+from rlquant.network.partial_pass import ended_after
 from rlquant.samples import Samples, why_not_finite
 
 
@@ -57,20 +58,25 @@ class FloatReference:
         """
         means: dict[str, OutputMeans] = {}
         norms: dict[str, list[NormStatistics]] = {}
+        corrected = [f.name for f in layers if f.has_bias and f.calls == 1 and not f.normalized]
+        moved = [name for name, module in network.named_modules() if _has_statistics(module)]
+        if calibrate not in ("auto", "biases"):
+            corrected = []
+        if calibrate not in ("auto", "statistics"):
+            moved = []
+        if not corrected and not moved:
+            return cls({}, {})
         clone = copy_network(network)
-        if calibrate in ("auto", "biases"):
-            for facts in layers:
-                if facts.has_bias and facts.calls == 1 and not facts.normalized:
-                    layer = clone.get_submodule(facts.name)
-                    layer.register_forward_hook(_mean_recorder(means, facts.name, samples.mask))
-        if calibrate in ("auto", "statistics"):
-            for name, module in clone.named_modules():
-                if _has_statistics(module):
-                    hook = _norm_recorder(norms, name)
-                    module.register_forward_pre_hook(hook, with_kwargs=True)
-        if calibrate != "none":
-            with torch.no_grad():
-                run(clone, samples.inputs)
+        for name in corrected:
+            hook = _mean_recorder(means, name, samples.mask)
+            clone.get_submodule(name).register_forward_hook(hook)
+        for name in moved:
+            hook = _norm_recorder(norms, name)
+            clone.get_submodule(name).register_forward_pre_hook(hook, with_kwargs=True)
+        # A module with statistics may run twice, or never: the pass goes on then.
+        wanted = [] if moved else [clone.get_submodule(name) for name in corrected]
+        with torch.no_grad(), ended_after(wanted):
+            run(clone, samples.inputs)
         _require_finite(means, norms, samples)
         return cls(means, {name: calls[0] for name, calls in norms.items() if len(calls) == 1})
 
@@ -136,7 +142,8 @@ def calibrate(network: nn.Module, reference: FloatReference, samples: Samples) -
     """Calibrate a quantized copy in place, in one forward pass over all samples."""
     if reference.is_empty:
         return
-    with Calibrator(network, reference).watching(), torch.no_grad():
+    calibrator = Calibrator(network, reference)
+    with torch.no_grad(), calibrator.watching(), ended_after(calibrator.modules):
         run(network, samples.inputs)
 
 

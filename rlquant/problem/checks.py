@@ -86,6 +86,23 @@ def require_runs(
         )
 
 
+BRIEF = 32
+"""Tokens of a sample on which a network is tried out with other weights."""
+
+
+def brief_samples(network: nn.Module, samples: Samples) -> Samples:
+    """Return samples with fewer tokens where they are tokens and the network runs on them."""
+    brief = samples.shortened(BRIEF)
+    if brief is samples:
+        return samples
+    try:
+        with torch.no_grad():
+            outputs_of(copy_network(network), brief.first(2).inputs, "data")
+    except DataError:  # it takes samples of one length alone
+        return samples
+    return brief
+
+
 def require_finite_losses(
     network: nn.Module, objective: Objective, samples: Samples, name: str
 ) -> None:

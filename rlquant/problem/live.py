@@ -30,12 +30,13 @@ from rlquant.evaluation.store import EvaluationStore, as_store
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation.workers import measure_with_workers
 from rlquant.evaluation_settings import EvaluationSettings, require_evaluation
-from rlquant.layers import LayerFacts, count_macs, excluded_layers, find_layers, layer_kind
+from rlquant.layers import LayerFacts, excluded_layers, layer_kind, layers_and_macs
 from rlquant.network.calibrate import FloatReference
 from rlquant.objective import Objective, ObjectiveFunction, as_objective
 from rlquant.paths import PathLike
 from rlquant.plain_network import require_network
 from rlquant.problem.checks import (
+    brief_samples,
     require_activations,
     require_budget,
     require_finite_float,
@@ -140,8 +141,8 @@ class QuantizationProblem:
         self.fidelity: Fidelity = fidelity
         self.network = copy_network(network).to(place)
         self.calibration, self.validation = self._samples(train_data, validation_data, place)
-        self.layers = self._found_layers()
         self._excluded = excluded_layers(self.network, self.space.exclude)
+        self.layers, self._kept_macs = self._found_layers()
         self._whole_space = self._without_idle_overrides(self._whole_space)
         self.space = self._whole_space.at(fidelity)
         self.notes = self._noted()
@@ -187,14 +188,15 @@ class QuantizationProblem:
             validation = self.racing.shuffled(validation)
         return calibration, validation
 
-    def _found_layers(self) -> tuple[LayerFacts, ...]:
-        """Run the network on its samples and find what can be quantized."""
+    def _found_layers(self) -> tuple[tuple[LayerFacts, ...], Mapping[str, int]]:
+        """Run the network on its samples and find what can be quantized, and what is kept."""
         few = self.calibration.first(2)
         size = batch_size_within(self.network, few, self.evaluation.batch_size, name="train_data")
         self.evaluation = dataclasses.replace(self.evaluation, batch_size=size)
         first_batch = self.validation.first(size)
         require_runs(self.network, self.objective, few, first_batch)
-        return find_layers(self.network, few.inputs, exclude=self.space.exclude)
+        brief = brief_samples(self.network, few)
+        return layers_and_macs(self.network, few.inputs, self._excluded, brief.inputs)
 
     def _without_idle_overrides(self, space: SearchSpace) -> SearchSpace:
         """Return the space without overrides of layers that are there and not searched."""
@@ -225,7 +227,8 @@ class QuantizationProblem:
             require_repeatable(self.network, self.validation.first(2))
         else:
             names = [facts.name for facts in self.layers]
-            require_steady(self.network, names, self.calibration.first(2), self.validation)
+            first = brief_samples(self.network, self.calibration.first(2))
+            require_steady(self.network, names, first, brief_samples(self.network, self.validation))
         require_activations(self.layers, self.space)
         require_moments(self.network, self.layers, self.space)
         if self.calibration.infinite():  # as in a mask, or else nothing can be calibrated on them
@@ -234,9 +237,7 @@ class QuantizationProblem:
             )
 
     def _network_costs(self) -> NetworkCosts:
-        example = self.calibration.first(2).inputs
-        kept_macs = count_macs(self.network, example, self._excluded)
-        return NetworkCosts.of(self.network, self.layers, kept_macs)
+        return NetworkCosts.of(self.network, self.layers, self._kept_macs)
 
     def _training_plan(
         self,
