@@ -57,7 +57,7 @@ ROOMS = {
     ),
     "rlquant_experiments": (
         *("baselines", "tables", "comparison", "benchmarks", "pretraining", "reproduction"),
-        *("faults", "reference", "commands", "__init__"),
+        *("faults", "reference", "real_networks", "commands", "__init__"),
     ),
 }
 
