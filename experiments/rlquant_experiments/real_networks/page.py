@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from statistics import fmean
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from collections.abc import Sequence
 
 from rlquant.escaping import markdown_table
-from rlquant_agents.reporting.figure_axes import own_style
 from rlquant_agents.reporting.figure_files import png
 from rlquant_experiments.comparison.report_file import Report, image, made_by
-from rlquant_experiments.real_networks.rows import Figures, Row
+from rlquant_experiments.real_networks.figures import figure_of
+from rlquant_experiments.real_networks.rows import Rows, grouped, mean_of
 from rlquant_experiments.real_networks.settings import RealNetworkSettings
 
 AGENT = "auto"
@@ -25,8 +21,6 @@ for the language model, 1 - cosine similarity to the float embeddings for the en
 for the classifier. Average bits and bytes count scales. Of several seeds the mean is shown.
 """
 
-Rows = Mapping[Row, Figures]
-
 
 def write_page(settings: RealNetworkSettings, rows: Rows, command: Sequence[str]) -> str:
     """Write the page into the folder of the rows, and where the settings say; return its text."""
@@ -35,7 +29,7 @@ def write_page(settings: RealNetworkSettings, rows: Rows, command: Sequence[str]
     for task in settings.tasks:
         own = {row: found for row, found in rows.items() if row.task == task}
         if own:
-            figures[f"-{task}"] = png(_figure(task, own))
+            figures[f"-{task}"] = png(figure_of(task, own))
             parts.append(_section(task, own))
     targets = [settings.out / "real-networks.md", *([settings.report] if settings.report else [])]
     return Report("\n".join(parts), figures).write(targets)
@@ -63,8 +57,8 @@ def _table(rows: Rows) -> str:
         *("evaluations", "minutes", "peak GB"),
     ]
     cells = []
-    for row, found in _grouped(rows).items():
-        mean = _mean(found)
+    for row, found in grouped(rows).items():
+        mean = mean_of(found)
         metrics = [f"{mean.metrics[n]:.4g}" if n in mean.metrics else "" for n in names]
         cells.append(
             [
@@ -85,33 +79,9 @@ def _table(rows: Rows) -> str:
     return markdown_table(headings, cells, "lrlr")
 
 
-def _grouped(rows: Rows) -> dict[Row, list[Figures]]:
-    """Return the figures of all seeds of a search together, under the row of its first seed."""
-    found: dict[Row, list[Figures]] = {}
-    for row, figures in rows.items():
-        first = Row(row.task, row.bits, row.quantizer, row.group_size, row.searcher)
-        found.setdefault(first, []).append(figures)
-    return found
-
-
-def _mean(found: Sequence[Figures]) -> Figures:
-    names = found[0].metrics
-    return Figures(
-        round(fmean(f.size_bytes for f in found)),
-        fmean(f.average_bits for f in found),
-        fmean(f.validation_loss for f in found),
-        fmean(f.loss for f in found),
-        fmean(f.accuracy for f in found),
-        {name: fmean(f.metrics.get(name, float("nan")) for f in found) for name in names},
-        fmean(f.minutes for f in found),
-        max(f.peak_bytes for f in found),
-        round(fmean(f.evaluations for f in found)),
-    )
-
-
 def _verdicts(rows: Rows) -> list[str]:
     """Return for every budget how the agent stands against the others and uniform bits."""
-    means = {row: _mean(found) for row, found in _grouped(rows).items()}
+    means = {row: mean_of(found) for row, found in grouped(rows).items()}
     lines = []
     for budget in sorted({row.bits for row in means if row.searcher}):
         searched = {r.searcher: f for r, f in means.items() if r.searcher and r.bits == budget}
@@ -131,34 +101,3 @@ def _verdicts(rows: Rows) -> list[str]:
                 parts.append(f"{stands} the {words}, {name}, {others[name].loss:.4f}")
         lines.append("; ".join(parts))
     return lines
-
-
-@own_style()
-def _figure(task: str, rows: Rows) -> Figure:
-    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    lines: dict[str, list[Figures]] = {}
-    for row, found in _grouped(rows).items():
-        if row.quantizer is not None:
-            lines.setdefault(f"{row.label}, {row.group_size}", []).append(_mean(found))
-        elif row.searcher:
-            lines.setdefault(row.label, []).append(_mean(found))
-    for label, found in lines.items():
-        _draw(axes, label, found, searched=not label.startswith("uniform"))
-    axes.set(xlabel="packed file (MB)", ylabel="test loss", title=task, yscale="log")
-    axes.legend(fontsize="x-small", ncols=2)
-    return figure
-
-
-def _draw(axes: Axes, label: str, found: Sequence[Figures], *, searched: bool) -> None:
-    ordered = sorted(found, key=lambda each: each.size_bytes)
-    sizes = [each.size_bytes / MEGA for each in ordered]
-    losses = [max(each.loss, 1e-6) for each in ordered]
-    axes.plot(
-        sizes,
-        losses,
-        marker="o" if searched else ".",
-        linestyle="none" if searched else "-",
-        linewidth=0.8,
-        label=label,
-    )

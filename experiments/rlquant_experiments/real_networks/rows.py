@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from rlquant.config import GroupSize
@@ -125,3 +126,32 @@ def _settings(row: Row, settings: RealNetworkSettings) -> dict[str, Any]:
     """Return the settings that a row's figures depend on."""
     found = {name: getattr(settings, name) for name in ("calibration", "validation", "test")}
     return {**found, "evaluations": settings.evaluations} if row.searcher else found
+
+
+Rows = Mapping[Row, Figures]
+"""What was measured of each row."""
+
+
+def grouped(rows: Rows) -> dict[Row, list[Figures]]:
+    """Return the figures of all seeds of a search together, under the row of its first seed."""
+    found: dict[Row, list[Figures]] = {}
+    for row, figures in rows.items():
+        first = Row(row.task, row.bits, row.quantizer, row.group_size, row.searcher)
+        found.setdefault(first, []).append(figures)
+    return found
+
+
+def mean_of(found: Sequence[Figures]) -> Figures:
+    """Return the mean figures of several seeds; of memory the largest."""
+    names = found[0].metrics
+    return Figures(
+        round(fmean(f.size_bytes for f in found)),
+        fmean(f.average_bits for f in found),
+        fmean(f.validation_loss for f in found),
+        fmean(f.loss for f in found),
+        fmean(f.accuracy for f in found),
+        {name: fmean(f.metrics.get(name, float("nan")) for f in found) for name in names},
+        fmean(f.minutes for f in found),
+        max(f.peak_bytes for f in found),
+        round(fmean(f.evaluations for f in found)),
+    )

@@ -1,0 +1,45 @@
+"""The figure of a task: test loss against bytes, uniform configurations and searches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rlquant_agents.reporting.figure_axes import own_style
+from rlquant_experiments.real_networks.rows import Figures, Rows, grouped, mean_of
+
+MEGA = 1e6
+
+
+@own_style()
+def figure_of(task: str, rows: Rows) -> Figure:
+    """Return the test losses of a task's rows against their bytes."""
+    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    lines: dict[str, list[Figures]] = {}
+    for row, found in grouped(rows).items():
+        if row.quantizer is not None:
+            lines.setdefault(f"{row.label}, {row.group_size}", []).append(mean_of(found))
+        elif row.searcher:
+            lines.setdefault(row.label, []).append(mean_of(found))
+    for label, found in lines.items():
+        _draw(axes, label, found, searched=not label.startswith("uniform"))
+    axes.set(xlabel="packed file (MB)", ylabel="test loss", title=task, yscale="log")
+    axes.legend(fontsize="x-small", ncols=2)
+    return figure
+
+
+def _draw(axes: Axes, label: str, found: Sequence[Figures], *, searched: bool) -> None:
+    ordered = sorted(found, key=lambda each: each.size_bytes)
+    sizes = [each.size_bytes / MEGA for each in ordered]
+    losses = [max(each.loss, 1e-6) for each in ordered]
+    axes.plot(
+        sizes,
+        losses,
+        marker="o" if searched else ".",
+        linestyle="none" if searched else "-",
+        linewidth=0.8,
+        label=label,
+    )
