@@ -9,6 +9,7 @@ import torch
 
 from rlquant.arguments import explained
 from rlquant.errors import SettingsError, whole_number
+from rlquant.paths import path_of
 from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 
 Calibrate = Literal["auto", "statistics", "biases", "none"]
@@ -35,6 +36,11 @@ class EvaluationSettings:
             squared error at the asked bits), "minmax" or "percentile" (99.9).
         prefix_bytes: memory for activations that configurations share (bytes); 0 for none, None to
             run the whole network each time. Changes no result.
+        weight_bank_bytes: memory for quantized weights (bytes); by default as much as the float
+            weights take, at least 256 MiB and at most a quarter of the free memory. Changes no
+            result.
+        weight_bank_folder: where quantized weights go that do not fit into it, in a file that goes
+            when the process ends; by default they are quantized again.
         device: where to evaluate; the network's own by default.
         stochastic: accept a network that is not the same function every time, such as one with
             dropout that is always on: scores are means over passes of fresh copies with fixed
@@ -50,6 +56,8 @@ class EvaluationSettings:
     calibrate: Calibrate = "auto"
     activation_range: RangeMethod = "mse"
     prefix_bytes: int | None = 2**30
+    weight_bank_bytes: int | None = None
+    weight_bank_folder: str | None = None
     device: str | torch.device | None = None
     stochastic: bool = False
 
@@ -57,10 +65,17 @@ class EvaluationSettings:
     def __post_init__(self) -> None:
         for field in ("calibration_samples", "validation_samples"):
             object.__setattr__(self, field, whole_number(field, getattr(self, field), 1))
-        for field, least in (("batch_size", 1), ("prefix_bytes", 0)):
+        for field, least in (("batch_size", 1), ("prefix_bytes", 0), ("weight_bank_bytes", 0)):
             value = getattr(self, field)
             if value is not None:
                 object.__setattr__(self, field, whole_number(field, value, least))
+        if self.weight_bank_folder is not None:
+            folder = path_of("weight_bank_folder", self.weight_bank_folder)
+            if not folder.is_dir():
+                raise SettingsError(
+                    f"weight_bank_folder={str(folder)!r} is no folder; make it first"
+                )
+            object.__setattr__(self, "weight_bank_folder", str(folder))
         require_calibrate(self.calibrate)
         require_range_method(self.activation_range)
         if not isinstance(self.stochastic, bool):

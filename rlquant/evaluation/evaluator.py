@@ -71,7 +71,15 @@ class Evaluator:
         self._working = copy_network(network, shared=shared)
         self._modules = {f.name: self._working.get_submodule(f.name) for f in layers}
         weights = {name: weight_of(module).detach() for name, module in self._modules.items()}
-        self.bank = WeightBank(weights, layers, seed, moments=lambda: self.moments)
+        self._installed: dict[str, LayerChoice] = {}
+        self.bank = WeightBank(
+            weights,
+            layers,
+            seed,
+            evaluation.weight_bank_bytes,
+            moments=lambda: self.moments,
+            folder=evaluation.weight_bank_folder,
+        )
         names = [facts.name for facts in layers]
         self.incremental = IncrementalNetwork(
             self._working,
@@ -134,7 +142,9 @@ class Evaluator:
     def _install(self, choice: LayerChoice) -> Iterator[Callable[[], None]]:
         """Give a layer of the working copy its weight; yield what takes its quantizer off again."""
         module = self._modules[choice.layer]
-        weight_of(module).data = self.bank.values(choice)
+        if self._installed.get(choice.layer) != choice:
+            weight_of(module).data = self.bank.values(choice)
+            self._installed[choice.layer] = choice
         if choice.activation_bits is not None:
             quantizer = activation_quantizer(choice, self.input_ranges)
             yield install_activation(module, quantizer.to(weight_of(module).device))

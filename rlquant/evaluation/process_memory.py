@@ -1,4 +1,4 @@
-"""Release of memory that the allocator holds in gaps between blocks.
+"""Memory of the machine and of this process, and release of what the allocator holds in gaps.
 
 States that are kept for long lie between temporary tensors; when they go they leave gaps that the
 next tensors may not fit in. With glibc on Linux the gaps are seen and given back; elsewhere
@@ -16,6 +16,7 @@ from typing import Any
 ALLOWED = 32 * 2**20
 """Bytes beyond the limit that are left alone."""
 _STATM = Path("/proc/self/statm")
+_MEMINFO = Path("/proc/meminfo")
 
 
 def resident_bytes() -> int:
@@ -24,6 +25,16 @@ def resident_bytes() -> int:
         return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def available_bytes() -> int | None:
+    """Return the memory that the machine has free, or can free; None where that is not known."""
+    try:
+        lines = _MEMINFO.read_text().splitlines()
+        (line,) = (line for line in lines if line.startswith("MemAvailable:"))
+        return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 @cache

@@ -1,32 +1,49 @@
-"""Quantized weights, computed once per (layer, choice) and kept ready in the layer's layout."""
+"""Quantized weights, computed once per (layer, choice) and kept within a limit of memory."""
 
 from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from rlquant.config import LayerChoice
+from rlquant.evaluation.code_file import CodeFile
+from rlquant.evaluation.process_memory import available_bytes
 from rlquant.layers import LayerFacts
 from rlquant.network.weights import Moments, quantize_weight
 from rlquant.quantizers import QuantizedTensor
 
-DEFAULT_BYTES = 2 * 2**30
+LEAST_BYTES = 2**28
+"""The default limit of small networks, bytes."""
+SHARE_OF_FREE = 1 / 4
+"""The most of the machine's free memory that the default limit takes."""
+
+
+def default_limit(weights: Iterable[Tensor]) -> int:
+    """Return as many bytes as the float weights take, within a share of the free memory."""
+    wanted = max(LEAST_BYTES, sum(weight.nbytes for weight in weights))
+    free = available_bytes()
+    return wanted if free is None else min(wanted, int(free * SHARE_OF_FREE))
 
 
 class WeightBank:
     """Quantizes a layer's float weight on first request and remembers the result.
 
+    Values are made of codes, which take a quarter of their memory and all of the time. So values go
+    first where the limit is reached, and codes when no values are left; of each the least recently
+    used ones. What is asked for is kept while it is the last.
+
     Args:
         weights: float weight of each searched layer.
         layers: facts of the same layers.
         seed: decides random draws, together with the layer's name.
-        max_bytes: of the weights kept, dequantized and quantized; the least recently used go first.
+        max_bytes: of the weights kept, dequantized and quantized; see `default_limit`.
         moments: asked for roundings that look at the layers' outputs.
+        folder: where codes go that do not fit; None has them quantized again.
     """
 
     def __init__(
@@ -34,56 +51,73 @@ class WeightBank:
         weights: Mapping[str, Tensor],
         layers: tuple[LayerFacts, ...],
         seed: int,
-        max_bytes: int = DEFAULT_BYTES,
+        max_bytes: int | None = None,
         moments: Moments | None = None,
+        folder: str | None = None,
     ) -> None:
         self._weights = dict(weights)
         self._axes = {facts.name: facts.channel_axis for facts in layers}
         self._seed, self._moments = seed, moments
-        self._max_bytes = max_bytes
-        self._kept: OrderedDict[LayerChoice, _Kept] = OrderedDict()
-        self._bytes = 0
+        self.max_bytes = default_limit(self._weights.values()) if max_bytes is None else max_bytes
+        self.bytes = 0
+        self._values: OrderedDict[LayerChoice, Tensor] = OrderedDict()
+        self._tensors: OrderedDict[LayerChoice, QuantizedTensor] = OrderedDict()
+        self._file = None if folder is None else CodeFile(folder)
 
     def tensor(self, choice: LayerChoice) -> QuantizedTensor:
         """Return the quantized weight of a canonical choice; a copy, as networks are changed."""
-        return copy.deepcopy(self._find(choice).tensor)
+        found = copy.deepcopy(self._tensor(_of_weight(choice)))
+        self._make_room()
+        return found
 
     def values(self, choice: LayerChoice) -> Tensor:
         """Return the dequantized weight of a canonical choice; never write to it."""
         if choice.method == "float":
             return self._weights[choice.layer]
-        return self._find(choice).values
+        choice = _of_weight(choice)
+        if choice not in self._values:
+            found = self._tensor(choice).dequantize().to(self._weights[choice.layer].dtype)
+            self._values[choice] = found
+            self.bytes += found.nbytes
+        self._values.move_to_end(choice)
+        if choice in self._tensors:
+            self._tensors.move_to_end(choice)
+        self._make_room()
+        return self._values[choice]
 
-    def _find(self, choice: LayerChoice) -> _Kept:
-        if choice.activation_bits is not None:  # the weight is the same
-            choice = replace(choice, activation_bits=None)
-        if choice in self._kept:
-            self._kept.move_to_end(choice)
-            return self._kept[choice]
-        found = self._kept[choice] = self._quantize(choice)
-        self._bytes += found.nbytes
-        while self._bytes > self._max_bytes and len(self._kept) > 1:
-            self._bytes -= self._kept.popitem(last=False)[1].nbytes
-        return found
+    def _tensor(self, choice: LayerChoice) -> QuantizedTensor:
+        if choice not in self._tensors:
+            filed = None if self._file is None else self._file.get(choice)
+            found = self._tensors[choice] = filed or self._quantize(choice)
+            self.bytes += _nbytes(found)
+        self._tensors.move_to_end(choice)
+        return self._tensors[choice]
 
-    def _quantize(self, choice: LayerChoice) -> _Kept:
-        original = self._weights[choice.layer]
+    def _make_room(self) -> None:
+        while self.bytes > self.max_bytes and len(self._values) > 1:
+            self.bytes -= self._values.popitem(last=False)[1].nbytes
+        while self.bytes > self.max_bytes and len(self._tensors) > 1:
+            choice, tensor = self._tensors.popitem(last=False)
+            self.bytes -= _nbytes(tensor)
+            if self._file is not None:
+                self._file.put(choice, tensor)
+
+    def _quantize(self, choice: LayerChoice) -> QuantizedTensor:
         with torch.no_grad():
-            tensor = quantize_weight(
-                original,
+            return quantize_weight(
+                self._weights[choice.layer],
                 choice,
                 channel_axis=self._axes[choice.layer],
                 seed=self._seed,
                 moments=self._moments,
             )
-            return _Kept(tensor, tensor.dequantize().to(original.dtype))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Kept:
-    tensor: QuantizedTensor
-    values: Tensor
+def _of_weight(choice: LayerChoice) -> LayerChoice:
+    """Return what a weight depends on of a choice: the inputs' bits change nothing."""
+    return choice if choice.activation_bits is None else replace(choice, activation_bits=None)
 
-    @property
-    def nbytes(self) -> int:
-        return self.values.nbytes + self.tensor.codes.nbytes
+
+def _nbytes(tensor: QuantizedTensor) -> int:
+    held = (tensor.codes, tensor.scale, tensor.offset, tensor.values)
+    return sum(each.nbytes for each in held if each is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -233,14 +234,18 @@ def test_outputs_and_targets_must_belong_together() -> None:
 # --- the weight bank
 
 
-def bank_of(network: nn.Module, *, max_bytes: int = 2**20) -> WeightBank:
+def bank_of(
+    network: nn.Module, *, max_bytes: int | None = None, folder: Path | None = None
+) -> WeightBank:
     layers = find_layers(network, samples(4)[0])
     weights = {}
     for facts in layers:
         weight = network.get_submodule(facts.name).weight
         assert isinstance(weight, Tensor)
         weights[facts.name] = weight.detach()
-    return WeightBank(weights, layers, SEED, max_bytes)
+    return WeightBank(
+        weights, layers, SEED, max_bytes, folder=None if folder is None else str(folder)
+    )
 
 
 def test_a_weight_is_quantized_once() -> None:
@@ -295,16 +300,53 @@ def test_weights_keep_their_type_and_layout() -> None:
     assert (values.dtype, values.stride()) == (weight.dtype, weight.stride())
 
 
-def test_the_least_recently_used_weights_go_first() -> None:
-    bank = bank_of(fresh(Mlp), max_bytes=2 * 8 * 8 * (4 + 1))  # two of the second layer's weights
-    two, three, four = (LayerChoice("second", bits) for bits in (2, 3, 4))
-    first, second = bank.values(two), bank.values(three)
-    assert bank.values(two) is first  # used again
-    bank.values(four)
-    assert bank.values(two) is first
-    again = bank.values(three)
-    assert again is not second
-    assert torch.equal(again, second)
+SECOND = 8 * 8
+"""Weights of the second layer, each with a code of 1 byte and a value of 4."""
+SCALES = 2 * 8
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Return a list of the bits of every weight that is quantized from now on."""
+    found: list[int] = []
+
+    def counting(weight: Tensor, choice: LayerChoice, **more: Any) -> QuantizedTensor:
+        found.append(choice.bits)
+        return quantize_weight(weight, choice, **more)
+
+    monkeypatch.setattr("rlquant.evaluation.weight_bank.quantize_weight", counting)
+    return found
+
+
+def test_values_go_before_codes_and_the_least_recently_used_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quantized = counted(monkeypatch)
+    choices = [LayerChoice("second", bits, group_size="channel") for bits in (2, 3, 4)]
+    bank = bank_of(fresh(Mlp), max_bytes=3 * (SECOND + SCALES) + 2 * 4 * SECOND)
+    two, three = (bank.values(choice) for choice in choices[:2])
+    assert bank.values(choices[0]) is two  # used again
+    bank.values(choices[2])
+    assert bank.values(choices[0]) is two
+    again = bank.values(choices[1])
+    assert again is not three
+    assert torch.equal(again, three)
+    assert quantized == [2, 3, 4]
+    assert bank.bytes <= bank.max_bytes
+
+
+@pytest.mark.parametrize("filed", [False, True])
+def test_codes_that_do_not_fit_are_made_again_or_read(
+    filed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quantized = counted(monkeypatch)
+    bank = bank_of(fresh(Mlp), max_bytes=0, folder=tmp_path if filed else None)
+    choices = [LayerChoice("second", bits) for bits in (2, 3, 12)]
+    first = [bank.values(choice).clone() for choice in choices]
+    again = [bank.values(choice) for choice in choices]
+    assert all(map(torch.equal, first, again))
+    assert torch.equal(bank.tensor(choices[0]).dequantize(), first[0])
+    assert sorted(set(quantized)) == [2, 3, 12]
+    assert (len(quantized) == 3) == filed
 
 
 def test_a_weight_larger_than_the_bank_is_kept_while_it_is_the_last() -> None:
