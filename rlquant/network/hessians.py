@@ -102,7 +102,7 @@ def measure_hessians(
                 f"calibration: inputs of layer {name!r} are not finite in the float network; "
                 f"{why_not_finite(samples)}"
             )
-    return {name: found.moments for name, found in sums.items()}
+    return {name: sums.pop(name).moments for name in list(sums)}  # gives memory back on the way
 
 
 def output_hessian(
@@ -122,10 +122,13 @@ def output_hessian(
     absorbed = {f.name for f in layers if f.normalized or (f.has_bias and f.calls == 1)}
 
     def measured(product: Product) -> dict[str, Tensor]:
-        return {
-            name: _in_range(found.covariance if name in absorbed else found.second)
-            for name, found in measure_hessians(network, layers, samples, product).items()
-        }
+        found = measure_hessians(network, layers, samples, product)
+
+        def counted_by(name: str) -> Tensor:
+            moments = found.pop(name)  # float64: gives memory back on the way
+            return _in_range(moments.covariance if name in absorbed else moments.second)
+
+        return {name: counted_by(name) for name in list(found)}
 
     return LayerHessians(partial(measured, outer_products), partial(measured, squares))
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rlquant.config import LayerChoice, Rounding
 from rlquant.errors import QuantizationError
+from rlquant.network_kind import WIDEST
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.fake import FakeQuantized, in_layout_of
 from rlquant.quantizers.formats import Fitted, WeightForm
@@ -162,7 +163,7 @@ def _assigned_hessian_based(
         raise QuantizationError(
             f"layer {choice.layer!r}: rounding={choice.rounding!r} looks at the layer's inputs, of "
             f"which there are no moments; give calibration data, or use {PURE_ROUNDINGS} for "
-            f"embeddings, transposed and 3-d convolutions and layers of very many weights a channel"
+            f"embeddings, transposed and 3-d convolutions and more than {WIDEST} weights a channel"
         )
     hessian, factor = hessians[choice.layer], hessians.factor(choice.layer)
     plain = replace(form, choice=replace(choice, rounding="nearest"))
