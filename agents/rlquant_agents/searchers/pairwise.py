@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,10 +11,12 @@ from rlquant.cost.feasible import Indices
 from rlquant.probing.option_correlation import exponential_correlation
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import Session
+from rlquant_agents.search.uniform import uniform_row
 from rlquant_agents.searchers.knapsack import solve_knapsack
 from rlquant_agents.searchers.sensitivity import measure_effects, reference_option
 from rlquant_agents.surrogate.acquisition import BestPrediction
 from rlquant_agents.surrogate.effects_surrogate import EffectsPrior, Floats
+from rlquant_agents.surrogate.kernel import MANY_LAYERS
 from rlquant_agents.surrogate.observations import Observations
 from rlquant_agents.surrogate.weight_error import Effects
 
@@ -59,8 +60,7 @@ class Pairwise(Searcher):
         effects = measure_effects(session)
         solution = solve_knapsack(effects, feasible)
         session.ask_indices(solution.tolist())
-        pairs = pairs_that_matter(session, effects, solution)
-        for indices in pairs[: int(self.pair_share * session.remaining)]:
+        for indices in self._pairs(session, effects, solution):
             session.ask_indices(indices.tolist())
         observed = Observations(session, partial=False)
         prediction = BestPrediction(feasible, observed, generator)
@@ -75,23 +75,37 @@ class Pairwise(Searcher):
             session.ask_indices(row.tolist())
             observed.update()
 
+    def _pairs(self, session: Session, effects: Effects, solution: Indices) -> list[Indices]:
+        """Return the pairs that are measured, and say how many of all they are."""
+        layers, count = len(solution), int(self.pair_share * session.remaining)
+        if layers > MANY_LAYERS:
+            session.say(
+                f"pairwise measures {count} of {layers * (layers - 1) // 2} pairs, those first "
+                f"that the knapsack over single effects quantizes hardest"
+            )
+        return pairs_that_matter(session, effects, solution, count)
+
     def _prior(self, effects: Effects, correlation: Floats) -> EffectsPrior:
         """Return what the effects say; what does much may also be wrong by much."""
         deviations = self.freedom * (np.abs(effects) + CERTAIN)
         return EffectsPrior(effects, deviations, correlation, self.interaction, self.noise)
 
 
-def pairs_that_matter(session: Session, effects: Effects, solution: Indices) -> list[Indices]:
+def pairs_that_matter(
+    session: Session, effects: Effects, solution: Indices, count: int
+) -> list[Indices]:
     """Return configurations with two layers at the solution's options, the others at the widest.
 
-    The pair whose effects have the largest product comes first.
+    The pair whose effects have the largest product comes first, and `count` at most.
     """
-    reference = reference_option(session.feasible.options, session.space)
+    feasible = session.feasible
+    base = uniform_row(feasible, reference_option(feasible.options, session.space))
     alone = np.abs(effects[np.arange(len(solution)), solution])
-    pairs = itertools.combinations(range(len(solution)), 2)
+    first, second = np.triu_indices(len(solution), k=1)
+    order = np.argsort(-(alone[first] * alone[second]), kind="stable")[:count]
     found = []
-    for pair in sorted(pairs, key=lambda layers: -float(alone[list(layers)].prod())):
-        indices = np.full(len(solution), reference)
+    for pair in zip(first[order], second[order], strict=True):
+        indices = base.copy()
         indices[list(pair)] = solution[list(pair)]
         found.append(indices)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +11,8 @@ from scipy.special import erf
 
 from rlquant import FeasibleSet
 from rlquant.cost.feasible import Indices
-from rlquant_agents.surrogate.neighbours import feasible_neighbours
+from rlquant_agents.surrogate.kernel import MANY_LAYERS
+from rlquant_agents.surrogate.neighbours import feasible_neighbours, single_changes, swaps
 from rlquant_agents.surrogate.observations import Observations
 from rlquant_agents.surrogate.surrogate import Surrogate
 
@@ -27,6 +29,8 @@ COMPLETE = 300_000
 """Feasible sets of up to so many configurations are looked through; larger ones are descended."""
 DESCENTS = 8
 """Descents from random configurations, beside the one from the best that is known."""
+MOST_STEPS = 10
+"""Of a descent with many layers; the next one goes on."""
 
 
 class ExpectedImprovement:
@@ -120,7 +124,8 @@ class BestPrediction:
     """Finds the feasible configuration of the least predicted log loss that is not known yet.
 
     A small feasible set is looked through. In a large one the prediction is descended, one or two
-    layers at a time, from the given start and from random ones.
+    layers at a time, from the given start and from random ones; with many layers from the start
+    alone, by the changes that promise most.
 
     Args:
         feasible: costs and limit.
@@ -140,7 +145,8 @@ class BestPrediction:
         if self._unknown is not None:
             unknown = self._without_known(self._unknown)
             return unknown[predict(unknown).argmin()] if len(unknown) else None
-        starts = [start, *(self._feasible.sample(self._generator) for _ in range(DESCENTS))]
+        descents = 0 if len(self._feasible) > MANY_LAYERS else DESCENTS
+        starts = [start, *(self._feasible.sample(self._generator) for _ in range(descents))]
         found = [row for row in (self._descend(predict, s) for s in starts) if row is not None]
         return found[predict(np.array(found)).argmin()] if found else None
 
@@ -154,7 +160,7 @@ class BestPrediction:
         """Return the best new configuration that is seen on the way down from `start`."""
         rows = start[None]
         best, best_value, lowest = None, np.inf, np.inf
-        while True:
+        for _ in itertools.count() if len(start) <= MANY_LAYERS else range(MOST_STEPS):
             values = predict(rows)
             for number in np.argsort(values, kind="stable"):
                 if values[number] >= best_value:
@@ -165,6 +171,13 @@ class BestPrediction:
             if values.min() >= lowest:
                 return best
             base, lowest = rows[values.argmin()], values.min()
-            rows = feasible_neighbours(self._feasible, base, self._generator)
+            rows = self._neighbours(predict, base)
             if not len(rows):
                 return best
+        return best
+
+    def _neighbours(self, predict: Predict, base: Indices) -> Indices:
+        if len(base) <= MANY_LAYERS:
+            return feasible_neighbours(self._feasible, base, self._generator)
+        losses = predict(single_changes(base, self._feasible.costs.shape[1]))
+        return swaps(self._feasible, base, losses)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlquant.cost.feasible import Indices
-from rlquant_agents.surrogate.kernel import sum_over_layers, sum_over_pairs
+from rlquant_agents.surrogate.kernel import MANY_LAYERS, sum_over_layers, sum_over_pairs
 from rlquant_agents.surrogate.observations import Observations
 from rlquant_agents.surrogate.posterior import Posterior
 from rlquant_agents.surrogate.weight_error import Effects
@@ -45,6 +45,21 @@ class EffectsSurrogate:
 
 
 @dataclass(frozen=True, eq=False)
+class EffectsPosterior:
+    """The same prediction from covariances: of many layers, all pairs are too many to be kept."""
+
+    prior: EffectsPrior
+    tables: Floats
+    rows: Indices
+    posterior: Posterior
+
+    def predict(self, rows: Indices) -> Floats:
+        """Return the expected log losses of configurations, shape `(n, layers)` to `(n,)`."""
+        covariance = self.prior.covariance(self.tables, rows, self.rows)
+        return self.prior.sums(rows) + self.posterior.mean(covariance)
+
+
+@dataclass(frozen=True, eq=False)
 class EffectsPrior:
     """What is known of the log loss before whole configurations are evaluated.
 
@@ -66,7 +81,7 @@ class EffectsPrior:
     interaction: float
     noise: float
 
-    def fit(self, observed: Observations) -> EffectsSurrogate:
+    def fit(self, observed: Observations) -> EffectsSurrogate | EffectsPosterior:
         """Return the surrogate given these observations, one within the budget among them.
 
         What was evaluated far above the best counts less: it has to be right near it. A constant
@@ -74,14 +89,34 @@ class EffectsPrior:
         """
         rows, values = observed.rows, observed.log_losses / observed.spread
         tables = self.deviations[:, :, None] * self.deviations[:, None, :] * self.correlation
-        covariance = sum_over_layers(tables, rows, rows)
-        if self.interaction:  # each pair of layers counts once, the sum has it twice
-            twice = sum_over_pairs(covariance, tables, rows, rows)
-            covariance = covariance + 0.5 * self.interaction**2 * twice
+        covariance = self.covariance(tables, rows, rows)
         above = np.maximum(values - observed.least / observed.spread, 0.0)
         covariance[np.diag_indices_from(covariance)] += self.noise**2 * (1 + (2 * above) ** 2)
-        prior = self.effects[np.arange(rows.shape[1]), rows].sum(axis=1)
-        return self._sums(tables, rows, Posterior.of(covariance, values - prior, constant=True))
+        posterior = Posterior.of(covariance, values - self.sums(rows), constant=True)
+        if len(tables) > MANY_LAYERS:
+            return EffectsPosterior(self, tables, rows, posterior)
+        return self._sums(tables, rows, posterior)
+
+    def covariance(self, tables: Floats, a: Indices, b: Indices) -> Floats:
+        """Return the covariance of every row of `a` and every row of `b`, shape `(n, m)`.
+
+        Args:
+            tables: covariances of the options' effects, shape `(layers, options, options)`.
+            a: option indices, shape `(n, layers)`.
+            b: option indices, shape `(m, layers)`.
+        """
+        single = sum_over_layers(tables, a, b)
+        if not self.interaction:
+            return single
+        # each pair of layers counts once, the sum has it twice
+        twice = sum_over_pairs(single, tables, a, b)
+        found: Floats = single + 0.5 * self.interaction**2 * twice
+        return found
+
+    def sums(self, rows: Indices) -> Floats:
+        """Return the sums of the expected effects of rows, shape `(n,)`."""
+        found: Floats = self.effects[np.arange(rows.shape[1]), rows].sum(axis=1)
+        return found
 
     def _sums(self, tables: Floats, rows: Indices, posterior: Posterior) -> EffectsSurrogate:
         """Return the posterior mean, one number for each option and each pair of options.

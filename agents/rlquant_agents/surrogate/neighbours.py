@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from rlquant import FeasibleSet
 from rlquant.cost.feasible import Indices
 
+Floats = npt.NDArray[np.float64]
+
 MOST_NEIGHBOURS = 20_000
+MOST_MOVES = 40
+"""Of either direction, in swaps of many layers."""
 
 
 def single_changes(base: Indices, options: int) -> Indices:
@@ -40,6 +45,30 @@ def feasible_neighbours(
         chosen = generator.choice(len(first), MOST_NEIGHBOURS, replace=False)
         first, second = first[chosen], second[chosen]
     return changed(base, len(feasible.options), first, second)
+
+
+def swaps(feasible: FeasibleSet, base: Indices, losses: Floats) -> Indices:
+    """Return feasible configurations one or two layers away that promise most, of many layers.
+
+    The best moves that cost more, the best that cost less, and all pairs of one of each.
+
+    Args:
+        feasible: costs and limit.
+        base: option indices, shape `(layers,)`.
+        losses: of all rows of `single_changes`, shape `(layers * options,)`.
+    """
+    layers, options = feasible.costs.shape
+    extra = (feasible.costs - feasible.costs[np.arange(layers), base][:, None]).reshape(-1)
+    moves = np.argsort(losses, kind="stable")
+    moves = moves[moves % options != base[moves // options]]
+    dearer, cheaper = moves[extra[moves] > 0][:MOST_MOVES], moves[extra[moves] <= 0][:MOST_MOVES]
+    first = np.concatenate([dearer, cheaper, np.repeat(dearer, len(cheaper))])
+    second = np.concatenate([dearer, cheaper, np.tile(cheaper, len(dearer))])
+    one = first == second
+    cost = extra[first] + np.where(one, 0, extra[second])
+    fits = cost <= feasible.limit - feasible.spent(base)
+    kept = fits & (one | (first // options != second // options))
+    return changed(base, options, first[kept], second[kept])
 
 
 def feasible_changes(feasible: FeasibleSet, base: Indices) -> tuple[Indices, Indices]:

@@ -40,7 +40,7 @@ def test_a_strong_interaction_defeats_the_knapsack_and_not_the_pairs() -> None:
 def test_the_pairs_with_the_largest_product_of_effects_come_first() -> None:
     session = Session(ToyProblem(3, 40.0, SearchSpace(bits=(2, 4))), 9)
     effects = np.array([[1.0, 0.0], [3.0, 0.0], [2.0, 0.0]])
-    found = pairs_that_matter(session, effects, np.array([0, 0, 0]))
+    found = pairs_that_matter(session, effects, np.array([0, 0, 0]), 3)
     assert [row.tolist() for row in found] == [[1, 0, 0], [0, 0, 1], [0, 1, 0]]
 
 

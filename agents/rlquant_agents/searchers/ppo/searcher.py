@@ -21,6 +21,9 @@ from rlquant_agents.searchers.ppo.event_logger import event_logger
 from rlquant_agents.searchers.ppo.imitation import Demonstrations
 from rlquant_envs import LayerwiseQuantization
 
+MOST_DECISIONS, LEAST_SAMPLES = 9600, 30
+"""Decisions that a new policy is fitted to, at most, but for so many configurations."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PPOSearch(Searcher):
@@ -107,7 +110,8 @@ class MaskedPPO(PPOSearch):
     """PPO that never samples an option that cannot fit the budget (Huang and Ontanon 2022).
 
     Attributes:
-        warm_samples: uniformly drawn configurations that a new policy is fitted to; 0 for none.
+        warm_samples: uniformly drawn configurations that a new policy is fitted to; 0 for none,
+            and fewer where they have many layers, see `MOST_DECISIONS`.
         warm_epochs: passes over them.
         warm_learning_rate: of that fit.
     """
@@ -127,7 +131,9 @@ class MaskedPPO(PPOSearch):
         """Fit the new policy to uniformly drawn configurations; no evaluation is spent."""
         if self.warm_samples:
             generator = np.random.default_rng(seed)
-            draws = [session.feasible.sample(generator) for _ in range(self.warm_samples)]
+            affordable = max(LEAST_SAMPLES, MOST_DECISIONS // len(session.feasible))
+            count = min(self.warm_samples, affordable)
+            draws = [session.feasible.sample(generator) for _ in range(count)]
             Demonstrations.of(session, draws).teach(
                 model,
                 epochs=self.warm_epochs,
