@@ -44,7 +44,7 @@ EXPLORATION_COEFFICIENT = 1.0
 """Of the upper confidence bound when patience ends, and as much more each time it ends again."""
 MOST_DECISIONS, LEAST_EPISODES = 4096, 8
 """Decisions of an update, at most, but for so many episodes: with many layers each says more."""
-AFTER_SOLUTIONS = 0.25
+AFTER_SOLUTIONS = 0.15
 """Share of the evaluations that is left for rounds where effects of many layers are refined."""
 N_LIMITS = 24
 """Limits under which improvements count where a whole front is searched for."""
