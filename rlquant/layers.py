@@ -34,6 +34,9 @@ KINDS: dict[type[nn.Module], str] = {
     nn.Embedding: "embedding",
 }
 """Layers that carry a `weight` to quantize; subclasses count as their parent."""
+TRANSPOSED = "linear_transposed"
+"""The kind of Hugging Face's `Conv1D`, as in GPT-2: a linear layer whose weight is (in, out)."""
+LAYER_KINDS = (*KINDS.values(), TRANSPOSED)
 
 Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 """What a network takes: `network(inputs)`, `network(*inputs)` or `network(**inputs)`."""
@@ -122,12 +125,21 @@ def first_input(args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
 
 def layer_kind(module: nn.Module) -> str | None:
     """Return the kind of a quantizable layer, or None for any other module."""
+    if _is_transposed_linear(module):
+        return TRANSPOSED
     return next((kind for cls, kind in KINDS.items() if isinstance(module, cls)), None)
+
+
+def _is_transposed_linear(module: nn.Module) -> bool:
+    """Return whether it is transformers' own class, which need not be installed."""
+    cls = type(module)
+    return cls.__name__ == "Conv1D" and cls.__module__.startswith("transformers.")
 
 
 def channel_axis_of(module: nn.Module) -> int:
     """Return the axis of `module.weight` that counts output channels."""
-    return 1 if (layer_kind(module) or "").startswith("conv_transpose") else 0
+    kind = layer_kind(module) or ""
+    return 1 if kind == TRANSPOSED or kind.startswith("conv_transpose") else 0
 
 
 @explained
@@ -206,13 +218,18 @@ def _with_weights(network: nn.Module, names: Sequence[str]) -> list[str]:
 
 
 def excluded_layers(network: nn.Module, exclude: Iterable[str]) -> tuple[str, ...]:
-    """Return the quantizable layers that names or shell patterns mean.
+    """Return the quantizable layers that names or shell patterns mean, and those that are tied.
+
+    A weight that several modules share stays float in all of them.
 
     Raises:
         UnknownNameError: a name or pattern of no layer.
     """
-    candidates = [name for name, module in network.named_modules() if layer_kind(module)]
-    return matching("layer in exclude", exclude, candidates)
+    candidates = {name: m for name, m in network.named_modules() if layer_kind(m)}
+    named = matching("layer in exclude", exclude, list(candidates))
+    shared = tied_weights(network)
+    tied = [n for n, m in candidates.items() if id(m._parameters.get("weight")) in shared]
+    return tuple(dict.fromkeys((*named, *tied)))
 
 
 def count_macs(network: nn.Module, example_input: Inputs, names: Sequence[str]) -> dict[str, int]:
@@ -267,7 +284,8 @@ def require_answering(network: nn.Module, names: Iterable[str]) -> None:
 def _has_own_code(module: nn.Module) -> bool:
     """Return whether a layer runs anything else than the `forward` of its kind."""
     changed = "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks
-    return type(module) not in KINDS or bool(changed)
+    known = type(module) in KINDS or _is_transposed_linear(module)
+    return not known or bool(changed)
 
 
 def _example(module: nn.Module) -> Tensor:
@@ -282,18 +300,24 @@ def _example(module: nn.Module) -> Tensor:
     return weight.new_ones(2, module.in_channels, *reach)
 
 
-def _require_untied(network: nn.Module, searched: Mapping[str, nn.Module]) -> None:
+def tied_weights(network: nn.Module) -> dict[int, list[str]]:
+    """Return the parameters that several modules share: id -> their names."""
     owners: dict[int, list[str]] = {}
     for module_name, module in network.named_modules():
         for parameter_name, parameter in module._parameters.items():
             if parameter is not None:
                 owners.setdefault(id(parameter), []).append(f"{module_name}.{parameter_name}")
+    return {key: names for key, names in owners.items() if len(names) > 1}
+
+
+def _require_untied(network: nn.Module, searched: Mapping[str, nn.Module]) -> None:
+    tied = tied_weights(network)
     for name, module in searched.items():
-        shared = owners[id(module.weight)]
-        if len(shared) > 1:
+        shared = tied.get(id(module.weight))
+        if shared is not None:
             raise NetworkError(
                 f"layer {name!r}: its weight is tied ({', '.join(shared)}) and cannot be quantized "
-                f"once for all; name every layer that shares it in exclude"
+                f"once for all; leave the layer out"
             )
 
 
@@ -348,7 +372,7 @@ def multiply_accumulates(module: nn.Module, inputs: Tensor, output: Tensor) -> i
         return 0
     if kind is not None and kind.startswith("conv_transpose"):
         return inputs.numel() // weight.shape[0] * weight.numel()
-    return output.numel() // weight.shape[0] * weight.numel()
+    return output.numel() // weight.shape[channel_axis_of(module)] * weight.numel()
 
 
 def _facts(name: str, module: nn.Module, trace: _Trace, sampled: int) -> LayerFacts:

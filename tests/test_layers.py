@@ -223,13 +223,25 @@ def test_an_unknown_layer_in_keep_gets_the_nearest_name() -> None:
         find_layers(fresh(Mlp), torch.zeros(2, FEATURES), exclude=("frist",))
 
 
-def test_tied_weights_are_refused_with_all_their_names() -> None:
+def test_tied_weights_are_left_out_together() -> None:
     example = samples_of("words", 2)[0]
-    words = r"layer 'words': its weight is tied \(words.weight, logits.weight\)"
-    with pytest.raises(NetworkError, match=words):
-        find_layers(fresh(TiedNet), example)
-    with pytest.raises(NetworkError, match=r"layer 'logits': its weight is tied"):
-        find_layers(fresh(TiedNet), example, exclude=("words",))
+    for exclude in ((), ("words",), ("words", "logits")):
+        found = {layer.name for layer in find_layers(fresh(TiedNet), example, exclude=exclude)}
+        assert found
+        assert found.isdisjoint({"words", "logits"})
+
+
+def test_a_linear_layer_of_hugging_face_has_its_outputs_at_axis_1() -> None:
+    transformers = pytest.importorskip("transformers")
+    network = nn.Sequential(transformers.pytorch_utils.Conv1D(5, 3), nn.Linear(5, 2))
+    first, _ = find_layers(network, torch.zeros(4, 3))
+    assert (first.kind, first.channel_axis, first.shape) == ("linear_transposed", 1, (3, 5))
+    assert (first.macs, first.has_bias) == (15, True)
+    config = QuantizationConfig((LayerChoice("0", 3),))
+    weight = rlquant.quantize(network, config).get_submodule("0").weight
+    assert isinstance(weight, Tensor)
+    assert all(len(column.unique()) <= 2**3 for column in weight.T)
+    assert len(weight.unique()) > 2**3  # a scale of its own for every output
 
 
 def test_tied_weights_may_be_kept() -> None:

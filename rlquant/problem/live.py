@@ -208,7 +208,7 @@ class QuantizationProblem:
     def _noted(self) -> tuple[str, ...]:
         """Return what one should know before scores are compared, once it is in the log."""
         names = [facts.name for facts in self.layers]
-        share = FloatShare.of(self.network, names, self._excluded, "named in exclude")
+        share = FloatShare.of(self.network, names, self._excluded, "named in exclude or tied")
         logger.log(logging.WARNING if share.share > 0.5 else logging.INFO, "%s", share)
         notes = []
         if self.evaluation.calibrate != "auto":

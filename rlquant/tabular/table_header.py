@@ -13,7 +13,7 @@ import numpy as np
 from rlquant.config import Fidelity
 from rlquant.documents import Range, parse_json, read_as, shown
 from rlquant.errors import FileFormatError, RlquantError
-from rlquant.layers import ERROR_BITS, KINDS, LayerFacts
+from rlquant.layers import ERROR_BITS, LAYER_KINDS, LayerFacts
 from rlquant.score import Score
 from rlquant.space import SearchSpace
 from rlquant.tabular.measured import Source
@@ -159,7 +159,7 @@ def _table(header: _Header, source: Callable[[int, int], Source]) -> Table:
 def _require_possible(facts: LayerFacts) -> None:
     """Raise `FileFormatError` for facts that no layer has, so that nothing fails on them later."""
     if (
-        facts.kind not in KINDS.values()
+        facts.kind not in LAYER_KINDS
         or not 0 <= facts.channel_axis < len(facts.shape)
         or min(facts.shape) < 1
         or len(facts.relative_error) != len(ERROR_BITS)

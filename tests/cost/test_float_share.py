@@ -101,7 +101,7 @@ def test_a_problem_says_it_where_few_bytes_stay_float(caplog: pytest.LogCaptureF
         made = problem(nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 3)), "1")
     (said,) = [r for r in caplog.records if "stay float" in r.message]
     assert said.levelname == "INFO"
-    assert "96 of layers named in exclude; 44 of biases" in made.notes[0]
+    assert "96 of layers named in exclude or tied; 44 of biases" in made.notes[0]
 
 
 @pytest.mark.parametrize(("layer", "level"), [("head", "WARNING"), ("unused", "INFO")])

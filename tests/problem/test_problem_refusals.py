@@ -27,7 +27,6 @@ from small_networks import (
     FEATURES,
     NETWORKS,
     Mlp,
-    TiedNet,
     WordNet,
     fresh,
     samples,
@@ -152,8 +151,6 @@ def test_data_with_nan_are_refused(name: str) -> None:
 def test_networks_that_cannot_be_searched_are_refused() -> None:
     with pytest.raises(NetworkError, match=r"'last.weight' has no data \(meta device\); load the"):
         problem(network=fresh(Mlp).to("meta"))
-    with pytest.raises(NetworkError, match="layer 'words': its weight is tied"):
-        problem("words", fresh(TiedNet))
     with pytest.raises(NetworkError, match=r"'last.weight' is lazy and has no shape yet; run"):
         problem(network=nn.Sequential(OrderedDict(last=nn.LazyLinear(CLASSES))))
     with pytest.raises(NetworkError, match=r"network is 3; give a trained torch.nn.Module"):
