@@ -27,6 +27,7 @@ from rlquant import (
 )
 from rlquant.data import take_samples
 from rlquant.evaluation.measure import measure
+from rlquant.network_kind import is_transformer_like
 from rlquant.samples import Samples
 from rlquant_agents.api import search_problem
 from rlquant_experiments.real_networks.rows import (
@@ -37,7 +38,7 @@ from rlquant_experiments.real_networks.rows import (
     searched_rows,
     uniform_rows,
 )
-from rlquant_experiments.real_networks.settings import RealNetworkSettings
+from rlquant_experiments.real_networks.settings import GROUP_SIZES, RealNetworkSettings
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Lab:
     def __init__(self, name: str, settings: RealNetworkSettings) -> None:
         torch.set_num_threads(settings.threads)
         self.task = tasks.load(name)
-        self._settings = settings
+        self._samples = settings.samples(name)
 
     @cached_property
     def problem(self) -> QuantizationProblem:
@@ -73,8 +74,8 @@ class Lab:
             space=space_of(network),
             objective=self.task.objective,
             evaluation=EvaluationSettings(
-                calibration_samples=self._settings.calibration,
-                validation_samples=self._settings.validation,
+                calibration_samples=self._samples.calibration,
+                validation_samples=self._samples.validation,
             ),
         )
 
@@ -111,7 +112,7 @@ class Lab:
 
     def tested(self, network: nn.Module) -> Measurement:
         """Measure a network on the test data: by the objective, and by the task's metric."""
-        task, count = self.task, self._settings.test
+        task, count = self.task, self._samples.test
         objective, metric = task.objective, task.metric
         test = _as_data(task.test, count)
         found = measure(network, test, objective=objective, float_network=task.network)
@@ -128,13 +129,17 @@ class Lab:
 
 
 def space_of(network: nn.Module) -> SearchSpace:
-    """Return the space that suits the network, without embeddings and a language model's head.
+    """Return the space that suits a transformer; of other networks groups and GPTQ as well.
 
-    What the literature calls a network of 4 bits leaves them alone.
+    Embeddings and a language model's head stay float: what the literature calls a network of 4 bits
+    leaves them alone.
     """
     embeddings = [n for n, m in network.named_modules() if isinstance(m, nn.Embedding)]
     head = [name for name, _ in network.named_children() if name == "lm_head"]
-    return replace(SearchSpace.for_network(network), exclude=(*embeddings, *head))
+    space = replace(SearchSpace.for_network(network), exclude=(*embeddings, *head))
+    if is_transformer_like(network):
+        return space
+    return replace(space, rounding=("gptq",), group_size=GROUP_SIZES)
 
 
 def measure_rows(settings: RealNetworkSettings) -> Iterator[tuple[Row, Figures]]:

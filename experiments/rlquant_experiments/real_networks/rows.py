@@ -124,7 +124,7 @@ def keep_row(folder: Path, row: Row, settings: RealNetworkSettings, figures: Fig
 
 def _settings(row: Row, settings: RealNetworkSettings) -> dict[str, Any]:
     """Return the settings that a row's figures depend on."""
-    found = {name: getattr(settings, name) for name in ("calibration", "validation", "test")}
+    found = settings.samples(row.task)._asdict()
     return {**found, "evaluations": settings.evaluations} if row.searcher else found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from rlquant.config import GroupSize
 from rlquant.errors import unknown_name, whole_number
@@ -12,6 +13,22 @@ from rlquant_agents.search.searcher import searchers
 from rlquant_experiments.baselines.registration import register_baselines
 
 SEARCHERS = ("auto", "knapsack", "knapsack-fisher", "local-swap", "random")
+
+
+class Samples(NamedTuple):
+    """Samples of calibration, those that searches see, and those that a row is tested on."""
+
+    calibration: int
+    validation: int
+    test: int
+
+
+SAMPLES = {
+    "smollm2-135m": Samples(64, 8, 32),  # of 256 tokens each
+    "minilm-l6": Samples(96, 48, 256),
+    "efficientnet-lite0": Samples(64, 64, 444),
+}
+"""As many as one core can run: an evaluation takes some seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +42,9 @@ class RealNetworkSettings:
         searchers: names of searchers; none for uniform configurations alone.
         seeds: searches of each kind.
         evaluations: of each search.
-        calibration: samples of calibration.
-        validation: samples that searches see.
-        test: samples that every row is measured on once.
+        calibration: samples of calibration, at most; by default `SAMPLES` of the task.
+        validation: samples that searches see, at most.
+        test: samples that every row is measured on once, at most.
         threads: of PyTorch.
         out: folder that keeps every finished row.
         report: Markdown file to write; the figure goes beside it.
@@ -39,9 +56,9 @@ class RealNetworkSettings:
     searchers: tuple[str, ...] = SEARCHERS
     seeds: int = 3
     evaluations: int = 100
-    calibration: int = 128
-    validation: int = 64
-    test: int = 512
+    calibration: int | None = None
+    validation: int | None = None
+    test: int | None = None
     threads: int = 1
     out: Path = Path("runs/real-networks")
     report: Path | None = None
@@ -57,7 +74,15 @@ class RealNetworkSettings:
                 if name not in known:
                     raise unknown_name(kind, name, known)
         for field in ("seeds", "evaluations", "calibration", "validation", "test", "threads"):
-            whole_number(f"--{field}", getattr(self, field), 1)
+            if getattr(self, field) is not None:
+                whole_number(f"--{field}", getattr(self, field), 1)
+
+    def samples(self, task: str) -> Samples:
+        """Return how many samples of each part of a task are used."""
+        own = {
+            name: given for name in Samples._fields if (given := getattr(self, name)) is not None
+        }
+        return SAMPLES[task]._replace(**own)
 
 
 @dataclass(frozen=True, slots=True)
