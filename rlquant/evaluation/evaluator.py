@@ -15,6 +15,7 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.evaluation.incremental import IncrementalNetwork
 from rlquant.evaluation.looks import LooksAt
 from rlquant.evaluation.measure import measure_float, score_outputs
+from rlquant.evaluation.process_memory import close_gaps
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.layers import LayerFacts
@@ -69,6 +70,7 @@ class Evaluator:
         written = {network.get_parameter(f"{name}.bias") for name in self.reference.output_means}
         shared = [p for p in network.parameters() if p not in written]
         self._working = copy_network(network, shared=shared)
+        close_gaps()
         self._modules = {f.name: self._working.get_submodule(f.name) for f in layers}
         weights = {name: weight_of(module).detach() for name, module in self._modules.items()}
         self._installed: dict[str, LayerChoice] = {}

@@ -15,6 +15,8 @@ from typing import Any
 
 ALLOWED = 32 * 2**20
 """Bytes beyond the limit that are left alone."""
+LARGE = 2**30
+"""Bytes of a process below which gaps are left alone outside of evaluations."""
 _STATM = Path("/proc/self/statm")
 _MEMINFO = Path("/proc/meminfo")
 
@@ -44,6 +46,12 @@ def _trim() -> Any:
         return ctypes.CDLL(None).malloc_trim
     except (OSError, AttributeError, TypeError):
         return None
+
+
+def close_gaps() -> None:
+    """Give back what freed copies of a network left, where they were large."""
+    if resident_bytes() > LARGE and _trim() is not None:
+        _trim()(ctypes.c_size_t(0))
 
 
 class Gaps:

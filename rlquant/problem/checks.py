@@ -9,16 +9,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from rlquant.config import HESSIAN_BASED, Fidelity
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.budget import Budget
 from rlquant.errors import ChoiceError, DataError, NetworkError, SettingsError
-from rlquant.evaluation.measure import with_targets
 from rlquant.forward_pass import outputs_of
 from rlquant.layers import LayerFacts
 from rlquant.network_kind import WIDEST, is_measured
-from rlquant.objective import Objective, targets_of
+from rlquant.objective import MakesTargets, Objective, targets_of
 from rlquant.plain_network import device_of
 from rlquant.samples import Samples, why_not_finite
 from rlquant.score import Measurement
@@ -62,10 +62,8 @@ def resolve_device(device: Any, network: nn.Module) -> torch.device:
     return place
 
 
-def require_runs(
-    network: nn.Module, objective: Objective, training: Samples, validation: Samples
-) -> None:
-    """Run a copy of the network on a few samples of each, and score the validation outputs.
+def require_runs(network: nn.Module, objective: Objective, validation: Samples) -> None:
+    """Run a copy of the network on a batch of validation samples, and score the outputs.
 
     Raises:
         DataError: the network does not run on them, or outputs and targets do not belong together.
@@ -73,11 +71,13 @@ def require_runs(
     """
     clone = copy_network(network)
     with torch.no_grad():
-        outputs_of(clone, training.inputs, "train_data")
         outputs = outputs_of(clone, validation.inputs, "validation_data")
-        (prepared,) = with_targets(clone, [validation], objective)
-        objective.check(outputs, prepared.targets)
-        sums = objective(outputs, prepared.targets)
+        targets = validation.targets
+        if isinstance(objective, MakesTargets):
+            own = tree_map_only(Tensor, torch.clone, outputs)
+            targets = objective.targets_of(validation, lambda: own)
+        objective.check(outputs, targets)
+        sums = objective(outputs, targets)
     pair = isinstance(sums, (tuple, list)) and len(sums) == 2
     if not pair or not all(_is_scalar(value) for value in sums):
         raise SettingsError(

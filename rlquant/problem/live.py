@@ -24,12 +24,14 @@ from rlquant.data import Data, take_samples
 from rlquant.errors import LARGEST_SEED, DataError, SettingsError, unknown_name, whole_number
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.measure import measure_float
+from rlquant.evaluation.process_memory import close_gaps
 from rlquant.evaluation.racing import Racing, require_racing
 from rlquant.evaluation.repeated import PASSES, run_repeatedly
 from rlquant.evaluation.store import EvaluationStore, as_store
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation.workers import measure_with_workers
 from rlquant.evaluation_settings import EvaluationSettings, require_evaluation
+from rlquant.forward_pass import outputs_of
 from rlquant.layers import LayerFacts, excluded_layers, layer_kind, layers_and_macs
 from rlquant.network.calibrate import FloatReference
 from rlquant.objective import Objective, ObjectiveFunction, as_objective
@@ -146,10 +148,12 @@ class QuantizationProblem:
         self._whole_space = self._without_idle_overrides(self._whole_space)
         self.space = self._whole_space.at(fidelity)
         self.notes = self._noted()
+        close_gaps()
         self._require_quantizable()
         self.costs = self._network_costs()
         self.feasible = self._feasible(self.budget)
         self.plan = self._training_plan(train_data, training, teacher, warm_start)
+        close_gaps()
         measuring = self._measuring()
         measured = self._float_measurement(measuring.batches)
         kept = self.canonical(QuantizationConfig(()))
@@ -191,10 +195,15 @@ class QuantizationProblem:
     def _found_layers(self) -> tuple[tuple[LayerFacts, ...], Mapping[str, int]]:
         """Run the network on its samples and find what can be quantized, and what is kept."""
         few = self.calibration.first(2)
-        size = batch_size_within(self.network, few, self.evaluation.batch_size, name="train_data")
+        asked = self.evaluation.batch_size
+        if asked is not None:  # else its first samples are run for the memory of their outputs
+            with torch.no_grad():
+                outputs_of(copy_network(self.network), few.inputs, "train_data")
+        size = batch_size_within(self.network, few, asked, name="train_data")
         self.evaluation = dataclasses.replace(self.evaluation, batch_size=size)
         first_batch = self.validation.first(size)
-        require_runs(self.network, self.objective, few, first_batch)
+        require_runs(self.network, self.objective, first_batch)
+        close_gaps()
         brief = brief_samples(self.network, few)
         return layers_and_macs(self.network, few.inputs, self._excluded, brief.inputs)
 

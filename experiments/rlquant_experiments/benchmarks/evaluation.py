@@ -10,6 +10,7 @@ from tqdm import trange
 
 from rlquant import Budget, QuantizationConfig, QuantizationProblem, tasks
 from rlquant.evaluation.evaluator import Evaluator
+from rlquant.forward_pass import run
 from rlquant.space import for_layer
 from rlquant_experiments.benchmarks.figure import Figure, seconds, words
 
@@ -78,9 +79,10 @@ def paired(
 
     def forward() -> None:
         with torch.inference_mode():
-            network(*evaluator.calibration.inputs)
+            if not evaluator.reference.is_empty:
+                run(network, evaluator.calibration.inputs)
             for batch in evaluator.batches:
-                network(*batch.inputs)
+                run(network, batch.inputs)
 
     def evaluate() -> None:
         evaluator.measure(config)

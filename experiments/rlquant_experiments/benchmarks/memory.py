@@ -61,10 +61,10 @@ def report_peak(task_name: str, count: int, limit: int | None) -> None:
     )
     for config in random_configs(problem, count):
         problem.evaluator.measure(config)
-    sys.stdout.write(str(_peak_megabytes()))
+    sys.stdout.write(str(peak_megabytes()))
 
 
-def _peak_megabytes() -> float:
+def peak_megabytes() -> float:
     """Return this program's peak; `getrusage` would count the process that it was forked from."""
     status = Path("/proc/self/status")
     if not status.exists():

@@ -6,7 +6,8 @@ counts steps a second where every score is known, `training` sets training steps
 evaluations against float training, `assignment` takes the time in which one layer's weights are
 assigned, `export` sets packing and loading against copies and exported networks against those of
 onnxruntime's own quantizer, and `search` takes the time of the main job, `rlquant search` with
-its defaults.
+its defaults. `language-model`, if named, sets construction, evaluations and memory of a pretrained
+transformer against its forward pass.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from rlquant_experiments.benchmarks.environment import environment
 from rlquant_experiments.benchmarks.episodes import episodes
 from rlquant_experiments.benchmarks.evaluation import evaluation
 from rlquant_experiments.benchmarks.figure import Figure
+from rlquant_experiments.benchmarks.language_model import language_model
 from rlquant_experiments.benchmarks.memory import memory
 from rlquant_experiments.benchmarks.onnx_speed import onnx_speed
 from rlquant_experiments.benchmarks.packing import packing
@@ -42,6 +44,8 @@ from rlquant_experiments.benchmarks.sharing import sharing
 from rlquant_experiments.benchmarks.training import training
 
 BENCHMARKS = ("evaluation", "environment", "training", "assignment", "export", "search")
+LANGUAGE_MODEL = "language-model"
+"""Not among those by default, as its network has to be fetched."""
 SEARCH_TARGET = 180.0
 
 
@@ -50,7 +54,8 @@ class BenchmarkSettings:
     """Which benchmarks to run, and how long.
 
     Attributes:
-        run: evaluation, environment, training, assignment, export and search, or some of them.
+        run: evaluation, environment, training, assignment, export and search, or some of them; or
+            language-model.
         task: task of the evaluation, training and assignment benchmarks.
         configs: random configurations to evaluate.
         shared_tasks: tasks to enumerate (every layer on its own; in groups by stage where it has
@@ -65,6 +70,8 @@ class BenchmarkSettings:
         codes: how many are packed and unpacked.
         width: of the four square layers of a network that is loaded.
         export_task: task whose network is exported.
+        language_task: task of the language-model benchmark.
+        pairs: of evaluations of it.
         search_arguments: arguments for `rlquant search`, as in --search-arguments="--seed 1".
         json: file for the figures, where wanted.
     """
@@ -87,6 +94,8 @@ class BenchmarkSettings:
     codes: int = 2**24
     width: int = 2500
     export_task: str = "fashion-mnist/resnet14"
+    language_task: str = "smollm2-135m"
+    pairs: int = 5
     search_arguments: str = ""
     json: Path | None = None
 
@@ -135,6 +144,11 @@ def search_benchmark(settings: BenchmarkSettings) -> list[Figure]:
     return [Figure(name, taken, "s", SEARCH_TARGET, detail="start of Python and figures included")]
 
 
+def language_model_benchmark(settings: BenchmarkSettings) -> list[Figure]:
+    """Set construction, evaluations and memory of a language model against its forward pass."""
+    return language_model(settings.language_task, settings.pairs)
+
+
 def table(figures: Sequence[Figure]) -> Table:
     """Return the figures for the terminal."""
     rows = [
@@ -160,18 +174,19 @@ def run(settings: BenchmarkSettings) -> int:
         "assignment": assignment_benchmark,
         "export": export_benchmark,
         "search": search_benchmark,
+        LANGUAGE_MODEL: language_model_benchmark,
     }
     for name in settings.run:
         if name not in known:
             raise SettingsError(f"{name}: known benchmarks are {', '.join(known)}")
     counts = (
         *(settings.configs, settings.swaps, settings.episodes, settings.steps, settings.tuned),
-        *(settings.codes, settings.width),
+        *(settings.codes, settings.width, settings.pairs),
     )
     if min(*counts, *(settings.threads or (0,))) < 1:
         raise SettingsError(
-            "--configs, --swaps, --episodes, --steps, --tuned, --codes, --width and --threads need "
-            "numbers of at least 1"
+            "--configs, --swaps, --episodes, --steps, --tuned, --codes, --width, --pairs and "
+            "--threads need numbers of at least 1"
         )
     if settings.json is not None:
         make_folder(settings.json.parent)
