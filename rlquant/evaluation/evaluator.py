@@ -67,6 +67,7 @@ class Evaluator:
         self.batches = list(batches)
         self.reference = FloatReference.measure(network, layers, calibration, evaluation.calibrate)
         self._range_method = evaluation.activation_range
+        self._calibrate = evaluation.calibrate
         written = {network.get_parameter(f"{name}.bias") for name in self.reference.output_means}
         shared = [p for p in network.parameters() if p not in written]
         self._working = copy_network(network, shared=shared)
@@ -100,7 +101,7 @@ class Evaluator:
     @cached_property
     def moments(self) -> LayerHessians:
         """By what matrix each layer's weight errors count, measured on first use."""
-        return output_hessian(self.network, self.layers, self.calibration)
+        return output_hessian(self.network, self.layers, self.calibration, self._calibrate)
 
     def measure(
         self,

@@ -175,7 +175,7 @@ class EvaluationStore:
         if measured is not None:
             loss = measured.loss if math.isfinite(measured.loss) else None
             accuracy = None if math.isnan(measured.accuracy) else measured.accuracy
-            metrics = json.dumps(dict(measured.metrics))
+            metrics = json.dumps(dict(measured.metrics)) if measured.metrics else "{}"
             row = (problem, key, config.to_json(), loss, accuracy, measured.samples, metrics)
             statements += [(_PUT, (*row, seconds, time.time()))]
         self._run(*statements)

@@ -21,6 +21,7 @@ from rlquant.ambient import seeded
 from rlquant.batch_size import batch_size_within
 from rlquant.copying.network_copy import copy_network
 from rlquant.errors import DataError
+from rlquant.evaluation_settings import Calibrate
 from rlquant.forward_pass import run
 from rlquant.layers import LayerFacts, first_input
 from rlquant.network_kind import is_measured
@@ -106,7 +107,10 @@ def measure_hessians(
 
 
 def output_hessian(
-    network: nn.Module, layers: Sequence[LayerFacts], samples: Samples
+    network: nn.Module,
+    layers: Sequence[LayerFacts],
+    samples: Samples,
+    calibrate: Calibrate = "auto",
 ) -> LayerHessians:
     """Return the matrix by which each layer's weight errors count, for the layers that have one.
 
@@ -116,10 +120,22 @@ def output_hessian(
     measured when they are asked for, diagonals apart, which take little more than a forward pass;
     so `network` must stay as it is.
 
+    Args:
+        network: the float network.
+        layers: those that are quantized.
+        samples: of calibration.
+        calibrate: what is corrected later; what is not takes up no shift.
+
     Raises:
         DataError: when they are asked for: a layer whose inputs are not finite.
     """
-    absorbed = {f.name for f in layers if f.normalized or (f.has_bias and f.calls == 1)}
+    by_norms, by_biases = calibrate in ("auto", "statistics"), calibrate in ("auto", "biases")
+    absorbed = {
+        facts.name
+        for facts in layers
+        if (facts.normalized and by_norms)
+        or (facts.has_bias and facts.calls == 1 and not facts.normalized and by_biases)
+    }
 
     def measured(product: Product) -> dict[str, Tensor]:
         found = measure_hessians(network, layers, samples, product)

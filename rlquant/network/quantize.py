@@ -177,7 +177,7 @@ def quantize(
     )
     layers = layers_of(network, config, samples.first(2).inputs)
     reference = FloatReference.measure(network, layers, samples, calibrate)
-    moments = cache(lambda: output_hessian(network, layers, samples))
+    moments = cache(lambda: output_hessian(network, layers, samples, calibrate))
     ranges = (
         measure_input_ranges(network, layers, samples, activation_range)
         if quantizes_activations(config)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rlquant.evaluation_settings import Calibrate
 from rlquant.layers import find_layers
 from rlquant.network.hessians import (
     CHUNK,
@@ -147,6 +148,21 @@ def test_a_bias_that_calibration_does_not_correct_takes_up_nothing() -> None:
     samples = Samples((1 + torch.rand(20, 5, generator=seeded(0)),), torch.zeros(20))
     found = output_hessian(network, find_layers(network, *samples.inputs), samples)["0"]
     assert_close(found.double(), measured(network, samples)["0"].second)
+
+
+@pytest.mark.parametrize(
+    ("calibrate", "absorbs"),
+    [("auto", True), ("biases", True), ("statistics", False), ("none", False)],
+)
+def test_what_calibration_leaves_alone_takes_up_nothing(
+    calibrate: Calibrate, absorbs: bool
+) -> None:
+    network = nn.Sequential(fresh(lambda: nn.Linear(5, 4)))
+    samples = Samples((1 + torch.rand(20, 5, generator=seeded(0)),), torch.zeros(20))
+    layers = find_layers(network, *samples.inputs)
+    found = output_hessian(network, layers, samples, calibrate)["0"]
+    moments = measured(network, samples)["0"]
+    assert_close(found.double(), moments.covariance if absorbs else moments.second)
 
 
 def test_moments_are_those_of_a_matrix_of_inputs() -> None:

@@ -27,7 +27,8 @@ def figure_of(task: str, rows: Rows) -> Figure:
     for label, found in lines.items():
         _draw(axes, label, found, searched=not label.startswith("uniform"))
     axes.set(xlabel="packed file (MB)", ylabel="test loss", title=task, yscale="log")
-    axes.legend(fontsize="x-small", ncols=2)
+    if lines:
+        axes.legend(fontsize="x-small", ncols=2)
     return figure
 
 
