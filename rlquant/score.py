@@ -146,7 +146,7 @@ REWARDS: dict[str, Reward] = {
 }
 
 
-NO_LOSS = 1e-5
+NO_LOSS = 1e-4
 """A float network's loss below this is 0 but for rounding, as a distance to itself is."""
 WORST_LOG_LOSS = 20.0
 """Stands for the log of an infinite loss."""
