@@ -30,7 +30,7 @@ class Objective(Protocol):
     def __call__(self, outputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
         """Return the batch's summed loss and summed metric, each a scalar tensor."""
 
-    def check(self, outputs: Any, targets: Tensor) -> None:
+    def check(self, outputs: Any, targets: Any) -> None:
         """Raise `DataError` where outputs and targets do not belong together."""
 
 
@@ -97,7 +97,7 @@ class Classification:
         logits = main_output(outputs, self.name)
         return functional.cross_entropy(_wide(logits), targets.long(), reduction="none")
 
-    def check(self, outputs: Any, targets: Tensor) -> None:
+    def check(self, outputs: Any, targets: Any) -> None:
         """Raise `DataError` for wrong shapes and for labels that no output stands for."""
         outputs = main_output(outputs, self.name)
         _require_targets(targets, self.name)
@@ -455,7 +455,7 @@ class FunctionObjective:
         """Return what the function returns."""
         return self.function(outputs, targets)
 
-    def check(self, outputs: Any, targets: Tensor) -> None:
+    def check(self, outputs: Any, targets: Any) -> None:
         """Let everything through, unless the function has a check."""
         check = getattr(self.function, "check", None)
         if check is not None:

@@ -19,16 +19,12 @@ from rlquant import (
     Budget,
     EvaluationSettings,
     LayerChoice,
-    Measurement,
     QuantizationConfig,
     QuantizationProblem,
     SearchSpace,
     tasks,
 )
-from rlquant.data import take_samples
-from rlquant.evaluation.measure import measure
 from rlquant.network_kind import is_transformer_like
-from rlquant.samples import Samples
 from rlquant_agents.api import search_problem
 from rlquant_experiments.real_networks.rows import (
     Figures,
@@ -39,6 +35,7 @@ from rlquant_experiments.real_networks.rows import (
     uniform_rows,
 )
 from rlquant_experiments.real_networks.settings import GROUP_SIZES, RealNetworkSettings
+from rlquant_experiments.real_networks.test_set import TestSet
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +88,7 @@ class Lab:
         score = problem.evaluate(config)
         network = problem.build(config)
         minutes += (time.perf_counter() - start) / 60
-        test = self.tested(network)
+        test = self.test.measure(network)
         return Figures(
             score.size_bytes,
             score.average_bits,
@@ -105,27 +102,15 @@ class Lab:
 
     def float_figures(self) -> Figures:
         """Return the figures of the float network."""
-        test, score = self.tested(self.task.network), self.problem.float_score
+        test, score = self.test.measure(self.task.network), self.problem.float_score
         return Figures(
             score.size_bytes, 32.0, score.loss, test.loss, test.accuracy, dict(test.metrics), 0.0
         )
 
-    def tested(self, network: nn.Module) -> Measurement:
-        """Measure a network on the test data: by the objective, and by the task's metric."""
-        task, count = self.task, self._samples.test
-        objective, metric = task.objective, task.metric
-        test = _as_data(task.test, count)
-        found = measure(network, test, objective=objective, float_network=task.network)
-        if metric is None or metric == objective:
-            return found
-        other = measure(network, test, objective=metric, float_network=task.network)
-        more = {metric.name: other.loss, f"{metric.name} accuracy": other.accuracy}
-        return Measurement(
-            found.loss,
-            found.accuracy,
-            found.samples,
-            metrics={**found.metrics, **other.metrics, **more},
-        )
+    @cached_property
+    def test(self) -> TestSet:
+        """The test data."""
+        return TestSet(self.task, self._samples.test)
 
 
 def space_of(network: nn.Module) -> SearchSpace:
@@ -212,10 +197,3 @@ def search_row(row: Row, settings: RealNetworkSettings) -> Figures:
     return lab.figures(
         problem, result.best, minutes, peak_bytes=peak, evaluations=len(result.history)
     )
-
-
-def _as_data(data: Any, count: int) -> Any:
-    """Return the first samples of some data as one batch."""
-    taken: Samples = take_samples(data, count, name="test", device=torch.device("cpu"))
-    inputs, targets = taken.inputs, taken.targets
-    return inputs if isinstance(targets, dict) else (inputs, targets)

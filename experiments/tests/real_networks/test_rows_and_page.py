@@ -6,8 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from rlquant.errors import UnknownNameError
+from rlquant.evaluation.measure import score_outputs
+from rlquant.objective import Distillation, NextToken, targets_of
+from rlquant.samples import Samples
 from rlquant_experiments.real_networks.page import write_page
 from rlquant_experiments.real_networks.rows import (
     Figures,
@@ -18,6 +22,7 @@ from rlquant_experiments.real_networks.rows import (
     uniform_rows,
 )
 from rlquant_experiments.real_networks.settings import QUANTIZERS, RealNetworkSettings
+from rlquant_experiments.real_networks.test_set import Joined
 
 TASK = "minilm-l6"
 
@@ -70,3 +75,21 @@ def test_wrong_names_are_refused() -> None:
         RealNetworkSettings(tasks=("minilm",)).check()
     with pytest.raises(UnknownNameError, match="unknown searcher 'atuo'; did you mean 'auto'"):
         RealNetworkSettings(searchers=("atuo",)).check()
+
+
+def test_two_objectives_are_scored_in_one_pass() -> None:
+    """As if each were scored alone."""
+    draw = torch.Generator().manual_seed(0)
+    ids = torch.randint(0, 7, (3, 5), generator=draw)
+    wanted, given = torch.randn(2, 3, 5, 7, generator=draw).unbind()
+    batch = Samples({"input_ids": ids}, {})
+    first, second = Distillation("kl"), NextToken()
+    alone = []
+    for objective in (first, second, Joined(first, second)):
+        targets = targets_of(objective, batch, lambda: wanted)
+        prepared = batch.with_targets(targets)
+        alone.append(score_outputs([given], [prepared], objective))
+    kl, tokens, both = alone
+    assert (both.loss, both.accuracy) == (kl.loss, kl.accuracy)
+    metrics = {**kl.metrics, **tokens.metrics, "next-token": tokens.loss}
+    assert both.metrics == pytest.approx(metrics)
