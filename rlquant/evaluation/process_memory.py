@@ -8,6 +8,7 @@ nothing is done.
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 from functools import cache
 from pathlib import Path
@@ -49,9 +50,14 @@ def _trim() -> Any:
 
 
 def close_gaps() -> None:
-    """Give back what freed copies of a network left, where they were large."""
-    if resident_bytes() > LARGE and _trim() is not None:
-        _trim()(ctypes.c_size_t(0))
+    """Give back what copies of a network left, where they were large.
+
+    A copy may hold itself, by a hook or a bound function, and goes when the collector runs.
+    """
+    if resident_bytes() > LARGE:
+        gc.collect()
+        if _trim() is not None:
+            _trim()(ctypes.c_size_t(0))
 
 
 class Gaps:
