@@ -270,6 +270,7 @@ def _quantizers(folder: Path) -> Any:
         "quantile_points": lambda: quantizers.quantile_points(x, 4),
         "quantize_fixed_point": lambda: quantizers.quantize_fixed_point(x, 2, 3),
         "quantize_integer": lambda: quantizers.quantize_integer(x, 3),
+        "quantize_kmeans": lambda: quantizers.quantize_kmeans(x, 3),
         "quantize_power_of_two": lambda: quantizers.quantize_power_of_two(x, 3),
         "quantize_ternary": lambda: quantizers.quantize_ternary(x, 1.5, 0.5),
         "quantize_to_points": lambda: quantizers.quantize_to_points(

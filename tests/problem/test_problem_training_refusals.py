@@ -72,28 +72,28 @@ def test_batches_of_one_before_a_batch_norm() -> None:
     refused(SettingsError, "gives batches of one, of which BatchNorm", "conv", training=settings)
 
 
-class Words(nn.Module):
-    """Outputs that are no class scores."""
+class Boxes(nn.Module):
+    """Outputs of which none is the class scores, as a detector's."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first = nn.Linear(FEATURES, 4)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        output: Tensor = self.first(inputs)[:, None].expand(-1, 5, -1)
-        return output
+    def forward(self, inputs: Tensor) -> dict[str, Tensor]:
+        found = self.first(inputs)
+        return {"boxes": found, "scores": found[:, :1]}
 
 
-def summed(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    return outputs.square().sum(), torch.zeros(())
+def boxed(outputs: dict[str, Tensor], targets: Tensor) -> tuple[Tensor, Tensor]:
+    return outputs["boxes"].square().sum(), torch.zeros(())
 
 
 def test_what_nothing_can_be_distilled_from_is_refused_where_distillation_is_searched() -> None:
-    words = "method 'distilled' needs outputs of shape"
-    network = fresh(Words)
-    refused(DataError, words, network=network, objective=summed, space=DISTILLED)
-    refused(DataError, words, network=network, objective=summed)  # it is in the default space
-    made = problem(fidelity="tuned", network=network, objective=summed, space=TERNARY)
+    words = "teacher needs a tensor of outputs, the network gives a dict"
+    network = fresh(Boxes)
+    refused(DataError, words, network=network, objective=boxed, space=DISTILLED)
+    refused(DataError, words, network=network, objective=boxed)  # it is in the default space
+    made = problem(fidelity="tuned", network=network, objective=boxed, space=TERNARY)
     assert made.plan is not None
 
 

@@ -188,7 +188,7 @@ def test_finite_differences_agree_on_everything_that_is_learned_but_latent_weigh
 class TestTheEnd:
     @pytest.mark.parametrize("name", ["mlp", "conv"])
     def test_before_any_step_it_is_the_quantized_network(self, name: str) -> None:
-        for config in (each(name, points="kmeans"), each(name, method="ternary")):
+        for config in (each(name, points="quantile"), each(name, method="ternary")):
             made = mixed_network(name, config=config).finish()
             wanted = rlquant.quantize(float_network(name), config)
             assert torch.equal(outputs_of(made, name), outputs_of(wanted, name))

@@ -15,8 +15,20 @@ from rlquant_agents.cli import export, search
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "mine"
-    given = ["--task", "digits/mlp", "--searcher", "random", "--baselines", "--evaluations", "3"]
-    samples = ["--validation-samples", "300"]
+    given = [
+        "--task",
+        "digits/mlp",
+        "--searcher",
+        "random",
+        "--baselines",
+        "--evaluations",
+        "3",
+        "--bits",
+        "2",
+        "3",
+        "4",
+    ]
+    samples = ["--validation-samples", "300", "--bits", "2", "3", "4"]
     assert search.main([*given, *samples, "--no-progress", "--out", str(out)]) == 0
     return out
 
