@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from rlquant.copying.network_copy import copy_network
 from rlquant.errors import NetworkError, SettingsError
 from rlquant.forward_pass import run
-from rlquant.objective import Objective
+from rlquant.objective import Objective, targets_of
 from rlquant.samples import Samples
 
 
@@ -40,7 +40,9 @@ def require_gradients(
     weights: list[Any] = [clone.get_submodule(name).weight for name in layers]
     for weight in weights:
         weight.requires_grad_()
-    loss = loss_with_gradients(objective, run(clone, samples.inputs), samples.targets, wanted_by)
+    outputs = run(clone, samples.inputs)
+    targets = targets_of(objective, samples, lambda: outputs)
+    loss = loss_with_gradients(objective, outputs, targets, wanted_by)
     found = torch.autograd.grad(loss, weights, allow_unused=True)
     without = [n for n, gradient in zip(layers, found, strict=True) if gradient is None]
     if without:
@@ -48,9 +50,7 @@ def require_gradients(
         raise _without_gradients(f"{wanted_by} needs gradients by the weight of {shown}")
 
 
-def loss_with_gradients(
-    objective: Objective, outputs: Any, targets: Tensor, wanted_by: str
-) -> Tensor:
+def loss_with_gradients(objective: Objective, outputs: Any, targets: Any, wanted_by: str) -> Tensor:
     """Return the loss of outputs, from which gradients can be taken; see `require_gradients`."""
     if not any(isinstance(t, Tensor) and t.requires_grad for t in tree_leaves(outputs)):
         raise _without_gradients(f"{wanted_by} needs gradients")

@@ -10,16 +10,18 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from rlquant import Classification, Problem
 from rlquant.copying.network_copy import copy_network
 from rlquant.errors import DataError, SettingsError
 from rlquant.evaluation.weight_bank import WeightBank
-from rlquant.forward_pass import outputs_of
+from rlquant.forward_pass import outputs_of, run
 from rlquant.network.gradients import require_gradients
 from rlquant.network.hessians import output_hessian
+from rlquant.objective import Distillation, MakesTargets, NextToken, Objective, main_output
 from rlquant.problem.protocol import Live
-from rlquant.samples import Samples
+from rlquant.samples import Samples, counted
 from rlquant.space import for_layer
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import Session
@@ -68,6 +70,12 @@ class KnapsackFisher(Searcher):
                 f"{type(problem).__name__} has none; give a QuantizationProblem, or search with "
                 f"'knapsack-weight-error'"
             )
+        if isinstance(problem.objective, MakesTargets) and not _draws(problem.objective):
+            raise SettingsError(
+                f"searcher {self.name!r}: objective {problem.objective.name!r} has no gradient at "
+                f"the float network, which it is the distance to; search with "
+                f"'knapsack-weight-error'"
+            )
         names = [facts.name for facts in problem.layers]
         few = problem.calibration.first(2)
         require_gradients(problem.network, names, few, problem.objective, f"searcher {self.name!r}")
@@ -75,12 +83,11 @@ class KnapsackFisher(Searcher):
 
     def _require_batches_of_one(self, problem: Live) -> None:
         one = problem.calibration.first(1)
-        draws = isinstance(problem.objective, Classification)  # whatever the labels are
-        targets = torch.zeros_like(one.targets) if draws else one.targets
         try:
             with torch.no_grad():
                 outputs = outputs_of(copy_network(problem.network), one.inputs, "train_data")
-            problem.objective.check(outputs, targets)
+            if isinstance(problem.objective, Classification):
+                problem.objective.check(outputs, torch.zeros_like(one.targets))
         except DataError as error:
             raise SettingsError(
                 f"searcher {self.name!r} takes the gradients of one sample at a time, and the "
@@ -115,14 +122,21 @@ def sample_gradients(problem: Live, samples: Samples, generator: torch.Generator
 def _losses(
     problem: Live, network: nn.Module, samples: Samples, generator: torch.Generator
 ) -> Iterator[Tensor]:
-    draws = isinstance(problem.objective, Classification)
     for sample in samples.batches(1):
-        outputs, targets = network(*sample.inputs), sample.targets
-        if draws:
-            chances = outputs.detach().softmax(dim=1).cpu()
-            targets = torch.multinomial(chances, 1, generator=generator)[0].to(targets.device)
-        loss, _ = problem.objective(outputs, targets)
-        yield loss
+        outputs = run(network, sample.inputs)
+        if _draws(problem.objective):
+            logits = counted(main_output(outputs, "knapsack-fisher"), sample.mask)
+            logits = logits.reshape(-1, logits.shape[-1])
+            chances = logits.detach().float().softmax(dim=1).cpu()
+            classes = torch.multinomial(chances, 1, generator=generator)[:, 0]
+            yield cross_entropy(logits, classes.to(logits.device), reduction="sum")
+        else:
+            yield problem.objective(outputs, sample.targets)[0]
+
+
+def _draws(objective: Objective) -> bool:
+    """Return whether classes are drawn from the network's own outputs, whatever the labels are."""
+    return isinstance(objective, (Classification, NextToken)) or objective == Distillation("kl")
 
 
 def fisher_effects(problem: Live, traces: Mapping[str, float]) -> Effects:

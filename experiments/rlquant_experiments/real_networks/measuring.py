@@ -24,6 +24,7 @@ from rlquant import (
     SearchSpace,
     tasks,
 )
+from rlquant.errors import SettingsError
 from rlquant.network_kind import is_transformer_like
 from rlquant_agents.api import search_problem
 from rlquant_experiments.real_networks.rows import (
@@ -179,7 +180,11 @@ def _searched(rows: Sequence[Row], settings: RealNetworkSettings) -> Iterator[tu
         figures = read_row(settings.out, row, settings)
         if figures is None:
             with ProcessPoolExecutor(1, mp_context=spawned) as pool:  # its memory is its own
-                figures = pool.submit(search_row, row, settings).result()
+                try:
+                    figures = pool.submit(search_row, row, settings).result()
+                except SettingsError as error:  # no searcher for this objective
+                    logger.warning("%s is left out: %s", row.name, error)
+                    continue
             keep_row(settings.out, row, settings, figures)
         yield row, figures
 

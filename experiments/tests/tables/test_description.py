@@ -67,7 +67,8 @@ def test_the_rows_are_the_optimum_under_each_budget() -> None:
     limits = (4.3, 6.0, 13.0)  # scales count much in layers this small
     found = rows(describe_table(table, limits))
     assert [row[0] for row in found] == ["4.3", "6", "13"]
-    assert len({row[1] for row in found}) == len({row[2] for row in found}) == 3
+    assert len({row[1] for row in found}) == 3
+    assert len({row[2] for row in found}) > 1
     for row, limit in zip(found, limits, strict=True):
         problem = TabularProblem(table, Budget.average_bits(limit))
         config, best = problem.optimum()
