@@ -112,10 +112,10 @@ class SearchSpace:
     def for_network(cls, network: nn.Module, fidelity: Fidelity = "calibrated") -> SearchSpace:
         """Return the space that suits a network, which is searched where none is given.
 
-        Transformers (LayerNorms or RMSNorms, attention, no BatchNorm) have small groups of weights
-        rounded by GPTQ: one scale a channel and the nearest point lose too much there. Layers
-        without a layer Hessian, such as embeddings, round to nearest. All other networks have one
-        scale a channel, and nearest.
+        Transformers (LayerNorms or RMSNorms, attention, no BatchNorm) have weights rounded by
+        GPTQ, in small groups or with one scale a channel: the nearest point loses too much there.
+        Layers without a layer Hessian, such as embeddings, round to nearest. All other networks
+        have one scale a channel, and nearest.
 
         Args:
             network: the float network; not changed.
@@ -129,7 +129,7 @@ class SearchSpace:
         unmeasured = [n for n, m in modules if layer_kind(m) is not None and not is_measured(m)]
         return cls(
             rounding=("gptq",),
-            group_size=(128, 64, 32),
+            group_size=("channel", 128, 64, 32),
             override=dict.fromkeys(unmeasured, nearest),
         )
 

@@ -43,7 +43,7 @@ class Encoder(nn.Module):
 def test_transformers_have_groups_and_gptq() -> None:
     space = SearchSpace.for_network(Encoder())
     assert space.rounding == ("gptq",)
-    assert space.group_size == (128, 64, 32)
+    assert space.group_size == ("channel", 128, 64, 32)
     assert space.of_layer("tokens").rounding == ("nearest",)
     assert space.of_layer("head").rounding == ("gptq",)
     assert SearchSpace.for_network(Encoder(), "tuned") == TRAINING_SPACE
