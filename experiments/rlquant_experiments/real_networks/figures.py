@@ -16,7 +16,7 @@ MEGA = 1e6
 @own_style()
 def figure_of(task: str, rows: Rows) -> Figure:
     """Return the test losses of a task's rows against their bytes."""
-    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    figure = Figure(figsize=(8.0, 4.2), layout="constrained")
     axes = figure.add_subplot()
     lines: dict[str, list[Figures]] = {}
     for row, found in grouped(rows).items():
@@ -27,8 +27,10 @@ def figure_of(task: str, rows: Rows) -> Figure:
     for label, found in lines.items():
         _draw(axes, label, found, searched=not label.startswith("uniform"))
     axes.set(xlabel="packed file (MB)", ylabel="test loss", title=task, yscale="log")
+    axes.yaxis.set_major_formatter("{x:g}")  # powers would need a formula
+    axes.yaxis.set_minor_formatter("")
     if lines:
-        axes.legend(fontsize="x-small", ncols=2)
+        figure.legend(loc="outside right upper", fontsize="x-small")
     return figure
 
 
