@@ -59,7 +59,7 @@ def test_the_page_says_where_the_agent_stands(tmp_path: Path, agent: float, word
     rows = {
         Row(TASK, 32): figures(0.0, 32),
         Row(TASK, 3, QUANTIZERS[2], 64): figures(0.2),
-        Row(TASK, 4, QUANTIZERS[2], 64): figures(0.05, 4.0),  # over the budget: no rival
+        Row(TASK, 4, QUANTIZERS[2], 64): figures(0.05, 4.0),  # over the budget: not compared with
         Row(TASK, 3.0, searcher="auto"): figures(agent - 0.01),
         Row(TASK, 3.0, searcher="auto", seed=1): figures(agent + 0.01),
         Row(TASK, 3.0, searcher="random"): figures(0.5),
