@@ -91,8 +91,8 @@ def measure_hessians(
         DataError: a layer whose inputs are not finite.
     """
     sums: dict[str, _Sums] = {}
+    size = batch_size_within(network, samples, most=CHUNK)  # its copy is gone before the next
     clone = copy_network(network)
-    size = batch_size_within(clone, samples, most=CHUNK)
     with torch.no_grad():
         for batch in samples.batches(size):
             with _recording(clone, layers, sums, batch.mask, product):
