@@ -15,7 +15,16 @@ from rlquant.errors import ChoiceError, ConfigFormatError, FileFormatError
 
 Method = Literal["float", "post_training", "ternary", "distilled"]
 Rounding = Literal["nearest", "stochastic", "gptq", "learned"]
-Points = Literal["symmetric", "clipped", "fixed_point", "affine", "quantile", "kmeans", "learned"]
+Points = Literal[
+    "symmetric",
+    "clipped",
+    "fixed_point",
+    "affine",
+    "quantile",
+    "kmeans",
+    "learned",
+    "affine_step",
+]
 Fidelity = Literal["calibrated", "tuned", "trained"]
 GroupSize = int | Literal["channel", "tensor"]
 

@@ -11,6 +11,7 @@ from rlquant.evaluation.measure import measure
 from rlquant.evaluation.racing import Racing
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.evaluation_settings import EvaluationSettings
+from rlquant.export.gguf.exporter import GgufExport, export_gguf
 from rlquant.export.onnx.exporter import OnnxExport, export_onnx
 from rlquant.export.quantized_layers import dequantize
 from rlquant.export.rlq.packed import load, pack, save, unpack
@@ -57,6 +58,7 @@ __all__ = [
     "FeasibleSet",
     "Fidelity",
     "FixedPoint",
+    "GgufExport",
     "GroupedProblem",
     "Head",
     "LatencyTable",
@@ -85,6 +87,7 @@ __all__ = [
     "TrainSettings",
     "dequantize",
     "errors",
+    "export_gguf",
     "export_onnx",
     "find_layers",
     "layer_problem",

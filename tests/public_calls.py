@@ -21,6 +21,7 @@ from torch import Tensor, nn
 import rlquant
 import rlquant_agents
 from evaluation_values import in_values
+from gguf_models import save_tokenizer, tiny_network
 from rlquant import quantizers
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
@@ -97,6 +98,7 @@ class Toys:
 def prepare() -> Toys:
     """Make everything that the calls are given: outside of whatever is crossed with them."""
     network, images = trained("mlp"), trained("conv")
+    decoder()
     train, validation = samples_of("mlp", 64, seed=1), samples_of("mlp", 50, seed=2)
     quantized = rlquant.quantize(network, CONFIG, train, calibration_samples=64)
     return Toys(
@@ -278,6 +280,7 @@ def _quantizers(folder: Path) -> Any:
         ),
         "quantize_to_scale": lambda: quantizers.quantize_to_scale(x, x.abs().amax(dim=1), 3),
         "quantize_affine": lambda: quantizers.quantize_affine(x, 3).dequantize(),
+        "quantize_affine_step": lambda: quantizers.quantize_affine_step(x, 3).dequantize(),
         "round_nearest": lambda: quantizers.round_nearest(x),
         "round_stochastic": lambda: quantizers.round_stochastic(x, generator=draw),
         "rounder": lambda: quantizers.rounder("nearest", None)(x),
@@ -316,6 +319,22 @@ def _export_onnx(folder: Path) -> Any:
     path = folder / "network.onnx"
     made = rlquant.export_onnx(prepare().quantized, prepare().validation[0][:8], path)
     return made, path.read_bytes()
+
+
+def _export_gguf(folder: Path) -> Any:
+    made = decoder()
+    source = folder / "source"
+    save_tokenizer(source)
+    path = folder / "network.gguf"
+    written = rlquant.export_gguf(made, path, source=source)
+    return written.bytes, written.types, path.read_bytes()
+
+
+@cache
+def decoder() -> nn.Module:
+    """Make a quantized language model, outside of whatever is crossed with it."""
+    choices = (LayerChoice("lm_head", 4, points="affine_step", group_size=32),)
+    return rlquant.quantize(tiny_network(), QuantizationConfig(choices))
 
 
 def _export_integers(folder: Path) -> Any:
@@ -543,6 +562,7 @@ PUBLIC_CALLS: Mapping[str, Call] = {
     "save and load": _save_and_load,
     "dequantize": _dequantize,
     "export_onnx": _export_onnx,
+    "export_gguf": _export_gguf,
     "export integers": _export_integers,
     "profile_latency": _profile,
     "table file": _table_file,

@@ -15,7 +15,8 @@ import numpy as np
 DTYPES = ["f4", "f2", "bfloat16", "f8", "i8", "i4", "i2", "i1", "u1", "b1", "c8", "c16"]
 BYTES = [4, 2, 2, 8, 8, 4, 2, 1, 1, 1, 8, 16]
 QUANTIZED, TERNARY = 255, 2  # in place of a type; of float, post_training, ternary, distilled
-SYMMETRIC, CLIPPED, FIXED_POINT, AFFINE = range(4)  # and further points, with a stored codebook
+SYMMETRIC, CLIPPED, FIXED_POINT, AFFINE = range(4)  # then three with a stored codebook
+AFFINE_STEP = 7
 PER_CHANNEL, PER_TENSOR, NUMBER = range(3)  # what shares a scale; the number stands behind
 
 
@@ -94,7 +95,7 @@ def dequantize(body, at, shape, record, group, coded):
     groups = 1 if last // 2 == PER_TENSOR else shape[axis] * of_channel
     scales = 0 if ternary else 1 if points == FIXED_POINT else groups
     offsets = 0 if ternary or points < AFFINE else groups
-    stored = 2 if ternary else 2**bits if points > AFFINE else 0
+    stored = 2 if ternary else 2**bits if AFFINE < points < AFFINE_STEP else 0
     plain = -(-count // 5) if ternary else -(-count // 8) * bits
     start = at + (plain if coded is None else coded)
     end = start + (scales + offsets + stored) * BYTES[number]
@@ -109,7 +110,10 @@ def dequantize(body, at, shape, record, group, coded):
     codebook = np.insert(codebook, 1, 0) if ternary else codebook
     if not stored:
         codebook = np.arange(2**bits, dtype=np.float32)
-        codebook = codebook / np.float32(2**bits - 1) if offsets else codebook - 2 ** (bits - 1)
+        if points == AFFINE:
+            codebook = codebook / np.float32(2**bits - 1)
+        elif points < AFFINE:
+            codebook = codebook - 2 ** (bits - 1)
     result = codebook[codes].reshape(shape)
     result = result * per_weight(scale, shape, group, axis) if scales else result
     result = result + per_weight(offset, shape, group, axis) if offsets else result

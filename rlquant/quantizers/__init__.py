@@ -3,6 +3,7 @@
 from rlquant.quantizers.activation import ActivationQuantizer, activation_grid
 from rlquant.quantizers.activation_ranges import activation_range
 from rlquant.quantizers.affine import quantize_affine
+from rlquant.quantizers.affine_step import quantize_affine_step
 from rlquant.quantizers.codebook import kmeans_points, quantile_points, quantize_to_points
 from rlquant.quantizers.fixed_point import quantize_fixed_point
 from rlquant.quantizers.integer_grid import (
@@ -28,6 +29,7 @@ __all__ = [
     "kmeans_points",
     "quantile_points",
     "quantize_affine",
+    "quantize_affine_step",
     "quantize_fixed_point",
     "quantize_integer",
     "quantize_kmeans",

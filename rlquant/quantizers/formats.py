@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rlquant.config import GroupSize, LayerChoice
 from rlquant.quantizers.affine import quantize_affine
+from rlquant.quantizers.affine_step import quantize_affine_step
 from rlquant.quantizers.codebook import kmeans_points, quantile_points, quantize_to_points
 from rlquant.quantizers.fake import (
     FakeQuantized,
@@ -40,6 +41,10 @@ from rlquant.quantizers.tensor import (
 )
 from rlquant.quantizers.ternary import quantize_ternary, ternary_scales
 
+NEGLIGIBLE = 2.0**-10
+"""A group of so many consecutive weights does not decide how scales are stored if its largest
+weight is at most this share of the layer's largest."""
+
 Fitted = Tensor | None
 """What is fitted once per layer: scales as they are stored, points, or nothing."""
 
@@ -57,7 +62,8 @@ class GroupFacts(NamedTuple):
 
     Attributes:
         groups: number of groups.
-        smallest: smallest non-zero over the groups of max |w|; 0 if all are zero.
+        smallest: smallest non-zero over the groups of max |w|; 0 if all are zero. Of groups that
+            are parts of a channel, those count that are not negligible.
         largest: largest of the same, the tensor's max |w|.
     """
 
@@ -69,9 +75,11 @@ class GroupFacts(NamedTuple):
     def of(cls, weight: Tensor, group_size: GroupSize, channel_axis: int) -> GroupFacts:
         """Read the facts off a weight."""
         magnitudes = to_rows(weight.detach(), group_size, channel_axis).abs().amax(dim=1)
-        present = magnitudes[magnitudes > 0]
+        largest = float(magnitudes.max())
+        counts = 0.0 if isinstance(group_size, str) else largest * NEGLIGIBLE
+        present = magnitudes[magnitudes > counts]
         smallest = float(present.min()) if len(present) else 0.0
-        return cls(len(magnitudes), smallest, float(magnitudes.max()))
+        return cls(len(magnitudes), smallest, largest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +255,10 @@ def _linear(w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator) -> Q
     return quantize_affine(w, form.choice.bits, **form.common(draws))
 
 
+def _stepped(w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator) -> QuantizedTensor:
+    return quantize_affine_step(w, form.choice.bits, **form.common(draws))
+
+
 def _at_points(
     w: Tensor, points: Fitted, form: WeightForm, draws: torch.Generator
 ) -> QuantizedTensor:
@@ -289,6 +301,11 @@ def _clipped(w: Tensor, importance: Tensor | None, form: WeightForm) -> Quantize
 def _narrowed(w: Tensor, importance: Tensor | None, form: WeightForm) -> QuantizedTensor:
     common = form.common(form.generator)
     return quantize_affine(w, form.choice.bits, importance=importance, **common)
+
+
+def _narrowed_step(w: Tensor, importance: Tensor | None, form: WeightForm) -> QuantizedTensor:
+    common = form.common(form.generator)
+    return quantize_affine_step(w, form.choice.bits, importance=importance, **common)
 
 
 def _clustered(w: Tensor, importance: Tensor | None, form: WeightForm) -> QuantizedTensor:
@@ -349,6 +366,13 @@ FORMATS: Mapping[str, WeightFormat] = {
         _stored("quantile", _quantiles),
         _stored("kmeans", _kmeans, _clustered),
         _stored("learned", _quantiles),  # where learned points start
+        WeightFormat(
+            name="affine_step",
+            kind="steps",
+            quantize=_narrowed_step,
+            assign=_stepped,
+            has_offset=True,
+        ),
     )
 }
 """The format of each kind of points, by its name in `LayerChoice.points`."""

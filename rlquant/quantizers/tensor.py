@@ -12,7 +12,7 @@ from rlquant.config import GroupSize
 from rlquant.errors import QuantizationError
 from rlquant.quantizers.groups import spread
 
-CodebookKind = Literal["integer", "affine", "stored", "ternary"]
+CodebookKind = Literal["integer", "affine", "stored", "ternary", "steps"]
 
 TERNARY_CODES_PER_BYTE = 5  # 3**5 = 243 fits a byte
 HALF_OFFSET_BITS = 10
@@ -30,7 +30,8 @@ class QuantizedTensor:
         codes: shape of the weight, contiguous; uint8 up to 8 bits, int32 above; in `[0, 2**bits)`.
         bits: width of a code (2 for ternary).
         kind: "integer" (-2**(b-1) .. 2**(b-1)-1, implied), "affine" (equally spaced on [0, 1],
-            implied), "stored" (any ascending values) or "ternary" (-Wn, 0, +Wp).
+            implied), "stored" (any ascending values), "ternary" (-Wn, 0, +Wp) or "steps"
+            (0 .. 2**b - 1, implied).
         scale: shape `(groups,)`, or None for 1.
         offset: shape `(groups,)`, or None for 0.
         values: the stored codebook, at most `2**bits` values; None where it is implied.
@@ -98,6 +99,8 @@ class QuantizedTensor:
         """Write the points of an implied codebook over codes that are given as float32."""
         if self.kind == "integer":
             return codes.sub_(2 ** (self.bits - 1))
+        if self.kind == "steps":
+            return codes
         return codes.div_(2**self.bits - 1)
 
     def size_bits(self) -> int:

@@ -25,6 +25,7 @@ from rlquant.quantizers import (
     kmeans_points,
     quantile_points,
     quantize_affine,
+    quantize_affine_step,
     quantize_integer,
     quantize_power_of_two,
     quantize_ternary,
@@ -62,6 +63,7 @@ WHOLE: Mapping[str, Callable[[Tensor, int, dict[str, Any]], QuantizedTensor]] = 
     "quantile": _quantiles,
     "kmeans": _kmeans,
     "learned": _quantiles,
+    "affine_step": lambda w, bits, common: quantize_affine_step(w, bits, **common),
 }
 """Each kind of points as one call of the pure quantizers."""
 

@@ -1,0 +1,122 @@
+"""`export_gguf`: write a quantized network as a GGUF file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from rlquant.ambient import isolated
+from rlquant.arguments import explained
+from rlquant.errors import NetworkError
+from rlquant.export.quantized_layers import QuantizedLayer, float_tensors, quantized_layers
+from rlquant.files import write_file
+from rlquant.gguf.blocks import Bytes
+from rlquant.gguf.container import TensorInfo, encode_header, padded
+from rlquant.gguf.ggml_types import (
+    TYPES,
+    GgmlType,
+    encode_floats,
+    float_type,
+    refusal,
+    type_of,
+)
+from rlquant.gguf.plan import GgufPlan
+from rlquant.paths import PathLike, path_of
+
+
+@dataclass(frozen=True, slots=True)
+class GgufExport:
+    """A GGUF file that was written.
+
+    Attributes:
+        path: where.
+        bytes: of the file.
+        types: of its tensors, by their names in the file.
+    """
+
+    path: Path
+    bytes: int
+    types: Mapping[str, str]
+
+    def histogram(self) -> dict[str, int]:
+        """Return how many tensors there are of each type, most first."""
+        return dict(Counter(self.types.values()).most_common())
+
+
+@explained
+@isolated()
+def export_gguf(quantized: nn.Module, path: PathLike, *, source: PathLike) -> GgufExport:
+    """Write a quantized network of transformers as a GGUF file that llama.cpp runs.
+
+    The weights in the file dequantize to those of the network, bit for bit. Layers that are not
+    quantized are stored exactly, in 16 bits where these hold them. llama.cpp computes no layers as
+    one, so that q, k and v may have different types.
+
+    Args:
+        quantized: what `rlquant.quantize` or a search returned; a LlamaForCausalLM,
+            Qwen2ForCausalLM or Qwen3ForCausalLM. Every quantized layer has a choice that some type
+            of ggml is: 4, 5 or 8 bits in groups of 32 (points clipped, symmetric, or affine_step:
+            4 and 5 bits), 2 bits in groups of 64; float inputs.
+        path: file to write.
+        source: a GGUF file of the same network, whose metadata and tokenizer are copied, or the
+            folder of transformers that it was loaded from.
+
+    Raises:
+        NetworkError: the network, or a layer's choice, cannot be expressed; all such layers are
+            named.
+        SettingsError: the package gguf is not installed.
+        DataError, FileFormatError: the source is damaged, of another network, or has no tokenizer.
+        StorageError: the file cannot be written.
+    """
+    layers = quantized_layers(quantized)
+    tensors = float_tensors(quantized, layers)
+    plan = GgufPlan.of(quantized, tensors, source)
+    types = _types(layers)
+    parts: list[tuple[TensorInfo, Bytes]] = []
+    for name, tensor in tensors.items():
+        layer = name.removesuffix(".weight")
+        if layer in types:
+            data, own = types[layer].encode(layers[layer].weight.tensor), types[layer]
+        else:
+            own = float_type(tensor)
+            data = encode_floats(tensor, own)
+        order = plan.rows.get(name)
+        info = TensorInfo(plan.names[name], plan.shapes[name], own.number)
+        parts.append((info, data if order is None else data[order]))
+    parts += plan.copied
+    out = path_of("path", path)
+    header = encode_header(plan.metadata, ((info, data.size) for info, data in parts))
+    content = b"".join((header, *(piece for _, data in parts for piece in _padded(data))))
+    write_file(out, content)
+    names = {each.number: each.name for each in TYPES.values()}
+    return GgufExport(out, len(content), {i.name: names[i.type_number] for i, _ in parts})
+
+
+def _padded(data: Bytes) -> tuple[bytes, bytes]:
+    return data.tobytes(), bytes(padded(data.size) - data.size)
+
+
+def _types(layers: Mapping[str, QuantizedLayer]) -> dict[str, GgmlType]:
+    """Return the type of every quantized layer; `NetworkError` names those that have none."""
+    found, refused = {}, {}
+    for name, layer in layers.items():
+        own, tensor = type_of(layer.weight.choice), layer.weight.tensor
+        reason = refusal(layer.weight.choice, tensor.codes.shape)
+        if reason is None and (tensor.scale is None or tensor.scale.dtype != torch.float16):
+            reason = "its scales do not fit float16"
+        if own is None or reason is not None:
+            refused[name] = reason
+        else:
+            found[name] = own
+    if refused:
+        first = [f"{name!r}: {reason}" for name, reason in list(refused.items())[:4]]
+        raise NetworkError(
+            f"{len(refused)} layers cannot be stored in a GGUF file: {'; '.join(first)}; search "
+            f"with the target gguf"
+        )
+    return found
