@@ -135,7 +135,7 @@ def quantize_weight(
 
 
 def _with_factors(moments: Mapping[str, Tensor]) -> LayerHessians:
-    return moments if isinstance(moments, LayerHessians) else LayerHessians(lambda: moments)
+    return moments if isinstance(moments, LayerHessians) else LayerHessians.of(moments)
 
 
 def _assigned_alone(weight: Tensor, form: WeightForm, importance: Tensor | None) -> QuantizedTensor:

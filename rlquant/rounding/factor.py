@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rlquant.rounding.triangles import Triangles
+
 DAMPING = 0.01
 """Added to the diagonal of the Hessian, as a share of its mean: inputs may depend on each other."""
 
@@ -18,15 +20,13 @@ class Factor:
     Attributes:
         order: of the inputs, those with the largest second moments first, int64, shape
             `(groups, fan_in)`.
-        lower: L, lower triangular with a diagonal of 0 in place of its ones: by how much of each
-            earlier weight's error a weight makes up for it; float32, shape
-            `(groups, fan_in, fan_in)`.
+        kept: of L, float32; see `lower`.
         pivots: D: by how much the squared error of a weight counts while those after it can make
             up for it, in the inputs' own order, float32, shape `(groups, fan_in)`.
     """
 
     order: Tensor
-    lower: Tensor
+    kept: Triangles
     pivots: Tensor
 
     @classmethod
@@ -61,9 +61,18 @@ class Factor:
         pivots = torch.empty_like(diagonal).scatter_(1, backward, roots.square())
         lower = (root / roots[:, None, :]).flip(1, 2).transpose(1, 2)
         lower.diagonal(dim1=1, dim2=2).zero_()
-        return cls(order, lower.float().contiguous(), pivots.float())
+        return cls(order, Triangles.of(lower.float()), pivots.float())
+
+    @property
+    def lower(self) -> Tensor:
+        """L, lower triangular with a diagonal of 0 in place of its ones, made at every call.
+
+        By how much of each earlier weight's error a weight makes up for it; float32, shape
+        `(groups, fan_in, fan_in)`.
+        """
+        return self.kept.triangular()
 
     @property
     def nbytes(self) -> int:
         """The memory that it takes."""
-        return self.order.nbytes + self.lower.nbytes + self.pivots.nbytes
+        return self.order.nbytes + self.kept.nbytes + self.pivots.nbytes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 
@@ -10,42 +9,57 @@ import torch
 from torch import Tensor
 
 from rlquant.rounding.factor import DAMPING, Factor
+from rlquant.rounding.triangles import Triangles
 
-KEPT_BYTES = 2**28
+KEPT_BYTES = 2**26
 """Of factors that are kept beside the Hessians of a network's layers."""
-
-Measure = Callable[[], Mapping[str, Tensor]]
 
 
 class LayerHessians(Mapping[str, Tensor]):
     """The Hessians of a network's layers, measured when the first of them is asked for.
 
+    Layers that have the very same one share what is derived of it.
+
     Args:
-        matrices: gives, by layer, float32, shape `(groups, fan_in, fan_in)`.
+        matrices: gives, by layer, those of float32 matrices of shape `(groups, fan_in, fan_in)`.
         diagonals: gives their diagonals, shape `(groups, fan_in)`, where these are cheaper to
             measure alone; by default they are those of the matrices.
-        kept_bytes: of factors; one is kept whatever its size.
+        kept_bytes: of factors, beside the last one.
     """
 
     def __init__(
-        self, matrices: Measure, diagonals: Measure | None = None, *, kept_bytes: int = KEPT_BYTES
+        self,
+        matrices: Callable[[], Mapping[str, Triangles]],
+        diagonals: Callable[[], Mapping[str, Tensor]] | None = None,
+        *,
+        kept_bytes: int = KEPT_BYTES,
     ) -> None:
         self._measure, self._measure_diagonals = matrices, diagonals
-        self._factors: OrderedDict[str, Factor] = OrderedDict()
+        self._factors: dict[Triangles, Factor] = {}
+        self._last: tuple[Triangles, Factor] | None = None
         self._kept_bytes = kept_bytes
 
+    @classmethod
+    def of(cls, matrices: Mapping[str, Tensor]) -> LayerHessians:
+        """Return Hessians that are known, by layer, shape `(groups, fan_in, fan_in)`."""
+        return cls(lambda: {name: Triangles.of(found) for name, found in matrices.items()})
+
     @cached_property
-    def _matrices(self) -> Mapping[str, Tensor]:
+    def _matrices(self) -> Mapping[str, Triangles]:
         return self._measure()
 
     @cached_property
     def _diagonals(self) -> Mapping[str, Tensor]:
         if self._measure_diagonals is not None:
             return self._measure_diagonals()
-        return {name: found.diagonal(dim1=1, dim2=2) for name, found in self._matrices.items()}
+        return {name: self[name].diagonal(dim1=1, dim2=2) for name in self}
 
     def __getitem__(self, layer: str) -> Tensor:
-        return self._matrices[layer]
+        """Return the Hessian of a layer, made of what is kept at every call."""
+        return self._matrices[layer].symmetric()
+
+    def __contains__(self, layer: object) -> bool:
+        return layer in self._matrices
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._matrices)
@@ -68,14 +82,21 @@ class LayerHessians(Mapping[str, Tensor]):
         return diagonal.clamp_min(0) + torch.where(mean > 0, DAMPING * mean, 1.0)
 
     def factor(self, layer: str) -> Factor:
-        """Return the factor of a layer's Hessian."""
-        if layer in self._factors:
-            self._factors.move_to_end(layer)
-            return self._factors[layer]
-        found = self._factors[layer] = Factor.of(self._matrices[layer])
-        while len(self._factors) > 1 and self._factor_bytes > self._kept_bytes:
-            self._factors.popitem(last=False)
-        return found
+        """Return the factor of a layer's Hessian.
+
+        The last one is kept, and others as long as there is room. None of those goes for another:
+        evaluations ask for the layers in turn, so that the least recently used one comes next.
+        """
+        matrix = self._matrices[layer]
+        if matrix in self._factors:
+            return self._factors[matrix]
+        if self._last is None or self._last[0] is not matrix:
+            found = Factor.of(matrix.symmetric())
+            if self._factor_bytes + found.nbytes <= self._kept_bytes:
+                self._factors[matrix] = found
+                return found
+            self._last = matrix, found
+        return self._last[1]
 
     @property
     def _factor_bytes(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from assigned_layers import layer
@@ -9,6 +11,7 @@ from rlquant.quantizers import quantize_affine, quantize_integer
 from rlquant.rounding.factor import Factor
 from rlquant.rounding.gptq import feed_back
 from rlquant.rounding.layer_hessians import LayerHessians
+from rlquant.rounding.triangles import Triangles
 from strategies import seeded
 
 
@@ -62,15 +65,29 @@ def test_affine_groups_and_constant_ones_stay_on_their_grid() -> None:
     assert not torch.equal(found.codes, plain.codes)
 
 
-def test_factors_of_the_layers_used_last_are_kept() -> None:
+def test_the_last_factor_is_kept_and_those_before_it_while_there_is_room() -> None:
     matrices = {name: layer(seed)[1] for seed, name in enumerate("abc")}
     each = Factor.of(matrices["a"]).nbytes
-    hessians = LayerHessians(lambda: matrices, kept_bytes=2 * each)
-    first = {name: hessians.factor(name) for name in "ab"}
+    hessians = LayerHessians(lambda: kept_of(matrices), kept_bytes=each)
+    first = {name: hessians.factor(name) for name in "abc"}
     assert hessians.factor("a") is first["a"]
-    hessians.factor("c")
-    assert hessians.factor("a") is first["a"]
+    assert hessians.factor("c") is first["c"]
     again = hessians.factor("b")
     assert again is not first["b"]
     assert torch.equal(again.lower, first["b"].lower)
-    assert LayerHessians(lambda: matrices, kept_bytes=0).factor("a").nbytes == each
+    assert hessians.factor("b") is again
+    assert hessians.factor("c") is not first["c"]
+    assert hessians.factor("a") is first["a"]
+
+
+def kept_of(matrices: Mapping[str, torch.Tensor]) -> dict[str, Triangles]:
+    return {name: Triangles.of(found) for name, found in matrices.items()}
+
+
+def test_layers_with_the_same_hessian_share_its_factor() -> None:
+    _, hessian = layer(0)
+    shared = Triangles.of(hessian)
+    hessians = LayerHessians(lambda: {"q": shared, "k": shared, "o": Triangles.of(hessian)})
+    assert hessians.factor("q") is hessians.factor("k")
+    assert hessians.factor("q") is not hessians.factor("o")
+    assert torch.equal(hessians["q"], hessians["o"])
