@@ -24,6 +24,7 @@ Points = Literal[
     "kmeans",
     "learned",
     "affine_step",
+    "linear",
 ]
 Fidelity = Literal["calibrated", "tuned", "trained"]
 GroupSize = int | Literal["channel", "tensor"]

@@ -12,6 +12,7 @@ CHOICES = (
     LayerChoice("", 4, "stochastic", points="clipped"),
     LayerChoice("", 4, points="fixed_point"),
     LayerChoice("", 3, "stochastic", points="affine"),
+    LayerChoice("", 3, "stochastic", points="linear"),
     LayerChoice("", 2, points="quantile"),
     LayerChoice("", 3, points="kmeans"),
     LayerChoice("", 3, points="learned"),

@@ -16,7 +16,7 @@ from rlquant.training.settings import TrainSettings
 from rlquant.training.trainable_weight import TrainableWeight
 from strategies import seeded
 
-PLACED = ("symmetric", "clipped", "fixed_point", "affine", "quantile", "kmeans")
+PLACED = ("symmetric", "clipped", "fixed_point", "affine", "linear", "quantile", "kmeans")
 BUCKET_SIZES: tuple[GroupSize, ...] = ("channel", 16, "tensor")
 
 

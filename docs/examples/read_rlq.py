@@ -15,8 +15,7 @@ import numpy as np
 DTYPES = ["f4", "f2", "bfloat16", "f8", "i8", "i4", "i2", "i1", "u1", "b1", "c8", "c16"]
 BYTES = [4, 2, 2, 8, 8, 4, 2, 1, 1, 1, 8, 16]
 QUANTIZED, TERNARY = 255, 2  # in place of a type; of float, post_training, ternary, distilled
-SYMMETRIC, CLIPPED, FIXED_POINT, AFFINE = range(4)  # then three with a stored codebook
-AFFINE_STEP = 7
+FIXED_POINT, AFFINE, AFFINE_STEP, LINEAR = 2, 3, 7, 8  # 4 to 6 have a stored codebook
 PER_CHANNEL, PER_TENSOR, NUMBER = range(3)  # what shares a scale; the number stands behind
 
 
@@ -109,11 +108,12 @@ def dequantize(body, at, shape, record, group, coded):
     scale, offset, codebook = np.split(parts, [scales, scales + offsets])
     codebook = np.insert(codebook, 1, 0) if ternary else codebook
     if not stored:
-        codebook = np.arange(2**bits, dtype=np.float32)
-        if points == AFFINE:
-            codebook = codebook / np.float32(2**bits - 1)
+        codebook, top = np.arange(2**bits, dtype=np.float32), np.float32(2**bits - 1)
+        if points in (AFFINE, LINEAR):
+            codebook = codebook / top
         elif points < AFFINE:
             codebook = codebook - 2 ** (bits - 1)
+        offset = -(scale * (offset / top)) if points == AFFINE else offset  # zero points
     result = codebook[codes].reshape(shape)
     result = result * per_weight(scale, shape, group, axis) if scales else result
     result = result + per_weight(offset, shape, group, axis) if offsets else result
@@ -124,8 +124,8 @@ def tensors(path):
     """Yield name, array, bits of a weight and bytes in the file of every tensor."""
     data = Path(path).read_bytes() if Path(path).is_file() else b""
     magic, version, size, length, checksum = struct.unpack_from("<4sHxxIQ16s", data.ljust(36))
-    if magic != b"RLQ\x89" or version != 3 or 36 + size + length != len(data):
-        raise ValueError(f"{path} is no whole .rlq file of version 3")
+    if magic != b"RLQ\x89" or version != 4 or 36 + size + length != len(data):
+        raise ValueError(f"{path} is no whole .rlq file of version 4")
     if hashlib.blake2b(data[:20] + data[36:], digest_size=16).digest() != checksum:
         raise ValueError(f"{path} is damaged: its checksum does not match")
     try:

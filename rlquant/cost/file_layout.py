@@ -38,7 +38,7 @@ from rlquant.cost.size import LAYER_RECORD_BYTES, varint_bytes
 from rlquant.errors import NetworkError
 
 MAGIC = b"RLQ\x89"
-FILE_VERSION = 3
+FILE_VERSION = 4
 PROLOGUE = struct.Struct("<4sHxxIQ16s")
 """Magic, version, bytes of contents, bytes of body, BLAKE2b-128 of all but itself."""
 CONTENTS_HEAD = struct.Struct("<4xI")

@@ -119,5 +119,5 @@ def _of_weight(choice: LayerChoice) -> LayerChoice:
 
 
 def _nbytes(tensor: QuantizedTensor) -> int:
-    held = (tensor.codes, tensor.scale, tensor.offset, tensor.values)
+    held = (tensor.codes, tensor.scale, tensor.offset, tensor.zero_point, tensor.values)
     return sum(each.nbytes for each in held if each is not None)

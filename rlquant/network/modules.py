@@ -13,6 +13,9 @@ from rlquant.layers import first_input
 from rlquant.plain_network import weight_of
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor
 
+NUMBERS = ("scale", "offset", "zero_point", "values")
+"""What a quantized weight has beside its codes, under the names of `QuantizedTensor`."""
+
 
 class QuantizedWeight(nn.Module):
     """The parametrization of a quantized layer's `weight`: codes in buffers, values on demand."""
@@ -24,14 +27,16 @@ class QuantizedWeight(nn.Module):
         self._strides = tensor.strides
         self.register_buffer("codes", tensor.codes)
         self.register_buffer("scale", tensor.scale)
-        self.register_buffer("offset", tensor.offset)
+        stored_offset = tensor.offset if tensor.zero_point is None else None
+        self.register_buffer("offset", stored_offset)
+        self.register_buffer("zero_point", tensor.zero_point)
         self.register_buffer("values", tensor.values)
 
     @property
     def tensor(self) -> QuantizedTensor:
         """The quantized weight."""
         bits, kind, group_size, channel_axis = self._form
-        buffers = {name: self._buffers[name] for name in ("scale", "offset", "values")}
+        buffers = {name: self._buffers[name] for name in NUMBERS}
         codes = self._buffers["codes"]
         assert codes is not None
         return QuantizedTensor(

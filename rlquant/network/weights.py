@@ -16,6 +16,7 @@ from rlquant.config import LayerChoice, Rounding
 from rlquant.errors import QuantizationError
 from rlquant.network_kind import WIDEST
 from rlquant.quantizers import QuantizedTensor
+from rlquant.quantizers.affine_range import AffineRange
 from rlquant.quantizers.fake import FakeQuantized, in_layout_of
 from rlquant.quantizers.formats import Fitted, WeightForm
 from rlquant.quantizers.groups import from_rows, spread, to_rows
@@ -170,4 +171,19 @@ def _assigned_hessian_based(
     nearest = _assigned_alone(weight, plain, factor.pivots)
     found = ASSIGNMENTS[choice.rounding](weight, nearest, hessian, factor, form.generator)
     free = form.format.quantize is not None and form.group_size != "tensor"
-    return refit_scales(weight, found, hessian) if free else found
+    return _refitted(weight, found, hessian) if free else found
+
+
+def _refitted(weight: Tensor, found: QuantizedTensor, hessian: Tensor) -> QuantizedTensor:
+    """Return the same codes with scales (and offsets or zero points) fitted again."""
+    if found.zero_point is None:
+        return refit_scales(weight, found, hessian)
+    assert found.scale is not None
+    fitted = refit_scales(weight, replace(found, zero_point=None), hessian)
+    assert fitted.scale is not None
+    assert fitted.offset is not None
+    start = AffineRange(found.bits, found.scale, found.zero_point, has_zero_point=True)
+    best = start.moved(fitted.scale, fitted.offset)
+    kept = (fitted.scale == found.scale) & (fitted.offset == found.offset)
+    best = start.where(kept, best)
+    return replace(fitted, scale=best.scale, zero_point=best.second)

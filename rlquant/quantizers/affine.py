@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rlquant.arguments import explained
 from rlquant.config import GroupSize, Rounding
-from rlquant.quantizers.affine_range import narrowed_range
+from rlquant.quantizers.affine_range import AffineRange, narrowed_range, whole_range
 from rlquant.quantizers.groups import from_rows, importance_rows, require_group_size, to_rows
 from rlquant.quantizers.rounding import rounder
 from rlquant.quantizers.tensor import (
@@ -15,7 +15,6 @@ from rlquant.quantizers.tensor import (
     codes_dtype,
     require_bits,
     require_quantizable,
-    round_for_storage,
     strides_of,
 )
 
@@ -31,12 +30,17 @@ def quantize_affine(
     scale_dtype: torch.dtype = torch.float32,
     channel_axis: int = 0,
     importance: Tensor | None = None,
+    zero_point: bool = False,
 ) -> QuantizedTensor:
     """Quantize to `2**bits` equally spaced points from each group's minimum to its maximum.
 
+    With a zero point the range is extended to 0 and shifted by at most half a step, so that 0 is a
+    point. Small weights of a group that has outliers then lose nothing of their mean: without a
+    point at 0 they all err in the same direction.
+
     Where it is said what the weights' errors count, the range is narrowed from both ends as far as
     makes the group's error under nearest rounding least (a search; never worse than the whole
-    range), and weights outside saturate.
+    range), and weights outside saturate. The zero point of such a range need not be whole.
 
     Args:
         weights: float, any shape; never written to.
@@ -48,43 +52,57 @@ def quantize_affine(
         channel_axis: the output-channel axis, for "channel".
         importance: what each weight's squared error counts, at least 0, in a shape that broadcasts
             to that of the weights; None takes the whole range.
+        zero_point: store the code of value 0 in place of the least point.
 
     Returns:
-        Kind "affine"; offset = least point, scale = greatest - least, 0 for a constant group,
-        which is kept exactly (up to `scale_dtype`).
+        Kind "affine"; offset = least point, scale = greatest - least. A constant group is kept
+        exactly (up to `scale_dtype`); without a zero point its scale is 0.
 
     Raises:
         QuantizationError: weights not quantizable, or an argument outside its range.
 
-    Source: Polino et al. 2018, "Quantization functions" (uniform, linear scaling, grouping).
+    Source: Polino et al. 2018, "Quantization functions" (uniform, linear scaling, grouping);
+    Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
+    Integer-Arithmetic-Only Inference" (the shifted range).
 
     Example:
         >>> import torch
         >>> from rlquant.quantizers import quantize_affine
         >>> quantize_affine(torch.tensor([0.0, 0.4, 3.0]), 2).dequantize()
         tensor([0., 0., 3.])
+        >>> quantize_affine(torch.tensor([-1.4, 0.0, 4.6]), 2, zero_point=True).dequantize()
+        tensor([-2.,  0.,  4.])
     """
     require_quantizable(weights)
     require_bits(bits)
     require_group_size(group_size)
     round_ = rounder(rounding, generator)
     rows = to_rows(weights.detach().float(), group_size, channel_axis)
-    scale, offset = group_scaling(rows, scale_dtype)
+    found = whole_range(rows, bits, scale_dtype, zero_point=zero_point)
     counts = importance_rows(weights, importance, group_size, channel_axis)
     if counts is not None:
-        scale, offset = narrowed_range(rows, scale, offset, bits, counts)
-    last = 2**bits - 1
-    codes = round_(to_unit(rows, scale, offset) * last).clamp(0, last).to(codes_dtype(bits))
+        found = narrowed_range(rows, found, counts)
+    codes = round_(_position(rows, found)).clamp(0, 2**bits - 1).to(codes_dtype(bits))
     return QuantizedTensor(
         from_rows(codes, weights.shape, group_size, channel_axis),
         bits,
         "affine",
-        scale=scale,
-        offset=offset,
+        scale=found.scale,
+        offset=None if zero_point else found.second,
+        zero_point=found.second if zero_point else None,
         group_size=group_size,
         channel_axis=channel_axis,
         strides=strides_of(weights),
     )
+
+
+def _position(rows: Tensor, found: AffineRange) -> Tensor:
+    """Return where weights lie between the codes; 0 at the zero point exactly."""
+    last = 2**found.bits - 1
+    if not found.has_zero_point:
+        return to_unit(rows, found.scale, found.second).mul_(last)
+    share = rows / torch.where(found.scale > 0, found.scale.float(), torch.inf)[:, None]
+    return share.mul_(last).add_(found.second.float()[:, None])
 
 
 def group_scaling(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -97,8 +115,8 @@ def group_scaling(rows: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     Raises:
         QuantizationError: a group's range overflows in `dtype`.
     """
-    low, high = rows.aminmax(dim=1)
-    return round_for_storage(high - low, dtype), round_for_storage(low, dtype)
+    found = whole_range(rows, 1, dtype)
+    return found.scale, found.second
 
 
 def to_unit(rows: Tensor, scale: Tensor, offset: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rlquant.arguments import explained
 from rlquant.config import GroupSize, Rounding
-from rlquant.quantizers.affine_range import narrowed_range
+from rlquant.quantizers.affine_range import narrowed_range, whole_range
 from rlquant.quantizers.groups import from_rows, importance_rows, require_group_size, to_rows
 from rlquant.quantizers.rounding import rounder
 from rlquant.quantizers.tensor import (
@@ -59,13 +59,13 @@ def quantize_affine_step(
     require_group_size(group_size)
     round_ = rounder(rounding, generator)
     rows = to_rows(weights.detach().float(), group_size, channel_axis)
-    low, high = rows.aminmax(dim=1)
-    width = high - low
+    found = whole_range(rows, bits, torch.float32)
     counts = importance_rows(weights, importance, group_size, channel_axis)
     if counts is not None:
-        width, low = narrowed_range(rows, width, low, bits, counts)
+        found = narrowed_range(rows, found, counts)
     last = 2**bits - 1
-    step, least = (round_for_storage(each, scale_dtype) for each in (width / last, low))
+    numbers = found.scale / last, found.offset
+    step, least = (round_for_storage(each, scale_dtype) for each in numbers)
     codes = round_(_steps(rows, step, least)).clamp(0, last).to(codes_dtype(bits))
     return QuantizedTensor(
         from_rows(codes, weights.shape, group_size, channel_axis),

@@ -13,8 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rlquant.quantizers.affine_range import nearest_zero_point, range_with_zero
 from rlquant.quantizers.codebook import codes_at, look_up
 from rlquant.quantizers.integer_grid import covering_scale, round_up
+from rlquant.quantizers.tensor import offset_of
 
 Round = Callable[[Tensor], Tensor]
 
@@ -54,11 +56,25 @@ def fake_at_scale(weight: Tensor, scale: Tensor, bits: int, round_: Round) -> Fa
 def fake_uniform(
     weight: Tensor, bits: int, round_: Round, *, channels: bool, scale_dtype: torch.dtype
 ) -> FakeQuantized:
-    """Return what `quantize_affine` dequantizes to."""
+    """Return what `quantize_affine` without a zero point dequantizes to."""
     scale, offset = _scaling(weight, channels, scale_dtype)
     last = 2**bits - 1
     codes = round_(_unit(weight, scale, offset).mul_(last)).clamp(0, last)
     return FakeQuantized(in_layout_of(weight, codes.div_(last).mul_(scale).add_(offset)))
+
+
+def fake_affine(
+    weight: Tensor, bits: int, round_: Round, *, channels: bool, scale_dtype: torch.dtype
+) -> FakeQuantized:
+    """Return what `quantize_affine` with a zero point dequantizes to."""
+    low, high = extremes(weight, channels)
+    scale = round_up(range_with_zero(low, high), scale_dtype).float()
+    zeros = nearest_zero_point(low, scale, bits).to(scale_dtype).float()
+    last = 2**bits - 1
+    share = weight / torch.where(scale > 0, scale, torch.inf)
+    codes = round_(share.mul_(last).add_(zeros)).clamp(0, last)
+    values = codes.div_(last).mul_(scale).add_(offset_of(scale, zeros, bits))
+    return FakeQuantized(in_layout_of(weight, values))
 
 
 def fake_at_points(

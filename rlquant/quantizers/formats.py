@@ -20,6 +20,7 @@ from rlquant.quantizers.codebook import kmeans_points, quantile_points, quantize
 from rlquant.quantizers.fake import (
     FakeQuantized,
     Round,
+    fake_affine,
     fake_at_points,
     fake_at_scale,
     fake_integer,
@@ -50,7 +51,7 @@ Fitted = Tensor | None
 
 
 class NumberCounts(NamedTuple):
-    """How many scales, offsets and codebook values a quantized layer stores."""
+    """How many scales, offsets (or zero points) and codebook values a quantized layer stores."""
 
     scales: int
     offsets: int
@@ -167,7 +168,8 @@ class WeightFormat:
             than `assign` does. None where it is what was fitted and assigned.
         fake: the values of `assign` for training steps, faster, on a weight whose rows (axis 0)
             are the groups or that is one group; None where training takes `assign`.
-        has_offset: whether groups store an offset beside their scale.
+        has_offset: whether groups store an offset or a zero point beside their scale.
+        has_zero_point: whether it is a zero point.
         per_tensor: whether nothing is stored per group, whatever the group size says.
         fixed_scale: whether scales stay those of the float weight while weights are trained.
         mirrored: whether points reach as far below 0 as above.
@@ -180,6 +182,7 @@ class WeightFormat:
     quantize: Quantize | None = None
     fake: Fake | None = None
     has_offset: bool = False
+    has_zero_point: bool = False
     per_tensor: bool = False
     fixed_scale: bool = False
     mirrored: bool = False
@@ -259,6 +262,10 @@ def _stepped(w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator) -> 
     return quantize_affine_step(w, form.choice.bits, **form.common(draws))
 
 
+def _affine(w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator) -> QuantizedTensor:
+    return quantize_affine(w, form.choice.bits, zero_point=True, **form.common(draws))
+
+
 def _at_points(
     w: Tensor, points: Fitted, form: WeightForm, draws: torch.Generator
 ) -> QuantizedTensor:
@@ -288,6 +295,10 @@ def _fake_linear(w: Tensor, _: Fitted, form: WeightForm, round_: Round) -> FakeQ
     return fake_uniform(w, form.choice.bits, round_, **form.fake_groups())
 
 
+def _fake_affine(w: Tensor, _: Fitted, form: WeightForm, round_: Round) -> FakeQuantized:
+    return fake_affine(w, form.choice.bits, round_, **form.fake_groups())
+
+
 def _fake_at_points(w: Tensor, points: Fitted, form: WeightForm, round_: Round) -> FakeQuantized:
     assert points is not None
     return fake_at_points(w, points, round_, **form.fake_groups())
@@ -300,7 +311,10 @@ def _clipped(w: Tensor, importance: Tensor | None, form: WeightForm) -> Quantize
 
 def _narrowed(w: Tensor, importance: Tensor | None, form: WeightForm) -> QuantizedTensor:
     common = form.common(form.generator)
-    return quantize_affine(w, form.choice.bits, importance=importance, **common)
+    zero_point = form.format.has_zero_point
+    return quantize_affine(
+        w, form.choice.bits, importance=importance, zero_point=zero_point, **common
+    )
 
 
 def _narrowed_step(w: Tensor, importance: Tensor | None, form: WeightForm) -> QuantizedTensor:
@@ -359,9 +373,10 @@ FORMATS: Mapping[str, WeightFormat] = {
             name="affine",
             kind="affine",
             quantize=_narrowed,
-            assign=_linear,
-            fake=_fake_linear,
+            assign=_affine,
+            fake=_fake_affine,
             has_offset=True,
+            has_zero_point=True,
         ),
         _stored("quantile", _quantiles),
         _stored("kmeans", _kmeans, _clustered),
@@ -371,6 +386,14 @@ FORMATS: Mapping[str, WeightFormat] = {
             kind="steps",
             quantize=_narrowed_step,
             assign=_stepped,
+            has_offset=True,
+        ),
+        WeightFormat(
+            name="linear",
+            kind="affine",
+            quantize=_narrowed,
+            assign=_linear,
+            fake=_fake_linear,
             has_offset=True,
         ),
     )

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from rlquant.arguments import explained
 from rlquant.config import GroupSize, Rounding
-from rlquant.quantizers.affine import group_scaling, to_unit
-from rlquant.quantizers.affine_range import narrowed_range
+from rlquant.quantizers.affine import to_unit
+from rlquant.quantizers.affine_range import narrowed_range, whole_range
 from rlquant.quantizers.codebook import codes_at, look_up
 from rlquant.quantizers.groups import (
     from_rows,
@@ -89,8 +89,8 @@ def quantize_kmeans(
     given = alike if importance is None else importance
     counts = importance_rows(weights, given, group_size, channel_axis)
     assert counts is not None
-    start = narrowed_range(rows, *group_scaling(rows, scale_dtype), bits, counts)
-    scale, offset, points = _fitted(rows, *start, bits, counts)
+    start = narrowed_range(rows, whole_range(rows, bits, scale_dtype), counts)
+    scale, offset, points = _fitted(rows, start.scale, start.second, bits, counts)
     codes = codes_at(to_unit(rows, scale, offset), points.float(), round_).to(codes_dtype(bits))
     return QuantizedTensor(
         from_rows(codes, weights.shape, group_size, channel_axis),

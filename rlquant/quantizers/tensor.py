@@ -34,6 +34,9 @@ class QuantizedTensor:
             (0 .. 2**b - 1, implied).
         scale: shape `(groups,)`, or None for 1.
         offset: shape `(groups,)`, or None for 0.
+        zero_point: the code of value 0 in each group of kind "affine", stored in place of the
+            offset, which follows from it in float32; shape `(groups,)`, of the type of the scale,
+            whole where 0 is to be a point exactly. None where the offset is stored.
         values: the stored codebook, at most `2**bits` values; None where it is implied.
         group_size: consecutive weights of a row, "channel" or "tensor"; see `quantizers.groups`.
         channel_axis: the output-channel axis of the weight.
@@ -49,6 +52,19 @@ class QuantizedTensor:
     group_size: GroupSize = "tensor"
     channel_axis: int = 0
     strides: tuple[int, ...] | None = None
+    zero_point: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.zero_point is not None:
+            assert self.scale is not None
+            offset = offset_of(self.scale, self.zero_point, self.bits)
+            object.__setattr__(self, "offset", offset)
+
+    @property
+    def numbers(self) -> tuple[Tensor, ...]:
+        """What is stored beside the codes: scale, offset or zero point, codebook, if there."""
+        second = self.offset if self.zero_point is None else self.zero_point
+        return tuple(t for t in (self.scale, second, self.values) if t is not None)
 
     @property
     def codebook(self) -> Tensor:
@@ -110,8 +126,13 @@ class QuantizedTensor:
             # -Wn and +Wp are stored, the 0 between them is known.
             element = 0 if self.values is None else 8 * self.values.element_size()
             return 8 * -(-count // TERNARY_CODES_PER_BYTE) + 2 * element
-        stored = (t for t in (self.scale, self.offset, self.values) if t is not None)
-        return count * self.bits + sum(8 * t.element_size() * t.numel() for t in stored)
+        return count * self.bits + sum(8 * t.nbytes for t in self.numbers)
+
+
+def offset_of(scale: Tensor, zero_point: Tensor, bits: int) -> Tensor:
+    """Return the offset of an affine grid, float32: code `zero_point` has the value 0 exactly."""
+    zero: Tensor = zero_point.float() / (2**bits - 1)
+    return zero.mul_(scale.float()).neg_()
 
 
 def codes_dtype(bits: int) -> torch.dtype:

@@ -124,6 +124,24 @@ class TestStochasticLinearScaling(QuantizerConformance):
     quantizer = these(two=uniform(2, rounding="stochastic"))
 
 
+class TestZeroPoints(QuantizerConformance):
+    idempotent = True
+    quantizer = these(
+        one=uniform(1, zero_point=True),
+        three_groups_of_4=uniform(3, group_size=4, zero_point=True),
+        eight_tensor=uniform(8, group_size="tensor", zero_point=True),
+    )
+
+
+class TestZeroPointsInFloat16(QuantizerConformance):
+    quantizer = these(four=uniform(4, scale_dtype=HALF, zero_point=True))
+
+
+class TestStochasticZeroPoints(QuantizerConformance):
+    nearest = False
+    quantizer = these(three=uniform(3, rounding="stochastic", zero_point=True))
+
+
 class TestPoints(QuantizerConformance):
     idempotent = keeps_extremes = True
     quantizer = these(given=points())

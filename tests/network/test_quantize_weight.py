@@ -40,8 +40,7 @@ def test_a_quantized_weight_takes_the_bits_that_its_cost_says(
     quantized = quantize_weight(weight, choice)
     storage = LayerStorage(weight)
     assert quantized.size_bits() == storage.bits(choice)
-    numbers = [t for t in (quantized.scale, quantized.offset, quantized.values) if t is not None]
-    assert {t.dtype for t in numbers} == {storage.scale_dtype(choice)}
+    assert {t.dtype for t in quantized.numbers} == {storage.scale_dtype(choice)}
     assert quantized.dequantize().shape == weight.shape
 
 
@@ -55,6 +54,10 @@ def test_each_choice_calls_its_quantizer_with_scales_as_stored() -> None:
         ),
         (
             LayerChoice("", 3, points="affine"),
+            quantize_affine(WEIGHT, 3, group_size="channel", scale_dtype=half, zero_point=True),
+        ),
+        (
+            LayerChoice("", 3, points="linear"),
             quantize_affine(WEIGHT, 3, group_size="channel", scale_dtype=half),
         ),
         (
@@ -122,7 +125,7 @@ def test_roundings_hessian_based_keep_the_grid_and_lower_the_error(
         assert errors[1] < errors[0]
 
 
-@pytest.mark.parametrize("points", ["clipped", "affine", "kmeans"])
+@pytest.mark.parametrize("points", ["clipped", "affine", "linear", "kmeans"])
 @pytest.mark.parametrize("group_size", ["channel", 4, "tensor"])
 @pytest.mark.parametrize("bits", [1, 2, 4])
 def test_errors_count_by_the_inputs_where_these_are_known(

@@ -59,18 +59,19 @@ WHOLE: Mapping[str, Callable[[Tensor, int, dict[str, Any]], QuantizedTensor]] = 
     "symmetric": lambda w, bits, common: quantize_integer(w, bits, **common),
     "clipped": lambda w, bits, common: quantize_integer(w, bits, clip=True, **common),
     "fixed_point": _power,
-    "affine": lambda w, bits, common: quantize_affine(w, bits, **common),
+    "affine": lambda w, bits, common: quantize_affine(w, bits, zero_point=True, **common),
     "quantile": _quantiles,
     "kmeans": _kmeans,
     "learned": _quantiles,
     "affine_step": lambda w, bits, common: quantize_affine_step(w, bits, **common),
+    "linear": lambda w, bits, common: quantize_affine(w, bits, **common),
 }
 """Each kind of points as one call of the pure quantizers."""
 
 
 def same(a: QuantizedTensor, b: QuantizedTensor) -> bool:
-    pairs = [(a.codes, b.codes), (a.scale, b.scale), (a.offset, b.offset), (a.values, b.values)]
-    for one, other in pairs:
+    for name in ("codes", "scale", "offset", "zero_point", "values"):
+        one, other = getattr(a, name), getattr(b, name)
         if (one is None) != (other is None):
             return False
         if one is not None and other is not None and one.dtype != other.dtype:

@@ -73,7 +73,7 @@ def test_frequencies_of_nothing_or_below_0_are_refused(frequencies: tuple[float,
 
 def test_codes_of_all_layers_are_pooled() -> None:
     start = network()
-    quantized = rlquant.quantize(start, everywhere(start, LayerChoice("", 2, points="affine")))
+    quantized = rlquant.quantize(start, everywhere(start, LayerChoice("", 2, points="linear")))
     counts = code_frequencies(quantized)
     assert len(counts) == 4
     assert sum(counts) == sum(
@@ -138,7 +138,7 @@ def test_the_papers_formula() -> None:
     assert found == pytest.approx([14.2222, 7.5294, 3.8788, 16.2668], abs=5e-5)
 
 
-@pytest.mark.parametrize("points", ["affine", "quantile"])
+@pytest.mark.parametrize("points", ["linear", "quantile"])
 @pytest.mark.parametrize("bits", [2, 3, 4])
 def test_every_byte_of_a_file_has_a_name(points: str, bits: int) -> None:
     start = network()
@@ -152,7 +152,7 @@ def test_every_byte_of_a_file_has_a_name(points: str, bits: int) -> None:
 
 def test_the_parts_of_a_file_known_by_hand() -> None:
     start = nn.Sequential(nn.Linear(300, 2))  # 600 weights: 2.34 buckets, of which 4 are stored
-    config = QuantizationConfig((LayerChoice("0", 3, points="affine", group_size=256),))
+    config = QuantizationConfig((LayerChoice("0", 3, points="linear", group_size=256),))
     size = FileSize.of(rlquant.quantize(start, config), 256)
     assert size.formula == 600 * 3 / 8 + 4 * 600 / 256 + 4 * 2
     assert size.buckets == (4 - 600 / 256) * 4
@@ -198,7 +198,7 @@ def test_depth_is_timed_against_operations() -> None:
 
 
 def test_every_layer_of_a_network_gets_the_choice() -> None:
-    config = everywhere(network(), LayerChoice("", 3, points="affine"))
+    config = everywhere(network(), LayerChoice("", 3, points="linear"))
     assert [choice.layer for choice in config] == ["conv1", "conv2", "hidden", "classifier"]
     assert {choice.bits for choice in config} == {3}
 

@@ -1,7 +1,8 @@
 """The bytes of one tensor in a packed file: raw, or a quantized weight's codes and numbers.
 
-A quantized weight is its codes, packed or entropy-coded, then scales, offsets and codebook values,
-then, where its inputs are quantized, their scale (float32) and zero point (unsigned, 16 bits).
+A quantized weight is its codes, packed or entropy-coded, then scales, offsets (affine weights: zero
+points) and codebook values, then, where its inputs are quantized, their scale (float32) and zero
+point (unsigned, 16 bits).
 """
 
 from __future__ import annotations
@@ -89,6 +90,7 @@ def record_of(name: str, layer: QuantizedLayer) -> LayerRecord:
         tensor.kind == own.kind
         and tensor.bits == stored_bits(choice)
         and tensor.group_size == own.group_size(choice)
+        and (tensor.zero_point is not None) == own.has_zero_point
         and [part.numel() for part in numbers] == [count for count in counts if count]
         and inputs_bits == choice.activation_bits
     )
@@ -160,7 +162,8 @@ def decode_layer(
         stored_bits(choice),
         own.kind,
         scale=scale,
-        offset=offset,
+        offset=None if own.has_zero_point else offset,
+        zero_point=offset if own.has_zero_point else None,
         values=values,
         group_size=own.group_size(choice),
         channel_axis=record.channel_axis,
@@ -213,7 +216,6 @@ def _counts(record: LayerRecord, shape: torch.Size) -> NumberCounts:
 
 def _numbers(tensor: QuantizedTensor) -> list[Tensor]:
     """Return what is stored of scale, offset and codebook; of a ternary one not the 0."""
-    values = tensor.values
-    if tensor.kind == "ternary" and values is not None:
-        values = values[::2]
-    return [part for part in (tensor.scale, tensor.offset, values) if part is not None]
+    if tensor.kind == "ternary" and tensor.values is not None:
+        return [tensor.values[::2]]
+    return list(tensor.numbers)

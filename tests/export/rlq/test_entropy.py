@@ -114,7 +114,7 @@ def records(packed: bytes) -> dict[str, LayerRecord]:
 @settings(max_examples=40, deadline=None)
 @given(
     bits=st.integers(1, 8),
-    points=st.sampled_from(("symmetric", "clipped", "fixed_point", "affine", "quantile")),
+    points=st.sampled_from(("symmetric", "clipped", "fixed_point", "affine", "linear", "quantile")),
     method=st.sampled_from(("post_training", "post_training", "ternary")),
     group_size=st.sampled_from(("channel", 64, "tensor")),
 )

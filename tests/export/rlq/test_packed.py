@@ -30,7 +30,7 @@ from rlquant.network.modules import quantized_weight
 from small_networks import NETWORKS, TiedNet, fresh, samples, samples_of
 
 OTHER_WEIGHTS = 7
-PLACED = ("symmetric", "clipped", "fixed_point", "affine", "quantile", "kmeans")
+PLACED = ("symmetric", "clipped", "fixed_point", "affine", "linear", "quantile", "kmeans")
 
 
 def quantizable(network: nn.Module) -> list[str]:

@@ -83,7 +83,7 @@ class _Jobs:
         for bits in v.POST_MORTEM_BITS:
             for bucket in GROUPS:
                 name = v.post_mortem(bits, buckets=bucket != "tensor")
-                yield self._post_mortem(name, bits, bucket, "affine")
+                yield self._post_mortem(name, bits, bucket, "linear")
         yield self._post_mortem(v.QUANTILE_START, v.ABLATION_BITS, BUCKET, "quantile")
 
     def distilled(self) -> Iterator[Job]:

@@ -125,14 +125,14 @@ class Lab:
     # --- quantized
 
     def post_mortem(
-        self, bits: int, bucket: GroupSize, points: Points = "affine", *, renewed: bool
+        self, bits: int, bucket: GroupSize, points: Points = "linear", *, renewed: bool
     ) -> nn.Module:
         """Return the distilled student, quantized without training.
 
         Args:
             bits: of every layer.
             bucket: weights that share a scale.
-            points: equally spaced ("affine") in the paper.
+            points: equally spaced ("linear") in the paper.
             renewed: take BatchNorm's statistics again, which the paper does not.
         """
         student, samples = self.student(), self.samples
@@ -152,7 +152,7 @@ class Lab:
         A weight of 0 on the teacher's part leaves the labels alone.
         """
         start = self.fresh(network)
-        choice = LayerChoice("", bits, method="distilled", points="affine", group_size=BUCKET)
+        choice = LayerChoice("", bits, method="distilled", points="linear", group_size=BUCKET)
         follows = settings.distillation_weight > 0
         return train_network(
             start,
