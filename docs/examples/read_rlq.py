@@ -86,6 +86,7 @@ def per_weight(values, shape, group, axis):
     return np.moveaxis(rows[:, : math.prod(rest)].reshape(-1, *rest), 0, axis)
 
 
+@np.errstate(all="ignore")  # numbers in a damaged file may overflow
 def dequantize(body, at, shape, record, group, coded):
     """Return a quantized weight's values, and where its bytes end."""
     method, _, points, bits, activation_bits, axis, number, last = record

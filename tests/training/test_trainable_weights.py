@@ -18,7 +18,7 @@ from trainable_weights import BUCKET_SIZES, WAYS, form_of, made, moved, shift, w
 
 
 def stored_types(q: QuantizedTensor) -> set[torch.dtype]:
-    return {t.dtype for t in (q.scale, q.offset, q.values) if t is not None}
+    return {t.dtype for t in q.numbers}
 
 
 def same(a: QuantizedTensor, b: QuantizedTensor) -> bool:

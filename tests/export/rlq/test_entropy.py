@@ -154,7 +154,7 @@ def test_skewed_layers_get_smaller(first: LayerChoice, tmp_path: Path) -> None:
 
 
 def test_incompressible_layers_stay_plain() -> None:
-    choice = LayerChoice("", 1, points="affine")  # both codes about as often
+    choice = LayerChoice("", 1, points="linear")  # both codes about as often
     network = rlquant.quantize(fresh(lambda: nn.Linear(100, 50)), config_of(choice))
     assert pack(network, entropy_coding=True) == pack(network)
 

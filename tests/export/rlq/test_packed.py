@@ -101,13 +101,13 @@ def test_one_file_holds_channels_tensors_and_groups(mlp: nn.Module) -> None:
 
 @pytest.mark.parametrize(
     ("version", "said"),
-    [(1, "quantize the network again and save it"), (4, "use a newer rlquant")],
+    [(1, "quantize the network again and save it"), (5, "use a newer rlquant")],
 )
 def test_other_versions_are_refused(
     version: int, said: str, packed_mlp: bytes, mlp: nn.Module
 ) -> None:
     other = packed_mlp[:4] + version.to_bytes(2, "little") + packed_mlp[6:]
-    with pytest.raises(FileFormatError, match=f"version {version}, .* reads version 3; {said}"):
+    with pytest.raises(FileFormatError, match=f"version {version}, .* reads version 4; {said}"):
         unpack(other, mlp)
 
 
@@ -116,7 +116,7 @@ def test_the_bytes_of_a_file() -> None:
     network.weight.data = torch.tensor([[0.5, -1.0, 0.25], [1, 2, -3]])
     packed = pack(rlquant.quantize(network, QuantizationConfig((LayerChoice("", 3),))))
     assert packed[: PROLOGUE.size].hex() == (
-        "524c5189" "0300" "0000" "1c000000" "0700000000000000" "9199f7ca0ca5e569cf24f4fa260ea955"
+        "524c5189" "0400" "0000" "1c000000" "0700000000000000" "492caa6fe89792c20bcae530192a7091"
     )  # fmt: skip
     assert packed[PROLOGUE.size :].hex() == (
         "00000000" "01000000" "0006" "776569676874" "ff" "020203" "0100000300000100"
