@@ -12,6 +12,7 @@ from rlquant.evaluation.racing import Racing
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.export.gguf.exporter import GgufExport, export_gguf
+from rlquant.export.gguf.target import GgufTarget
 from rlquant.export.onnx.exporter import OnnxExport, export_onnx
 from rlquant.export.quantized_layers import dequantize
 from rlquant.export.rlq.packed import load, pack, save, unpack
@@ -59,6 +60,7 @@ __all__ = [
     "Fidelity",
     "FixedPoint",
     "GgufExport",
+    "GgufTarget",
     "GroupedProblem",
     "Head",
     "LatencyTable",

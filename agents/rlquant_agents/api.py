@@ -28,6 +28,7 @@ from rlquant.config import Fidelity
 from rlquant.data import Data
 from rlquant.errors import SettingsError
 from rlquant.evaluation.store import as_store
+from rlquant.export.deployment import DeploymentTarget
 from rlquant.folder_lock import HeldFolder, held
 from rlquant.objective import ObjectiveFunction
 from rlquant.paths import PathLike
@@ -74,6 +75,7 @@ def search(
     evaluations: int = 200,
     seed: int = 0,
     out: PathLike | None = None,
+    target: DeploymentTarget | None = None,
 ) -> SearchResult:
     """Find how each layer of a trained network should be quantized, within a budget.
 
@@ -97,6 +99,8 @@ def search(
         seed: of the search; the same seed gives the same result.
         out: folder for everything that is found, told in its report.html. A search that was stopped
             there goes on.
+        target: where the network will run, e.g. `rlquant.GgufTarget(source)`, whose file's bytes
+            are counted; None for the packed file.
 
     Returns:
         The best configuration, its score, and `network`, the very network that was scored.
@@ -130,6 +134,7 @@ def search(
             fidelity=fidelity,
             objective=objective,
             evaluation=evaluation,
+            target=target,
         )
         return search_problem(
             problem,

@@ -19,7 +19,7 @@ from rlquant.arguments import explained
 from rlquant.config import FLOAT_BITS, LayerChoice
 from rlquant.cost.file_layout import fixed_bytes, stored_tensors
 from rlquant.cost.latency import LatencyTable
-from rlquant.cost.size import LayerStorage
+from rlquant.cost.size import LayerStorage, Storage
 from rlquant.cost.units import most_within
 from rlquant.documents.schema import shown
 from rlquant.errors import BudgetError
@@ -50,7 +50,7 @@ class Cost(Protocol):
 class AverageBitsCost:
     """Bits of codes, scales, offsets and stored codebooks per weight of the searched layers."""
 
-    storage: Mapping[str, LayerStorage]
+    storage: Mapping[str, Storage]
     fixed: int = 0
 
     def of_layer(self, facts: LayerFacts, choice: LayerChoice) -> int:
@@ -73,13 +73,15 @@ class AverageBitsCost:
 
 @dataclass(frozen=True)
 class SizeCost:
-    """Bytes of the whole packed file without entropy coding, exact to the byte.
+    """Bytes of the whole file that a search is for, exact to the byte.
+
+    That is the packed file without entropy coding, or the one of the problem's target.
 
     `fixed` is the file without the searched layers' weights; `float_bytes` the bytes of the
     float network's tensors. With `as_ratio` the budget is given as a share of `float_bytes`.
     """
 
-    storage: Mapping[str, LayerStorage]
+    storage: Mapping[str, Storage]
     fixed: int
     float_bytes: int
     as_ratio: bool = False

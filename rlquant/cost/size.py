@@ -5,6 +5,8 @@ The packed file (`export/packed.py`) follows these formulas to the byte; tests h
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
@@ -34,6 +36,20 @@ def code_bytes(choice: LayerChoice, weights: int) -> int:
     return format_of(choice).code_bytes(choice.bits, weights)
 
 
+class Storage(Protocol):
+    """The size of one layer's weight under any choice, in the file that a search is for."""
+
+    @property
+    def weights(self) -> int:
+        """The number of weights."""
+
+    def bits(self, choice: LayerChoice) -> int:
+        """Return the bits that `average_bits` counts."""
+
+    def file_bytes(self, choice: LayerChoice) -> int:
+        """Return the bytes that the layer's weight takes in the file."""
+
+
 class LayerStorage:
     """The stored size of one layer's weight under any choice.
 
@@ -42,14 +58,18 @@ class LayerStorage:
         channel_axis: output-channel axis of the weight.
 
     Attributes:
-        weights: number of weights.
         element_bytes: bytes of one weight of the float network.
     """
 
     def __init__(self, weight: Tensor, channel_axis: int = 0) -> None:
-        self.weights, self.element_bytes = weight.numel(), weight.element_size()
+        self._weights, self.element_bytes = weight.numel(), weight.element_size()
         self._weight, self._channel_axis = weight, channel_axis
         self._facts: dict[GroupSize, GroupFacts] = {}
+
+    @property
+    def weights(self) -> int:
+        """The number of weights."""
+        return self._weights
 
     def facts(self, choice: LayerChoice) -> GroupFacts:
         """Return the facts of the groups that share a scale; the tensor where there is but one."""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from rlquant.config import LayerChoice
 from rlquant.errors import ChoiceError, unknown_name
+from rlquant.gguf.ggml_types import QUANTIZED, TYPES
 from rlquant.quantizers.formats import FORMATS
 from rlquant.space import SearchSpace
 from rlquant.tie import Ties
 
-TargetName = Literal["packed", "onnxruntime-int8", "onnxruntime-int4"]
+TargetName = Literal["packed", "onnxruntime-int8", "onnxruntime-int4", "gguf"]
 INT8: TargetName = "onnxruntime-int8"
 INT4: TargetName = "onnxruntime-int4"
+GGUF: TargetName = "gguf"
 INTEGER_POINTS = tuple(each.name for each in FORMATS.values() if each.kind == "integer")
 """Points on an offset-free grid: an integer times a scale."""
+DEFAULT_TYPES = tuple(name for name in QUANTIZED if name != "Q2_0")
+"""Types of ggml that every llama.cpp reads."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,25 @@ class Target:
         )
 
 
+def target_of_types(types: Sequence[str] = DEFAULT_TYPES) -> Target:
+    """Return what types of ggml can express, as far as each decision on its own goes.
+
+    Which bits go with which groups and points, and with which rows, `gguf/target.py` says.
+    """
+    own = [TYPES[name] for name in types]
+    return Target(
+        GGUF,
+        "GGUF files, run by llama.cpp and what is built on it; float inputs",
+        {
+            "bits": tuple(dict.fromkeys(each.bits for each in own)),
+            "method": ("post_training", "distilled"),
+            "points": tuple(dict.fromkeys(point for each in own for point in each.points)),
+            "activation_bits": (None,),
+            "group_size": tuple(dict.fromkeys(each.block for each in own)),
+        },
+    )
+
+
 TARGETS: Mapping[str, Target] = {
     target.name: target
     for target in (
@@ -102,6 +125,7 @@ TARGETS: Mapping[str, Target] = {
                 "group_size": ("channel", "tensor"),
             },
         ),
+        target_of_types(),
     )
 }
 

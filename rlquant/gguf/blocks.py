@@ -38,7 +38,8 @@ def pack_pairs(codes: Codes, scale: Halves, offset: Halves | None) -> Bytes:
     ggml's integers are -1..2 where those here are -2..1: both change their sign, with the scale.
     """
     fours = (3 - codes).reshape(len(codes), -1, 4)
-    return _behind(-scale, offset, (fours << np.arange(0, 8, 2, dtype=np.uint8)).sum(2))
+    first, second, third, fourth = (fours[:, :, i] << 2 * i for i in range(4))
+    return _behind(-scale, offset, first | second | third | fourth)
 
 
 def _halves_together(codes: npt.NDArray[Any]) -> npt.NDArray[Any]:

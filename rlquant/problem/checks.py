@@ -15,6 +15,7 @@ from rlquant.config import HESSIAN_BASED, Fidelity
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.budget import Budget
 from rlquant.errors import ChoiceError, DataError, NetworkError, SettingsError
+from rlquant.export.deployment import DeploymentTarget
 from rlquant.forward_pass import outputs_of
 from rlquant.layers import LayerFacts
 from rlquant.network_kind import WIDEST, is_measured
@@ -34,17 +35,22 @@ def require_budget(budget: Any) -> Budget:
     return budget
 
 
-def require_space(space: Any, network: nn.Module, fidelity: Fidelity) -> SearchSpace:
+def require_space(
+    space: Any, network: nn.Module, fidelity: Fidelity, target: DeploymentTarget | None = None
+) -> SearchSpace:
     """Return a space that can be searched, the network's default for None.
+
+    Of either what the target can express.
 
     Raises:
         SettingsError: no `SearchSpace`.
+        ChoiceError: the target can express none of the options.
     """
     if space is None:
-        return SearchSpace.for_network(network, fidelity)
+        space = SearchSpace.for_network(network, fidelity)
     if not isinstance(space, SearchSpace):
         raise SettingsError(f"space={space!r} is no SearchSpace; make one, e.g. SearchSpace()")
-    return space
+    return space if target is None else target.restrict(space)
 
 
 def resolve_device(device: Any, network: nn.Module) -> torch.device:

@@ -31,6 +31,7 @@ from rlquant.evaluation.store import EvaluationStore, as_store
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation.workers import measure_with_workers
 from rlquant.evaluation_settings import EvaluationSettings, require_evaluation
+from rlquant.export.deployment import DeploymentTarget
 from rlquant.forward_pass import outputs_of
 from rlquant.layers import LayerFacts, excluded_layers, layer_kind, layers_and_macs
 from rlquant.network.calibrate import FloatReference
@@ -82,6 +83,8 @@ class QuantizationProblem:
         warm_start: train from layers that were adapted on their own to the float layers' outputs.
         store: file that keeps every evaluation; None keeps them in memory only.
         racing: how evaluations that cannot win are ended early; None has every one run whole.
+        target: where the network will run, e.g. `GgufTarget(source)`: leaves what can be expressed
+            there of the space, and sizes are those of its file. None for the packed file.
 
     Attributes:
         notes: what one should know before scores are compared, in words; above all which bytes of
@@ -129,19 +132,21 @@ class QuantizationProblem:
         warm_start: bool = True,
         store: PathLike | EvaluationStore | None = None,
         racing: Racing | None = None,
+        target: DeploymentTarget | None = None,
     ) -> None:
         if fidelity not in FIDELITIES:
             raise SettingsError(f"fidelity={fidelity!r} is not one of {FIDELITIES}")
         self.evaluation = require_evaluation(evaluation)
         place = resolve_device(self.evaluation.device, require_network(network))
         self.budget = require_budget(budget)
-        self._whole_space = require_space(space, network, fidelity)
+        self._whole_space = require_space(space, network, fidelity, target)
         self.space = self._whole_space.at(fidelity)
         self.objective = as_objective(objective)
         self.seed = whole_number("seed", seed, 0, LARGEST_SEED)
         self.racing = require_racing(racing, self.objective, fidelity, self.evaluation.stochastic)
         self.fidelity: Fidelity = fidelity
         self.network = copy_network(network).to(place)
+        self._deployment = None if target is None else target.deploy(self.network)
         self.calibration, self.validation = self._samples(train_data, validation_data, place)
         self._excluded = excluded_layers(self.network, self.space.exclude)
         self.layers, self._kept_macs = self._found_layers()
@@ -246,7 +251,8 @@ class QuantizationProblem:
             )
 
     def _network_costs(self) -> NetworkCosts:
-        return NetworkCosts.of(self.network, self.layers, self._kept_macs)
+        packed = NetworkCosts.of(self.network, self.layers, self._kept_macs)
+        return packed if self._deployment is None else self._deployment.costs(packed)
 
     def _training_plan(
         self,
@@ -477,6 +483,8 @@ class QuantizationProblem:
     def _feasible(self, budget: Budget) -> FeasibleSet:
         options = self.space.options(self.fidelity)
         own = self.space.own_options([facts.name for facts in self.layers], self.fidelity)
+        if self._deployment is not None:
+            own &= self._deployment.own_options(self.costs, self.layers, options)
         ties = self.space.decisions(self.layers)
         return FeasibleSet(self.layers, options, self.costs.under(budget), budget, own, ties)
 

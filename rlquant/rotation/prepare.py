@@ -22,6 +22,7 @@ from rlquant.rotation.residual_stream import (
     find_embedding,
     find_residual_stream,
 )
+from rlquant.shared_embedding import give_own_head
 
 Rotation = Literal["orthogonal", "hadamard"]
 ROTATIONS: Mapping[Rotation, Callable[[int, int], Tensor]] = {
@@ -69,6 +70,7 @@ def prepare(
     seed = whole_number("seed", seed, 0, LARGEST_SEED)
     kind = _kind(rotate)
     prepared = independent_copy(network).eval()
+    give_own_head(prepared)
     arguments = _example(prepared) if example_input is None else as_arguments(example_input)
     before = _outputs(prepared, arguments)
     stream = find_residual_stream(prepared, lambda: _outputs(prepared, arguments))

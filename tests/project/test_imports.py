@@ -38,6 +38,7 @@ ROOMS = {
             "objective",
             "batch_size",
             "network_kind",
+            "shared_embedding",
             "responsiveness",
             "layer_names",
             "layers",

@@ -18,6 +18,7 @@ from torch import nn
 import rlquant
 from rlquant import Budget, QuantizationProblem
 from rlquant.export.onnx.runtime import require_exporter
+from rlquant.export.targets import GGUF, INT4, INT8
 from rlquant.files import write_file
 from rlquant.folder_lock import HeldFolder, held
 from rlquant.tasks import Task
@@ -25,6 +26,7 @@ from rlquant_agents.api import search_problem
 from rlquant_agents.cli.command_line import INTERRUPTED, recorded, run_command
 from rlquant_agents.cli.export import COMPARED, FILE, export_for
 from rlquant_agents.cli.final_training import FinalNetwork, final_networks, trained_name
+from rlquant_agents.cli.gguf_export import GGUF_FILE, GgufCommand
 from rlquant_agents.cli.hints import near, python
 from rlquant_agents.cli.hints import rlquant as command_name
 from rlquant_agents.cli.search_settings import SearchSettings, chosen_searcher
@@ -55,7 +57,8 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
     budget = settings.budget_of(settings.limits()[1])
     settings.space()  # a mistake in the options shows before anything is loaded
     settings.source()
-    if settings.target != "packed":
+    settings.deployment()
+    if settings.target in (INT8, INT4):
         require_exporter()
     with held(settings.folder(searcher.name)) as folder:
         return search_into(folder, settings, [searcher, *baselines], budget, command)
@@ -90,7 +93,9 @@ def search_into(
         configs = configs or {searcher.name: results[0].best}
         write_file(settings.report, search_report(rows, configs, command, title))
     say(conclusion(results, near(out)))
-    if settings.target != "packed" and results[0].network is not None:
+    if settings.target == GGUF:
+        say(exported_gguf(settings, problem, task, results, folder, command))
+    elif settings.target != "packed" and results[0].network is not None:
         say(exported(settings, problem, task, results[0].network, out))
     return INTERRUPTED if interrupted else 0
 
@@ -165,6 +170,35 @@ def exported(
     samples = problem.validation.first(COMPARED)
     found = export_for(settings.target, network, samples, out / FILE, task.train, table)
     return found.text(problem.budget.limit if table else None)
+
+
+def exported_gguf(
+    settings: SearchSettings,
+    problem: QuantizationProblem,
+    task: Task,
+    results: Sequence[SearchResult],
+    folder: HeldFolder,
+    command: Sequence[str],
+) -> str:
+    """Write model.gguf and its card; return their sizes in words."""
+    found, target = results[0], settings.deployment()
+    assert found.network is not None
+    assert target is not None
+    uniform = {r.searcher: r for r in results[1:] if r.searcher == UNIFORM}
+    shown = {**uniform, found.searcher: found}
+    written = GgufCommand(
+        network=found.network,
+        source=Path(target.source),
+        base=settings.source().task,
+        scores={"float": problem.float_score, **{name: r.score for name, r in shown.items()}},
+        networks={
+            "float": task.network,
+            **{name: r.network for name, r in shown.items() if r.network is not None},
+        },
+        command=command,
+        seed=settings.seed,
+    )
+    return written.write(folder.path / GGUF_FILE, task)
 
 
 def draw_comparison(

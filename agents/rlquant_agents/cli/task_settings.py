@@ -21,7 +21,8 @@ from rlquant.config import Fidelity, GroupSize, Method, Points, Rounding
 from rlquant.cost.budget import Quantity
 from rlquant.errors import BudgetError, SettingsError
 from rlquant.evaluation_settings import Calibrate
-from rlquant.export.targets import TargetName, target_named
+from rlquant.export.gguf.target import GgufTarget
+from rlquant.export.targets import GGUF, TargetName, target_named
 from rlquant.paths import PathLike
 from rlquant.space import default_space
 from rlquant.tasks import Task
@@ -29,7 +30,7 @@ from rlquant.tasks.own.model import FORMS
 from rlquant.tie import fused
 from rlquant.training.settings import TRAINED, TUNED
 from rlquant_agents.cli.config_file import CommandSettings
-from rlquant_agents.cli.task_source import TaskSource
+from rlquant_agents.cli.task_source import TaskSource, gguf_source_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +39,10 @@ class TaskSettings(CommandSettings):
 
     Attributes:
         task: name of the task, e.g. digits/mlp, fashion-mnist/resnet8 or smollm2-135m.
-        model: a network of your own in place of a task: transformers:FOLDER (with --text),
-            timm:NAME (with --images), or my_module:function, which returns a rlquant.tasks.Task or
-            (network, training data, validation data, test data).
-        text: text files (UTF-8) for a --model of transformers.
+        model: a network of your own in place of a task: transformers:FOLDER or gguf:FILE (with
+            --text), timm:NAME (with --images), or my_module:function, which returns a
+            rlquant.tasks.Task or (network, training data, validation data, test data).
+        text: text files (UTF-8) for a --model of transformers or gguf.
         images: folder or .tar of images, without labels, for a --model of timm.
         quantity: what the budget limits. average_bits: stored bits per weight of the searched
             layers; size_bytes: the packed file; size_ratio: that file over the float network's
@@ -64,7 +65,10 @@ class TaskSettings(CommandSettings):
             e.g. --tie fused '*.down_proj'.
         target: where the network will run: leaves only what can be expressed there among the
             options. packed is everything; onnxruntime-int8 gives all layers 8-bit inputs, under a
-            latency budget the choice between them and float.
+            latency budget the choice between them and float; gguf has the types of llama.cpp, and
+            sizes are those of the GGUF file.
+        gguf_source: for --target gguf, a GGUF file of the same network or its folder of
+            transformers, for tokenizer and metadata; by default what --model names.
         fidelity: how far a network is trained before it is measured: calibrated (not at all),
             tuned (a short run for each configuration) or trained (epochs).
         steps: of the training run of each configuration, instead of the fidelity's default.
@@ -95,6 +99,7 @@ class TaskSettings(CommandSettings):
     group_size: tuple[GroupSize, ...] | None = None
     tie: tuple[str, ...] = ()
     target: TargetName = "packed"
+    gguf_source: Path | None = None
     fidelity: Fidelity = "calibrated"
     steps: int | None = None
     epochs: int | None = None
@@ -135,6 +140,18 @@ class TaskSettings(CommandSettings):
         if self.quantity != "latency" or self.activation_bits != (None,):
             return self.activation_bits
         return target_named(self.target).allowed.get("activation_bits", (None,))
+
+    def deployment(self) -> GgufTarget | None:
+        """Return the target that counts in its own bytes, None for the others.
+
+        Raises:
+            SettingsError: it needs a source, and none is given or named as the model.
+        """
+        if self.target != GGUF:
+            if self.gguf_source is not None:
+                raise SettingsError("--gguf-source belongs to --target gguf; give both")
+            return None
+        return GgufTarget(gguf_source_of(self.source().task, self.gguf_source))
 
     def training(self) -> TrainSettings | None:
         """Return how configurations are trained, None for the fidelity's default.
@@ -219,6 +236,7 @@ class TaskSettings(CommandSettings):
             ),
             store=store,
             racing=Racing() if self.racing else None,
+            target=self.deployment(),
         )
 
     @property

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlquant import tasks
+from rlquant.errors import SettingsError
 from rlquant.paths import path_of
 from rlquant.tasks import Task
 
@@ -17,8 +18,9 @@ class TaskSource:
     """A task or model by name, and a model's data.
 
     Attributes:
-        task: "digits/mlp", or "transformers:FOLDER", "timm:NAME", "my_module:function".
-        text: files of a model of transformers.
+        task: "digits/mlp", or "transformers:FOLDER", "gguf:FILE", "timm:NAME" or
+            "my_module:function".
+        text: files of a model of transformers or gguf.
         images: folder or .tar of a model of timm.
     """
 
@@ -42,10 +44,25 @@ class TaskSource:
         """Return it as settings.json has it, with absolute paths."""
         document: dict[str, Any] = {"task": self.task}
         library, _, folder = self.task.partition(":")
-        if library == "transformers":
+        if library in ("transformers", "gguf"):
             document["task"] = f"{library}:{path_of('model', folder)}"
         if self.text:
             document["text"] = [str(path_of("text", file)) for file in self.text]
         if self.images is not None:
             document["images"] = str(path_of("images", self.images))
         return document
+
+
+def gguf_source_of(task: str, given: Path | None) -> Path:
+    """Return whose tokenizer and metadata a GGUF file gets: what is given, else the model itself.
+
+    Raises:
+        SettingsError: neither is there.
+    """
+    library, _, place = task.partition(":")
+    if given is None and library not in ("transformers", "gguf"):
+        raise SettingsError(
+            "a GGUF file needs a tokenizer: give --gguf-source, a GGUF file of the same network or "
+            "its folder of transformers"
+        )
+    return path_of("gguf_source", place if given is None else given)

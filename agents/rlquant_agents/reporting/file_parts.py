@@ -12,7 +12,8 @@ from rlquant.cost.file_layout import PROLOGUE, contents_bytes, stored_tensors
 from rlquant.cost.float_share import NORMALISATIONS
 from rlquant.cost.size import ACTIVATION_BYTES, LayerStorage, code_bytes, record_bytes
 from rlquant.documents import Count
-from rlquant.layers import layer_kind
+from rlquant.layers import channel_axis_of, layer_kind
+from rlquant.plain_network import weight_of
 from rlquant.problem.protocol import Live
 
 PARTS = {
@@ -85,8 +86,9 @@ class FileParts:
             if name not in searched:
                 kind = _kind(problem.network, name)
                 floats[kind] = floats.get(kind, 0) + tensor.nbytes
-        storage = problem.costs.size.storage
-        layers = tuple(LayerParts.of(storage[choice.layer], choice) for choice in config)
+        layers = tuple(
+            LayerParts.of(_storage(problem.network, choice.layer), choice) for choice in config
+        )
         return cls(layers, floats, PROLOGUE.size + contents_bytes(tensors))
 
     @property
@@ -103,6 +105,12 @@ class FileParts:
         """Return the bytes of each part of the file, by words; empty ones are left out."""
         weights = {f"searched weights: {PARTS[f]}": size for f, size in self.of_weights().items()}
         return {**weights, **self.floats, "header, names and shapes": self.header}
+
+
+def _storage(network: nn.Module, layer: str) -> LayerStorage:
+    """Return what a layer takes in the packed file, whatever the file that a search was for."""
+    module = network.get_submodule(layer)
+    return LayerStorage(weight_of(module), channel_axis_of(module))
 
 
 def _kind(network: nn.Module, tensor: str) -> str:

@@ -14,12 +14,13 @@ from rlquant.paths import PathLike, path_of
 from rlquant.tasks.task import Task
 
 LIBRARIES: Mapping[str, str] = {
+    "gguf": "rlquant.tasks.own.gguf_file:load",
     "timm": "rlquant.tasks.own.timm_network:load",
     "transformers": "rlquant.tasks.own.transformers_folder:load",
 }
 """Libraries by the word before the colon: loaders, which need packages of their own."""
 FUNCTION = "rlquant.tasks.own.function:load"
-FORMS = "transformers:FOLDER, timm:NAME or my_module:function"
+FORMS = "transformers:FOLDER, gguf:FILE, timm:NAME or my_module:function"
 
 
 @explained
@@ -34,9 +35,10 @@ def load_model(
     """Load one's own network with data of one's own, split into three disjoint parts.
 
     Args:
-        model: "transformers:FOLDER" (what `save_pretrained` wrote; with `text`), "timm:NAME" (with
-            `images`), or "my_module:function", a function without arguments that returns a `Task`
-            or `(network, training data, validation data[, test data])`.
+        model: "transformers:FOLDER" (what `save_pretrained` wrote; with `text`), "gguf:FILE" (the
+            same), "timm:NAME" (with `images`), or "my_module:function", a function without
+            arguments that returns a `Task` or `(network, training data, validation data[, test
+            data])`.
         text: files in UTF-8.
         images: a folder or .tar of JPEG or PNG files; no labels are needed.
         device: where network and data are returned.

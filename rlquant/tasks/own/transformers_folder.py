@@ -15,6 +15,7 @@ from rlquant.errors import DataError, NetworkError
 from rlquant.files import reading
 from rlquant.objective import Distillation, NextToken
 from rlquant.paths import path_of
+from rlquant.shared_embedding import share_embedding
 from rlquant.tasks.own.parts import in_parts
 from rlquant.tasks.pretrained.package_files import HF, require_modules
 from rlquant.tasks.task import Task
@@ -55,19 +56,25 @@ def load(folder: str, *, text: Sequence[Path], images: Path | None) -> Task:
     path = path_of("model", folder)
     if not (path / "config.json").is_file():
         raise DataError(f"{path} has no config.json; give a folder that save_pretrained wrote")
-    contents = [_read(file) for file in text]
+    contents = read_texts(text)
     with _quiet():
         network, tokenizer = _load(path)
     if type(network).__name__.endswith(LANGUAGE_MODELS):
-        data = _sequences(tokenizer, contents)
+        share_embedding(network)
+        tokenized = (tokenizer(c, add_special_tokens=False, verbose=False) for c in contents)
+        data = sequences([number for each in tokenized for number in each["input_ids"]])
         return Task(name, network, **data, objective=Distillation("kl"), metric=NextToken())
     distance = Distillation("kl" if "For" in type(network).__name__ else "cosine")
     return Task(name, network, **_lines(tokenizer, contents), objective=distance, metric=distance)
 
 
-def _read(file: Path) -> str:
-    with reading(file):
-        return read_text(file, MOST_TEXT_BYTES)
+def read_texts(files: Sequence[Path]) -> list[str]:
+    """Return what text files hold; `FileFormatError` and `StorageError` name the file."""
+    contents = []
+    for file in files:
+        with reading(file):
+            contents.append(read_text(file, MOST_TEXT_BYTES))
+    return contents
 
 
 def _load(path: Path) -> tuple[nn.Module, PreTrainedTokenizerBase]:
@@ -107,13 +114,11 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _sequences(tokenizer: Any, contents: Sequence[str]) -> dict[str, dict[str, Tensor]]:
-    tokens: list[int] = []
-    for content in contents:
-        tokens += tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
+def sequences(tokens: Sequence[int]) -> dict[str, dict[str, Tensor]]:
+    """Return texts that follow each other in sequences of 256 tokens, in three disjoint parts."""
     ends = range(LENGTH, len(tokens) + 1, LENGTH)
-    sequences = [tokens[end - LENGTH : end] for end in ends]
-    parts = in_parts(sequences, SEQUENCES, f"sequences of {LENGTH} tokens in the texts")
+    found = [tokens[end - LENGTH : end] for end in ends]
+    parts = in_parts(found, SEQUENCES, f"sequences of {LENGTH} tokens in the texts")
     return {part: {"input_ids": torch.tensor(rows)} for part, rows in parts.items()}
 
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from rlquant.gguf.container import GgufFile
+from rlquant.gguf.network import empty_network, read_network
+from rlquant.gguf.tokenizer import read_tokenizer
 from rlquant.objective import Distillation, NextToken
 from rlquant.rotation.prepare import prepare
 from rlquant.tasks.network_cache import restore_tensors, store_tensors
-from rlquant.tasks.pretrained.llama_gguf import empty_llama, open_gguf, read_llama, read_tokenizer
 from rlquant.tasks.pretrained.package_files import HF, PackageFile, require_modules
 from rlquant.tasks.pretrained.texts import C4, WIKI, load_documents
 from rlquant.tasks.task import Task
@@ -56,7 +58,7 @@ def load(cache: Path) -> Task:
         DataError: a package or file is missing, or is another one.
     """
     require_modules(NAME, HF, "transformers", "tokenizers", "gguf")
-    network = empty_llama(_config())
+    network = empty_network("LlamaForCausalLM", _config())
     shapes = {**network.state_dict(), **_empty_tokens()}
     path = cache / "networks" / f"{NAME}-{_key()}.safetensors"
     tensors = restore_tensors(shapes, path, _key())
@@ -69,7 +71,7 @@ def load(cache: Path) -> Task:
     return Task(NAME, network, **data, objective=Distillation("kl"), metric=NextToken())
 
 
-def _config(*, tied: bool = False) -> LlamaConfig:
+def _config() -> LlamaConfig:
     from transformers import LlamaConfig
 
     return LlamaConfig(
@@ -82,7 +84,7 @@ def _config(*, tied: bool = False) -> LlamaConfig:
         max_position_embeddings=8192,
         rms_norm_eps=1e-5,
         rope_parameters={"rope_type": "default", "rope_theta": 100_000.0},
-        tie_word_embeddings=tied,
+        tie_word_embeddings=False,
         use_cache=False,
         bos_token_id=1,
         eos_token_id=2,
@@ -104,10 +106,10 @@ def _key() -> str:
 
 def _make() -> Tensors:
     """Return the rotated network's tensors and the tokens of all parts."""
-    reader = open_gguf(FILE.find())
-    tokenizer = read_tokenizer(reader)
+    file = GgufFile.open(FILE.find())
+    tokenizer = read_tokenizer(file)
     documents = load_documents()
-    network = prepare(read_llama(reader, _config(tied=True)), seed=SEED)
+    network = prepare(read_network(file), seed=SEED)
     tokens = {
         part: sequences(tokenizer, documents[part], count) for part, count in SEQUENCES.items()
     }

@@ -64,7 +64,10 @@ def test_a_folder_of_transformers_is_searched_and_measured_again(
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (["--model", "mine"], "--model 'mine': use transformers:FOLDER, timm:NAME or my_module:"),
+        (
+            ["--model", "mine"],
+            "--model 'mine': use transformers:FOLDER, gguf:FILE, timm:NAME or my_module:",
+        ),
         (["--text", "a.txt"], "--text and --images belong to a --model; name one"),
         (["--model", "no_module:build"], "no_module cannot be imported"),
         (["--model", "transformers:nowhere", "--text", "a.txt"], "nowhere has no config.json"),

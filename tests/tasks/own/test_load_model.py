@@ -82,7 +82,11 @@ def test_an_encoder_is_given_lines_and_compared_by_cosine(tmp_path: Path, text: 
         ("transformers:{llama}", {"text": ["{short}"]}, "there are 1 sequences of 256 tokens"),
         ("transformers:{none}", {"text": ["{text}"]}, "has no config.json; give a folder that"),
         ("timm:resnet18", {}, "takes images|needs the package timm: run `pip install timm`"),
-        ("nothing", {}, "model='nothing', use transformers:FOLDER, timm:NAME or my_module:func"),
+        (
+            "nothing",
+            {},
+            "model='nothing', use transformers:FOLDER, gguf:FILE, timm:NAME or my_module:func",
+        ),
         ("no_such_module:build", {}, "no_such_module cannot be imported"),
         ("math:no_such_function", {}, "math has no function 'no_such_function'"),
         ("math:cos", {"text": ["{text}"]}, "brings its own data: give no texts"),

@@ -1,0 +1,160 @@
+"""The target gguf: what llama.cpp's files can express of a network, and what it takes there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from rlquant.arguments import explained
+from rlquant.config import LayerChoice
+from rlquant.cost.budget import NetworkCosts
+from rlquant.cost.file_layout import stored_tensors
+from rlquant.cost.size import LayerStorage
+from rlquant.errors import ChoiceError, unknown_name
+from rlquant.export.targets import DEFAULT_TYPES, target_of_types
+from rlquant.gguf.container import padded
+from rlquant.gguf.ggml_types import QUANTIZED, GgmlType, refusal, type_of
+from rlquant.gguf.plan import GgufPlan
+from rlquant.layers import LayerFacts
+from rlquant.paths import PathLike
+from rlquant.space import SearchSpace
+
+
+@dataclass(frozen=True, slots=True)
+class GgufTarget:
+    """A GGUF file as the target of a search: its types are the options, its bytes the size.
+
+    Attributes:
+        source: a GGUF file of the same network, whose metadata and tokenizer are copied, or the
+            folder of transformers that it was loaded from.
+        types: of ggml that layers may have. Q2_0 is not among them by default: llama.cpp reads it
+            from July 2026 on.
+
+    Raises:
+        UnknownNameError: no such type, or one that holds no quantized weights.
+    """
+
+    source: PathLike
+    types: tuple[str, ...] = DEFAULT_TYPES
+
+    @explained
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "types", tuple(self.types))
+        for name in self.types:
+            if name not in QUANTIZED:
+                raise unknown_name("type of ggml", name, QUANTIZED)
+
+    def restrict(self, space: SearchSpace) -> SearchSpace:
+        """Return what the types can express of a space; see `Target.restrict`."""
+        return target_of_types(self.types).restrict(space)
+
+    def deploy(self, network: nn.Module) -> GgufDeployment:
+        """Return what the file of a float network takes; see `GgufPlan.of` for errors."""
+        return GgufDeployment(self, GgufPlan.of(network, stored_tensors(network), self.source))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GgufDeployment:
+    """The file of one network, whatever is chosen for its layers.
+
+    Attributes:
+        target: which types there are.
+        plan: the file up to the types of its weights.
+    """
+
+    target: GgufTarget
+    plan: GgufPlan
+
+    def own_options(
+        self, costs: NetworkCosts, layers: Sequence[LayerFacts], options: Sequence[LayerChoice]
+    ) -> npt.NDArray[np.bool_]:
+        """Return which options a type holds, shape `(layers, options)`.
+
+        Args:
+            costs: of the network, as `costs` returned them.
+            layers: the searched ones.
+            options: of the space, layer names empty.
+
+        Raises:
+            ChoiceError: layers of which none of the options can be expressed; all are named.
+        """
+        storage = costs.size.storage
+        reasons = [[self._refusal(storage[f.name], f, o) for o in options] for f in layers]
+        found = np.array([[reason is None for reason in row] for row in reasons], dtype=np.bool_)
+        never = [i for i, row in enumerate(found) if not row.any()]
+        if never:
+            named = [f"{layers[i].name!r}: {reasons[i][0]}" for i in never[:4]]
+            raise ChoiceError(
+                f"target 'gguf' can express no option of {len(never)} layers: {'; '.join(named)}; "
+                f"name them in exclude, or give other options"
+            )
+        return found
+
+    def _refusal(self, storage: object, facts: LayerFacts, option: LayerChoice) -> str | None:
+        if option.method == "float":
+            return None
+        own = type_of(option)
+        reason = refusal(option, facts.shape)
+        if reason is None and own is not None and own.name not in self.target.types:
+            reason = f"{own.name} is not among the types {self.target.types}"
+        if reason is None and isinstance(storage, GgufStorage) and not storage.is_half(option):
+            reason = "its scales do not fit float16"
+        return reason
+
+    def costs(self, costs: NetworkCosts) -> NetworkCosts:
+        """Return the costs with the bits and bytes that the GGUF file has."""
+        names = {layer: f"{layer}.weight" for layer in costs.size.storage}
+        storage: Mapping[str, GgufStorage] = {
+            layer: GgufStorage(plain, self.plan.floats[names[layer]])
+            for layer, plain in costs.size.storage.items()
+            if isinstance(plain, LayerStorage)
+        }
+        fixed = self.plan.fixed_bytes(set(names.values()))
+        return replace(
+            costs,
+            average_bits=replace(costs.average_bits, storage=storage),
+            size=replace(costs.size, storage=storage, fixed=fixed),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GgufStorage:
+    """What one layer's weight takes in a GGUF file under any choice.
+
+    Attributes:
+        plain: the same in the packed file; for choices that no type holds, which nobody makes.
+        float_bytes: bytes where it stays float.
+    """
+
+    plain: LayerStorage
+    float_bytes: int
+
+    @property
+    def weights(self) -> int:
+        """The number of weights."""
+        return self.plain.weights
+
+    def is_half(self, choice: LayerChoice) -> bool:
+        """Return whether the scales of a choice fit float16, which types of ggml have."""
+        return self.plain.scale_dtype(choice) == torch.float16
+
+    def bits(self, choice: LayerChoice) -> int:
+        """Return the bits of codes, scales and offsets."""
+        found = self._bytes(choice)
+        return self.plain.bits(choice) if found is None else 8 * found
+
+    def file_bytes(self, choice: LayerChoice) -> int:
+        """Return the bytes of the weight and what fills it up to the alignment."""
+        found = self._bytes(choice)
+        return self.plain.file_bytes(choice) if found is None else padded(found)
+
+    def _bytes(self, choice: LayerChoice) -> int | None:
+        if choice.method == "float":
+            return self.float_bytes
+        own: GgmlType | None = type_of(choice)
+        return None if own is None else own.bytes_of(self.weights)
