@@ -106,6 +106,17 @@ def measure_hessians(
     return moments
 
 
+def shift_corrected(layers: Sequence[LayerFacts], calibrate: Calibrate) -> set[str]:
+    """Return the layers of which calibration corrects a constant shift of the outputs."""
+    by_norms, by_biases = calibrate in ("auto", "statistics"), calibrate in ("auto", "biases")
+    return {
+        facts.name
+        for facts in layers
+        if (facts.normalized and by_norms)
+        or (facts.has_bias and facts.calls == 1 and not facts.normalized and by_biases)
+    }
+
+
 def output_hessian(
     network: nn.Module,
     layers: Sequence[LayerFacts],
@@ -129,13 +140,7 @@ def output_hessian(
     Raises:
         DataError: when they are asked for: a layer whose inputs are not finite.
     """
-    by_norms, by_biases = calibrate in ("auto", "statistics"), calibrate in ("auto", "biases")
-    absorbed = {
-        facts.name
-        for facts in layers
-        if (facts.normalized and by_norms)
-        or (facts.has_bias and facts.calls == 1 and not facts.normalized and by_biases)
-    }
+    absorbed = shift_corrected(layers, calibrate)
 
     def measured(product: Product) -> Iterator[tuple[list[str], Tensor]]:
         """Yield what is kept, with the names of the layers that share it."""

@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -49,6 +51,7 @@ from rlquant.problem.checks import (
     require_space,
     resolve_device,
 )
+from rlquant.problem.increases import increases_of, is_predictable
 from rlquant.problem.measurements import Measurements
 from rlquant.problem.measuring import Measuring
 from rlquant.problem.steadiness import require_repeatable, require_steady
@@ -440,6 +443,21 @@ class QuantizationProblem:
             None if store is None else as_store(store)
         )
         return other
+
+    @property
+    def predicts(self) -> bool:
+        """Whether `expected_increases` can be told; see `problem.increases.is_predictable`."""
+        return is_predictable(self)
+
+    @explained
+    @isolated(seed=0)
+    def expected_increases(self, draws: int) -> npt.NDArray[np.float64]:
+        """Return by how much each option at each layer alone is expected to raise the loss."""
+        return increases_of(self, draws)
+
+    def prediction_cost(self, draws: int) -> float:
+        """Return what so many gradients cost in evaluations."""
+        return (min(draws, len(self.validation)) + 2 * draws) / len(self.validation)
 
     @property
     @isolated(seed=0)

@@ -134,6 +134,28 @@ class Stores(Problem, Protocol):
         """Return the same problem with its evaluations kept in `store`."""
 
 
+@runtime_checkable
+class Predicts(Problem, Protocol):
+    """It may tell from gradients what options cost in loss, without an evaluation."""
+
+    @property
+    def predicts(self) -> bool:
+        """Whether it can here: the loss has a curvature, and options are errors of weights."""
+
+    def expected_increases(self, draws: int) -> npt.NDArray[np.float64]:
+        """Return by how much each option at each layer alone is expected to raise the loss.
+
+        Args:
+            draws: gradients; the more, the less noise.
+
+        Returns:
+            Shape `(layers, options)`, layers in execution order, options as in `feasible`.
+        """
+
+    def prediction_cost(self, draws: int) -> float:
+        """Return what that costs in evaluations: by passes, a backward one counts as two."""
+
+
 # --- what is behind a problem
 
 

@@ -58,6 +58,7 @@ ROOMS = {
             "network",
             "training",
             "evaluation",
+            "sensitivity",
         ),
         *("export", "problem", "tabular", "probing", "profiling", "tasks", "testing", "moved"),
         *("version", "public", "__init__", "__main__"),

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from rlquant import (
     Budget,
@@ -17,9 +21,9 @@ from rlquant import (
 )
 from rlquant.ambient import callers_generators
 from rlquant.config import Fidelity
-from rlquant.errors import ChoiceError, EvaluationStopped, SettingsError
+from rlquant.errors import ChoiceError, DataError, EvaluationStopped, NetworkError, SettingsError
 from rlquant.evaluation.racing import Racing
-from rlquant.problem.protocol import Indexed, Orders, Races, Trains, require_problem
+from rlquant.problem.protocol import Indexed, Orders, Predicts, Races, Trains, require_problem
 from rlquant.score import bind_reward, log_loss, log_loss_reward, log_shift
 from rlquant.training.watching import Watcher
 from rlquant_agents.search.checks import require_raceable, whole_evaluations
@@ -27,6 +31,8 @@ from rlquant_agents.search.result import Evaluation, SearchResult
 
 EPISODES_PER_EVALUATION = 20
 """A search that keeps asking for what it knows ends after so many episodes per evaluation."""
+N_DRAWS, PREDICTION_SHARE = (32, 16, 8), 1 / 3
+"""Gradients that expected increases are made of, as many as a share of the evaluations affords."""
 
 
 class SearchEnded(Exception):
@@ -104,6 +110,7 @@ class Session:
         self.history: list[Evaluation] = []
         self.best: Evaluation | None = None
         self.episodes = 0
+        self._spent = 0
         self.notes: list[str] = []
         self._reward = bind_reward(reward, problem.float_score)
         require_raceable(problem, reward)
@@ -225,10 +232,42 @@ class Session:
         cheapest = tuple(self.feasible.costs.argmin(axis=1).tolist())
         return self._known.get(cheapest) or self._record(cheapest, True)
 
+    def expected_increases(self) -> npt.NDArray[np.float64] | None:
+        """Return by how much options are expected to raise the loss, `(decisions, options)`.
+
+        It costs evaluations, at most `PREDICTION_SHARE` of those that are left.
+
+        Returns:
+            None where the problem cannot tell, or not at that cost.
+        """
+        problem = self.problem
+        if not isinstance(problem, Predicts) or not problem.predicts:
+            return None
+        affordable = PREDICTION_SHARE * self.remaining
+        draws = [n for n in N_DRAWS if problem.prediction_cost(n) <= affordable]
+        if not draws:
+            return None
+        try:
+            increases = problem.expected_increases(draws[0])
+        except (DataError, NetworkError, SettingsError) as error:
+            self.say(f"gradients do not say what options cost in loss: {error}")
+            return None
+        self._spent = math.ceil(problem.prediction_cost(draws[0]))
+        self.say(
+            f"gradients of {draws[0]} draws say what options cost in loss; they took as long as "
+            f"{self._spent} evaluations, which count as asked for"
+        )
+        return self.feasible.summed(increases)
+
+    @property
+    def log_shift(self) -> float | None:
+        """What is added to losses before their log is taken; None under another reward."""
+        return self._log_shift if self._rewards_log_loss else None
+
     @property
     def remaining(self) -> int:
         """How many evaluations are left."""
-        return self.evaluations - len(self.history)
+        return self.evaluations - len(self.history) - self._spent
 
     def _of_searched_layers(self, config: QuantizationConfig) -> QuantizationConfig:
         """Return the configuration; `ChoiceError` where it names a layer that is not searched."""

@@ -14,7 +14,7 @@ from rlquant.cost.feasible import Indices
 from rlquant_agents.surrogate.kernel import MANY_LAYERS
 from rlquant_agents.surrogate.neighbours import feasible_neighbours, single_changes, swaps
 from rlquant_agents.surrogate.observations import Observations
-from rlquant_agents.surrogate.surrogate import Surrogate
+from rlquant_agents.surrogate.prediction import PredictsLogLoss
 
 Floats = npt.NDArray[np.float64]
 
@@ -96,7 +96,7 @@ def expected_improvement(expected: Floats, deviation: Floats, best: Floats | flo
 
 
 def select_batch(
-    rows: Indices, count: int, surrogate: Surrogate, acquisition: Acquisition
+    rows: Indices, count: int, surrogate: PredictsLogLoss, acquisition: Acquisition
 ) -> Indices:
     """Return the rows of the largest acquisition values, one after the other.
 

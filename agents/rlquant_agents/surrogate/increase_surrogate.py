@@ -1,0 +1,203 @@
+"""A surrogate whose prior mean is the sum of expected loss increases, layer by layer."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rlquant.cost.feasible import Indices
+from rlquant.layer_names import role
+from rlquant_agents.surrogate.neighbours import single_changes
+from rlquant_agents.surrogate.posterior import Posterior
+
+Floats = npt.NDArray[np.float64]
+
+SHARED, OWN, OPTION = (0.05, 0.2, 0.5), (0.05, 0.15, 0.4), (0.05, 0.15, 0.4)
+"""Standard deviations of the factors of roles, of layers and of single options, to choose from."""
+NOISE = (0.01, 0.03, 0.1)
+"""Of what the sum does not explain, as a share of it, to choose from."""
+DEPTH_SCALE = 0.3
+"""Of the network's depth: layers of one role that are so far apart have little in common."""
+WORST = 2.5
+"""Increases above so many times the least are left out: large ones do not add up."""
+LEAST_ROWS = 10
+"""Fewer rows do not choose standard deviations."""
+SMALLEST = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """Standard deviations of the factors, each relative to 1, and of the noise."""
+
+    shared: float
+    own: float
+    option: float
+    noise: float
+
+
+FIRST = Factors(0.2, 0.15, 0.1, 0.03)
+"""Before there are enough evaluations to choose by."""
+
+
+class IncreaseSurrogate:
+    """Predicts the loss as that of the float network plus increases times unknown factors.
+
+    Every increase has a factor, 1 before anything is evaluated: a sum of one that layers of a role
+    share, the more the nearer they are in depth, one of the layer and one of its option. All are
+    normal, so that the loss is a Gaussian process, and an evaluation of a whole configuration says
+    something of every layer.
+
+    Args:
+        increases: expected increases of the loss, shape `(decisions, options)`, at least 0.
+        names: of the decisions, in execution order.
+        float_loss: of the float network.
+        log_shift: what is added to losses before their log is taken.
+
+    Attributes:
+        spread: standard deviation of the log losses that were fitted.
+    """
+
+    def __init__(
+        self,
+        increases: Floats,
+        names: Sequence[str],
+        float_loss: float,
+        log_shift: float,
+    ) -> None:
+        self._increases = np.maximum(increases, 0.0)
+        self._float_loss, self._shift = float_loss, log_shift
+        self._alike = _alike(names)
+        self._factors = FIRST
+        self._rows: Indices = np.zeros((0, len(names)), dtype=np.int64)
+        self._values: Floats = np.zeros(0)
+        self._posterior: Posterior | None = None
+        self.spread = 1.0
+
+    def fit(self, rows: Indices, log_losses: Floats) -> None:
+        """Fit what was evaluated; replaces what was fitted before.
+
+        Args:
+            rows: option indices of different configurations, shape `(n, decisions)`, n above 0.
+            log_losses: shape `(n,)`, finite.
+        """
+        above = np.exp(log_losses) - self._shift - self._float_loss
+        near = above <= WORST * max(float(above.min()), SMALLEST)
+        self._rows, self._values = rows[near], above[near] - self._sums(rows[near])
+        self.spread = float(log_losses[near].std()) or 1.0
+        if len(self._rows) >= LEAST_ROWS:
+            tried = [Factors(*given) for given in itertools.product(SHARED, OWN, OPTION, NOISE)]
+            self._factors = max(tried, key=self._log_likelihood)
+        self._posterior = self._given(self._factors)
+
+    def condition_on(self, rows: Indices) -> None:
+        """Take the predictions for these rows as observed, until `fit` is called again."""
+        expected, _ = self._predicted(rows)
+        self._rows = np.concatenate([self._rows, rows])
+        self._values = np.concatenate(
+            [self._values, expected - self._float_loss - self._sums(rows)]
+        )
+        self._posterior = self._given(self._factors)
+
+    def predict(self, rows: Indices) -> tuple[Floats, Floats]:
+        """Return expected log losses and their standard deviations, each shape `(n,)`."""
+        expected, deviation = self._predicted(rows)
+        shifted = np.maximum(expected, self._float_loss + SMALLEST) + self._shift
+        return np.log(shifted), deviation / shifted
+
+    def effects(self, base: Indices) -> Floats:
+        """Return what each option at each layer alone is expected to change in a configuration.
+
+        Args:
+            base: option indices, shape `(decisions,)`.
+
+        Returns:
+            Shape `(decisions, options)`, differences of log loss to `base`.
+        """
+        rows = np.concatenate([single_changes(base, self._increases.shape[1]), base[None, :]])
+        expected, _ = self.predict(rows)
+        found: Floats = (expected[:-1] - expected[-1]).reshape(len(base), -1)
+        return found
+
+    def draw(self, generator: np.random.Generator, share: float) -> Floats:
+        """Return increases drawn from what is known, shape `(decisions, options)`.
+
+        Args:
+            generator: of the draw.
+            share: of the standard deviations; 0 for the expected increases.
+        """
+        covariance = self._layer_covariance(self._factors)
+        mean = np.ones(len(covariance))
+        if self._posterior is not None and len(self._values):
+            across = self._chosen(self._rows) @ covariance
+            known = np.linalg.solve(self._covariance(self._factors), across)
+            mean = mean + known.T @ self._values
+            covariance = covariance - across.T @ known
+        root = np.linalg.cholesky(covariance + 1e-8 * np.eye(len(covariance)))
+        factors = mean + share * root @ generator.standard_normal(len(mean))
+        own = 1.0 + share * self._factors.option * generator.standard_normal(self._increases.shape)
+        found: Floats = self._increases * np.maximum(factors[:, None], 0.1) * np.maximum(own, 0.1)
+        return found
+
+    def _predicted(self, rows: Indices) -> tuple[Floats, Floats]:
+        """Return expected losses and their standard deviations."""
+        sums = self._sums(rows)
+        shared = self._chosen(rows) @ self._layer_covariance(self._factors)
+        variance = np.einsum("ij,ij->i", shared, self._chosen(rows))
+        variance += self._factors.option**2 * np.square(self._chosen(rows)).sum(axis=1)
+        if self._posterior is None:
+            return self._float_loss + sums, np.sqrt(variance)
+        covariance = self._between(self._factors, rows, self._rows)
+        known = np.linalg.solve(self._posterior.factor, covariance.T)
+        variance = np.maximum(variance - np.einsum("ij,ij->j", known, known), SMALLEST**2)
+        return self._float_loss + sums + self._posterior.mean(covariance), np.sqrt(variance)
+
+    def _given(self, factors: Factors) -> Posterior:
+        return Posterior.of(self._covariance(factors), self._values)
+
+    def _log_likelihood(self, factors: Factors) -> float:
+        """Return the log density of the values up to a constant, -1/2 (v' K^-1 v + log |K|)."""
+        given = self._given(factors)
+        quadratic = float(self._values @ given.weights)
+        return -0.5 * quadratic - float(np.log(np.diag(given.factor)).sum())
+
+    def _covariance(self, factors: Factors) -> Floats:
+        """Return the covariance of the values that were fitted, noise included."""
+        found = self._between(factors, self._rows, self._rows)
+        noise = factors.noise * self._sums(self._rows)
+        found[np.diag_indices_from(found)] += noise**2 + SMALLEST**2
+        return found
+
+    def _between(self, factors: Factors, a: Indices, b: Indices) -> Floats:
+        """Return the covariance of the losses of every row of `a` and every row of `b`."""
+        of_a, of_b = self._chosen(a), self._chosen(b)
+        found = of_a @ self._layer_covariance(factors) @ of_b.T
+        for option in range(self._increases.shape[1]):
+            found += factors.option**2 * ((of_a * (a == option)) @ (of_b * (b == option)).T)
+        result: Floats = found
+        return result
+
+    def _layer_covariance(self, factors: Factors) -> Floats:
+        found: Floats = factors.shared**2 * self._alike + factors.own**2 * np.eye(len(self._alike))
+        return found
+
+    def _chosen(self, rows: Indices) -> Floats:
+        """Return the increase of each decision of each row, shape of `rows`."""
+        found: Floats = self._increases[np.arange(rows.shape[1]), rows]
+        return found
+
+    def _sums(self, rows: Indices) -> Floats:
+        found: Floats = self._chosen(rows).sum(axis=1)
+        return found
+
+
+def _alike(names: Sequence[str]) -> Floats:
+    """Return how much layers have in common, 1 for the same: half by role, half by depth too."""
+    roles = np.array([role(name) for name in names])
+    depth = np.arange(len(names)) / max(1, len(names) - 1)
+    near = np.exp(-np.abs(np.subtract.outer(depth, depth)) / DEPTH_SCALE)
+    found: Floats = (roles[:, None] == roles[None, :]) * (0.5 + 0.5 * near)
+    return found

@@ -1,0 +1,95 @@
+"""Expected loss increases of a problem's options: what is quantized, and on which samples."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from rlquant.config import LayerChoice
+from rlquant.evaluation.evaluator import Evaluator
+from rlquant.network.gradients import require_gradients
+from rlquant.network.hessians import measure_hessians, shift_corrected
+from rlquant.network.input_sums import squares
+from rlquant.objective import Curved
+from rlquant.plain_network import weight_of
+from rlquant.problem.protocol import Refines
+from rlquant.sensitivity.anchors import anchor_options, filled, profiled_layers
+from rlquant.sensitivity.expected_increases import expected_increases
+from rlquant.sensitivity.sampled_gradients import GradientSampler
+from rlquant.space import for_layer
+
+Floats = npt.NDArray[np.float64]
+
+
+def is_predictable(problem: Refines) -> bool:
+    """Return whether options are errors of weights alone, and their loss has a curvature."""
+    options = problem.feasible.options
+    return (
+        problem.fidelity == "calibrated"
+        and isinstance(problem.objective, Curved)
+        and not problem.evaluation.stochastic
+        and all(option.activation_bits is None for option in options)
+        and any(option.method != "float" for option in options)
+    )
+
+
+def increases_of(problem: Refines, draws: int) -> Floats:
+    """Return the expected increases, shape `(layers, options)`; see `expected_increases`.
+
+    They are measured on validation samples: on those that the quantizers were fitted to, errors are
+    smaller. With many weights some options are quantized at every layer and the rest at a few.
+
+    Args:
+        problem: a predictable one.
+        draws: gradients.
+
+    Raises:
+        NetworkError, DataError, SettingsError: no gradients, or none for a single sample.
+    """
+    evaluator = problem.evaluator
+    assert isinstance(evaluator, Evaluator)
+    network, layers, options = problem.network, problem.layers, problem.feasible.options
+    names = [facts.name for facts in layers]
+    one = problem.validation.first(1)
+    require_gradients(network, names, one, problem.objective, "expected_increases")
+    weights = {name: weight_of(network.get_submodule(name)).detach() for name in names}
+    own = problem.space.own_options(names, problem.fidelity)
+    anchors = set(anchor_options(options, _prices(problem, own), _count(problem)))
+    profiles = profiled_layers(names)
+    wanted: dict[str, dict[int, LayerChoice]] = {
+        name: {
+            number: for_layer(option, name)
+            for number, option in enumerate(options)
+            if own[row, number] and (number in anchors or profiles[name] == name)
+        }
+        for row, name in enumerate(names)
+    }
+    corrected = shift_corrected(layers, problem.evaluation.calibrate)
+    moments = measure_hessians(
+        network, [f for f in layers if f.name in corrected], problem.calibration, squares
+    )
+    sampler = GradientSampler(
+        network,
+        problem.validation,
+        problem.objective,
+        {name: found.mean for name, found in moments.items()},
+        draws,
+        problem.seed,
+    )
+    found = expected_increases(weights, wanted, evaluator.bank.values, sampler, len(options))
+    return filled(found, [names.index(profiles[name]) for name in names])
+
+
+def _count(problem: Refines) -> int:
+    return sum(facts.parameters for facts in problem.layers)
+
+
+def _prices(problem: Refines, own: npt.NDArray[np.bool_]) -> Floats:
+    """Return what each option costs where layers have it, by their part of the budget."""
+    feasible = problem.feasible
+    weights = np.array([float(facts.parameters) for facts in problem.layers])
+    room = max(feasible.limit - feasible.cost.fixed, 1)
+    costs = np.where(own, feasible.layer_costs, 0).sum(axis=0)
+    share = (own * weights[:, None]).sum(axis=0) / weights.sum()
+    found: Floats = np.maximum(costs, 1) / np.maximum(share * room, 1e-12)
+    return found

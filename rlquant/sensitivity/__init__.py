@@ -1,0 +1,1 @@
+"""Sensitivities without evaluations: expected loss increases of options, from gradients."""

@@ -1,0 +1,126 @@
+"""`auto` on networks of many layers: what gradients say comes first, and is paid for."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rlquant import Budget, Distillation, EvaluationSettings, QuantizationProblem, SearchSpace
+from rlquant_agents import search_problem
+from rlquant_agents.search.session import N_DRAWS, PREDICTION_SHARE, Session
+from rlquant_agents.search.uniform import best_uniform
+from rlquant_agents.searchers.knapsack import solve_knapsack
+
+BLOCKS = 17
+SPACE = SearchSpace(bits=(2, 3, 4, 8))
+
+
+class Residual(nn.Module):
+    """Two linear layers beside what passes by; every third block counts much more."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.up, self.down = nn.Linear(8, 16), nn.Linear(16, 8)
+        self.factor = 1.0 if number % 3 == 0 else 0.1
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return inputs + self.factor * self.down(torch.relu(self.up(inputs)))
+
+
+def problem() -> QuantizationProblem:
+    torch.manual_seed(0)
+    network = nn.Sequential(*(Residual(number) for number in range(BLOCKS)))
+    inputs = torch.randn(96, 8)
+    data = [(inputs[:64], torch.zeros(64)), (inputs[64:], torch.zeros(32))]
+    return QuantizationProblem(
+        network,
+        [data[0]],
+        [data[1]],
+        budget=Budget.average_bits(4.2),
+        space=SPACE,
+        objective=Distillation("mse"),
+        evaluation=EvaluationSettings(batch_size=32),
+    )
+
+
+def test_the_solution_of_expected_increases_beats_the_best_uniform_one() -> None:
+    given = problem()
+    increases = given.expected_increases(32)
+    solution = solve_knapsack(given.feasible.summed(increases), given.feasible)
+    found = best_uniform(given, 99)
+    assert found is not None
+    assert given.evaluate(given.feasible.config(solution)).loss < 0.8 * found[1].loss
+
+
+def test_expected_increases_are_near_the_measured_ones() -> None:
+    given = problem()
+    increases = given.expected_increases(64)
+    widest = len(SPACE.options()) - 1
+    base = [widest] * len(given.layers)
+    floor = given.evaluate(given.feasible.config(base)).loss
+    measured = []
+    for layer in range(0, len(given.layers), 3):
+        row = [1 if i == layer else option for i, option in enumerate(base)]
+        loss = given.evaluate(given.feasible.config(row)).loss
+        measured.append((loss - floor, increases[layer, 1] - increases[layer, widest]))
+    true, expected = np.log(np.array(measured)).T
+    assert np.corrcoef(true, expected)[0, 1] > 0.9
+    assert abs(float((true - expected).mean())) < 0.5
+
+
+def test_gradients_are_paid_for_with_evaluations() -> None:
+    session = Session(problem(), 30)
+    increases = session.expected_increases()
+    assert increases is not None
+    assert increases.shape == session.feasible.costs.shape
+    cost = math.ceil(session.problem.prediction_cost(N_DRAWS[0]))  # type: ignore[attr-defined]
+    assert 0 < cost <= PREDICTION_SHARE * 30
+    assert session.remaining == 30 - cost
+
+
+def test_where_evaluations_are_too_few_gradients_are_not_taken() -> None:
+    session = Session(problem(), 2)
+    assert session.expected_increases() is None
+    assert session.remaining == 2
+
+
+@pytest.mark.parametrize("evaluations", [6, 16])
+def test_auto_starts_from_gradients_and_keeps_its_evaluations(evaluations: int) -> None:
+    given = problem()
+    result = search_problem(given, searcher="auto", evaluations=evaluations, seed=0)
+    assert len(result.history) < evaluations  # some were paid for the gradients
+    assert any("gradients" in note for note in result.notes)
+    uniform = best_uniform(given, 99)
+    assert uniform is not None
+    assert result.score.loss < uniform[1].loss
+
+
+def test_the_same_seed_finds_the_same() -> None:
+    found = [
+        search_problem(problem(), searcher="auto", evaluations=14, seed=3).best for _ in range(2)
+    ]
+    assert found[0] == found[1]
+
+
+def test_an_objective_without_curvature_is_searched_by_measured_sensitivities() -> None:
+    def squares(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        return outputs.square().mean(dim=1).sum(), torch.zeros(())
+
+    torch.manual_seed(0)
+    network = nn.Sequential(*(Residual(number) for number in range(BLOCKS)))
+    inputs = torch.randn(96, 8)
+    given = QuantizationProblem(
+        network,
+        [(inputs[:64], torch.zeros(64))],
+        [(inputs[64:], torch.zeros(32))],
+        budget=Budget.average_bits(4.2),
+        space=SPACE,
+        objective=squares,
+    )
+    assert not given.predicts
+    result = search_problem(given, searcher="auto", evaluations=12, seed=0)
+    assert not any("gradients" in note for note in result.notes)
