@@ -110,7 +110,8 @@ class Session:
         self.history: list[Evaluation] = []
         self.best: Evaluation | None = None
         self.episodes = 0
-        self._spent = 0
+        self._spent, self._predicted = 0, False
+        self._increases: npt.NDArray[np.float64] | None = None
         self.notes: list[str] = []
         self._reward = bind_reward(reward, problem.float_score)
         require_raceable(problem, reward)
@@ -235,11 +236,16 @@ class Session:
     def expected_increases(self) -> npt.NDArray[np.float64] | None:
         """Return by how much options are expected to raise the loss, `(decisions, options)`.
 
-        It costs evaluations, at most `PREDICTION_SHARE` of those that are left.
+        It costs evaluations once, at most `PREDICTION_SHARE` of those that are left.
 
         Returns:
             None where the problem cannot tell, or not at that cost.
         """
+        if not self._predicted:
+            self._increases, self._predicted = self._expected_increases(), True
+        return self._increases
+
+    def _expected_increases(self) -> npt.NDArray[np.float64] | None:
         problem = self.problem
         if not isinstance(problem, Predicts) or not problem.predicts:
             return None

@@ -20,8 +20,8 @@ class Auto(Searcher):
     def explore(self, session: Session, seed: int) -> None:
         """Measure everything where the evaluations suffice, else search as `dyna-ppo` does.
 
-        With many layers the widest uniform configurations come first, so that no result is worse
-        than these, and then sensitivities, for which the rounds of an agent are no replacement.
+        With many layers sensitivities come first, for which the rounds of an agent are no
+        replacement, and the widest uniform configurations, so that no result is worse than these.
         """
         feasible = session.feasible
         if feasible.exact and feasible.count() <= session.evaluations:
@@ -29,8 +29,8 @@ class Auto(Searcher):
             session.ask_many([feasible.config(row) for row in feasible.all_indices()])
             return
         if len(feasible) > MANY_LAYERS:
-            session.say("auto begins with uniform configurations and sensitivities: many layers")
-            ask_widest_uniforms(session)
+            session.say("auto begins with sensitivities and uniform configurations: many layers")
+            ask_widest_uniforms(session, session.expected_increases())
             searcher = make_searcher("dyna-ppo", reward=self.reward, sensitivities=True)
             searcher.explore(session, seed)
             return

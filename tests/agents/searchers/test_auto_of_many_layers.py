@@ -14,6 +14,7 @@ from rlquant_agents import search_problem
 from rlquant_agents.search.session import N_DRAWS, PREDICTION_SHARE, Session
 from rlquant_agents.search.uniform import best_uniform
 from rlquant_agents.searchers.knapsack import solve_knapsack
+from rlquant_agents.searchers.uniform import ask_widest_uniforms
 
 BLOCKS = 17
 SPACE = SearchSpace(bits=(2, 3, 4, 8))
@@ -72,13 +73,15 @@ def test_expected_increases_are_near_the_measured_ones() -> None:
     assert abs(float((true - expected).mean())) < 0.5
 
 
-def test_gradients_are_paid_for_with_evaluations() -> None:
+def test_gradients_are_paid_for_with_evaluations_once() -> None:
     session = Session(problem(), 30)
     increases = session.expected_increases()
     assert increases is not None
     assert increases.shape == session.feasible.costs.shape
     cost = math.ceil(session.problem.prediction_cost(N_DRAWS[0]))  # type: ignore[attr-defined]
     assert 0 < cost <= PREDICTION_SHARE * 30
+    assert session.remaining == 30 - cost
+    assert session.expected_increases() is increases
     assert session.remaining == 30 - cost
 
 
@@ -124,3 +127,22 @@ def test_an_objective_without_curvature_is_searched_by_measured_sensitivities() 
     assert not given.predicts
     result = search_problem(given, searcher="auto", evaluations=12, seed=0)
     assert not any("gradients" in note for note in result.notes)
+
+
+def test_auto_evaluates_the_best_uniform_configuration() -> None:
+    given = problem()
+    uniform = best_uniform(given, 99)
+    result = search_problem(given, searcher="auto", evaluations=8, seed=0)
+    assert uniform is not None
+    assert uniform[0] in [evaluation.config for evaluation in result.history]
+
+
+def test_uniform_configurations_that_gradients_rule_out_are_not_asked_for() -> None:
+    session = Session(problem(), 30)
+    increases = np.zeros(session.feasible.costs.shape)
+    increases[:, 0] = 1.0
+    session.feasible.limit = session.feasible.largest
+    ask_widest_uniforms(session, increases)
+    asked = [set(evaluation.config.choices) for evaluation in session.history]
+    assert asked
+    assert all(choice.bits != 2 for choices in asked for choice in choices)
