@@ -10,7 +10,6 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from rlquant import Classification, Problem
 from rlquant.copying.network_copy import copy_network
@@ -19,17 +18,15 @@ from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.forward_pass import outputs_of, run
 from rlquant.network.gradients import require_gradients
 from rlquant.network.hessians import output_hessian
-from rlquant.objective import Distillation, MakesTargets, NextToken, Objective, main_output
+from rlquant.objective import Curved
 from rlquant.problem.protocol import Live
-from rlquant.samples import Samples, counted
+from rlquant.samples import Samples
+from rlquant.sensitivity.sampled_gradients import GradientSampler
 from rlquant.space import for_layer
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.knapsack import solve_knapsack
 from rlquant_agents.surrogate.weight_error import Effects, weight_error
-
-Gradients = Mapping[str, Tensor]
-"""By layer, the gradient of its weight for each sample, shape `(samples, weights)`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +38,9 @@ class KnapsackFisher(Searcher):
     Fisher information stands for the Hessian, as in FIT (Zandonati et al. 2023). With the whole
     Fisher matrix in place of its trace, the solutions were worse on the shipped digits networks.
 
-    The gradients are those of calibration samples, never of validation ones. Where classes are
-    predicted, labels are drawn from the float network's answers, which is what the Fisher
-    information is; other objectives take the samples' own targets.
+    The gradients are those of calibration samples, never of validation ones. Labels are drawn from
+    the float network's answers, which is what the Fisher information is, see `Curved`; functions as
+    objectives take the samples' own targets.
 
     Attributes:
         samples: at most so many calibration samples, one backward pass each.
@@ -70,12 +67,6 @@ class KnapsackFisher(Searcher):
                 f"{type(problem).__name__} has none; give a QuantizationProblem, or search with "
                 f"'knapsack-weight-error'"
             )
-        if isinstance(problem.objective, MakesTargets) and not _draws(problem.objective):
-            raise SettingsError(
-                f"searcher {self.name!r}: objective {problem.objective.name!r} has no gradient at "
-                f"the float network, which it is the distance to; search with "
-                f"'knapsack-weight-error'"
-            )
         names = [facts.name for facts in problem.layers]
         few = problem.calibration.first(2)
         require_gradients(problem.network, names, few, problem.objective, f"searcher {self.name!r}")
@@ -99,44 +90,41 @@ class KnapsackFisher(Searcher):
         """Ask for the knapsack's solution."""
         problem = session.problem
         assert isinstance(problem, Live)
-        samples = problem.calibration.first(self.samples)
-        gradients = sample_gradients(problem, samples, torch.Generator().manual_seed(seed))
-        traces = {name: float(rows.square().mean()) for name, rows in gradients.items()}
+        traces = fisher_traces(problem, problem.calibration.first(self.samples), seed)
         effects = session.feasible.summed(fisher_effects(problem, traces))
         session.ask_indices(solve_knapsack(effects, session.feasible).tolist())
 
 
-def sample_gradients(problem: Live, samples: Samples, generator: torch.Generator) -> Gradients:
-    """Return the gradients of the searched layers' weights, sample by sample."""
-    network = copy_network(problem.network)
-    weights = [_weight(network, facts.name).requires_grad_() for facts in problem.layers]
-    rows: list[list[Tensor]] = [[] for _ in weights]
-    for loss in _losses(problem, network, samples, generator):
-        found = torch.autograd.grad(loss, weights)
-        for row, gradient in zip(rows, found, strict=True):
-            row.append(gradient.reshape(-1).cpu())
+def fisher_traces(problem: Live, samples: Samples, seed: int) -> dict[str, float]:
+    """Return by layer the Fisher information's trace over its size: a mean squared gradient."""
     names = [facts.name for facts in problem.layers]
-    return {name: torch.stack(row) for name, row in zip(names, rows, strict=True)}
+    sums = dict.fromkeys(names, 0.0)
+    gradients = (
+        _drawn_gradients(problem, samples, seed)
+        if isinstance(problem.objective, Curved)
+        else _own_gradients(problem, samples)
+    )
+    for found in gradients:
+        for name, gradient in found.items():
+            sums[name] += float(gradient.square().mean())
+    return {name: total / len(samples) for name, total in sums.items()}
 
 
-def _losses(
-    problem: Live, network: nn.Module, samples: Samples, generator: torch.Generator
-) -> Iterator[Tensor]:
+def _drawn_gradients(problem: Live, samples: Samples, seed: int) -> Iterator[Mapping[str, Tensor]]:
+    """Yield gradients of the samples, whose labels are drawn from the float network's answers."""
+    sampler = GradientSampler(problem.network, samples, problem.objective, {}, len(samples), seed)
+    for drawn in sampler.sample([facts.name for facts in problem.layers]):
+        yield drawn.by_layer
+
+
+def _own_gradients(problem: Live, samples: Samples) -> Iterator[Mapping[str, Tensor]]:
+    """Yield gradients of the samples' own losses."""
+    network = copy_network(problem.network)
+    names = [facts.name for facts in problem.layers]
+    weights = [_weight(network, name).requires_grad_() for name in names]
     for sample in samples.batches(1):
-        outputs = run(network, sample.inputs)
-        if _draws(problem.objective):
-            logits = counted(main_output(outputs, "knapsack-fisher"), sample.mask)
-            logits = logits.reshape(-1, logits.shape[-1])
-            chances = logits.detach().float().softmax(dim=1).cpu()
-            classes = torch.multinomial(chances, 1, generator=generator)[:, 0]
-            yield cross_entropy(logits, classes.to(logits.device), reduction="sum")
-        else:
-            yield problem.objective(outputs, sample.targets)[0]
-
-
-def _draws(objective: Objective) -> bool:
-    """Return whether classes are drawn from the network's own outputs, whatever the labels are."""
-    return isinstance(objective, (Classification, NextToken)) or objective == Distillation("kl")
+        loss = problem.objective(run(network, sample.inputs), sample.targets)[0]
+        yield dict(zip(names, torch.autograd.grad(loss, weights), strict=True))
 
 
 def fisher_effects(problem: Live, traces: Mapping[str, float]) -> Effects:
