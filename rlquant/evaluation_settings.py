@@ -10,6 +10,7 @@ import torch
 from rlquant.arguments import explained
 from rlquant.errors import SettingsError, whole_number
 from rlquant.paths import path_of
+from rlquant.precision import Precision, require_precision
 from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 
 Calibrate = Literal["auto", "statistics", "biases", "none"]
@@ -41,6 +42,10 @@ class EvaluationSettings:
             result.
         weight_bank_folder: where quantized weights go that do not fit into it, in a file that goes
             when the process ends; by default they are quantized again.
+        precision: in which quantized networks run on validation samples: "own", that of the network,
+            or "bfloat16" by autocast, which is faster where the processor has it and changes losses
+            by a thousandth or so; scores and notes name it. What is built computes as its owner
+            runs it. Not where configurations are trained or `stochastic`.
         device: where to evaluate; the network's own by default.
         stochastic: accept a network that is not the same function every time, such as one with
             dropout that is always on: scores are means over passes of fresh copies with fixed
@@ -58,6 +63,7 @@ class EvaluationSettings:
     prefix_bytes: int | None = 2**30
     weight_bank_bytes: int | None = None
     weight_bank_folder: str | None = None
+    precision: Precision = "own"
     device: str | torch.device | None = None
     stochastic: bool = False
 
@@ -78,8 +84,14 @@ class EvaluationSettings:
             object.__setattr__(self, "weight_bank_folder", str(folder))
         require_calibrate(self.calibrate)
         require_range_method(self.activation_range)
+        require_precision(self.precision)
         if not isinstance(self.stochastic, bool):
             raise SettingsError(f"stochastic={self.stochastic!r}, give True or False")
+        if self.stochastic and self.precision != "own":
+            raise SettingsError(
+                f"precision={self.precision!r} with stochastic=True: means over passes are of the "
+                f"network's own precision; leave one of them out"
+            )
 
 
 def require_calibrate(calibrate: Any) -> None:

@@ -13,6 +13,7 @@ from rlquant.config import Fidelity
 from rlquant.documents import Count, parse_json, read_as, read_fields
 from rlquant.errors import FileFormatError, SettingsError, unknown_name
 from rlquant.escaping import html_table
+from rlquant.precision import Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Score:
             estimates then, and are never compared with those of whole evaluations.
         standard_error: of a partial score's loss.
         metrics: further ones of the objective by name, such as "perplexity" or "kl_99.9".
+        precision: in which the network ran.
 
     Example:
         >>> from rlquant.testing import ToyProblem
@@ -77,6 +79,7 @@ class Score:
     partial: bool = False
     standard_error: float | None = None
     metrics: dict[str, float] = field(default_factory=dict, hash=False)
+    precision: Precision = "own"
 
     def to_json(self, indent: int | None = None) -> str:
         """Write as JSON; what is infinite and an accuracy that is NaN are written as null."""

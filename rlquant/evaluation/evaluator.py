@@ -91,6 +91,7 @@ class Evaluator:
             calibration,
             self.batches,
             None if evaluation.stochastic else evaluation.prefix_bytes,
+            evaluation.precision,
         )
 
     @cached_property

@@ -18,6 +18,7 @@ from rlquant.evaluation.process_memory import Gaps
 from rlquant.evaluation.segments import CannotCut, Pieces, Segment, Values, Whole
 from rlquant.network.calibrate import Calibrator, FloatReference
 from rlquant.network.partial_pass import ended_after
+from rlquant.precision import Precision, computing_in
 from rlquant.samples import Samples
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ class IncrementalNetwork:
         calibration: run as one batch.
         batches: the validation batches.
         max_bytes: for what is kept; 0 keeps nothing, None does not even cut the network.
+        precision: in which validation batches run; calibration runs in the network's own.
     """
 
     def __init__(
@@ -72,8 +74,10 @@ class IncrementalNetwork:
         calibration: Samples,
         batches: Sequence[Samples],
         max_bytes: int | None,
+        precision: Precision = "own",
     ) -> None:
         self._calibration, self._batches = calibration, batches
+        self._precision = precision
         samples = len(calibration) + sum(len(batch) for batch in batches)
         self.pieces: Pieces = Whole(network, tuple(layers))
         if max_bytes is not None:
@@ -152,7 +156,9 @@ class IncrementalNetwork:
     ) -> Any:
         crossing: dict[int, Values] = dict.fromkeys(kept, ())
         values = () if state is None else state.batches[number]
-        outputs = self.pieces.run(first, self._batches[number], values, crossing)
+        batch = self._batches[number]
+        with computing_in(self._precision, batch.device):
+            outputs = self.pieces.run(first, batch, values, crossing)
         for place, crossed in crossing.items():
             kept[place].batches.append(crossed)
         return outputs

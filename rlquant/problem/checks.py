@@ -15,6 +15,7 @@ from rlquant.config import HESSIAN_BASED, Fidelity
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.budget import Budget
 from rlquant.errors import ChoiceError, DataError, NetworkError, SettingsError
+from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.export.deployment import DeploymentTarget
 from rlquant.forward_pass import outputs_of
 from rlquant.layers import LayerFacts
@@ -145,6 +146,15 @@ def require_finite_float(measured: Measurement, objective: Objective, samples: S
         raise SettingsError(
             f"objective {objective.name!r} gives a metric that is NaN on validation_data; give 0 "
             f"where there is none"
+        )
+
+
+def require_own_precision(evaluation: EvaluationSettings, fidelity: Fidelity) -> None:
+    """Raise `SettingsError` where what is trained is to be measured in another precision."""
+    if evaluation.precision != "own":
+        raise SettingsError(
+            f"precision={evaluation.precision!r} with fidelity={fidelity!r}: what is trained is "
+            f'measured in its own precision; leave it out, or use fidelity="calibrated"'
         )
 
 

@@ -47,6 +47,7 @@ from rlquant.problem.checks import (
     require_finite_float,
     require_finite_losses,
     require_moments,
+    require_own_precision,
     require_runs,
     require_space,
     resolve_device,
@@ -230,6 +231,8 @@ class QuantizationProblem:
         notes = []
         if self.evaluation.calibrate != "auto":
             notes.append(f"calibrate={self.evaluation.calibrate!r}: the rest stays as it was")
+        if self.evaluation.precision != "own":
+            notes.append(f"scores were measured in {self.evaluation.precision} (precision=)")
         if self.evaluation.stochastic:
             notes.append(
                 f"scores are means over {PASSES} passes with fixed seeds (stochastic=True)"
@@ -276,6 +279,7 @@ class QuantizationProblem:
             objective=self.objective,
         )
         if plan is not None:
+            require_own_precision(self.evaluation, self.fidelity)
             require_finite_losses(self.network, self.objective, plan.samples, "train_data")
             require_different(plan.samples, self.validation)
         return plan
@@ -496,6 +500,7 @@ class QuantizationProblem:
             partial=measured.partial,
             standard_error=measured.standard_error,
             metrics=dict(measured.metrics),
+            precision=self.evaluation.precision,
         )
 
     def _feasible(self, budget: Budget) -> FeasibleSet:

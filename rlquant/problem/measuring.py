@@ -132,4 +132,5 @@ class Measuring:
             self.calibration.device.type,
             *(() if self.plan is None else (TRAINING_VERSION, self.plan.described())),
             *(("stochastic", PASSES) if self.evaluation.stochastic else ()),
+            *(() if self.evaluation.precision == "own" else (self.evaluation.precision,)),
         )

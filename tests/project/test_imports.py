@@ -45,6 +45,7 @@ ROOMS = {
             "layer_groups",
             "tie",
             "space",
+            "precision",
             "evaluation_settings",
             "rotation",
         ),
