@@ -42,7 +42,7 @@ class EvaluationSettings:
             result.
         weight_bank_folder: where quantized weights go that do not fit into it, in a file that goes
             when the process ends; by default they are quantized again.
-        precision: in which quantized networks run on validation samples: "own", that of the network,
+        precision: in which quantized networks run on validation samples: "own", the network's,
             or "bfloat16" by autocast, which is faster where the processor has it and changes losses
             by a thousandth or so; scores and notes name it. What is built computes as its owner
             runs it. Not where configurations are trained or `stochastic`.
