@@ -16,27 +16,23 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.errors import DataError, NetworkError
 from rlquant.forward_pass import Arguments, as_arguments, outputs_of, tensors_in
 from rlquant.layer_names import matching
-from rlquant.plain_network import remedy_of, require_network, require_plain, weight_of
+from rlquant.plain_network import remedy_of, require_network, require_plain
 from rlquant.quantizers.groups import to_rows
 from rlquant.quantizers.integer_grid import quantize_integer
 from rlquant.responsiveness import require_responsive, require_responsive_alone
+from rlquant.weight_sites import (
+    ATTENTION,
+    KINDS,
+    PARTS,
+    RECURRENT,
+    WeightSite,
+    channel_axis_of,
+    is_transposed_linear,
+    site_of,
+    weight_sites,
+)
 
 logger = logging.getLogger(__name__)
-
-KINDS: dict[type[nn.Module], str] = {
-    nn.Linear: "linear",
-    nn.Conv1d: "conv1d",
-    nn.Conv2d: "conv2d",
-    nn.Conv3d: "conv3d",
-    nn.ConvTranspose1d: "conv_transpose1d",
-    nn.ConvTranspose2d: "conv_transpose2d",
-    nn.ConvTranspose3d: "conv_transpose3d",
-    nn.Embedding: "embedding",
-}
-"""Layers that carry a `weight` to quantize; subclasses count as their parent."""
-TRANSPOSED = "linear_transposed"
-"""The kind of Hugging Face's `Conv1D`, as in GPT-2: a linear layer whose weight is (in, out)."""
-LAYER_KINDS = (*KINDS.values(), TRANSPOSED)
 
 Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 """What a network takes: `network(inputs)`, `network(*inputs)` or `network(**inputs)`."""
@@ -54,14 +50,14 @@ class LayerFacts:
     """What is known of one quantizable layer of the float network.
 
     Attributes:
-        name: module path.
-        kind: one of the values of `KINDS`.
+        name: path of the module, or of the parameter; see `weight_sites.WeightSite`.
+        kind: one of `weight_sites.LAYER_KINDS`.
         shape: shape of the weight.
         parameters: number of weights (without bias).
         macs: multiply-accumulates for one sample, over all calls of one forward pass.
         channel_axis: output-channel axis of the weight.
         calls: how often one forward pass runs the layer.
-        has_bias: whether it has a bias.
+        has_bias: whether it has a bias of its own, as parts of a module have none.
         normalized: whether its output goes straight into a BatchNorm.
         std: standard deviation of the weights.
         largest: max |w|.
@@ -83,6 +79,11 @@ class LayerFacts:
     largest: float = 0.0
     kurtosis: float = 0.0
     relative_error: tuple[float, ...] = (0.0,) * len(ERROR_BITS)
+
+
+def modules_of(layers: Iterable[LayerFacts]) -> tuple[LayerFacts, ...]:
+    """Return the layers that are modules, with inputs and outputs of their own."""
+    return tuple(facts for facts in layers if facts.kind not in PARTS)
 
 
 def require_inputs(name: str, inputs: Any) -> Arguments:
@@ -121,25 +122,6 @@ def first_input(args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
     if args:
         return args[0]
     return next((value for value in keywords.values() if isinstance(value, Tensor)), None)
-
-
-def layer_kind(module: nn.Module) -> str | None:
-    """Return the kind of a quantizable layer, or None for any other module."""
-    if _is_transposed_linear(module):
-        return TRANSPOSED
-    return next((kind for cls, kind in KINDS.items() if isinstance(module, cls)), None)
-
-
-def _is_transposed_linear(module: nn.Module) -> bool:
-    """Return whether it is transformers' own class, which need not be installed."""
-    cls = type(module)
-    return cls.__name__ == "Conv1D" and cls.__module__.startswith("transformers.")
-
-
-def channel_axis_of(module: nn.Module) -> int:
-    """Return the axis of `module.weight` that counts output channels."""
-    kind = layer_kind(module) or ""
-    return 1 if kind == TRANSPOSED or kind.startswith("conv_transpose") else 0
 
 
 @explained
@@ -190,8 +172,7 @@ def layers_and_macs(
     Raises:
         NetworkError, DataError: see `find_layers`.
     """
-    candidates = {n: m for n, m in network.named_modules() if layer_kind(m) is not None}
-    searched = {n: m for n, m in candidates.items() if n not in kept}
+    searched = {n: site for n, site in weight_sites(network).items() if n not in kept}
     require_quantizable(network, searched)
     trace = _Trace.of(network, example_input, (*searched, *_with_weights(network, kept)))
     order = [name for name in trace.macs if name in searched]
@@ -207,13 +188,14 @@ def layers_and_macs(
         )
     require_responsive(network, brief, order)
     sampled = min(SAMPLED_WEIGHTS, SAMPLED_IN_ALL // len(order))
-    found = tuple(_facts(name, searched[name], trace, sampled) for name in order)
+    found = tuple(_facts(network, searched[name], trace, sampled) for name in order)
     return found, {name: macs for name, macs in trace.macs.items() if name not in searched}
 
 
 def _with_weights(network: nn.Module, names: Sequence[str]) -> list[str]:
     """Return the layers that have a weight with data, as kept ones need not."""
-    weights = {name: getattr(network.get_submodule(name), "weight", None) for name in names}
+    owners = {name: site_of(network, name) for name in names}
+    weights = {n: getattr(s.owner_in(network), s.parameter, None) for n, s in owners.items()}
     return [n for n, w in weights.items() if isinstance(w, Tensor) and w.numel()]
 
 
@@ -225,10 +207,10 @@ def excluded_layers(network: nn.Module, exclude: Iterable[str]) -> tuple[str, ..
     Raises:
         UnknownNameError: a name or pattern of no layer.
     """
-    candidates = {name: m for name, m in network.named_modules() if layer_kind(m)}
+    candidates = weight_sites(network)
     named = matching("layer in exclude", exclude, list(candidates))
     shared = tied_weights(network)
-    tied = [n for n, m in candidates.items() if id(m._parameters.get("weight")) in shared]
+    tied = [n for n, site in candidates.items() if id(_parameter(network, site)) in shared]
     return tuple(dict.fromkeys((*named, *tied)))
 
 
@@ -237,7 +219,7 @@ def count_macs(network: nn.Module, example_input: Inputs, names: Sequence[str]) 
     return dict(_Trace.of(network, example_input, names).macs)
 
 
-def require_quantizable(network: nn.Module, searched: Mapping[str, nn.Module]) -> None:
+def require_quantizable(network: nn.Module, searched: Iterable[str]) -> None:
     """Raise `NetworkError` unless every searched layer has a plain, finite weight of its own.
 
     The other modules, kept layers among them, must be plain as well: a packed file holds nothing
@@ -246,17 +228,22 @@ def require_quantizable(network: nn.Module, searched: Mapping[str, nn.Module]) -
     require_network(network)
     for name, module in network.named_modules():
         require_plain(name, module)
-    for name, module in searched.items():
-        _require_plain_weight(name, module)
-    _require_untied(network, searched)
+    sites = [site_of(network, name) for name in searched]
+    for site in sites:
+        _require_plain_weight(network, site)
+    _require_untied(network, sites)
 
 
-def _require_plain_weight(name: str, module: nn.Module) -> None:
-    if "weight" not in module._parameters:
-        raise NetworkError(
-            f"layer {name!r}: its weight is no parameter of its own; {remedy_of(module)}"
-        )
-    weight = weight_of(module)
+def _parameter(network: nn.Module, site: WeightSite) -> nn.Parameter | None:
+    """Return the weight, None where it is no parameter of its own."""
+    return site.owner_in(network)._parameters.get(site.parameter)
+
+
+def _require_plain_weight(network: nn.Module, site: WeightSite) -> None:
+    name, weight = site.layer, _parameter(network, site)
+    if weight is None:
+        remedy = remedy_of(site.owner_in(network))
+        raise NetworkError(f"layer {name!r}: its weight is no parameter of its own; {remedy}")
     if not weight.is_floating_point():
         raise NetworkError(
             f"layer {name!r}: its weight is of type {weight.dtype}; load float weights first"
@@ -275,29 +262,38 @@ def require_answering(network: nn.Module, names: Iterable[str]) -> None:
 
     For networks of whose inputs nothing is known; `find_layers` looks at all layers in a pass.
     """
-    modules = {name: network.get_submodule(name) for name in names}
+    sites = [site_of(network, name) for name in names]
+    runners = {site.layer: site.runner_in(network) for site in sites}
+    parts = {site.layer for site in sites if site.is_part}
     require_responsive_alone(
-        network, {name: (_example(m),) for name, m in modules.items() if _has_own_code(m)}
+        network,
+        {n: _example(m) for n, m in runners.items() if n in parts or _has_own_code(m)},
     )
 
 
 def _has_own_code(module: nn.Module) -> bool:
     """Return whether a layer runs anything else than the `forward` of its kind."""
     changed = "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks
-    known = type(module) in KINDS or _is_transposed_linear(module)
+    known = type(module) in KINDS or is_transposed_linear(module)
     return not known or bool(changed)
 
 
-def _example(module: nn.Module) -> Tensor:
-    """Return two samples as a layer of this kind usually takes them."""
-    weight = weight_of(module)
+def _example(module: nn.Module) -> tuple[Tensor, ...]:
+    """Return two samples as a module of this kind usually takes them."""
+    weight = next(module.parameters())
     if isinstance(module, nn.Embedding):
-        return torch.arange(min(2, len(weight)), device=weight.device)
+        return (torch.arange(min(2, len(weight)), device=weight.device),)
     if isinstance(module, nn.Linear):
-        return weight.new_ones(2, weight.shape[1])
+        return (weight.new_ones(2, module.in_features),)
+    if isinstance(module, nn.RNNBase):
+        return (weight.new_ones(2, 2, module.input_size),)
+    if isinstance(module, nn.MultiheadAttention):
+        widths = (module.embed_dim, module.kdim, module.vdim)
+        steps = torch.arange(1, 5, dtype=weight.dtype, device=weight.device).reshape(2, 2, 1)
+        return tuple(steps.expand(2, 2, width) for width in widths)
     assert isinstance(module, nn.modules.conv._ConvNd)
     reach = [d * (k - 1) + 1 for d, k in zip(module.dilation, module.kernel_size, strict=True)]
-    return weight.new_ones(2, module.in_channels, *reach)
+    return (weight.new_ones(2, module.in_channels, *reach),)
 
 
 def tied_weights(network: nn.Module) -> dict[int, list[str]]:
@@ -310,14 +306,14 @@ def tied_weights(network: nn.Module) -> dict[int, list[str]]:
     return {key: names for key, names in owners.items() if len(names) > 1}
 
 
-def _require_untied(network: nn.Module, searched: Mapping[str, nn.Module]) -> None:
+def _require_untied(network: nn.Module, searched: Iterable[WeightSite]) -> None:
     tied = tied_weights(network)
-    for name, module in searched.items():
-        shared = tied.get(id(module.weight))
+    for site in searched:
+        shared = tied.get(id(_parameter(network, site)))
         if shared is not None:
             raise NetworkError(
-                f"layer {name!r}: its weight is tied ({', '.join(shared)}) and cannot be quantized "
-                f"once for all; leave the layer out"
+                f"layer {site.layer!r}: its weight is tied ({', '.join(shared)}) and cannot be "
+                f"quantized once for all; leave the layer out"
             )
 
 
@@ -336,15 +332,19 @@ class _Trace:
         inputs = require_inputs("example_input", example_input)
         first = tensors_in(inputs)[0]
         batch = max(1, first.shape[0] if first.dim() else 1)
-        wanted = set(names)
+        wanted: dict[str, list[WeightSite]] = {}
+        for site in (site_of(network, name) for name in names):
+            wanted.setdefault(site.runner, []).append(site)
 
-        def watch(name: str) -> Any:
+        def watch(sites: Sequence[WeightSite]) -> Any:
             def hook(module: nn.Module, args: Any, keywords: Any, output: Tensor) -> None:
-                given = first_input(args, keywords)
-                macs = multiply_accumulates(module, given, output) // batch
-                trace.macs[name] = trace.macs.get(name, 0) + macs
-                trace.calls[name] = trace.calls.get(name, 0) + 1
-                outputs[id(output)] = (name, output)  # keeps it alive, so that ids stay unique
+                for site in sites:
+                    name = site.layer
+                    macs = multiply_accumulates(site, module, args, keywords, output) // batch
+                    trace.macs[name] = trace.macs.get(name, 0) + macs
+                    trace.calls[name] = trace.calls.get(name, 0) + 1
+                    if not site.is_part:
+                        outputs[id(output)] = (name, output)  # alive, so that ids stay unique
 
             return hook
 
@@ -356,7 +356,7 @@ class _Trace:
         clone = copy_network(network)
         for name, module in clone.named_modules():
             if name in wanted:
-                module.register_forward_hook(watch(name), with_kwargs=True)
+                module.register_forward_hook(watch(wanted[name]), with_kwargs=True)
             elif isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.register_forward_pre_hook(note_input, with_kwargs=True)
         with torch.no_grad():
@@ -364,34 +364,66 @@ class _Trace:
         return trace
 
 
-def multiply_accumulates(module: nn.Module, inputs: Tensor, output: Tensor) -> int:
-    """Return the multiply-accumulates of one call of a layer on a whole batch."""
-    kind = layer_kind(module)
-    weight = weight_of(module)
+def multiply_accumulates(
+    site: WeightSite, module: nn.Module, args: Any, keywords: Mapping[str, Any], output: Any
+) -> int:
+    """Return the multiply-accumulates of one call of a layer's module on a whole batch.
+
+    Args:
+        site: of the layer.
+        module: that computes with the weight.
+        args: its positional arguments.
+        keywords: its other ones.
+        output: what it gave.
+    """
+    kind, weight = site.kind, getattr(module, site.parameter, None)
     if kind == "embedding":
         return 0
-    if kind is not None and kind.startswith("conv_transpose"):
-        return inputs.numel() // weight.shape[0] * weight.numel()
-    return output.numel() // weight.shape[channel_axis_of(module)] * weight.numel()
+    given = first_input(args, keywords)
+    if kind == RECURRENT:  # `given` may be packed: its data has a row for every step
+        assert isinstance(module, nn.RNNBase)
+        assert isinstance(weight, Tensor)
+        return int(given.data.numel() // module.input_size * weight.numel())
+    if kind == ATTENTION:
+        return _projections(site, module, args, keywords)
+    assert isinstance(weight, Tensor)
+    if kind.startswith("conv_transpose"):
+        return int(given.numel() // weight.shape[0] * weight.numel())
+    return int(output.numel() // weight.shape[channel_axis_of(kind)] * weight.numel())
 
 
-def _facts(name: str, module: nn.Module, trace: _Trace, sampled: int) -> LayerFacts:
-    kind = layer_kind(module)
-    weight = weight_of(module)
-    assert kind is not None
-    weight = weight.detach().float()
-    axis = channel_axis_of(module)
+def _projections(
+    site: WeightSite, attention: nn.Module, args: Any, keywords: Mapping[str, Any]
+) -> int:
+    """Return the multiply-accumulates of a projection of an attention, in one call."""
+    assert isinstance(attention, nn.MultiheadAttention)
+    names, width = ("query", "key", "value"), attention.embed_dim
+    given = [args[i] if i < len(args) else keywords[name] for i, name in enumerate(names)]
+    rows = [tensor.numel() // tensor.shape[-1] for tensor in given]
+    parts = {
+        "q_proj_weight": rows[0] * width * width,
+        "k_proj_weight": rows[1] * width * (attention.kdim or width),
+        "v_proj_weight": rows[2] * width * (attention.vdim or width),
+        "weight": rows[0] * width * width,  # of the output projection
+    }
+    return int(parts.get(site.parameter, sum(rows) * width * width))
+
+
+def _facts(network: nn.Module, site: WeightSite, trace: _Trace, sampled: int) -> LayerFacts:
+    name, weight = site.layer, site.weight_in(network).detach().float()
+    axis = channel_axis_of(site.kind)
     centred = weight - weight.mean()
     variance = centred.square().mean()
+    bias = None if site.is_part else getattr(site.owner_in(network), "bias", None)
     return LayerFacts(
         name=name,
-        kind=kind,
+        kind=site.kind,
         shape=tuple(weight.shape),
         parameters=weight.numel(),
         macs=trace.macs[name],
         channel_axis=axis,
         calls=trace.calls[name],
-        has_bias=getattr(module, "bias", None) is not None,
+        has_bias=bias is not None,
         normalized=name in trace.normalized,
         std=float(variance.sqrt()),
         largest=float(weight.abs().max()),

@@ -19,7 +19,7 @@ from rlquant.ambient import seeded
 from rlquant.copying.network_copy import copy_network
 from rlquant.errors import NetworkError, RlquantError
 from rlquant.forward_pass import Arguments, copies, run
-from rlquant.plain_network import weight_of
+from rlquant.weight_sites import WeightSite, site_of
 
 Run = Callable[[], Any]
 
@@ -37,7 +37,7 @@ def require_responsive(network: nn.Module, inputs: Arguments, names: Sequence[st
     Args:
         network: left as it is.
         inputs: arguments of a forward pass, of a few samples.
-        names: paths of the layers, which have a floating-point parameter `weight`.
+        names: of the layers, which have a floating-point parameter for a weight.
     """
     clone = copy_network(network)
     watched = _Watched(clone, names)
@@ -68,14 +68,15 @@ def require_responsive_alone(
 
     Args:
         network: left as it is.
-        examples: by path of a layer, what it is run on.
+        examples: by layer, what the module that computes with its weight is run on.
     """
     clone = copy_network(network) if examples else network
     for name, example in examples.items():
-        layer = clone.get_submodule(name)
+        site = site_of(clone, name)
+        runner = site.runner_in(clone)
         try:
             with torch.no_grad():
-                silent = _silence(layer, lambda layer=layer, x=example: layer(*_copied(x)))  # type: ignore[misc]
+                silent = _silence(clone, site, lambda r=runner, x=example: r(*_copied(x)))  # type: ignore[misc]
         except Exception:
             continue
         if silent is not None:
@@ -85,7 +86,7 @@ def require_responsive_alone(
 def _unresponsive(name: str, silent: str) -> NetworkError:
     return NetworkError(
         f"layer {name!r}: it gives the same outputs with other weights ({silent}), so that "
-        f"quantizing it has no effect; let its forward compute with its attribute weight, not "
+        f"quantizing it has no effect; let its forward compute with its attribute, not "
         f"with a copy or view of it, or name the layer in exclude"
     )
 
@@ -96,8 +97,9 @@ class _Watched:
     def __init__(self, network: nn.Module, names: Sequence[str]) -> None:
         self.silent: dict[str, str | None] = {}
         self._network, self._busy = network, False
-        for name in names:
-            network.get_submodule(name).register_forward_hook(self._hook(name), with_kwargs=True)
+        for site in (site_of(network, name) for name in names):
+            runner = site.runner_in(network)
+            runner.register_forward_hook(self._hook(site), with_kwargs=True)
 
     @torch.no_grad()
     def run(self, inputs: Arguments) -> None:
@@ -105,14 +107,16 @@ class _Watched:
         with seeded(0):
             run(self._network, copies(inputs))
 
-    def _hook(self, name: str) -> Any:
+    def _hook(self, site: WeightSite) -> Any:
+        name = site.layer
+
         def hook(module: nn.Module, args: Any, keywords: Any, output: Any) -> None:
             if self._busy or self.silent.get(name, "not called yet") is None:
                 return  # inside another layer that is tried out, or known to answer
             self._busy = True
             try:
                 self.silent[name] = _silence(
-                    module, lambda: module(*_copied(args), **_copied(keywords))
+                    self._network, site, lambda: module(*_copied(args), **_copied(keywords))
                 )
             except Exception as error:  # the layer's own code, which may raise anything
                 reason = (str(error).splitlines() or [""])[0][:150]
@@ -123,19 +127,27 @@ class _Watched:
         return hook
 
 
-def _silence(module: nn.Module, run: Run) -> str | None:
+def _silence(network: nn.Module, site: WeightSite, run: Run) -> str | None:
     """Say in which way of exchanging its weight a layer gives the outputs that it gave before."""
     before = _drawn_alike(run)
     if not any_finite(before):
         return None  # nothing to compare, as where no token reaches an expert
     for exchange in EXCHANGES:
-        if not any(_changes(module, run, before, exchange, v) for v in _other_weights(module)):
+        others = _other_weights(site.weight_in(network))
+        if not any(_changes(network, site, run, before, exchange, v) for v in others):
             return f"exchanged as {EXCHANGES[exchange]}"
     return None
 
 
-def _changes(module: nn.Module, run: Run, before: Any, exchange: Exchange, values: Tensor) -> bool:
-    with exchange(module, values):
+def _changes(
+    network: nn.Module,
+    site: WeightSite,
+    run: Run,
+    before: Any,
+    exchange: Exchange,
+    values: Tensor,
+) -> bool:
+    with exchange(network, site, values):
         try:
             after = _drawn_alike(run)
         except Exception:  # a layer that cannot run with these weights does notice them
@@ -145,9 +157,8 @@ def _changes(module: nn.Module, run: Run, before: Any, exchange: Exchange, value
     return not same_outputs(before, after)
 
 
-def _other_weights(module: nn.Module) -> Iterator[Tensor]:
+def _other_weights(weight: Tensor) -> Iterator[Tensor]:
     """Yield weights that change the outputs: random ones, and NaN for inputs that are all zero."""
-    weight = weight_of(module)
     with seeded(0):
         noise = torch.empty_like(weight).normal_()
     yield noise
@@ -175,20 +186,25 @@ def _with_halves(
     clone: nn.Module, inputs: Arguments, names: Sequence[str], exchange: Exchange
 ) -> Any:
     """Return the outputs of a network with half the weights in some layers."""
-    layers = dict.fromkeys(clone.get_submodule(name) for name in names)
     with ExitStack() as exchanged:
-        for layer in layers:
-            exchanged.enter_context(exchange(layer, weight_of(layer) / 2))
+        for site in distinct_sites(clone, names):
+            exchanged.enter_context(exchange(clone, site, site.weight_in(clone) / 2))
         return _drawn_alike(lambda: run(clone, copies(inputs)))
+
+
+def distinct_sites(network: nn.Module, names: Iterable[str]) -> list[WeightSite]:
+    """Return the sites of layers; a module that has several names once."""
+    sites = [site_of(network, name) for name in names]
+    return list({(id(s.owner_in(network)), s.parameter): s for s in reversed(sites)}.values())[::-1]
 
 
 # --- two ways of exchanging weights
 
 
 @contextmanager
-def as_data(module: nn.Module, values: Tensor) -> Iterator[None]:
+def as_data(network: nn.Module, site: WeightSite, values: Tensor) -> Iterator[None]:
     """Exchange a weight as evaluations do it."""
-    weight = weight_of(module)
+    weight = site.weight_in(network)
     original = weight.data
     weight.data = values
     try:
@@ -198,21 +214,21 @@ def as_data(module: nn.Module, values: Tensor) -> Iterator[None]:
 
 
 @contextmanager
-def parametrized(module: nn.Module, values: Tensor) -> Iterator[None]:
+def parametrized(network: nn.Module, site: WeightSite, values: Tensor) -> Iterator[None]:
     """Exchange a weight as quantized networks do it."""
-    weight = weight_of(module)
+    owner, name, weight = site.owner_in(network), site.parameter, site.weight_in(network)
     original = weight.detach().clone()
     weight.detach().copy_(values)
     fixed = _Fixed(weight.detach())  # as large as the network: `values` may go
-    parametrize.register_parametrization(module, "weight", fixed, unsafe=True)
+    parametrize.register_parametrization(owner, name, fixed, unsafe=True)
     try:
         yield
     finally:
-        parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
+        parametrize.remove_parametrizations(owner, name, leave_parametrized=False)
         weight.detach().copy_(original)
 
 
-Exchange = Callable[[nn.Module, Tensor], AbstractContextManager[None]]
+Exchange = Callable[[nn.Module, WeightSite, Tensor], AbstractContextManager[None]]
 EXCHANGES: dict[Exchange, str] = {as_data: "data", parametrized: "a parametrization"}
 
 

@@ -16,9 +16,10 @@ from rlquant.arguments import explained
 from rlquant.config import Fidelity, GroupSize, LayerChoice, Method, Points, Rounding
 from rlquant.errors import ChoiceError, unknown_name
 from rlquant.layer_names import matching, stands_for
-from rlquant.layers import LayerFacts, layer_kind
+from rlquant.layers import LayerFacts
 from rlquant.network_kind import has_attention, is_measured, is_transformer_like
 from rlquant.tie import as_ties, resolve_ties
+from rlquant.weight_sites import WeightSite, weight_sites
 
 HEADS = ("bits", "rounding", "method", "points", "activation_bits", "group_size")
 """The decisions of a layer, in the order in which actions give them."""
@@ -115,18 +116,22 @@ class SearchSpace:
         Transformers (LayerNorms or RMSNorms, attention, no BatchNorm) have weights rounded by
         GPTQ, in small groups or with one scale a channel: the nearest point loses too much there.
         Layers without a layer Hessian, such as embeddings, round to nearest. All other networks
-        have one scale a channel, and nearest.
+        have one scale a channel, and nearest. Parts of modules are not trained.
 
         Args:
             network: the float network; not changed.
             fidelity: where configurations are trained, the space is `TRAINING_SPACE`.
         """
         transformer = is_transformer_like(network) and has_attention(network)
-        if fidelity != "calibrated" or not transformer:
+        sites = weight_sites(network).values()
+        if fidelity != "calibrated":
+            space, parts = default_space(fidelity), [s.layer for s in sites if s.is_part]
+            untrained: dict[str, Any] = {"method": ("post_training",), "points": UNTRAINED_POINTS}
+            return replace(space, override=dict.fromkeys(parts, untrained))
+        if not transformer:
             return default_space(fidelity)
         nearest = {"rounding": ("nearest",)}
-        modules = network.named_modules()
-        unmeasured = [n for n, m in modules if layer_kind(m) is not None and not is_measured(m)]
+        unmeasured = [s.layer for s in sites if not _has_hessian(s, network)]
         return cls(
             rounding=("gptq",),
             group_size=("channel", 128, 64, 32),
@@ -263,6 +268,10 @@ class SearchSpace:
         )
 
 
+def _has_hessian(site: WeightSite, network: nn.Module) -> bool:
+    return not site.is_part and is_measured(site.owner_in(network))
+
+
 def for_layer(choice: LayerChoice, layer: str) -> LayerChoice:
     """Return `choice` for the layer named `layer`."""
     return replace(choice, layer=layer)
@@ -295,6 +304,10 @@ TRAINING_SPACE = SearchSpace(
     points=("symmetric", "clipped", "fixed_point", "affine", "quantile", "kmeans", "learned"),
 )
 """Everything that training can make of a layer with float activations."""
+
+
+UNTRAINED_POINTS = tuple(points for points in TRAINING_SPACE.points if points != "learned")
+"""The points of `TRAINING_SPACE` for layers that cannot be trained."""
 
 
 def default_space(fidelity: Fidelity) -> SearchSpace:

@@ -16,7 +16,7 @@ import rlquant
 from rlquant import LayerChoice, QuantizationConfig
 from rlquant.export.onnx.exporter import OnnxExport
 from rlquant.export.onnx.runtime import open_session, run_session
-from rlquant.layers import layer_kind
+from rlquant.weight_sites import layer_kind
 from small_networks import samples_of, trained
 
 SUMS = 1e-5

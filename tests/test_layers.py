@@ -19,9 +19,9 @@ from rlquant.layers import (
     LayerFacts,
     count_macs,
     find_layers,
-    layer_kind,
     relative_errors,
 )
+from rlquant.weight_sites import layer_kind
 from small_networks import (
     FEATURES,
     NETWORKS,

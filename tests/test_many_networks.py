@@ -81,7 +81,7 @@ def vit() -> Made:
 
 
 class Tagger(nn.Module):
-    """A tag for every word; the weights of its LSTM are not searched."""
+    """A tag for every word, with a recurrent module."""
 
     def __init__(self) -> None:
         super().__init__()

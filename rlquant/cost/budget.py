@@ -13,7 +13,7 @@ from fractions import Fraction
 from numbers import Integral, Real
 from typing import Literal, Protocol, get_args
 
-from torch import Tensor, nn
+from torch import nn
 
 from rlquant.arguments import explained
 from rlquant.config import FLOAT_BITS, LayerChoice
@@ -23,8 +23,9 @@ from rlquant.cost.size import LayerStorage, Storage
 from rlquant.cost.units import most_within
 from rlquant.documents.schema import shown
 from rlquant.errors import BudgetError
-from rlquant.layers import LayerFacts, channel_axis_of, layer_kind
+from rlquant.layers import LayerFacts
 from rlquant.paths import PathLike
+from rlquant.weight_sites import channel_axis_of, site_of
 
 Quantity = Literal["average_bits", "size_bytes", "size_ratio", "bops", "latency"]
 
@@ -234,7 +235,7 @@ class NetworkCosts:
                 `count_macs` returns them.
         """
         tensors = stored_tensors(network)
-        weights = {f.name: f"{f.name}.weight" if f.name else "weight" for f in layers}
+        weights = {f.name: site_of(network, f.name).tensor for f in layers}
         storage = {
             f.name: LayerStorage(network.get_parameter(weights[f.name]), f.channel_axis)
             for f in layers
@@ -273,12 +274,9 @@ class NetworkCosts:
 
 def _kept_facts(network: nn.Module, name: str, macs: int) -> LayerFacts:
     """Return what the costs of a layer that stays in float32 depend on."""
-    module = network.get_submodule(name)
-    kind, weight = layer_kind(module), module.weight
-    assert kind is not None
-    assert isinstance(weight, Tensor)
-    axis = channel_axis_of(module)
-    return LayerFacts(name, kind, tuple(weight.shape), weight.numel(), macs, axis)
+    site = site_of(network, name)
+    weight, axis = site.weight_in(network), channel_axis_of(site.kind)
+    return LayerFacts(name, site.kind, tuple(weight.shape), weight.numel(), macs, axis)
 
 
 def total(cost: Cost, layers: Iterable[LayerFacts], choices: Mapping[str, LayerChoice]) -> int:

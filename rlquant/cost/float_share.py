@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from rlquant.cost.file_layout import NOT_NEEDED
-from rlquant.layers import layer_kind
+from rlquant.weight_sites import WeightSite, site_of, sites_of, weight_sites
 
 NORMALISATIONS = (
     nn.modules.batchnorm._NormBase,
@@ -44,19 +44,20 @@ class FloatShare:
 
         Args:
             network: float network.
-            searched: paths of the layers that are quantized.
-            named: paths of the layers that somebody wants float.
+            searched: names of the layers that are quantized.
+            named: names of the layers that somebody wants float.
             why: what is said of those.
         """
-        quantized = {f"{name}.weight" if name else "weight" for name in searched}
+        quantized = {site_of(network, name).tensor for name in searched}
+        sites = {site.tensor: site for site in weight_sites(network).values()}
         reasons: Counter[str] = Counter()
         total = chosen = 0
         for name, tensor in _tensors(network):
             total += tensor.nbytes
             if name not in quantized:
-                owner, _, own = name.rpartition(".")
-                reasons[_reason(network, owner, own, named, why)] += tensor.nbytes
-                chosen += tensor.nbytes if own == "weight" and owner in named else 0
+                site = sites.get(name)
+                reasons[_reason(network, name, site, named, why)] += tensor.nbytes
+                chosen += tensor.nbytes if site is not None and site.layer in named else 0
         return cls(total, chosen, tuple(reasons.most_common()))
 
     @property
@@ -88,15 +89,19 @@ def _tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield name, tensor
 
 
-def _reason(network: nn.Module, owner: str, own: str, named: Collection[str], why: str) -> str:
+def _reason(
+    network: nn.Module, tensor: str, site: WeightSite | None, named: Collection[str], why: str
+) -> str:
+    owner, _, own = tensor.rpartition(".")
     module = network.get_submodule(owner)
     kind = type(module).__name__[:40]
     if isinstance(module, NORMALISATIONS):
         return "normalisations"
-    if layer_kind(module) is None:
+    if site is None:
+        of_layer = next(sites_of(owner, module, None), None) is not None
+        if of_layer and "bias" in own:
+            return "biases"
         return f"{kind}, which is no kind of layer that is quantized"
-    if own != "weight":
-        return "biases"
-    if owner in named:
+    if site.layer in named:
         return f"layers {why}"
     return f"{kind} whose module is never called (its weight is used by another one)"

@@ -18,17 +18,17 @@ from rlquant.evaluation.measure import measure_float, score_outputs
 from rlquant.evaluation.process_memory import close_gaps
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.evaluation_settings import EvaluationSettings
-from rlquant.layers import LayerFacts
+from rlquant.layers import LayerFacts, modules_of
 from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.hessians import output_hessian
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized, quantizes_activations
 from rlquant.objective import Objective
-from rlquant.plain_network import weight_of
 from rlquant.rounding.layer_hessians import LayerHessians
 from rlquant.samples import Samples
 from rlquant.score import Measurement
+from rlquant.weight_sites import site_of
 
 
 class Evaluator:
@@ -72,8 +72,10 @@ class Evaluator:
         shared = [p for p in network.parameters() if p not in written]
         self._working = copy_network(network, shared=shared)
         close_gaps()
-        self._modules = {f.name: self._working.get_submodule(f.name) for f in layers}
-        weights = {name: weight_of(module).detach() for name, module in self._modules.items()}
+        sites = {f.name: site_of(self._working, f.name) for f in layers}
+        self._modules = {name: site.owner_in(self._working) for name, site in sites.items()}
+        self._weights = {name: site.weight_in(self._working) for name, site in sites.items()}
+        weights = {name: weight.detach() for name, weight in self._weights.items()}
         self._installed: dict[str, LayerChoice] = {}
         self.bank = WeightBank(
             weights,
@@ -102,7 +104,8 @@ class Evaluator:
     @cached_property
     def moments(self) -> LayerHessians:
         """By what matrix each layer's weight errors count, measured on first use."""
-        return output_hessian(self.network, self.layers, self.calibration, self._calibrate)
+        called = modules_of(self.layers)
+        return output_hessian(self.network, called, self.calibration, self._calibrate)
 
     def measure(
         self,
@@ -145,13 +148,13 @@ class Evaluator:
 
     def _install(self, choice: LayerChoice) -> Iterator[Callable[[], None]]:
         """Give a layer of the working copy its weight; yield what takes its quantizer off again."""
-        module = self._modules[choice.layer]
+        weight = self._weights[choice.layer]
         if self._installed.get(choice.layer) != choice:
-            weight_of(module).data = self.bank.values(choice)
+            weight.data = self.bank.values(choice)
             self._installed[choice.layer] = choice
         if choice.activation_bits is not None:
             quantizer = activation_quantizer(choice, self.input_ranges)
-            yield install_activation(module, quantizer.to(weight_of(module).device))
+            yield install_activation(self._modules[choice.layer], quantizer.to(weight.device))
 
     def build(self, config: QuantizationConfig) -> nn.Module:
         """Return a calibrated quantized network with exactly the outputs that were scored."""

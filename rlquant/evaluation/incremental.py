@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
-from rlquant.evaluation.block_cuts import cut_blocks
-from rlquant.evaluation.cuts import cut
+from rlquant.evaluation.block_cuts import BlockPieces, cut_blocks
+from rlquant.evaluation.cuts import Traced, cut
 from rlquant.evaluation.prefix_trie import PrefixState, PrefixTrie
 from rlquant.evaluation.process_memory import Gaps
 from rlquant.evaluation.segments import CannotCut, Pieces, Segment, Values, Whole
@@ -20,12 +20,14 @@ from rlquant.network.calibrate import Calibrator, FloatReference
 from rlquant.network.partial_pass import ended_after
 from rlquant.precision import Precision, computing_in
 from rlquant.samples import Samples
+from rlquant.weight_sites import site_of
 
 logger = logging.getLogger(__name__)
 
 LEFT_FOR_GAPS = 1 / 8
 """Share of the memory that is lost between blocks of different sizes before gaps are closed."""
 
+Cut = TypeVar("Cut", Traced, BlockPieces)
 Decisions = Sequence[Hashable]
 """What was decided for the searched layers, in execution order."""
 
@@ -210,12 +212,16 @@ def _cut_or_whole(
 ) -> Pieces:
     shapes = {len(batch): batch for batch in reversed(batches)}
     calibrated = [*reference.batch_norms, *reference.output_means]
+    parts: dict[str, list[str]] = {}
+    for name in layers:
+        parts.setdefault(site_of(network, name).runner, []).append(name)
+    modules = list(parts)
     try:
-        return cut(network, layers, calibrated, list(shapes.values()))
+        return _of_layers(cut(network, modules, calibrated, list(shapes.values())), parts)
     except CannotCut as reason:
         not_at_layers = reason
     try:
-        return cut_blocks(network, layers, calibrated, batches[0])
+        return _of_layers(cut_blocks(network, modules, calibrated, batches[0]), parts)
     except CannotCut as reason:
         logger.warning(
             "evaluations run the whole network each time, as it can be cut neither at its layers "
@@ -224,6 +230,24 @@ def _cut_or_whole(
             reason,
         )
         return Whole(network, tuple(layers))
+
+
+def _of_layers(pieces: Cut, parts: Mapping[str, Sequence[str]]) -> Cut:
+    """Return pieces whose segments name layers in place of the modules that compute with them.
+
+    Args:
+        pieces: cut at modules.
+        parts: the layers of each module.
+    """
+
+    def named(modules: Sequence[str]) -> tuple[str, ...]:
+        return tuple(layer for module in modules for layer in parts[module])
+
+    segments = tuple(
+        replace(segment, decided=named(segment.decided), layers=named(segment.layers))
+        for segment in pieces.segments
+    )
+    return replace(pieces, segments=segments)
 
 
 def _stages(

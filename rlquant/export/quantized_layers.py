@@ -18,41 +18,48 @@ from rlquant.network.modules import (
     QuantizedWeight,
     is_marked_quantized,
     mark_quantized,
-    quantized_weight,
+    quantized_weights,
 )
 from rlquant.quantizers import ActivationQuantizer
+from rlquant.weight_sites import WeightSite, sites_of
 
 
 @dataclass(frozen=True, slots=True)
 class QuantizedLayer:
-    """The quantized weight of a layer and the quantizer of its inputs, if it has one."""
+    """A layer's quantized weight, where that is, and the quantizer of its inputs if it has one."""
 
     weight: QuantizedWeight
     inputs: ActivationQuantizer | None
+    site: WeightSite
 
 
 def quantized_layers(network: nn.Module) -> dict[str, QuantizedLayer]:
-    """Return the quantized layers by module path; a shared module under each of its paths.
+    """Return the quantized layers by name; those of a shared module under each of its paths.
 
     Raises:
         NetworkError: rlquant did not make it, or something else parametrized a tensor.
     """
     found: dict[str, QuantizedLayer] = {}
-    for name, module in network.named_modules(remove_duplicate=False):
+    modules = dict(network.named_modules(remove_duplicate=False))
+    for name, module in modules.items():
         if not parametrize.is_parametrized(module):
             continue
-        weight = quantized_weight(module)
+        weights = quantized_weights(module)
         tensors = module.parametrizations
         assert isinstance(tensors, nn.ModuleDict)
         steps = [step for chain in tensors.values() for step in chain]  # type: ignore[attr-defined]
-        if weight is None or steps != [weight]:
-            kinds = [type(step).__name__ for step in steps if step is not weight]
+        if steps != list(weights.values()):
+            kinds = [type(step).__name__ for step in steps if step not in weights.values()]
             raise NetworkError(
                 f"layer {name!r} carries parametrizations that are not rlquant's ({kinds}); remove "
                 f"them with torch.nn.utils.parametrize.remove_parametrizations, then quantize"
             )
         inputs = getattr(module, INPUT_QUANTIZER, None)
-        found[name] = QuantizedLayer(weight, inputs)
+        sites = sites_of(name, module, modules.get(name.rpartition(".")[0]))
+        of_parameter = {site.parameter: site for site in sites}
+        for parameter, weight in weights.items():
+            site = of_parameter[parameter]
+            found[site.layer] = QuantizedLayer(weight, inputs, site)
     if not found and not is_marked_quantized(network):
         raise NetworkError(
             f"no layer of this {type(network).__name__} is quantized; call rlquant.quantize first "
@@ -68,8 +75,14 @@ def float_tensors(network: nn.Module, layers: Mapping[str, QuantizedLayer]) -> d
         NetworkError: an input quantizer without a quantized weight, or state that cannot be
             stored.
     """
-    prefixes = {f"{name}." if name else "" for name in layers}
-    latent = {f"{p}parametrizations.weight.original": f"{p}weight" for p in prefixes}
+    sites = [layer.site for layer in layers.values()]
+    prefixes = {f"{site.owner}." if site.owner else "" for site in sites}
+    latent = {
+        f"{site.tensor.removesuffix(site.parameter)}parametrizations.{site.parameter}.original": (
+            site.tensor
+        )
+        for site in sites
+    }
     ours = tuple(f"{p}{own}." for p in prefixes for own in ("parametrizations", INPUT_QUANTIZER))
     orphans = [
         name
@@ -106,14 +119,16 @@ def dequantize(quantized: nn.Module) -> nn.Module:
     frozen = independent_copy(quantized)
     mark_quantized(frozen, False)
     for module in list(frozen.modules()):
-        if quantized_weight(module) is not None:
+        names = list(quantized_weights(module))
+        if names:
             _give_own_class(module)
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+        for name in names:
+            parametrize.remove_parametrizations(module, name, leave_parametrized=True)
     return frozen
 
 
 def _give_own_class(module: nn.Module) -> None:
-    """Part a copied module from its original's class, which carries the `weight` property.
+    """Part a copied module from its original's class, which carries the properties of the weights.
 
     A copy shares that class, and removing a parametrization deletes the property from it.
     """

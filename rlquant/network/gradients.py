@@ -14,6 +14,7 @@ from rlquant.errors import NetworkError, SettingsError
 from rlquant.forward_pass import run
 from rlquant.objective import Objective, targets_of
 from rlquant.samples import Samples
+from rlquant.weight_sites import site_of
 
 
 def require_gradients(
@@ -27,7 +28,7 @@ def require_gradients(
 
     Args:
         network: a copy is run in eval mode, and backwards.
-        layers: paths of modules with a float weight.
+        layers: names of layers with a float weight.
         samples: a few, to run it on.
         objective: scores the outputs.
         wanted_by: what needs the gradients, for the error.
@@ -37,7 +38,7 @@ def require_gradients(
         SettingsError: an objective whose loss has no gradient.
     """
     clone = copy_network(network)
-    weights: list[Any] = [clone.get_submodule(name).weight for name in layers]
+    weights: list[Any] = [site_of(clone, name).weight_in(clone) for name in layers]
     for weight in weights:
         weight.requires_grad_()
     outputs = run(clone, samples.inputs)

@@ -13,7 +13,7 @@ from rlquant.ambient import seeded
 from rlquant.copying.network_copy import copy_network
 from rlquant.errors import QuantizationError
 from rlquant.forward_pass import run
-from rlquant.layers import LayerFacts, first_input
+from rlquant.layers import LayerFacts, first_input, modules_of
 from rlquant.quantizers.activation_ranges import InputRange, RangeMethod, activation_range
 from rlquant.samples import Samples, counted
 
@@ -43,14 +43,16 @@ def measure_input_ranges(
     samples: Samples,
     method: RangeMethod = "mse",
 ) -> Ranges:
-    """Run the float network once over the calibration samples; embeddings have no range.
+    """Run the float network once over the calibration samples; see `modules_of`.
+
+    Embeddings have no range.
 
     It costs about as much as the network itself: call it only where activations are quantized.
     Inputs that are not finite are an error of the layers that are to have theirs quantized.
     """
     ranges: dict[str, InputRange] = {}
     clone = copy_network(network)
-    for facts in layers:
+    for facts in modules_of(layers):
         if facts.kind != "embedding":
             module = clone.get_submodule(facts.name)
             module.register_forward_pre_hook(

@@ -9,12 +9,13 @@ from rlquant.arguments import explained
 from rlquant.config import LayerChoice, Points
 from rlquant.data import Data, take_samples
 from rlquant.errors import ChoiceError, unknown_name
-from rlquant.layers import find_layers
+from rlquant.layers import find_layers, modules_of
 from rlquant.network.hessians import output_hessian
 from rlquant.network.weights import quantize_weight
 from rlquant.network_kind import WIDEST
-from rlquant.plain_network import device_of, require_network, weight_of
+from rlquant.plain_network import device_of, require_network
 from rlquant.rounding.layer_problem import LayerProblem
+from rlquant.weight_sites import site_of
 
 
 @explained
@@ -58,13 +59,13 @@ def layer_problem(
     chosen = names[0] if layer is None else layer
     if chosen not in names:
         raise unknown_name("layer", chosen, names)
-    moments = output_hessian(network, layers, samples)
+    moments = output_hessian(network, modules_of(layers), samples)
     if chosen not in moments:
         raise ChoiceError(
             f"layer {chosen!r}: its inputs have no moments; choose a linear layer or a convolution "
             f"of up to {WIDEST} weights an output channel"
         )
-    weight = weight_of(network.get_submodule(chosen))
+    weight = site_of(network, chosen).weight_in(network)
     nearest = quantize_weight(weight.detach(), LayerChoice(chosen, bits, points=points))
     place = names.index(chosen) / max(len(names) - 1, 1)
     return LayerProblem.of(

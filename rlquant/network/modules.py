@@ -10,15 +10,15 @@ from torch.nn.utils import parametrize
 
 from rlquant.config import LayerChoice
 from rlquant.layers import first_input
-from rlquant.plain_network import weight_of
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor
+from rlquant.weight_sites import WeightSite
 
 NUMBERS = ("scale", "offset", "zero_point", "values")
 """What a quantized weight has beside its codes, under the names of `QuantizedTensor`."""
 
 
 class QuantizedWeight(nn.Module):
-    """The parametrization of a quantized layer's `weight`: codes in buffers, values on demand."""
+    """The parametrization of a quantized layer's weight: codes in buffers, values on demand."""
 
     def __init__(self, choice: LayerChoice, tensor: QuantizedTensor) -> None:
         super().__init__()
@@ -67,24 +67,34 @@ def is_marked_quantized(network: nn.Module) -> bool:
     return bool(getattr(network, _MARK, False))
 
 
-def install_weight(module: nn.Module, choice: LayerChoice, tensor: QuantizedTensor) -> None:
-    """Make `module.weight` the dequantized `tensor`.
+def install_weight(
+    network: nn.Module, site: WeightSite, choice: LayerChoice, tensor: QuantizedTensor
+) -> None:
+    """Make the weight of a layer the dequantized `tensor`.
 
     The float parameter takes its values too, for whatever else of the network holds that.
     """
-    weight = weight_of(module)
-    tensor.dequantize_into(weight.detach())
-    parametrize.register_parametrization(
-        module, "weight", QuantizedWeight(choice, tensor), unsafe=True
-    )
+    tensor.dequantize_into(site.weight_in(network).detach())
+    weight = QuantizedWeight(choice, tensor)
+    owner = site.owner_in(network)
+    parametrize.register_parametrization(owner, site.parameter, weight, unsafe=True)
 
 
-def quantized_weight(module: nn.Module) -> QuantizedWeight | None:
-    """Return the parametrization that `install_weight` put on a layer, if there is one."""
-    if not parametrize.is_parametrized(module, "weight"):
+def quantized_weight(module: nn.Module, parameter: str = "weight") -> QuantizedWeight | None:
+    """Return the parametrization that `install_weight` put on a parameter, if there is one."""
+    if not parametrize.is_parametrized(module, parameter):
         return None
-    first = module.parametrizations.weight[0]  # type: ignore[union-attr, index]
+    chains = module.parametrizations
+    assert isinstance(chains, nn.ModuleDict)
+    first = chains[parameter][0]  # type: ignore[index]
     return first if isinstance(first, QuantizedWeight) else None
+
+
+def quantized_weights(module: nn.Module) -> dict[str, QuantizedWeight]:
+    """Return the parametrizations that `install_weight` put on a module, by parameter."""
+    names = list(module.parametrizations) if parametrize.is_parametrized(module) else []  # type: ignore[arg-type]
+    found = {name: quantized_weight(module, name) for name in names}
+    return {name: weight for name, weight in found.items() if weight is not None}
 
 
 INPUT_QUANTIZER = "input_quantizer"

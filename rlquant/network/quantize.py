@@ -19,9 +19,8 @@ from rlquant.evaluation_settings import Calibrate, require_calibrate
 from rlquant.forward_pass import Arguments
 from rlquant.layers import (
     LayerFacts,
-    channel_axis_of,
     find_layers,
-    layer_kind,
+    modules_of,
     require_answering,
     require_quantizable,
 )
@@ -31,9 +30,10 @@ from rlquant.network.hessians import output_hessian
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
 from rlquant.network.weights import Moments, quantize_weight
-from rlquant.plain_network import device_of, require_network, weight_of
+from rlquant.plain_network import device_of, require_network
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor, activation_grid
 from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
+from rlquant.weight_sites import channel_axis_of, site_of, weight_sites
 
 logger = logging.getLogger(__name__)
 
@@ -42,15 +42,15 @@ def activation_quantizer(choice: LayerChoice, ranges: Ranges) -> ActivationQuant
     """Return the quantizer of a layer's input from the ranges of inputs in the float network.
 
     Raises:
-        ChoiceError: the layer is an embedding, whose inputs are no activations.
+        ChoiceError: the layer is an embedding, or a part of a module, and has no activations.
         QuantizationError: its inputs were not finite, or of no float type.
     """
     bits = choice.activation_bits
     assert bits is not None
     if choice.layer not in ranges:
         raise ChoiceError(
-            f"layer {choice.layer!r}: activation_bits={bits}, but an embedding "
-            f"has no activations as inputs; use activation_bits=None"
+            f"layer {choice.layer!r}: activation_bits={bits}, but an embedding has no activations "
+            f"as inputs, and a part of a module none of its own; use activation_bits=None"
         )
     scale, zero_point = activation_grid(*ranges[choice.layer].at(bits), bits)
     return ActivationQuantizer(bits, scale, zero_point)
@@ -58,10 +58,10 @@ def activation_quantizer(choice: LayerChoice, ranges: Ranges) -> ActivationQuant
 
 def require_known_layers(config: QuantizationConfig, network: nn.Module) -> None:
     """Raise `UnknownNameError` where `config` names a layer that `network` does not have."""
-    known = [name for name, module in network.named_modules() if layer_kind(module)]
+    known = weight_sites(network)
     for choice in config:
         if choice.layer not in known:
-            raise unknown_name("layer", choice.layer, known)
+            raise unknown_name("layer", choice.layer, list(known))
 
 
 def quantizes_activations(config: QuantizationConfig) -> bool:
@@ -87,13 +87,13 @@ def build_quantized(
     mark_quantized(quantized)
     device = device_of(network)
     for choice in config:
-        module = quantized.get_submodule(choice.layer)
         if choice.method == "float":
             continue
-        install_weight(module, choice, weights(choice))
+        site = site_of(quantized, choice.layer)
+        install_weight(quantized, site, choice, weights(choice))
         if choice.activation_bits is not None:
             quantizer = activation_quantizer(choice, ranges)
-            install_activation(module, quantizer.to(device))
+            install_activation(site.owner_in(quantized), quantizer.to(device))
     return quantized.eval()  # what was installed came in training mode
 
 
@@ -146,7 +146,7 @@ def quantize(
     require_range_method(activation_range)
     require_calibrate(calibrate)
     quantized = [c.layer for c in config if c.method != "float"]
-    require_quantizable(network, {name: network.get_submodule(name) for name in quantized})
+    require_quantizable(network, quantized)
     _log_float_share(network, quantized)
     config = config.canonical("calibrated")
     if calibration is None and quantizes_activations(config):
@@ -154,12 +154,11 @@ def quantize(
     moments: Moments | None = None
 
     def weights(choice: LayerChoice) -> QuantizedTensor:
-        module = network.get_submodule(choice.layer)
-        weight = weight_of(module)
+        site = site_of(network, choice.layer)
         return quantize_weight(
-            weight.detach(),
+            site.weight_in(network).detach(),
             choice,
-            channel_axis=channel_axis_of(module),
+            channel_axis=channel_axis_of(site.kind),
             seed=seed,
             moments=moments,
         )
@@ -177,7 +176,8 @@ def quantize(
     )
     layers = layers_of(network, config, samples.first(2).inputs)
     reference = FloatReference.measure(network, layers, samples, calibrate)
-    moments = cache(lambda: output_hessian(network, layers, samples, calibrate))
+    called = modules_of(layers)
+    moments = cache(lambda: output_hessian(network, called, samples, calibrate))
     ranges = (
         measure_input_ranges(network, layers, samples, activation_range)
         if quantizes_activations(config)
@@ -190,7 +190,7 @@ def quantize(
 
 def _log_float_share(network: nn.Module, quantized: Sequence[str]) -> None:
     """Say which bytes stay float; a warning where most do although nobody chose that."""
-    rest = [n for n, m in network.named_modules() if layer_kind(m) and n not in quantized]
+    rest = [name for name in weight_sites(network) if name not in quantized]
     share = FloatShare.of(network, quantized, rest, "that the configuration does not quantize")
     forced = share.float_bytes - share.chosen
     logger.log(logging.WARNING if forced > share.total / 2 else logging.INFO, "%s", share)
@@ -201,7 +201,7 @@ def layers_of(
 ) -> tuple[LayerFacts, ...]:
     """Return the facts of the layers that `config` names; every one must run in a forward pass."""
     named = {choice.layer for choice in config}
-    rest = [n for n, m in network.named_modules() if layer_kind(m) and n not in named]
+    rest = [name for name in weight_sites(network) if name not in named]
     layers = find_layers(network, example, exclude=rest)
     missing = named - {facts.name for facts in layers}
     if missing:

@@ -164,7 +164,8 @@ def _assigned_hessian_based(
         raise QuantizationError(
             f"layer {choice.layer!r}: rounding={choice.rounding!r} looks at the layer's inputs, of "
             f"which there are no moments; give calibration data, or use {PURE_ROUNDINGS} for "
-            f"embeddings, transposed and 3-d convolutions and more than {WIDEST} weights a channel"
+            f"embeddings, transposed and 3-d convolutions, parts of attentions and recurrent "
+            f"modules, and more than {WIDEST} weights a channel"
         )
     hessian, factor = hessians[choice.layer], hessians.factor(choice.layer)
     plain = replace(form, choice=replace(choice, rounding="nearest"))

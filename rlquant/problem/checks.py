@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
-from rlquant.config import HESSIAN_BASED, Fidelity
+from rlquant.config import HESSIAN_BASED, Fidelity, LayerChoice
 from rlquant.copying.network_copy import copy_network
 from rlquant.cost.budget import Budget
 from rlquant.errors import ChoiceError, DataError, NetworkError, SettingsError
@@ -25,6 +25,7 @@ from rlquant.plain_network import device_of
 from rlquant.samples import Samples, why_not_finite
 from rlquant.score import Measurement
 from rlquant.space import SearchSpace
+from rlquant.weight_sites import PARTS, site_of
 
 
 def require_budget(budget: Any) -> Budget:
@@ -162,7 +163,9 @@ def require_moments(network: nn.Module, layers: Iterable[LayerFacts], space: Sea
     """Raise `ChoiceError` where roundings look at outputs and a layer has no moments for it."""
     for facts in layers:
         hessian_based = HESSIAN_BASED.intersection(space.of_layer(facts.name).rounding)
-        if hessian_based and not is_measured(network.get_submodule(facts.name)):
+        site = site_of(network, facts.name)
+        measured = not site.is_part and is_measured(site.owner_in(network))
+        if hessian_based and not measured:
             raise ChoiceError(
                 f"layer {facts.name!r}: rounding={min(hessian_based)!r} is for linear layers and "
                 f"convolutions of up to {WIDEST} weights an output channel; name the layer in "
@@ -171,11 +174,46 @@ def require_moments(network: nn.Module, layers: Iterable[LayerFacts], space: Sea
 
 
 def require_activations(layers: Iterable[LayerFacts], space: SearchSpace) -> None:
-    """Raise `ChoiceError` where the inputs of an embedding should be quantized."""
+    """Raise `ChoiceError` where inputs should be quantized that are no activations of a layer."""
     for facts in layers:
         widths = space.of_layer(facts.name).activation_bits
-        if facts.kind == "embedding" and any(bits is not None for bits in widths):
+        if all(bits is None for bits in widths):
+            continue
+        if facts.kind == "embedding":
             raise ChoiceError(
                 f"layer {facts.name!r} is an embedding, whose inputs are no activations: name it "
                 f"in exclude, or give it activation_bits=(None,) in override"
             )
+        if facts.kind in PARTS:
+            raise ChoiceError(
+                f"layer {facts.name!r} is a part of its module ({facts.kind}), which has no inputs "
+                f"of its own: name it in exclude, or give it activation_bits=(None,) in override"
+            )
+
+
+def require_untrained_parts(
+    layers: Iterable[LayerFacts], space: SearchSpace, fidelity: Fidelity
+) -> None:
+    """Raise `ChoiceError` where a layer should be trained that is a part of its module."""
+    for facts in layers:
+        if facts.kind not in PARTS:
+            continue
+        for option in space.of_layer(facts.name).options(fidelity):
+            require_untrained_part(facts.name, facts.kind, option)
+
+
+def require_untrained_part(layer: str, kind: str, choice: LayerChoice) -> None:
+    """Raise `ChoiceError` where a choice trains a layer that is a part of its module.
+
+    Args:
+        layer: its name.
+        kind: of the layer.
+        choice: canonical.
+    """
+    trained = choice.method in ("ternary", "distilled") or choice.points == "learned"
+    if kind in PARTS and trained:
+        raise ChoiceError(
+            f"layer {layer!r}: method={choice.method!r} with points={choice.points!r} trains the "
+            f"weight, which layers of kind {kind!r} cannot yet; use method='post_training' without "
+            f"learned points for it, or name it in exclude"
+        )

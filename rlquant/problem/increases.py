@@ -11,12 +11,12 @@ from rlquant.network.gradients import require_gradients
 from rlquant.network.hessians import measure_hessians, shift_corrected
 from rlquant.network.input_sums import squares
 from rlquant.objective import Curved
-from rlquant.plain_network import weight_of
 from rlquant.problem.protocol import Refines
 from rlquant.sensitivity.anchors import anchor_options, filled, profiled_layers
 from rlquant.sensitivity.expected_increases import expected_increases
 from rlquant.sensitivity.sampled_gradients import GradientSampler
 from rlquant.space import for_layer
+from rlquant.weight_sites import site_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def increases_of(problem: Refines, draws: int) -> Floats:
     names = [facts.name for facts in layers]
     one = problem.validation.first(1)
     require_gradients(network, names, one, problem.objective, "expected_increases")
-    weights = {name: weight_of(network.get_submodule(name)).detach() for name in names}
+    weights = {n: site_of(network, n).weight_in(network).detach() for n in names}
     own = problem.space.own_options(names, problem.fidelity)
     anchors = set(anchor_options(options, _prices(problem, own), _count(problem)))
     profiles = profiled_layers(names)

@@ -35,7 +35,7 @@ from rlquant.evaluation.workers import measure_with_workers
 from rlquant.evaluation_settings import EvaluationSettings, require_evaluation
 from rlquant.export.deployment import DeploymentTarget
 from rlquant.forward_pass import outputs_of
-from rlquant.layers import LayerFacts, excluded_layers, layer_kind, layers_and_macs
+from rlquant.layers import LayerFacts, excluded_layers, layers_and_macs
 from rlquant.network.calibrate import FloatReference
 from rlquant.objective import Objective, ObjectiveFunction, as_objective
 from rlquant.paths import PathLike
@@ -50,6 +50,7 @@ from rlquant.problem.checks import (
     require_own_precision,
     require_runs,
     require_space,
+    require_untrained_parts,
     resolve_device,
 )
 from rlquant.problem.increases import increases_of, is_predictable
@@ -62,6 +63,7 @@ from rlquant.score import Measurement, Score
 from rlquant.space import SearchSpace
 from rlquant.training.settings import TrainSettings
 from rlquant.training.watching import Watcher
+from rlquant.weight_sites import weight_sites
 
 logger = logging.getLogger(__name__)
 
@@ -219,8 +221,7 @@ class QuantizationProblem:
     def _without_idle_overrides(self, space: SearchSpace) -> SearchSpace:
         """Return the space without overrides of layers that are there and not searched."""
         searched = {facts.name for facts in self.layers}
-        named = self.network.named_modules()
-        idle = [n for n, m in named if layer_kind(m) is not None and n not in searched]
+        idle = [name for name in weight_sites(self.network) if name not in searched]
         return space.without_overrides(idle, searched)
 
     def _noted(self) -> tuple[str, ...]:
@@ -251,6 +252,7 @@ class QuantizationProblem:
             require_steady(self.network, names, first, brief_samples(self.network, self.validation))
         require_activations(self.layers, self.space)
         require_moments(self.network, self.layers, self.space)
+        require_untrained_parts(self.layers, self.space, self.fidelity)
         if self.calibration.infinite():  # as in a mask, or else nothing can be calibrated on them
             FloatReference.measure(
                 self.network, self.layers, self.calibration, self.evaluation.calibrate

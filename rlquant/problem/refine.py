@@ -29,7 +29,6 @@ from rlquant.network.hessians import output_hessian
 from rlquant.network.quantize import build_quantized, quantizes_activations
 from rlquant.network.weights import quantize_weight
 from rlquant.objective import Classification
-from rlquant.plain_network import weight_of
 from rlquant.problem.protocol import Refines
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.rounding import layer_generator
@@ -40,6 +39,7 @@ from rlquant.training.losses import TrainingLoss
 from rlquant.training.network_policy import NetworkPolicySettings, learn_across_layers
 from rlquant.training.settings import TrainSettings
 from rlquant.training.watching import Watcher
+from rlquant.weight_sites import site_of
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ def in_execution_order(
             continue
         plain = dequantize(network_with(evaluator, config, found))
         found[facts.name] = quantize_weight(
-            weight_of(problem.network.get_submodule(choice.layer)).detach(),
+            site_of(problem.network, choice.layer).weight_in(problem.network).detach(),
             choice,
             channel_axis=facts.channel_axis,
             seed=problem.seed,

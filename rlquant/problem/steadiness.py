@@ -16,8 +16,7 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.errors import NetworkError
 from rlquant.evaluation.repeated import PASSES
 from rlquant.forward_pass import run, tensors_in
-from rlquant.plain_network import weight_of
-from rlquant.responsiveness import any_finite, as_data, same_outputs
+from rlquant.responsiveness import any_finite, as_data, distinct_sites, same_outputs
 from rlquant.samples import Samples
 
 ROUNDS = 3
@@ -120,9 +119,9 @@ def _run_with(
 ) -> Any:
     """Run a network with other weights in its layers, which get theirs back."""
     with ExitStack() as exchanged:
-        for layer in dict.fromkeys(network.get_submodule(name) for name in layers):
-            weight = weight_of(layer)
-            exchanged.enter_context(as_data(layer, other(weight)))
+        for site in distinct_sites(network, layers):
+            weight = other(site.weight_in(network))
+            exchanged.enter_context(as_data(network, site, weight))
         return _run(network, samples)
 
 

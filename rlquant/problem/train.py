@@ -29,7 +29,11 @@ from rlquant.network.quantize import layers_of, require_known_layers
 from rlquant.network_kind import is_transformer_like
 from rlquant.objective import MakesTargets, Objective, ObjectiveFunction, as_objective
 from rlquant.plain_network import require_network
-from rlquant.problem.checks import require_finite_losses, resolve_device
+from rlquant.problem.checks import (
+    require_finite_losses,
+    require_untrained_part,
+    resolve_device,
+)
 from rlquant.problem.training_plan import require_teacher
 from rlquant.samples import Samples
 from rlquant.score import Measurement
@@ -38,6 +42,7 @@ from rlquant.training.settings import TrainOutcome, TrainSettings
 from rlquant.training.trainer import Trainer
 from rlquant.training.training_data import as_many, require_trainable
 from rlquant.training.watching import Watcher
+from rlquant.weight_sites import site_of
 
 
 @explained
@@ -172,7 +177,9 @@ def _require_applies(
     """Raise unless the network has the layers and the settings can train them."""
     require_known_layers(config, network)
     quantized = [choice.layer for choice in config if choice.method != "float"]
-    require_quantizable(network, {name: network.get_submodule(name) for name in quantized})
+    require_quantizable(network, quantized)
+    for choice in config.canonical("trained"):
+        require_untrained_part(choice.layer, site_of(network, choice.layer).kind, choice)
     if settings.arithmetic is not None and quantized:
         raise SettingsError(
             "train: arithmetic=FixedPoint(...) trains all weights on one grid; give an empty "

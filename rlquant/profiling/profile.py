@@ -18,7 +18,7 @@ from rlquant.data import Data
 from rlquant.errors import whole_number
 from rlquant.escaping import csv_text
 from rlquant.export.onnx.runtime import require_exporter
-from rlquant.layers import LayerFacts, find_layers, require_positional
+from rlquant.layers import LayerFacts, find_layers, modules_of, require_positional
 from rlquant.profiling.additive import AdditiveTimes
 from rlquant.profiling.sessions import times_of_files
 
@@ -173,7 +173,7 @@ def profile_latency(
     from rlquant.profiling.variants import NATIVE_KINDS, Variants
 
     arguments = require_positional("inputs", inputs)
-    layers = find_layers(network, tuple(tensor[:2] for tensor in arguments))
+    layers = modules_of(find_layers(network, tuple(tensor[:2] for tensor in arguments)))
     groups = tuple(Counter(group_of(facts) for facts in layers).items())
     native = tuple(group[0] in NATIVE_KINDS for group, _ in groups)
     variants = Variants.of(network, layers, data, tuple(t[:2] for t in arguments), samples)

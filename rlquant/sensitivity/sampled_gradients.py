@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from rlquant.copying.network_copy import copy_network
 from rlquant.forward_pass import run
 from rlquant.objective import Curved, Objective, targets_of, units_of
-from rlquant.plain_network import weight_of
 from rlquant.samples import Samples
+from rlquant.weight_sites import site_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +70,7 @@ class GradientSampler:
         objective = self._objective
         assert isinstance(objective, Curved)
         generator = torch.Generator().manual_seed(self._seed)
-        weights = [weight_of(self._network.get_submodule(name)) for name in layers]
+        weights = [site_of(self._network, n).weight_in(self._network) for n in layers]
         for weight in weights:
             weight.requires_grad_()
         try:

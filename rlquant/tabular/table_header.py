@@ -13,12 +13,13 @@ import numpy as np
 from rlquant.config import Fidelity
 from rlquant.documents import Range, parse_json, read_as, shown
 from rlquant.errors import FileFormatError, RlquantError
-from rlquant.layers import ERROR_BITS, LAYER_KINDS, LayerFacts
+from rlquant.layers import ERROR_BITS, LayerFacts
 from rlquant.score import Score
 from rlquant.space import SearchSpace
 from rlquant.tabular.measured import Source
 from rlquant.tabular.table import Table, require_count
 from rlquant.tabular.table_costs import MOST_UNITS, TableCosts
+from rlquant.weight_sites import LAYER_KINDS
 
 FORMAT = "rlquant table"
 VERSION = 2

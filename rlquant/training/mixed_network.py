@@ -17,7 +17,6 @@ from rlquant.errors import QuantizationError
 from rlquant.network.input_ranges import Ranges
 from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized
-from rlquant.plain_network import weight_of
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.formats import WeightForm
 from rlquant.training.distillation import DistilledWeight
@@ -26,6 +25,7 @@ from rlquant.training.points import LearnedPoints
 from rlquant.training.settings import TrainSettings
 from rlquant.training.ternary import TernaryWeight
 from rlquant.training.trainable_weight import LayerStart, TrainableWeight
+from rlquant.weight_sites import site_of
 
 
 def trainable_weight(
@@ -106,8 +106,8 @@ class MixedNetwork:
         frozen: Callable[[LayerChoice], QuantizedTensor],
         start: Callable[[LayerChoice], LayerStart | None],
     ) -> None:
-        module = self.network.get_submodule(choice.layer)
-        weight = module.weight
+        site = site_of(self.network, choice.layer)
+        module, weight = site.owner_in(self.network), site.weight_in(self.network)
         assert isinstance(weight, nn.Parameter)
         trainable = self._make_weight(form, weight.detach(), self._settings)
         if trainable is None:
@@ -166,7 +166,9 @@ class MixedNetwork:
         """Yield the parameters that no configuration would train, tied ones once."""
         seen = {id(parameter) for parameter in self._shifts()}
         quantized = {
-            id(self.network.get_submodule(c.layer)) for c in self.config if c.method != "float"
+            id(site_of(self.network, c.layer).owner_in(self.network))
+            for c in self.config
+            if c.method != "float"
         }
         for module in self.network.modules():
             if id(module) in quantized or isinstance(module, parametrize.ParametrizationList):
@@ -209,20 +211,23 @@ class MixedNetwork:
     def finish(self) -> nn.Module:
         """Return the quantized network, projected once more, in eval mode, not calibrated."""
         quantized = build_quantized(self._float, self.config, self._projected, self._ranges)
-        searched = {c.layer for c in self.config if c.method != "float"}
+        skipped: dict[str, set[str]] = {}
+        for choice in self.config:
+            if choice.method != "float":
+                site = site_of(self.network, choice.layer)
+                skipped.setdefault(site.owner, set()).add(site.parameter)
         trained = dict(self.network.named_modules())
         with torch.no_grad():
             for name, module in quantized.named_modules():
                 if name in trained:
-                    skipped = {"weight"} if name in searched else set[str]()
-                    _copy_tensors(trained[name], module, skipped)
+                    _copy_tensors(trained[name], module, skipped.get(name, set()))
         return quantized
 
     def _projected(self, choice: LayerChoice) -> QuantizedTensor:
         if choice.layer in self._frozen:
             return self._frozen[choice.layer]
         # In the float weight's layout: what is stored must not depend on how it was trained.
-        weight = weight_of(self._float.get_submodule(choice.layer))
+        weight = site_of(self._float, choice.layer).weight_in(self._float)
         latent = torch.empty_like(weight).copy_(self.latent(choice.layer).detach())
         return self.weights[choice.layer].project(latent)
 

@@ -18,7 +18,6 @@ from torch.func import functional_call
 from rlquant.ambient import callers_generators
 from rlquant.errors import SettingsError, require_not_negative, whole_number
 from rlquant.forward_pass import run
-from rlquant.plain_network import weight_of
 from rlquant.quantizers import QuantizedTensor
 from rlquant.rounding.policy import draw, score_gradient
 from rlquant.training.batches import Batch, Batches, Teacher
@@ -26,6 +25,7 @@ from rlquant.training.loop import take
 from rlquant.training.losses import TrainingLoss
 from rlquant.training.sampled_weight import SampledWeight
 from rlquant.training.watching import WATCH_EVERY, Watcher
+from rlquant.weight_sites import site_of
 
 Estimator = Literal["score", "linear", "corrected"]
 PLACE = "NetworkPolicySettings"
@@ -139,7 +139,7 @@ def sampled_weights(
     """Return the layers that begin at `start`, with the float weights of `network`."""
     return {
         name: SampledWeight(
-            weight_of(network.get_submodule(name)).detach(),
+            site_of(network, name).weight_in(network).detach(),
             quantized,
             moments[name],
             lean=settings.start,
@@ -195,7 +195,8 @@ def _draw(
         wanted = [*(shares if sloped else ()), *points]
         with torch.set_grad_enabled(bool(wanted)):
             weights = {
-                f"{n}.weight": e.at(up) for (n, e), up in zip(layers.items(), shares, strict=True)
+                site_of(network, name).tensor: each.at(up)
+                for (name, each), up in zip(layers.items(), shares, strict=True)
             }
             outputs = run(partial(functional_call, network, weights), batch.inputs)
             value = loss(outputs, batch, answers)[0]

@@ -13,14 +13,13 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data
 from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.forward_pass import run
-from rlquant.layers import LayerFacts
+from rlquant.layers import LayerFacts, modules_of
 from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.hessians import output_hessian
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.quantize import quantizes_activations
 from rlquant.network.weights import quantize_weight
 from rlquant.objective import Distillation, MakesTargets, Objective
-from rlquant.plain_network import weight_of
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.formats import WeightForm
 from rlquant.rounding.layer_hessians import LayerHessians
@@ -34,6 +33,7 @@ from rlquant.training.settings import TrainOutcome, TrainSettings
 from rlquant.training.training_data import as_many
 from rlquant.training.warm_start import WarmStarts
 from rlquant.training.watching import Watcher
+from rlquant.weight_sites import site_of
 
 
 class Trainer:
@@ -155,7 +155,7 @@ class Trainer:
         )
 
     def _weight(self, layer: str) -> Tensor:
-        return weight_of(self.network.get_submodule(layer)).detach()
+        return site_of(self.network, layer).weight_in(self.network).detach()
 
     def _warm_starts(self) -> WarmStarts:
         weights = {facts.name: self._weight(facts.name) for facts in self.layers}
@@ -169,7 +169,7 @@ class Trainer:
 
     @cached_property
     def _moments(self) -> LayerHessians:
-        return output_hessian(self.network, self.layers, self._calibration)
+        return output_hessian(self.network, modules_of(self.layers), self._calibration)
 
 
 def _cold(choice: LayerChoice) -> Any:

@@ -17,6 +17,7 @@ from rlquant.export.rlq.packed import pack, unpack
 from rlquant.network.modules import install_activation, install_weight
 from rlquant.network.weights import quantize_weight
 from rlquant.quantizers import ActivationQuantizer
+from rlquant.weight_sites import site_of
 from small_networks import NETWORKS, fresh, samples_of
 
 
@@ -148,7 +149,7 @@ def with_choice(choice: LayerChoice, bits: int) -> nn.Module:
     """A network whose first layer has `bits` bits and carries another choice."""
     network = fresh(NETWORKS["mlp"].build)
     tensor = quantize_weight(network.first.weight.detach(), LayerChoice("first", bits))
-    install_weight(network.first, choice, tensor)
+    install_weight(network, site_of(network, "first"), choice, tensor)
     return network
 
 

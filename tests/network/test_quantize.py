@@ -25,7 +25,7 @@ from rlquant.errors import (
     UnknownNameError,
 )
 from rlquant.evaluation_settings import EvaluationSettings
-from rlquant.layers import LayerFacts, channel_axis_of, find_layers
+from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import quantized_weight
 from rlquant.network.quantize import activation_quantizer, quantize
@@ -37,6 +37,7 @@ from rlquant.quantizers import (
 )
 from rlquant.quantizers.activation_ranges import METHODS
 from rlquant.space import for_layer
+from rlquant.weight_sites import channel_axis_of, layer_kind
 from small_networks import (
     FEATURES,
     NETWORKS,
@@ -251,7 +252,7 @@ def test_the_channels_of_a_transposed_convolution_have_a_scale_each() -> None:
     assert found.tensor.scale.shape == (5,)
     for channel in range(5):
         assert len(torch.unique(weight_of(quantized, "up")[:, channel])) <= 8
-    assert channel_axis_of(network.up) == 1
+    assert channel_axis_of(layer_kind(network.up) or "") == 1
 
 
 @pytest.mark.parametrize(

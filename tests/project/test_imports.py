@@ -39,6 +39,7 @@ ROOMS = {
             "batch_size",
             "network_kind",
             "shared_embedding",
+            "weight_sites",
             "responsiveness",
             "layer_names",
             "layers",

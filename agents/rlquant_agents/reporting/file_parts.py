@@ -12,9 +12,8 @@ from rlquant.cost.file_layout import PROLOGUE, contents_bytes, stored_tensors
 from rlquant.cost.float_share import NORMALISATIONS
 from rlquant.cost.size import ACTIVATION_BYTES, LayerStorage, code_bytes, record_bytes
 from rlquant.documents import Count
-from rlquant.layers import channel_axis_of, layer_kind
-from rlquant.plain_network import weight_of
 from rlquant.problem.protocol import Live
+from rlquant.weight_sites import channel_axis_of, site_of, sites_of
 
 PARTS = {
     "codes": "codes",
@@ -80,7 +79,7 @@ class FileParts:
     def of(cls, problem: Live, config: QuantizationConfig) -> FileParts:
         """Return the parts of the file of a canonical configuration."""
         tensors = stored_tensors(problem.network)
-        searched = {f"{f.name}.weight" if f.name else "weight" for f in problem.layers}
+        searched = {site_of(problem.network, f.name).tensor for f in problem.layers}
         floats: dict[str, int] = {}
         for name, tensor in tensors.items():
             if name not in searched:
@@ -109,8 +108,8 @@ class FileParts:
 
 def _storage(network: nn.Module, layer: str) -> LayerStorage:
     """Return what a layer takes in the packed file, whatever the file that a search was for."""
-    module = network.get_submodule(layer)
-    return LayerStorage(weight_of(module), channel_axis_of(module))
+    site = site_of(network, layer)
+    return LayerStorage(site.weight_in(network), channel_axis_of(site.kind))
 
 
 def _kind(network: nn.Module, tensor: str) -> str:
@@ -119,6 +118,7 @@ def _kind(network: nn.Module, tensor: str) -> str:
     module = network.get_submodule(owner)
     if isinstance(module, NORMALISATIONS):
         return "normalization layers"
-    if leaf == "bias":
+    of_layer = next(sites_of(owner, module, None), None) is not None
+    if leaf == "bias" or (of_layer and "bias" in leaf):
         return "biases"
-    return "weights of layers not searched" if layer_kind(module) else "other tensors"
+    return "weights of layers not searched" if of_layer else "other tensors"

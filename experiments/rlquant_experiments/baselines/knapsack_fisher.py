@@ -16,6 +16,7 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.errors import DataError, SettingsError
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.forward_pass import outputs_of, run
+from rlquant.layers import modules_of
 from rlquant.network.gradients import require_gradients
 from rlquant.network.hessians import output_hessian
 from rlquant.objective import Curved
@@ -23,6 +24,7 @@ from rlquant.problem.protocol import Live
 from rlquant.samples import Samples
 from rlquant.sensitivity.sampled_gradients import GradientSampler
 from rlquant.space import for_layer
+from rlquant.weight_sites import site_of
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.knapsack import solve_knapsack
@@ -139,7 +141,7 @@ def fisher_effects(problem: Live, traces: Mapping[str, float]) -> Effects:
         {facts.name: _weight(network, facts.name) for facts in layers},
         layers,
         problem.seed,
-        moments=partial(output_hessian, network, layers, problem.calibration),
+        moments=partial(output_hessian, network, modules_of(layers), problem.calibration),
     )
     effects = np.zeros((len(layers), len(problem.feasible.options)))
     for row, facts in enumerate(layers):
@@ -154,6 +156,4 @@ def fisher_effects(problem: Live, traces: Mapping[str, float]) -> Effects:
 
 
 def _weight(network: nn.Module, layer: str) -> Tensor:
-    weight = network.get_submodule(layer).weight
-    assert isinstance(weight, Tensor)
-    return weight
+    return site_of(network, layer).weight_in(network)

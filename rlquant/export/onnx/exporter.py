@@ -112,6 +112,7 @@ def export_onnx(
     layers = quantized_layers(quantized)
     if target is not None:
         _require_expressible(target_named(target), layers)
+    _require_modules(layers)
     _require_float32(quantized)
     require_exporter()
     from rlquant.export.onnx.lowering import lowered
@@ -163,6 +164,17 @@ def _require_expressible(target: Target, layers: Mapping[str, QuantizedLayer]) -
     if refused:
         lines = "".join(f"\n  layer {layer!r}: {reason}" for layer, reason in refused.items())
         raise NetworkError(f"target {target.name!r} cannot express {len(refused)} layers:{lines}")
+
+
+def _require_modules(layers: Mapping[str, QuantizedLayer]) -> None:
+    parts = {name: layer.site.kind for name, layer in layers.items() if layer.site.is_part}
+    if parts:
+        name, kind = next(iter(parts.items()))
+        raise NetworkError(
+            f"layer {name!r} ({len(parts)} of its kind in all): an ONNX file cannot hold quantized "
+            f"weights that are a part of their module ({kind}); quantize with these layers in "
+            f"exclude, or export rlquant.dequantize(quantized) with torch.onnx"
+        )
 
 
 def _require_float32(network: nn.Module) -> None:

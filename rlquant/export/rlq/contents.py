@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import torch
@@ -113,8 +113,9 @@ class Entry:
 
     @property
     def layer(self) -> str:
-        """The name of the module that holds the tensor."""
-        return self.name.rpartition(".")[0]
+        """The name of the layer whose weight the tensor is; see `weight_sites.WeightSite`."""
+        path, _, own = self.name.rpartition(".")
+        return path if own == "weight" else self.name
 
 
 def write_contents(entries: Sequence[Entry]) -> bytes:
@@ -177,7 +178,7 @@ class ContentsReader:
             if number >= len(DTYPES):
                 raise FileFormatError(f"tensor {name!r} is of unknown type {number}")
             return Entry(name, shape, DTYPES[number])
-        layer, _, last = name.rpartition(".")
-        if last != "weight":
+        entry = Entry(name, shape, torch.float32)
+        if "weight" not in name.rpartition(".")[2]:
             raise FileFormatError(f"tensor {name!r} is quantized, which only a weight can be")
-        return Entry(name, shape, LayerRecord.read(self._bytes, layer))
+        return replace(entry, kind=LayerRecord.read(self._bytes, entry.layer))

@@ -42,11 +42,12 @@ from rlquant.export.rlq.layer_body import (
     shorter_codes,
 )
 from rlquant.files import reading, write_file
-from rlquant.layers import layer_kind, require_answering
+from rlquant.layers import require_answering
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
 from rlquant.paths import PathLike, path_of
 from rlquant.plain_network import require_network
 from rlquant.quantizers.tensor import strides_of
+from rlquant.weight_sites import site_of, weight_sites
 
 CHECKSUM_BYTES = 16
 BLOCK_BYTES = 2**20
@@ -158,7 +159,7 @@ def pack(quantized: nn.Module, *, entropy_coding: bool = False) -> bytes:
         True
     """
     layers = quantized_layers(quantized)
-    by_weight = {f"{name}.weight" if name else "weight": layer for name, layer in layers.items()}
+    by_weight = {layer.site.tensor: layer for layer in layers.values()}
     entries, parts = [], []
     for name, tensor in float_tensors(quantized, layers).items():
         layer = by_weight.get(name)
@@ -215,9 +216,10 @@ def unpack(data: bytes, network: nn.Module) -> nn.Module:
             targets[entry.name].copy_(raw_tensor(piece, entry.kind, entry.shape))
         else:
             tensor, inputs = decode_layer(piece, entry.kind, entry.shape)
-            module, weight = loaded.get_submodule(entry.layer), targets[entry.name]
+            site, weight = site_of(loaded, entry.layer), targets[entry.name]
             tensor = replace(tensor, strides=strides_of(weight))
-            install_weight(module, entry.kind.choice, tensor)
+            install_weight(loaded, site, entry.kind.choice, tensor)
+            module = site.owner_in(loaded)
             if inputs is not None:
                 install_activation(module, inputs)
             module.to(weight.device)
@@ -227,7 +229,7 @@ def unpack(data: bytes, network: nn.Module) -> nn.Module:
 def _matching_entries(reader: ContentsReader, network: nn.Module) -> list[Entry]:
     """Return the entries of the contents, each checked against the network's own tensor."""
     expected = stored_tensors(network)
-    modules = dict(network.named_modules(remove_duplicate=False))
+    sites = weight_sites(network, all_names=True)
     wanted = f"load it into the class of network that was saved, not this {type(network).__name__}"
     entries = []
     for entry, (name, tensor) in zip(reader.entries(), expected.items(), strict=False):
@@ -239,9 +241,12 @@ def _matching_entries(reader: ContentsReader, network: nn.Module) -> list[Entry]
             shapes = f"{tuple(entry.shape)}, the network's {tuple(tensor.shape)}"
             raise FileFormatError(f"tensor {name!r} has shape {shapes}; {wanted}")
         if isinstance(entry.kind, LayerRecord):
-            kind = layer_kind(modules[entry.layer]) if entry.layer in modules else None
+            site = sites.get(entry.layer)
+            is_weight = site is not None and site.tensor == entry.name
+            if site is not None and site.is_part and entry.kind.choice.activation_bits:
+                is_weight = False
             axis_is_there = entry.kind.channel_axis < max(tensor.dim(), 1)
-            if not (kind and axis_is_there and tensor.is_floating_point() and tensor.numel()):
+            if not (is_weight and axis_is_there and tensor.is_floating_point() and tensor.numel()):
                 raise FileFormatError(f"tensor {name!r} is quantized, which it cannot be; {wanted}")
         elif entry.kind != tensor.dtype:
             raise FileFormatError(

@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from rlquant.copying.network_copy import independent_copy
 from rlquant.errors import NetworkError
-from rlquant.layers import layer_kind, require_quantizable
+from rlquant.layers import require_quantizable
 from rlquant.quantizers.ste import convert_both_ways, straight_through
 from rlquant.training.fixed_point.arithmetic import Arithmetic, Converter
 from rlquant.training.fixed_point.number_format import NumberFormat, convert
+from rlquant.weight_sites import layer_kind
 
 KEEP_THE_GRID = (
     nn.Identity,

@@ -25,8 +25,9 @@ from rlquant.cost.budget import NetworkCosts, total
 from rlquant.cost.file_layout import PROLOGUE, encode_varint, header_bytes_at_most, stored_tensors
 from rlquant.errors import FileFormatError
 from rlquant.export.rlq.packed import pack, read_config, unpack
-from rlquant.layers import find_layers, layer_kind
+from rlquant.layers import find_layers
 from rlquant.network.modules import quantized_weight
+from rlquant.weight_sites import layer_kind
 from small_networks import NETWORKS, TiedNet, fresh, samples, samples_of
 
 OTHER_WEIGHTS = 7

@@ -11,8 +11,8 @@ from torch import nn
 
 from rlquant.ambient import seeded
 from rlquant.errors import SettingsError
-from rlquant.layers import layer_kind
 from rlquant.tasks.task import InputShape
+from rlquant.weight_sites import layer_kind
 from rlquant_experiments.reproduction.networks.registration import build_registered
 
 
