@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
@@ -338,6 +339,7 @@ class _Trace:
 
         def watch(sites: Sequence[WeightSite]) -> Any:
             def hook(module: nn.Module, args: Any, keywords: Any, output: Tensor) -> None:
+                _require_not_nested(sites[0].layer, (args, keywords, output))
                 for site in sites:
                     name = site.layer
                     macs = multiply_accumulates(site, module, args, keywords, output) // batch
@@ -362,6 +364,16 @@ class _Trace:
         with torch.no_grad():
             outputs_of(clone, inputs, "example_input")
         return trace
+
+
+def _require_not_nested(layer: str, values: Any) -> None:
+    tensors = (leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor))
+    if any(tensor.is_nested for tensor in tensors):
+        raise NetworkError(
+            f"layer {layer!r} runs on nested tensors, in which nothing can be measured; make "
+            f"nn.TransformerEncoder with enable_nested_tensor=False, or set its attribute "
+            f"use_nested_tensor to False"
+        )
 
 
 def multiply_accumulates(
@@ -397,16 +409,11 @@ def _projections(
 ) -> int:
     """Return the multiply-accumulates of a projection of an attention, in one call."""
     assert isinstance(attention, nn.MultiheadAttention)
-    names, width = ("query", "key", "value"), attention.embed_dim
-    given = [args[i] if i < len(args) else keywords[name] for i, name in enumerate(names)]
-    rows = [tensor.numel() // tensor.shape[-1] for tensor in given]
-    parts = {
-        "q_proj_weight": rows[0] * width * width,
-        "k_proj_weight": rows[1] * width * (attention.kdim or width),
-        "v_proj_weight": rows[2] * width * (attention.vdim or width),
-        "weight": rows[0] * width * width,  # of the output projection
-    }
-    return int(parts.get(site.parameter, sum(rows) * width * width))
+    names, first = ("query", "key", "value"), first_input(args, keywords)
+    given: dict[str, Any] = {**dict(zip(names, args, strict=False)), **keywords}
+    query, key, value = (given.get(n, first).numel() * attention.embed_dim for n in names)
+    parts = {"q_proj_weight": query, "k_proj_weight": key, "v_proj_weight": value, "weight": query}
+    return int(parts.get(site.parameter, query + key + value))
 
 
 def _facts(network: nn.Module, site: WeightSite, trace: _Trace, sampled: int) -> LayerFacts:

@@ -76,7 +76,7 @@ def require_responsive_alone(
         runner = site.runner_in(clone)
         try:
             with torch.no_grad():
-                silent = _silence(clone, site, lambda r=runner, x=example: r(*_copied(x)))  # type: ignore[misc]
+                silent = _silence(clone, site, lambda r=runner, x=example: _called(r, x, {}))  # type: ignore[misc]
         except Exception:
             continue
         if silent is not None:
@@ -116,7 +116,7 @@ class _Watched:
             self._busy = True
             try:
                 self.silent[name] = _silence(
-                    self._network, site, lambda: module(*_copied(args), **_copied(keywords))
+                    self._network, site, lambda: _called(module, args, keywords)
                 )
             except Exception as error:  # the layer's own code, which may raise anything
                 reason = (str(error).splitlines() or [""])[0][:150]
@@ -276,6 +276,16 @@ def _drawn_alike(run: Run) -> Any:
         return run()
 
 
-def _copied(values: Any) -> Any:
-    """Return arguments that may be written to."""
-    return tree_map(lambda value: value.clone() if isinstance(value, Tensor) else value, values)
+def _called(module: nn.Module, args: Any, keywords: Any) -> Any:
+    """Call a module with copies, which it may write to; a tensor that is given twice stays one."""
+    copied: dict[int, Tensor] = {}
+
+    def copy(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        if id(value) not in copied:
+            copied[id(value)] = value.clone()
+        return copied[id(value)]
+
+    args, keywords = tree_map(copy, (args, keywords))
+    return module(*args, **keywords)

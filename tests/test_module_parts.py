@@ -18,7 +18,10 @@ from rlquant.training.settings import TrainSettings
 from rlquant.weight_sites import ATTENTION, PARTS, RECURRENT, site_of, weight_sites
 from rlquant_agents import search
 
-pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:LSTM with projections"),
+    pytest.mark.filterwarnings("ignore:The PyTorch API of nested"),
+]
 
 SPACE = SearchSpace(bits=(3, 4, 8), group_size=("channel", 8))
 
@@ -304,3 +307,14 @@ def test_a_tied_part_stays_float() -> None:
     assert "rnn.weight_hh_l0" not in [
         f.name for f in rlquant.find_layers(network, samples(2, 0)[0])
     ]
+
+
+def test_nested_tensors_are_refused_with_what_to_do() -> None:
+    layer = nn.TransformerEncoderLayer(FEATURES, 2, 8, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 1).eval()
+    mask = torch.tensor([[False] * STEPS, [False] * 3 + [True] * 2])
+    inputs = {"src": samples(2, 0)[0], "src_key_padding_mask": mask}
+    with pytest.raises(NetworkError, match=r"nested tensors.* use_nested_tensor to False"):
+        rlquant.find_layers(encoder, inputs)
+    encoder.use_nested_tensor = False
+    assert [f.kind for f in rlquant.find_layers(encoder, inputs)].count(ATTENTION) == 2

@@ -20,6 +20,7 @@ from torch import nn
 import rlquant
 from rlquant.cost.file_layout import (
     CONTENTS_HEAD,
+    FILE_VERSION,
     MAGIC,
     PROLOGUE,
     QUANTIZED,
@@ -89,10 +90,16 @@ def test_every_truncation_is_found(packed_mlp: bytes, mlp: nn.Module) -> None:
         (b"PK\x03\x04" + bytes(100), r"it is not a packed network \(\.rlq\)"),
         (
             PROLOGUE.pack(MAGIC, 7, 0, 0, b""),
-            "format version 7, this rlquant reads version 3",
+            f"format version 7, this rlquant reads version {FILE_VERSION}",
         ),
-        (PROLOGUE.pack(MAGIC, 3, 9, 2**63, b""), "it has 36 bytes, its header says 92233720368547"),
-        (PROLOGUE.pack(MAGIC, 3, 0, 0, b""), "its checksum does not match: it is damaged"),
+        (
+            PROLOGUE.pack(MAGIC, FILE_VERSION, 9, 2**63, b""),
+            "it has 36 bytes, its header says 92233720368547",
+        ),
+        (
+            PROLOGUE.pack(MAGIC, FILE_VERSION, 0, 0, b""),
+            "its checksum does not match: it is damaged",
+        ),
     ],
 )
 def test_other_files(content: bytes, message: str, tmp_path: Path, mlp: nn.Module) -> None:
@@ -116,12 +123,12 @@ def test_a_file_larger_than_any_of_the_network_takes_no_memory(
     tmp_path: Path, mlp: nn.Module
 ) -> None:
     path = tmp_path / "x.rlq"
-    path.write_bytes(PROLOGUE.pack(MAGIC, 3, 0, 2**40 - PROLOGUE.size, b""))
+    path.write_bytes(PROLOGUE.pack(MAGIC, FILE_VERSION, 0, 2**40 - PROLOGUE.size, b""))
     os.truncate(path, 2**40)  # sparse
     words = r"it has 1,099,511,627,776 bytes, a file of this network at most 67,108,864; load it in"
     with pytest.raises(FileFormatError, match=words):
         rlquant.load(path, mlp)
-    path.write_bytes(PROLOGUE.pack(MAGIC, 3, 2**31, 2**30, b""))
+    path.write_bytes(PROLOGUE.pack(MAGIC, FILE_VERSION, 2**31, 2**30, b""))
     os.truncate(path, 2**31 + 2**30 + PROLOGUE.size)
     for read in (read_config, lambda p: rlquant.load(p, mlp)):
         with pytest.raises(FileFormatError, match="its names and shapes take 2,147,483,648 bytes"):
