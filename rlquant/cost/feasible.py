@@ -44,6 +44,7 @@ class FeasibleSet:
     Attributes:
         layer_names: the searched layers, of which configurations are made.
         layer_costs: by layer and option; `costs` are by decision and option.
+        layer_own: which options each layer has; `own` is by decision and option.
         decisions: facts of what is decided, those of tied layers together.
         names: of the decisions.
         choices: by decision and option, the choice.
@@ -83,7 +84,7 @@ class FeasibleSet:
         )
         self.costs = self._decisions.summed(self.layer_costs)
         owned = np.ones(self.layer_costs.shape, dtype=np.bool_) if own is None else own
-        self.own = self._decisions.common(owned)
+        self.layer_own, self.own = owned, self._decisions.common(owned)
         cheapest = np.where(self.own, self.costs, self.costs.max()).min(axis=1)
         # rest[i]: the least that the layers from i on can cost
         self.rest = np.concatenate([np.cumsum(cheapest[::-1])[::-1], [0]])

@@ -53,8 +53,8 @@ def increases_of(problem: Refines, draws: int) -> Floats:
     one = problem.validation.first(1)
     require_gradients(network, names, one, problem.objective, "expected_increases")
     weights = {n: site_of(network, n).weight_in(network).detach() for n in names}
-    own = problem.space.own_options(names, problem.fidelity)
-    anchors = set(anchor_options(options, _prices(problem, own), _count(problem)))
+    own = problem.feasible.layer_own
+    anchors = set(anchor_options(options, _prices(problem), _count(problem)))
     profiles = profiled_layers(names)
     wanted: dict[str, dict[int, LayerChoice]] = {
         name: {
@@ -84,9 +84,9 @@ def _count(problem: Refines) -> int:
     return sum(facts.parameters for facts in problem.layers)
 
 
-def _prices(problem: Refines, own: npt.NDArray[np.bool_]) -> Floats:
+def _prices(problem: Refines) -> Floats:
     """Return what each option costs where layers have it, by their part of the budget."""
-    feasible = problem.feasible
+    feasible, own = problem.feasible, problem.feasible.layer_own
     weights = np.array([float(facts.parameters) for facts in problem.layers])
     room = max(feasible.limit - feasible.cost.fixed, 1)
     costs = np.where(own, feasible.layer_costs, 0).sum(axis=0)

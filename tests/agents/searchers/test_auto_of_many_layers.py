@@ -32,7 +32,7 @@ class Residual(nn.Module):
         return inputs + self.factor * self.down(torch.relu(self.up(inputs)))
 
 
-def problem() -> QuantizationProblem:
+def problem(space: SearchSpace = SPACE) -> QuantizationProblem:
     torch.manual_seed(0)
     network = nn.Sequential(*(Residual(number) for number in range(BLOCKS)))
     inputs = torch.randn(96, 8)
@@ -42,7 +42,7 @@ def problem() -> QuantizationProblem:
         [data[0]],
         [data[1]],
         budget=Budget.average_bits(4.2),
-        space=SPACE,
+        space=space,
         objective=Distillation("mse"),
         evaluation=EvaluationSettings(batch_size=32),
     )
@@ -146,3 +146,12 @@ def test_uniform_configurations_that_gradients_rule_out_are_not_asked_for() -> N
     asked = [set(evaluation.config.choices) for evaluation in session.history]
     assert asked
     assert all(choice.bits != 2 for choices in asked for choice in choices)
+
+
+def test_options_that_a_layer_does_not_have_are_not_quantized() -> None:
+    given = problem(SearchSpace(bits=(2, 4), override={"3.up": {"bits": (8,)}}))
+    layer = [facts.name for facts in given.layers].index("3.up")
+    bits = [option.bits for option in given.feasible.options]
+    found = given.expected_increases(8)
+    assert ((found[layer] > 0) == [b == 8 for b in bits]).all()
+    assert ((found[layer - 1] > 0) == [b != 8 for b in bits]).all()
