@@ -25,6 +25,8 @@ Points = Literal[
     "learned",
     "affine_step",
     "linear",
+    "k_affine",
+    "k_symmetric",
 ]
 Fidelity = Literal["calibrated", "tuned", "trained"]
 GroupSize = int | Literal["channel", "tensor"]

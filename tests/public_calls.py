@@ -280,6 +280,9 @@ def _quantizers(folder: Path) -> Any:
         ),
         "quantize_to_scale": lambda: quantizers.quantize_to_scale(x, x.abs().amax(dim=1), 3),
         "quantize_affine": lambda: quantizers.quantize_affine(x, 3).dequantize(),
+        "quantize_super_blocks": lambda: quantizers.quantize_super_blocks(
+            x, 4, mirrored=False
+        ).dequantize(),
         "quantize_affine_step": lambda: quantizers.quantize_affine_step(x, 3).dequantize(),
         "round_nearest": lambda: quantizers.round_nearest(x),
         "round_stochastic": lambda: quantizers.round_stochastic(x, generator=draw),

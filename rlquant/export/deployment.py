@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from rlquant.config import LayerChoice
+from rlquant.config import Fidelity, LayerChoice
 from rlquant.cost.budget import NetworkCosts
 from rlquant.layers import LayerFacts
 from rlquant.space import SearchSpace
@@ -29,6 +29,9 @@ class Deployment(Protocol):
 
 class DeploymentTarget(Protocol):
     """A place of use that counts in its own bytes."""
+
+    def space_for(self, network: nn.Module, fidelity: Fidelity) -> SearchSpace:
+        """Return the space where none is given."""
 
     def restrict(self, space: SearchSpace) -> SearchSpace:
         """Return what can be expressed there of a space."""

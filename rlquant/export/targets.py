@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
-from rlquant.config import LayerChoice
+from torch import nn
+
+from rlquant.config import Fidelity, LayerChoice
 from rlquant.errors import ChoiceError, unknown_name
-from rlquant.gguf.ggml_types import QUANTIZED, TYPES
+from rlquant.gguf.ggml_types import QUANTIZED, TYPES, type_of
 from rlquant.quantizers.formats import FORMATS
-from rlquant.space import SearchSpace
+from rlquant.space import SearchSpace, default_space
 from rlquant.tie import Ties
 
 TargetName = Literal["packed", "onnxruntime-int8", "onnxruntime-int4", "gguf"]
@@ -34,12 +37,14 @@ class Target:
         meaning: what runs there, in one sentence.
         allowed: options by decision, the preferred one first.
         tie: layers that its kernels compute as one, so that they share a decision.
+        together: whether a choice of allowed options can be expressed; None for all of them.
     """
 
     name: str
     meaning: str
     allowed: Mapping[str, tuple[Any, ...]]
     tie: Ties = ()
+    together: Callable[[LayerChoice], bool] | None = None
 
     def refusal(self, choice: LayerChoice) -> str | None:
         """Return why the target cannot express a choice, or None where it can."""
@@ -49,6 +54,8 @@ class Target:
             value = getattr(choice, decision)
             if value not in options:
                 return f"{decision}={value!r}, use one of {options}"
+        if self.together is not None and not self.together(choice):
+            return f"{choice.bits} bits, {choice.points}, groups of {choice.group_size!r} together"
         return None
 
     def restrict(self, space: SearchSpace) -> SearchSpace:
@@ -71,7 +78,25 @@ class Target:
         preferred = self.allowed.get("activation_bits", (None,))[:1]
         if space.activation_bits == (None,):
             space = replace(space, activation_bits=preferred)
-        return replace(space.mapped(left), tie=space.tie or self.tie)
+        return replace(self._usable(space.mapped(left)), tie=space.tie or self.tie)
+
+    def _usable(self, space: SearchSpace) -> SearchSpace:
+        """Return the space without options that no choice has which can be expressed."""
+        if self.together is None:
+            return space
+        choices = [c for c in space.whole.options() if c.method != "float" and self.together(c)]
+        if not choices:
+            given = {field: getattr(space, field) for field in ("bits", "points", "group_size")}
+            raise ChoiceError(
+                f"SearchSpace: target {self.name!r} can express no combination of "
+                f"{', '.join(f'{field}={options!r}' for field, options in given.items())}"
+            )
+
+        def left(decision: str, options: tuple[Any, ...]) -> tuple[Any, ...]:
+            used = {getattr(choice, decision) for choice in choices} | {"float"}
+            return tuple(option for option in options if option in used)
+
+        return space.mapped(left)
 
     def _nothing(self, field: str, given: object, allowed: tuple[Any, ...]) -> str:
         return (
@@ -94,8 +119,29 @@ def target_of_types(types: Sequence[str] = DEFAULT_TYPES) -> Target:
             "method": ("post_training", "distilled"),
             "points": tuple(dict.fromkeys(point for each in own for point in each.points)),
             "activation_bits": (None,),
-            "group_size": tuple(dict.fromkeys(each.block for each in own)),
+            "group_size": tuple(dict.fromkeys(each.group for each in own)),
         },
+        together=partial(_is_of_types, types=tuple(types)),
+    )
+
+
+def _is_of_types(choice: LayerChoice, types: Sequence[str]) -> bool:
+    own = type_of(choice)
+    return own is not None and own.name in types
+
+
+def gguf_space(network: nn.Module | None, fidelity: Fidelity) -> SearchSpace:
+    """Return the space of all types of ggml, with the roundings that suit a network."""
+    suits = default_space(fidelity)
+    if network is not None:
+        suits = SearchSpace.for_network(network, fidelity)
+    own = [TYPES[name] for name in QUANTIZED]
+    return replace(
+        suits,
+        bits=tuple(sorted({each.bits for each in own})),
+        points=("clipped", "affine_step", "k_affine", "k_symmetric"),
+        group_size=tuple(dict.fromkeys(each.group for each in own)),
+        method=("post_training",),
     )
 
 

@@ -12,27 +12,28 @@ import numpy as np
 import numpy.typing as npt
 
 Codes = npt.NDArray[np.uint8]
-Halves = npt.NDArray[np.float16]
+Numbers = npt.NDArray[Any]
+"""Scales or offsets, shape `(blocks, groups of a block)`."""
 Bytes = npt.NDArray[np.uint8]
 
 
-def pack_nibbles(codes: Codes, scale: Halves, offset: Halves | None) -> Bytes:
+def pack_nibbles(codes: Codes, scale: Numbers, offset: Numbers | None) -> Bytes:
     """Return blocks of 4-bit codes: the first half of a block below, the second above."""
     return _behind(scale, offset, _halves_together(codes))
 
 
-def pack_fives(codes: Codes, scale: Halves, offset: Halves | None) -> Bytes:
+def pack_fives(codes: Codes, scale: Numbers, offset: Numbers | None) -> Bytes:
     """Return blocks of 32 5-bit codes: their highest bits in front, then the rest as nibbles."""
     highest = np.packbits(codes >> 4, axis=1, bitorder="little")
     return _behind(scale, offset, highest, _halves_together(codes & 15))
 
 
-def pack_bytes(codes: Codes, scale: Halves, offset: Halves | None) -> Bytes:
+def pack_bytes(codes: Codes, scale: Numbers, offset: Numbers | None) -> Bytes:
     """Return blocks of 8-bit codes, as signed integers."""
     return _behind(scale, offset, codes ^ 128)
 
 
-def pack_pairs(codes: Codes, scale: Halves, offset: Halves | None) -> Bytes:
+def pack_pairs(codes: Codes, scale: Numbers, offset: Numbers | None) -> Bytes:
     """Return blocks of 2-bit codes, four to a byte.
 
     ggml's integers are -1..2 where those here are -2..1: both change their sign, with the scale.
@@ -48,9 +49,9 @@ def _halves_together(codes: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return together
 
 
-def _behind(scale: Halves, offset: Halves | None, *packed: npt.NDArray[Any]) -> Bytes:
+def _behind(scale: Numbers, offset: Numbers | None, *packed: npt.NDArray[Any]) -> Bytes:
     """Return packed codes behind the numbers of their blocks."""
     numbers = [scale] if offset is None else [scale, offset]
-    front = [each[:, None].astype("<f2").view(np.uint8) for each in numbers]
+    front = [each.astype("<f2").view(np.uint8) for each in numbers]
     parts = [*front, *(each.astype(np.uint8) for each in packed)]
     return np.concatenate(parts, axis=1)

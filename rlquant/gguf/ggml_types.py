@@ -13,16 +13,17 @@ from rlquant.config import LayerChoice, Points
 from rlquant.gguf.blocks import (
     Bytes,
     Codes,
-    Halves,
+    Numbers,
     pack_bytes,
     pack_fives,
     pack_nibbles,
     pack_pairs,
 )
+from rlquant.gguf.super_blocks import pack_q2_k, pack_q3_k, pack_q4_k, pack_q5_k, pack_q6_k
 from rlquant.quantizers import QuantizedTensor
 
-Pack = Callable[[Codes, Halves, Halves | None], Bytes]
-"""Codes `(blocks, size)`, scales and offsets `(blocks,)` in, bytes `(blocks, block_bytes)` out."""
+Pack = Callable[[Codes, Numbers, Numbers | None], Bytes]
+"""Codes `(blocks, size)` and scales and offsets `(blocks, groups)` in, bytes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class GgmlType:
         block: consecutive weights of a row that are stored together.
         block_bytes: bytes of a block.
         bits: of the choice that it is; 0 for types of float numbers.
-        points: of the choices that it holds, each in groups of `block` weights.
+        points: of the choices that it holds.
+        group: weights that share a scale.
         pack: writes the blocks of such a choice.
     """
 
@@ -45,6 +47,7 @@ class GgmlType:
     block_bytes: int
     bits: int = 0
     points: tuple[Points, ...] = ()
+    group: int = 0
     pack: Pack | None = None
 
     def bytes_of(self, weights: int) -> int:
@@ -59,19 +62,23 @@ class GgmlType:
         assert self.pack is not None
         assert quantized.scale is not None
         codes = quantized.codes.cpu().reshape(-1, self.block).numpy()
-        offset = None if quantized.offset is None else _halves(quantized.offset)
-        packed = self.pack(codes, _halves(quantized.scale), offset)
-        return packed.reshape(len(quantized.codes), -1)
+        scale, offset = (
+            None if numbers is None else numbers.cpu().reshape(len(codes), -1).numpy()
+            for numbers in (quantized.scale, quantized.offset)
+        )
+        assert scale is not None
+        return self.pack(codes, scale, offset).reshape(len(quantized.codes), -1)
 
-
-def _halves(numbers: Tensor) -> Halves:
-    assert numbers.dtype == torch.float16
-    halves: Halves = numbers.cpu().numpy()
-    return halves
+    @property
+    def number_dtype(self) -> torch.dtype:
+        """The type in which scales of a choice must come."""
+        return torch.float16 if self.group == self.block else torch.float32
 
 
 INTEGERS: tuple[Points, ...] = ("clipped", "symmetric")
 STEPS: tuple[Points, ...] = ("affine_step",)
+K_AFFINE: tuple[Points, ...] = ("k_affine",)
+K_SYMMETRIC: tuple[Points, ...] = ("k_symmetric",)
 
 TYPES: Mapping[str, GgmlType] = {
     each.name: each
@@ -79,12 +86,17 @@ TYPES: Mapping[str, GgmlType] = {
         GgmlType("F32", 0, 1, 4),
         GgmlType("F16", 1, 1, 2),
         GgmlType("BF16", 30, 1, 2),
-        GgmlType("Q2_0", 42, 64, 18, 2, INTEGERS, pack_pairs),
-        GgmlType("Q4_0", 2, 32, 18, 4, INTEGERS, pack_nibbles),
-        GgmlType("Q4_1", 3, 32, 20, 4, STEPS, pack_nibbles),
-        GgmlType("Q5_0", 6, 32, 22, 5, INTEGERS, pack_fives),
-        GgmlType("Q5_1", 7, 32, 24, 5, STEPS, pack_fives),
-        GgmlType("Q8_0", 8, 32, 34, 8, INTEGERS, pack_bytes),
+        GgmlType("Q2_0", 42, 64, 18, 2, INTEGERS, 64, pack_pairs),
+        GgmlType("Q4_0", 2, 32, 18, 4, INTEGERS, 32, pack_nibbles),
+        GgmlType("Q4_1", 3, 32, 20, 4, STEPS, 32, pack_nibbles),
+        GgmlType("Q5_0", 6, 32, 22, 5, INTEGERS, 32, pack_fives),
+        GgmlType("Q5_1", 7, 32, 24, 5, STEPS, 32, pack_fives),
+        GgmlType("Q8_0", 8, 32, 34, 8, INTEGERS, 32, pack_bytes),
+        GgmlType("Q2_K", 10, 256, 84, 2, K_AFFINE, 16, pack_q2_k),
+        GgmlType("Q3_K", 11, 256, 110, 3, K_SYMMETRIC, 16, pack_q3_k),
+        GgmlType("Q4_K", 12, 256, 144, 4, K_AFFINE, 32, pack_q4_k),
+        GgmlType("Q5_K", 13, 256, 176, 5, K_AFFINE, 32, pack_q5_k),
+        GgmlType("Q6_K", 14, 256, 210, 6, K_SYMMETRIC, 16, pack_q6_k),
     )
 }
 """By name. Q2_0 is read by llama.cpp from July 2026 on."""
@@ -101,7 +113,7 @@ def type_of(choice: LayerChoice) -> GgmlType | None:
     fitting = (
         each
         for each in TYPES.values()
-        if (each.bits, each.block) == (choice.bits, choice.group_size)
+        if (each.bits, each.group) == (choice.bits, choice.group_size)
         and choice.points in each.points
     )
     return next(fitting, None)
@@ -116,7 +128,7 @@ def refusal(choice: LayerChoice, shape: Sequence[int]) -> str | None:
     """
     own = type_of(choice)
     if own is None:
-        known = (f"{t.bits} bits in groups of {t.block} ({', '.join(t.points)})" for t in _HOLDING)
+        known = (f"{t.bits} bits in groups of {t.group} ({', '.join(t.points)})" for t in _HOLDING)
         return f"no type of ggml is {choice}; use one of: {'; '.join(known)}"
     if len(shape) != 2:
         return f"its weight has {len(shape)} axes, ggml's types have 2"

@@ -48,8 +48,10 @@ def require_space(
         SettingsError: no `SearchSpace`.
         ChoiceError: the target can express none of the options.
     """
+    if space is None and target is not None:
+        return target.space_for(network, fidelity)
     if space is None:
-        space = SearchSpace.for_network(network, fidelity)
+        return SearchSpace.for_network(network, fidelity)
     if not isinstance(space, SearchSpace):
         raise SettingsError(f"space={space!r} is no SearchSpace; make one, e.g. SearchSpace()")
     return space if target is None else target.restrict(space)

@@ -13,6 +13,7 @@ from rlquant.quantizers.integer_grid import (
 )
 from rlquant.quantizers.kmeans import quantize_kmeans
 from rlquant.quantizers.rounding import round_nearest, round_stochastic, rounder
+from rlquant.quantizers.super_blocks import quantize_super_blocks
 from rlquant.quantizers.tensor import QuantizedTensor, storage_dtype
 from rlquant.quantizers.ternary import (
     quantize_ternary,
@@ -34,6 +35,7 @@ __all__ = [
     "quantize_integer",
     "quantize_kmeans",
     "quantize_power_of_two",
+    "quantize_super_blocks",
     "quantize_ternary",
     "quantize_to_points",
     "quantize_to_scale",

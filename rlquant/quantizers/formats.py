@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -34,6 +35,7 @@ from rlquant.quantizers.integer_grid import (
 )
 from rlquant.quantizers.kmeans import quantize_kmeans
 from rlquant.quantizers.rounding import layer_generator
+from rlquant.quantizers.super_blocks import quantize_super_blocks
 from rlquant.quantizers.tensor import (
     TERNARY_CODES_PER_BYTE,
     CodebookKind,
@@ -173,6 +175,8 @@ class WeightFormat:
         per_tensor: whether nothing is stored per group, whatever the group size says.
         fixed_scale: whether scales stay those of the float weight while weights are trained.
         mirrored: whether points reach as far below 0 as above.
+        super_blocks: whether scales are multiples of a number of many groups, so that they take 32
+            bits in the packed file and are not fitted to codes.
     """
 
     name: str
@@ -186,6 +190,7 @@ class WeightFormat:
     per_tensor: bool = False
     fixed_scale: bool = False
     mirrored: bool = False
+    super_blocks: bool = False
 
     def group_size(self, choice: LayerChoice) -> GroupSize:
         """Return the weights that share a scale."""
@@ -200,6 +205,8 @@ class WeightFormat:
 
     def scale_dtype(self, facts: GroupFacts, bits: int) -> torch.dtype:
         """Return the type in which scales, offsets and codebook are stored."""
+        if self.super_blocks:
+            return torch.float32
         return storage_dtype(facts.smallest, facts.largest, bits, offset=self.has_offset)
 
     def code_count(self, bits: int) -> int:
@@ -322,6 +329,24 @@ def _narrowed_step(w: Tensor, importance: Tensor | None, form: WeightForm) -> Qu
     return quantize_affine_step(w, form.choice.bits, importance=importance, **common)
 
 
+def _in_super_blocks(
+    w: Tensor, importance: Tensor | None, form: WeightForm, *, mirrored: bool
+) -> QuantizedTensor:
+    common = form.common(form.generator)
+    del common["scale_dtype"]
+    return quantize_super_blocks(
+        w, form.choice.bits, mirrored=mirrored, importance=importance, **common
+    )
+
+
+def _assigned_in_super_blocks(
+    w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator, *, mirrored: bool
+) -> QuantizedTensor:
+    common = form.common(draws)
+    del common["scale_dtype"]
+    return quantize_super_blocks(w, form.choice.bits, mirrored=mirrored, **common)
+
+
 def _clustered(w: Tensor, importance: Tensor | None, form: WeightForm) -> QuantizedTensor:
     common = form.common(form.generator)
     return quantize_kmeans(w, form.choice.bits, importance=importance, **common)
@@ -395,6 +420,21 @@ FORMATS: Mapping[str, WeightFormat] = {
             assign=_linear,
             fake=_fake_linear,
             has_offset=True,
+        ),
+        WeightFormat(
+            name="k_affine",
+            kind="steps",
+            quantize=partial(_in_super_blocks, mirrored=False),
+            assign=partial(_assigned_in_super_blocks, mirrored=False),
+            has_offset=True,
+            super_blocks=True,
+        ),
+        WeightFormat(
+            name="k_symmetric",
+            kind="integer",
+            quantize=partial(_in_super_blocks, mirrored=True),
+            assign=partial(_assigned_in_super_blocks, mirrored=True),
+            super_blocks=True,
         ),
     )
 }

@@ -62,6 +62,24 @@ def test_options_are_what_some_type_holds(source: Path) -> None:
     assert feasible.own.all(axis=0).sum() == len(names)
 
 
+def test_where_no_space_is_given_all_types_that_fit_are_options(source: Path) -> None:
+    feasible = problem_of(source, space=None).feasible
+    narrow = [feasible.options[i] for i in np.flatnonzero(feasible.own[0])]
+    assert {(o.bits, o.points) for o in narrow} == {
+        *((b, p) for b in (4, 5) for p in ("clipped", "affine_step")),
+        (8, "clipped"),
+    }
+    wide = tiny_network()
+    wide.model.layers[0].mlp.down_proj = torch.nn.Linear(256, 64, bias=False)
+    for name in ("gate_proj", "up_proj"):
+        setattr(wide.model.layers[0].mlp, name, torch.nn.Linear(64, 256, bias=False))
+    feasible = problem_of(source, wide.eval(), space=None).feasible
+    row = feasible.names.index("model.layers.0.mlp.down_proj")
+    fitting = [feasible.options[i] for i in np.flatnonzero(feasible.own[row])]
+    sizes = {(o.bits, o.group_size) for o in fitting}
+    assert sizes == {(2, 16), (3, 16), (4, 32), (5, 32), (6, 16), (8, 32)}
+
+
 def test_the_size_of_every_configuration_is_that_of_its_file(source: Path, tmp_path: Path) -> None:
     problem = problem_of(source, target=GgufTarget(source, EVERY))
     draws = np.random.default_rng(0)
@@ -147,13 +165,15 @@ def test_what_cannot_be_expressed_is_refused_before_anything_is_measured(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rlquant.problem.live.measure_float", None)
-    with pytest.raises(ChoiceError, match=r"bits=\(3,\) has nothing that target 'gguf'"):
+    with pytest.raises(ChoiceError, match=r"bits=\(7,\) has nothing that target 'gguf'"):
+        problem_of(source, space=SearchSpace(bits=(7,), group_size=(32,)))
+    with pytest.raises(ChoiceError, match=r"no combination of bits=\(3,\), points=\('clipped'"):
         problem_of(source, space=SearchSpace(bits=(3,), group_size=(32,)))
+    only_k = SearchSpace(bits=(3,), points=("k_symmetric",), group_size=(16,))
+    with pytest.raises(ChoiceError, match=r"rows of 64 weights are no whole blocks of Q3_K"):
+        problem_of(source, space=only_k)
     with pytest.raises(ChoiceError, match=r"group_size=.*channel"):
         problem_of(source, space=SearchSpace())
-    eights = SearchSpace(bits=(8,), group_size=(64,))
-    with pytest.raises(ChoiceError, match=r"no option of 16 layers: .*no type of ggml is"):
-        problem_of(source, space=eights, target=GgufTarget(source, ("Q2_0", "Q8_0")))
     with pytest.raises(UnknownNameError, match="did you mean 'Q4_0'"):
         GgufTarget(source, ("Q40",))
     with pytest.raises(DataError, match=r"no tokenizer\.json"):

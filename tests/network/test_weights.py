@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, get_args
 
 import pytest
@@ -28,6 +29,7 @@ from rlquant.quantizers import (
     quantize_affine_step,
     quantize_integer,
     quantize_power_of_two,
+    quantize_super_blocks,
     quantize_ternary,
     quantize_to_points,
     ternary_scales,
@@ -55,6 +57,11 @@ def _power(w: Tensor, bits: int, common: dict[str, Any]) -> QuantizedTensor:
     return quantize_power_of_two(w, bits, **{n: v for n, v in common.items() if n != "group_size"})
 
 
+def _super_blocks(w: Tensor, bits: int, common: dict[str, Any], mirrored: bool) -> QuantizedTensor:
+    common = {n: v for n, v in common.items() if n != "scale_dtype"}
+    return quantize_super_blocks(w, bits, mirrored=mirrored, **common)
+
+
 WHOLE: Mapping[str, Callable[[Tensor, int, dict[str, Any]], QuantizedTensor]] = {
     "symmetric": lambda w, bits, common: quantize_integer(w, bits, **common),
     "clipped": lambda w, bits, common: quantize_integer(w, bits, clip=True, **common),
@@ -63,6 +70,8 @@ WHOLE: Mapping[str, Callable[[Tensor, int, dict[str, Any]], QuantizedTensor]] = 
     "quantile": _quantiles,
     "kmeans": _kmeans,
     "learned": _quantiles,
+    "k_affine": partial(_super_blocks, mirrored=False),
+    "k_symmetric": partial(_super_blocks, mirrored=True),
     "affine_step": lambda w, bits, common: quantize_affine_step(w, bits, **common),
     "linear": lambda w, bits, common: quantize_affine(w, bits, **common),
 }

@@ -22,7 +22,7 @@ from rlquant.cost.budget import Quantity
 from rlquant.errors import BudgetError, SettingsError
 from rlquant.evaluation_settings import Calibrate
 from rlquant.export.gguf.target import GgufTarget
-from rlquant.export.targets import GGUF, TargetName, target_named
+from rlquant.export.targets import GGUF, TargetName, gguf_space, target_named
 from rlquant.paths import PathLike
 from rlquant.space import default_space
 from rlquant.tasks import Task
@@ -65,8 +65,8 @@ class TaskSettings(CommandSettings):
             e.g. --tie fused '*.down_proj'.
         target: where the network will run: leaves only what can be expressed there among the
             options. packed is everything; onnxruntime-int8 gives all layers 8-bit inputs, under a
-            latency budget the choice between them and float; gguf has the types of llama.cpp, and
-            sizes are those of the GGUF file.
+            latency budget the choice between them and float; gguf has the types of llama.cpp, all
+            of them by default, and sizes are those of the GGUF file.
         gguf_source: for --target gguf, a GGUF file of the same network or its folder of
             transformers, for tokenizer and metadata; by default what --model names.
         fidelity: how far a network is trained before it is measured: calibrated (not at all),
@@ -123,6 +123,8 @@ class TaskSettings(CommandSettings):
         suits = default_space(self.fidelity)
         if network is not None and not own:
             suits = SearchSpace.for_network(network, self.fidelity)
+        if self.target == GGUF:
+            suits = gguf_space(network, self.fidelity)
         expressed = target_named(self.target).allowed.get("group_size")
         if expressed is not None and not set(expressed) & set(suits.group_size):
             suits = replace(suits, group_size=expressed[:1])

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
@@ -97,6 +96,10 @@ def export_gguf(quantized: nn.Module, path: PathLike, *, source: PathLike) -> Gg
     return GgufExport(out, len(content), {i.name: names[i.type_number] for i, _ in parts})
 
 
+def _fits(own: GgmlType, scale: Tensor | None) -> bool:
+    return scale is not None and scale.dtype == own.number_dtype
+
+
 def _padded(data: Bytes) -> tuple[bytes, bytes]:
     return data.tobytes(), bytes(padded(data.size) - data.size)
 
@@ -107,7 +110,7 @@ def _types(layers: Mapping[str, QuantizedLayer]) -> dict[str, GgmlType]:
     for name, layer in layers.items():
         own, tensor = type_of(layer.weight.choice), layer.weight.tensor
         reason = refusal(layer.weight.choice, tensor.codes.shape)
-        if reason is None and (tensor.scale is None or tensor.scale.dtype != torch.float16):
+        if own is not None and reason is None and not _fits(own, tensor.scale):
             reason = "its scales do not fit float16"
         if own is None or reason is not None:
             refused[name] = reason

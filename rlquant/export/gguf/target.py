@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
 from rlquant.arguments import explained
-from rlquant.config import LayerChoice
+from rlquant.config import Fidelity, LayerChoice
 from rlquant.cost.budget import NetworkCosts
 from rlquant.cost.file_layout import stored_tensors
 from rlquant.cost.size import LayerStorage
 from rlquant.errors import ChoiceError, unknown_name
-from rlquant.export.targets import DEFAULT_TYPES, target_of_types
+from rlquant.export.targets import DEFAULT_TYPES, gguf_space, target_of_types
 from rlquant.gguf.container import padded
 from rlquant.gguf.ggml_types import QUANTIZED, GgmlType, refusal, type_of
 from rlquant.gguf.plan import GgufPlan
@@ -48,6 +47,10 @@ class GgufTarget:
         for name in self.types:
             if name not in QUANTIZED:
                 raise unknown_name("type of ggml", name, QUANTIZED)
+
+    def space_for(self, network: nn.Module, fidelity: Fidelity) -> SearchSpace:
+        """Return the space where none is given: all of the types."""
+        return self.restrict(gguf_space(network, fidelity))
 
     def restrict(self, space: SearchSpace) -> SearchSpace:
         """Return what the types can express of a space; see `Target.restrict`."""
@@ -102,7 +105,8 @@ class GgufDeployment:
         reason = refusal(option, facts.shape)
         if reason is None and own is not None and own.name not in self.target.types:
             reason = f"{own.name} is not among the types {self.target.types}"
-        if reason is None and isinstance(storage, GgufStorage) and not storage.is_half(option):
+        fits = own is None or not isinstance(storage, GgufStorage) or storage.fits(option, own)
+        if reason is None and not fits:
             reason = "its scales do not fit float16"
         return reason
 
@@ -139,9 +143,9 @@ class GgufStorage:
         """The number of weights."""
         return self.plain.weights
 
-    def is_half(self, choice: LayerChoice) -> bool:
+    def fits(self, choice: LayerChoice, own: GgmlType) -> bool:
         """Return whether the scales of a choice fit float16, which types of ggml have."""
-        return self.plain.scale_dtype(choice) == torch.float16
+        return self.plain.scale_dtype(choice) == own.number_dtype
 
     def bits(self, choice: LayerChoice) -> int:
         """Return the bits of codes, scales and offsets."""
