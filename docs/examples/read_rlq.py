@@ -15,13 +15,7 @@ import numpy as np
 DTYPES = ["f4", "f2", "bfloat16", "f8", "i8", "i4", "i2", "i1", "u1", "b1", "c8", "c16"]
 BYTES = [4, 2, 2, 8, 8, 4, 2, 1, 1, 1, 8, 16]
 QUANTIZED, TERNARY = 255, 2  # in place of a type; of float, post_training, ternary, distilled
-FIXED_POINT, AFFINE, AFFINE_STEP, LINEAR, K_SYMMETRIC = (
-    2,
-    3,
-    7,
-    8,
-    10,
-)  # 4 to 6 have a stored codebook
+FIXED_POINT, AFFINE, STEP, LINEAR, K_SYMMETRIC = 2, 3, 7, 8, 10  # 4 to 6: a stored codebook
 PER_CHANNEL, PER_TENSOR, NUMBER = range(3)  # what shares a scale; the number stands behind
 
 
@@ -101,7 +95,7 @@ def dequantize(body, at, shape, record, group, coded):
     groups = 1 if last // 2 == PER_TENSOR else shape[axis] * of_channel
     scales = 0 if ternary else 1 if points == FIXED_POINT else groups
     offsets = 0 if ternary or points < AFFINE or points == K_SYMMETRIC else groups
-    stored = 2 if ternary else 2**bits if AFFINE < points < AFFINE_STEP else 0
+    stored = 2 if ternary else 2**bits if AFFINE < points < STEP else 0
     plain = -(-count // 5) if ternary else -(-count // 8) * bits
     start = at + (plain if coded is None else coded)
     end = start + (scales + offsets + stored) * BYTES[number]

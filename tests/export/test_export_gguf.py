@@ -155,4 +155,6 @@ def test_other_networks_and_sources_are_refused(tmp_path: Path) -> None:
     plain = rlquant.quantize(mlp, QuantizationConfig((LayerChoice("0", 4, group_size=32),)))
     with pytest.raises(NetworkError, match="this one is a Sequential"):
         rlquant.export_gguf(plain, out, source=source)
+    with pytest.raises(SettingsError, match=r"use rlquant\.export_gguf"):
+        rlquant.export_onnx(quantized, TOKENS, out, target="gguf")
     assert not out.exists()

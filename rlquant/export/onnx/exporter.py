@@ -18,7 +18,7 @@ from rlquant.data import Data, take_samples
 from rlquant.errors import DataError, NetworkError, SettingsError
 from rlquant.export.onnx.runtime import open_session, require_exporter, run_session
 from rlquant.export.quantized_layers import QuantizedLayer, quantized_layers
-from rlquant.export.targets import INT8, Target, refusals, target_named
+from rlquant.export.targets import GGUF, INT8, Target, refusals, target_named
 from rlquant.files import write_file
 from rlquant.forward_pass import copies
 from rlquant.layers import require_positional
@@ -95,7 +95,8 @@ def export_onnx(
             layers that the target cannot express, each of which is named.
         DataError: inputs that are empty, not finite or no tensors.
         UnknownNameError: no such target.
-        SettingsError: no path, or a package is not installed.
+        SettingsError: no path, a package is not installed, or the target is gguf, whose files
+            `export_gguf` writes.
         StorageError: the file cannot be written.
 
     Example:
@@ -110,6 +111,8 @@ def export_onnx(
     """
     file = path_of("path", path)
     layers = quantized_layers(quantized)
+    if target == GGUF:
+        raise SettingsError("export_onnx writes no GGUF files; use rlquant.export_gguf")
     if target is not None:
         _require_expressible(target_named(target), layers)
     _require_modules(layers)
