@@ -55,6 +55,8 @@ class Lab:
         torch.set_num_threads(settings.threads)
         self.task = tasks.load(name)
         self._samples = settings.samples(name)
+        self._weights = settings.out / "weights"  # quantized ones, which take minutes to make again
+        self._weights.mkdir(parents=True, exist_ok=True)
 
     @cached_property
     def problem(self) -> QuantizationProblem:
@@ -74,6 +76,7 @@ class Lab:
             evaluation=EvaluationSettings(
                 calibration_samples=self._samples.calibration,
                 validation_samples=self._samples.validation,
+                weight_bank_folder=str(self._weights),
             ),
         )
 
