@@ -181,7 +181,8 @@ def _reading(module: nn.Module) -> Hashable:
     if not isinstance(module, (nn.Conv1d, nn.Conv2d)):
         return None
     kernel = (module.kernel_size, module.stride, module.dilation, module.groups)
-    return *kernel, module.padding_mode, tuple(module._reversed_padding_repeated_twice)
+    padding = (module.padding_mode, module._reversed_padding_repeated_twice)
+    return repr((kernel, padding))  # some networks set lists
 
 
 def input_rows(module: nn.Module, inputs: Tensor) -> Tensor:

@@ -137,3 +137,11 @@ def test_calls_of_a_layer_count_each() -> None:
     found = moments_of(network, some_inputs(5))
     assert found["twice"] is not found["once"]
     torch.testing.assert_close(found["twice"].second, found["once"].second)
+
+
+def test_a_convolution_may_have_lists_for_its_sizes() -> None:
+    network = nn.Sequential(nn.Conv2d(2, 3, 3, stride=2))
+    expected = moments_of(network, some_inputs(2, 7, 7))["0"]
+    network[0].stride = [2, 2]  # as in EfficientNet-Lite
+    found = moments_of(network, some_inputs(2, 7, 7))["0"]
+    assert torch.equal(found.covariance, expected.covariance)
