@@ -80,12 +80,14 @@ class SizeCost:
 
     `fixed` is the file without the searched layers' weights; `float_bytes` the bytes of the
     float network's tensors. With `as_ratio` the budget is given as a share of `float_bytes`.
+    `packed` says which of the two files it is.
     """
 
     storage: Mapping[str, Storage]
     fixed: int
     float_bytes: int
     as_ratio: bool = False
+    packed: bool = True
 
     def of_layer(self, facts: LayerFacts, choice: LayerChoice) -> int:
         """Return the bytes that the layer's weight takes in the file."""

@@ -12,7 +12,7 @@ from rlquant import Problem, QuantizationConfig, Reward, Score
 from rlquant.errors import NetworkError, SettingsError
 from rlquant.files import write_file
 from rlquant.paths import PathLike
-from rlquant.problem.protocol import Stores
+from rlquant.problem.protocol import Live, Stores
 from rlquant_agents.reporting.problem_facts import ProblemFacts
 from rlquant_agents.reporting.report import write_run
 from rlquant_agents.reporting.run_files import (
@@ -162,7 +162,8 @@ class RunFolder(Callback):
             logger.error("%s cannot be written: %s", path, error)
             return None
         promised = result.score.size_bytes
-        if written != promised:
+        counted = not isinstance(self._problem, Live) or self._problem.costs.size.packed
+        if counted and written != promised:
             logger.error("%s has %d bytes, not %d as its score says", path, written, promised)
         return written
 

@@ -122,7 +122,7 @@ class GgufDeployment:
         return replace(
             costs,
             average_bits=replace(costs.average_bits, storage=storage),
-            size=replace(costs.size, storage=storage, fixed=fixed),
+            size=replace(costs.size, storage=storage, fixed=fixed, packed=False),
         )
 
 

@@ -46,7 +46,9 @@ def test_a_file_within_the_size_is_written_with_its_card(
     written = run / "model.gguf"
     result = json.loads((run / "result.json").read_text())
     assert written.stat().st_size == result["score"]["size_bytes"] <= 75000
-    assert "model.gguf: " in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "model.gguf: " in said.out
+    assert "as its score says" not in said.err
     card = (run / "README.md").read_text()
     for words in ("base_model: gguf:", "llama-server -m model.gguf", "rlquant search --model"):
         assert words in card
