@@ -61,6 +61,7 @@ class InputMoments:
 
 
 @seeded(0)
+@torch.inference_mode(False)  # in which writes to tensors leave no trace
 def measure_hessians(
     network: nn.Module,
     layers: Sequence[LayerFacts],

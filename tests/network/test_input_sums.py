@@ -70,6 +70,12 @@ def test_layers_that_read_one_tensor_have_the_same_moments(
     assert found["one"] is found["other"]
 
 
+def test_they_do_also_where_an_evaluation_asks_for_them() -> None:
+    with torch.inference_mode():
+        found = moments_of(fresh(lambda: Two(same)), some_inputs(5))
+    assert found["one"] is found["other"]
+
+
 @pytest.mark.parametrize("between", [doubled, doubled_in_place, doubled_without_a_trace])
 def test_layers_that_read_other_numbers_have_their_own(
     between: Callable[[Tensor], Tensor],
