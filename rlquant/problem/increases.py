@@ -13,8 +13,8 @@ from rlquant.network.input_sums import squares
 from rlquant.objective import Curved
 from rlquant.problem.protocol import Refines
 from rlquant.sensitivity.anchors import anchor_options, filled, profiled_layers
-from rlquant.sensitivity.expected_increases import expected_increases
-from rlquant.sensitivity.sampled_gradients import GradientSampler
+from rlquant.sensitivity.expected_increases import BYTES, ERROR_BYTES, expected_increases
+from rlquant.sensitivity.sampled_gradients import GradientSampler, chunks_within
 from rlquant.space import for_layer
 from rlquant.weight_sites import site_of
 
@@ -53,17 +53,7 @@ def increases_of(problem: Refines, draws: int) -> Floats:
     one = problem.validation.first(1)
     require_gradients(network, names, one, problem.objective, "expected_increases")
     weights = {n: site_of(network, n).weight_in(network).detach() for n in names}
-    own = problem.feasible.layer_own
-    anchors = set(anchor_options(options, _prices(problem), _count(problem)))
-    profiles = profiled_layers(names)
-    wanted: dict[str, dict[int, LayerChoice]] = {
-        name: {
-            number: for_layer(option, name)
-            for number, option in enumerate(options)
-            if own[row, number] and (number in anchors or profiles[name] == name)
-        }
-        for row, name in enumerate(names)
-    }
+    wanted, profiles = _wanted(problem), profiled_layers(names)
     corrected = shift_corrected(layers, problem.evaluation.calibrate)
     moments = measure_hessians(
         network, [f for f in layers if f.name in corrected], problem.calibration, squares
@@ -80,8 +70,28 @@ def increases_of(problem: Refines, draws: int) -> Floats:
     return filled(found, [names.index(profiles[name]) for name in names])
 
 
-def _count(problem: Refines) -> int:
-    return sum(facts.parameters for facts in problem.layers)
+def parts_of(problem: Refines) -> int:
+    """Return in how many parts the errors of the weights are held, one after the other."""
+    numbers = {facts.name: facts.parameters for facts in problem.layers}
+    sizes = {name: numbers[name] * len(found) * BYTES for name, found in _wanted(problem).items()}
+    return sum(1 for _ in chunks_within(sizes, ERROR_BYTES))
+
+
+def _wanted(problem: Refines) -> dict[str, dict[int, LayerChoice]]:
+    """Return by layer the options that are quantized there."""
+    options, names = problem.feasible.options, [facts.name for facts in problem.layers]
+    weights = sum(facts.parameters for facts in problem.layers)
+    anchors = set(anchor_options(options, _prices(problem), weights))
+    profiles = profiled_layers(names)
+    return {
+        name: {
+            number: for_layer(option, name)
+            for number, option in enumerate(options)
+            if problem.feasible.layer_own[row, number]
+            and (number in anchors or profiles[name] == name)
+        }
+        for row, name in enumerate(names)
+    }
 
 
 def _prices(problem: Refines) -> Floats:

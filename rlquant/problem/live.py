@@ -53,7 +53,7 @@ from rlquant.problem.checks import (
     require_untrained_parts,
     resolve_device,
 )
-from rlquant.problem.increases import increases_of, is_predictable
+from rlquant.problem.increases import increases_of, is_predictable, parts_of
 from rlquant.problem.measurements import Measurements
 from rlquant.problem.measuring import Measuring
 from rlquant.problem.steadiness import require_repeatable, require_steady
@@ -462,8 +462,9 @@ class QuantizationProblem:
         return increases_of(self, draws)
 
     def prediction_cost(self, draws: int) -> float:
-        """Return what so many gradients cost in evaluations."""
-        return (min(draws, len(self.validation)) + 2 * draws) / len(self.validation)
+        """Return what so many gradients cost in evaluations, for each part of the weights."""
+        passes = min(draws, len(self.validation)) + 2 * draws
+        return parts_of(self) * passes / len(self.validation)
 
     @property
     @isolated(seed=0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -143,7 +142,7 @@ def _summing(sums: dict[str, Tensor], name: str) -> Any:
 def chunks_within(sizes: Mapping[str, int], most: int) -> Iterator[list[str]]:
     """Yield consecutive names whose sizes add up to at most `most`, at least one name each."""
     total, chunk = 0, list[str]()
-    for name, size in itertools.chain(sizes.items()):
+    for name, size in sizes.items():
         if chunk and total + size > most:
             yield chunk
             total, chunk = 0, []
