@@ -35,11 +35,13 @@ class EvaluationSettings:
             error of their outputs, "auto", both of them, or "none".
         activation_range: how the range of a layer's quantized inputs is chosen: "mse" (least
             squared error at the asked bits), "minmax" or "percentile" (99.9).
-        prefix_bytes: memory for activations that configurations share (bytes); 0 for none, None to
-            run the whole network each time. Changes no result.
-        weight_bank_bytes: memory for quantized weights (bytes); by default as much as the float
-            weights take, at least 256 MiB and at most a quarter of the free memory. Changes no
-            result.
+        prefix_bytes: memory for activations that configurations share (bytes); "auto" for 1 GiB, or
+            beside a network of more than 256 MiB an eighth of what it takes, at most 1 GiB; 0 for
+            none, None to run the whole network each time. Changes no result.
+        weight_bank_bytes: memory for quantized weights (bytes), beside those of the configuration
+            that is measured; by default 256 MiB, or for float weights of more than 256 MiB a
+            quarter of what they take, at least 128 MiB. Changes no result. By default neither
+            takes more than a quarter of the free memory.
         weight_bank_folder: where quantized weights go that do not fit into it, in a file that goes
             when the process ends; by default they are quantized again.
         precision: in which quantized networks run on validation samples: "own", the network's,
@@ -60,7 +62,7 @@ class EvaluationSettings:
     batch_size: int | None = None
     calibrate: Calibrate = "auto"
     activation_range: RangeMethod = "mse"
-    prefix_bytes: int | None = 2**30
+    prefix_bytes: int | Literal["auto"] | None = "auto"
     weight_bank_bytes: int | None = None
     weight_bank_folder: str | None = None
     precision: Precision = "own"
@@ -73,7 +75,7 @@ class EvaluationSettings:
             object.__setattr__(self, field, whole_number(field, getattr(self, field), 1))
         for field, least in (("batch_size", 1), ("prefix_bytes", 0), ("weight_bank_bytes", 0)):
             value = getattr(self, field)
-            if value is not None:
+            if value is not None and not (field == "prefix_bytes" and value == "auto"):
                 object.__setattr__(self, field, whole_number(field, value, least))
         if self.weight_bank_folder is not None:
             folder = path_of("weight_bank_folder", self.weight_bank_folder)

@@ -18,6 +18,7 @@ from rlquant.errors import RlquantError
         ("validation_samples", 1.5, "validation_samples=1.5, use a whole number of at least 1"),
         ("batch_size", True, "batch_size=True, use a whole number of at least 1"),
         ("prefix_bytes", -1, "prefix_bytes=-1, use a whole number of at least 0"),
+        ("prefix_bytes", "all", "prefix_bytes='all', use a whole number of at least 0"),
         ("weight_bank_bytes", -1, "weight_bank_bytes=-1, use a whole number of at least 0"),
         ("weight_bank_folder", "/nowhere/at/all", "is no folder; make it first"),
         ("activation_range", "maximum", "unknown activation range 'maximum'"),

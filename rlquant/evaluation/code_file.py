@@ -8,27 +8,25 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rlquant.config import LayerChoice
-from rlquant.quantizers import QuantizedTensor
+from rlquant.evaluation.packed_weight import PackedWeight
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Entry:
-    """Where the codes of a weight begin; scales and offsets stay in memory."""
+    """Where the codes of a weight begin, and how many there are; the rest stays in memory."""
 
     start: int
-    shape: torch.Size
-    dtype: torch.dtype
-    rest: QuantizedTensor
+    count: int
+    rest: PackedWeight
 
 
 class CodeFile:
     """Keeps codes in a file without a name, which goes when this process ends.
 
     Args:
-        folder: on a disk with room, 1 byte for each weight and choice.
+        folder: on a disk with room, up to 1 byte for each weight and choice.
     """
 
     def __init__(self, folder: str) -> None:
@@ -36,24 +34,23 @@ class CodeFile:
         weakref.finalize(self, self._file.close)
         self._entries: dict[LayerChoice, _Entry] = {}
 
-    def put(self, choice: LayerChoice, tensor: QuantizedTensor) -> None:
+    def put(self, choice: LayerChoice, weight: PackedWeight) -> None:
         """Write a weight's codes, once."""
         if choice in self._entries:
             return
-        codes = tensor.codes
+        codes = weight.codes
         start = self._file.seek(0, 2)
-        self._file.write(codes.cpu().contiguous().numpy().tobytes())
-        rest = replace(tensor, codes=codes.new_empty(0))
-        self._entries[choice] = _Entry(start, codes.shape, codes.dtype, rest)
+        self._file.write(codes.cpu().numpy().tobytes())
+        rest = replace(weight, codes=codes.new_empty(0))
+        self._entries[choice] = _Entry(start, len(codes), rest)
 
-    def get(self, choice: LayerChoice) -> QuantizedTensor | None:
+    def get(self, choice: LayerChoice) -> PackedWeight | None:
         """Return a weight that was written; None for any other."""
         entry = self._entries.get(choice)
         if entry is None:
             return None
-        kind = np.uint8 if entry.dtype == torch.uint8 else np.int32
-        count = entry.shape.numel()
+        empty = entry.rest.codes
+        kind = np.uint8 if empty.dtype == torch.uint8 else np.int32
         self._file.seek(entry.start)
-        read = np.frombuffer(self._file.read(count * np.dtype(kind).itemsize), kind).copy()
-        codes: Tensor = torch.from_numpy(read).reshape(entry.shape)
-        return replace(entry.rest, codes=codes.to(entry.rest.codes.device))
+        read = np.frombuffer(self._file.read(entry.count * np.dtype(kind).itemsize), kind).copy()
+        return replace(entry.rest, codes=torch.from_numpy(read).to(empty.device))

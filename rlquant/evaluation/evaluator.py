@@ -12,6 +12,7 @@ from torch import nn
 from rlquant.ambient import torch_generator_kept
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
+from rlquant.evaluation.default_limits import prefix_limit
 from rlquant.evaluation.incremental import IncrementalNetwork
 from rlquant.evaluation.looks import LooksAt
 from rlquant.evaluation.measure import measure_float, score_outputs
@@ -92,7 +93,7 @@ class Evaluator:
             self.reference,
             calibration,
             self.batches,
-            None if evaluation.stochastic else evaluation.prefix_bytes,
+            _prefix_bytes(network, evaluation),
             evaluation.precision,
         )
 
@@ -166,3 +167,11 @@ class Evaluator:
     def measure_float(self) -> Measurement:
         """Measure the float network as it is; `DataError` where the targets do not fit."""
         return measure_float(self.network, self.batches, self.objective)
+
+
+def _prefix_bytes(network: nn.Module, evaluation: EvaluationSettings) -> int | None:
+    """Return the bytes of activations that are kept; None where the network is not even cut."""
+    if evaluation.stochastic:
+        return None
+    given = evaluation.prefix_bytes
+    return prefix_limit(network.parameters()) if given == "auto" else given

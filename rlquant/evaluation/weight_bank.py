@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
@@ -12,36 +12,25 @@ from torch import Tensor
 
 from rlquant.config import LayerChoice
 from rlquant.evaluation.code_file import CodeFile
-from rlquant.evaluation.process_memory import available_bytes
+from rlquant.evaluation.default_limits import bank_limit
+from rlquant.evaluation.packed_weight import PackedWeight
 from rlquant.layers import LayerFacts
 from rlquant.network.weights import Moments, quantize_weight
 from rlquant.quantizers import QuantizedTensor
-
-LEAST_BYTES = 2**28
-"""The default limit of small networks, bytes."""
-SHARE_OF_FREE = 1 / 4
-"""The most of the machine's free memory that the default limit takes."""
-
-
-def default_limit(weights: Iterable[Tensor]) -> int:
-    """Return as many bytes as the float weights take, within a share of the free memory."""
-    wanted = max(LEAST_BYTES, sum(weight.nbytes for weight in weights))
-    free = available_bytes()
-    return wanted if free is None else min(wanted, int(free * SHARE_OF_FREE))
 
 
 class WeightBank:
     """Quantizes a layer's float weight on first request and remembers the result.
 
-    Values are made of codes, which take a quarter of their memory and all of the time. So values go
-    first where the limit is reached, and codes when no values are left; of each the least recently
-    used ones. What is asked for is kept while it is the last.
+    Values are made of codes, which take at most a quarter of their memory and all of the time. So
+    values go first where the limit is reached, and codes when no values are left; of each the least
+    recently used ones. What is asked for is kept while it is the last.
 
     Args:
         weights: float weight of each searched layer.
         layers: facts of the same layers.
         seed: decides random draws, together with the layer's name.
-        max_bytes: of the weights kept, dequantized and quantized; see `default_limit`.
+        max_bytes: of the weights kept, dequantized and quantized; see `bank_limit`.
         moments: asked for roundings that look at the layers' outputs.
         folder: where codes go that do not fit; None has them quantized again.
     """
@@ -58,17 +47,17 @@ class WeightBank:
         self._weights = dict(weights)
         self._axes = {facts.name: facts.channel_axis for facts in layers}
         self._seed, self._moments = seed, moments
-        self.max_bytes = default_limit(self._weights.values()) if max_bytes is None else max_bytes
+        self.max_bytes = bank_limit(self._weights.values()) if max_bytes is None else max_bytes
         self.bytes = 0
         self._values: OrderedDict[LayerChoice, Tensor] = OrderedDict()
-        self._tensors: OrderedDict[LayerChoice, QuantizedTensor] = OrderedDict()
+        self._packed: OrderedDict[LayerChoice, PackedWeight] = OrderedDict()
         self._file = None if folder is None else CodeFile(folder)
 
     def tensor(self, choice: LayerChoice) -> QuantizedTensor:
         """Return the quantized weight of a canonical choice; a copy, as networks are changed."""
-        found = copy.deepcopy(self._tensor(_of_weight(choice)))
+        found = self._weight(_of_weight(choice)).unpacked()
         self._make_room()
-        return found
+        return copy.deepcopy(found)
 
     def values(self, choice: LayerChoice) -> Tensor:
         """Return the dequantized weight of a canonical choice; never write to it."""
@@ -76,31 +65,33 @@ class WeightBank:
             return self._weights[choice.layer]
         choice = _of_weight(choice)
         if choice not in self._values:
-            found = self._tensor(choice).dequantize().to(self._weights[choice.layer].dtype)
+            found = (
+                self._weight(choice).unpacked().dequantize().to(self._weights[choice.layer].dtype)
+            )
             self._values[choice] = found
             self.bytes += found.nbytes
         self._values.move_to_end(choice)
-        if choice in self._tensors:
-            self._tensors.move_to_end(choice)
+        if choice in self._packed:
+            self._packed.move_to_end(choice)
         self._make_room()
         return self._values[choice]
 
-    def _tensor(self, choice: LayerChoice) -> QuantizedTensor:
-        if choice not in self._tensors:
+    def _weight(self, choice: LayerChoice) -> PackedWeight:
+        if choice not in self._packed:
             filed = None if self._file is None else self._file.get(choice)
-            found = self._tensors[choice] = filed or self._quantize(choice)
-            self.bytes += _nbytes(found)
-        self._tensors.move_to_end(choice)
-        return self._tensors[choice]
+            found = self._packed[choice] = filed or PackedWeight.of(self._quantize(choice))
+            self.bytes += found.nbytes
+        self._packed.move_to_end(choice)
+        return self._packed[choice]
 
     def _make_room(self) -> None:
         while self.bytes > self.max_bytes and len(self._values) > 1:
             self.bytes -= self._values.popitem(last=False)[1].nbytes
-        while self.bytes > self.max_bytes and len(self._tensors) > 1:
-            choice, tensor = self._tensors.popitem(last=False)
-            self.bytes -= _nbytes(tensor)
+        while self.bytes > self.max_bytes and len(self._packed) > 1:
+            choice, weight = self._packed.popitem(last=False)
+            self.bytes -= weight.nbytes
             if self._file is not None:
-                self._file.put(choice, tensor)
+                self._file.put(choice, weight)
 
     def _quantize(self, choice: LayerChoice) -> QuantizedTensor:
         with torch.no_grad():
@@ -116,8 +107,3 @@ class WeightBank:
 def _of_weight(choice: LayerChoice) -> LayerChoice:
     """Return what a weight depends on of a choice: the inputs' bits change nothing."""
     return choice if choice.activation_bits is None else replace(choice, activation_bits=None)
-
-
-def _nbytes(tensor: QuantizedTensor) -> int:
-    held = (tensor.codes, tensor.scale, tensor.offset, tensor.zero_point, tensor.values)
-    return sum(each.nbytes for each in held if each is not None)

@@ -301,7 +301,8 @@ def test_weights_keep_their_type_and_layout() -> None:
 
 
 SECOND = 8 * 8
-"""Weights of the second layer, each with a code of 1 byte and a value of 4."""
+"""Weights of the second layer, each with a value of 4 bytes; in it are two codes
+of 3 or 4 bits or four of 2."""
 SCALES = 2 * 8
 
 
@@ -322,7 +323,7 @@ def test_values_go_before_codes_and_the_least_recently_used_first(
 ) -> None:
     quantized = counted(monkeypatch)
     choices = [LayerChoice("second", bits, group_size="channel") for bits in (2, 3, 4)]
-    bank = bank_of(fresh(Mlp), max_bytes=3 * (SECOND + SCALES) + 2 * 4 * SECOND)
+    bank = bank_of(fresh(Mlp), max_bytes=5 * SECOND // 4 + 3 * SCALES + 2 * 4 * SECOND)
     two, three = (bank.values(choice) for choice in choices[:2])
     assert bank.values(choices[0]) is two  # used again
     bank.values(choices[2])
