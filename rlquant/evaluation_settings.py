@@ -39,9 +39,9 @@ class EvaluationSettings:
             beside a network of more than 256 MiB an eighth of what it takes, at most 1 GiB; 0 for
             none, None to run the whole network each time. Changes no result.
         weight_bank_bytes: memory for quantized weights (bytes), beside those of the configuration
-            that is measured; by default 256 MiB, or for float weights of more than 256 MiB a
-            quarter of what they take, at least 128 MiB. Changes no result. By default neither
-            takes more than a quarter of the free memory.
+            that is measured; by default 256 MiB, or for float weights of more than 256 MiB half of
+            what they take. Changes no result. By default neither takes more than a quarter of the
+            free memory.
         weight_bank_folder: where quantized weights go that do not fit into it, in a file that goes
             when the process ends; by default they are quantized again.
         precision: in which quantized networks run on validation samples: "own", the network's,

@@ -14,10 +14,8 @@ from rlquant.evaluation.process_memory import available_bytes
 
 LARGE = 2**28
 """Bytes of a network from which on memory is bound by its size."""
-LEAST_WEIGHTS = 2**27
-"""Bytes of quantized weights that are kept beside any network."""
-SHARE_OF_WEIGHTS = 1 / 4
-"""Of the float weights: what one configuration of 8 bits takes, or two of 4."""
+SHARE_OF_WEIGHTS = 1 / 2
+"""Of the float weights: what two configurations of 8 bits take, or four of 4."""
 MOST_PREFIXES = 2**30
 """Bytes of activations that are kept at most."""
 SHARE_OF_PREFIXES = 1 / 8
@@ -29,8 +27,7 @@ SHARE_OF_FREE = 1 / 4
 def bank_limit(weights: Iterable[Tensor]) -> int:
     """Return the bytes of quantized weights that are kept for searched float weights."""
     taken = sum(weight.nbytes for weight in weights)
-    small = LARGE if taken <= LARGE else LEAST_WEIGHTS
-    return _free(max(small, int(taken * SHARE_OF_WEIGHTS)))
+    return _free(LARGE if taken <= LARGE else int(taken * SHARE_OF_WEIGHTS))
 
 
 def prefix_limit(parameters: Iterable[Tensor]) -> int:

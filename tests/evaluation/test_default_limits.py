@@ -21,9 +21,9 @@ def of_bytes(count: int) -> list[Tensor]:
     [
         (1, 256, 1024),
         (LARGE // MEGABYTE, 256, 1024),
-        (512, 128, 64),
-        (2048, 512, 256),
-        (16384, 4096, 1024),
+        (512, 256, 64),
+        (2048, 1024, 256),
+        (16384, 8192, 1024),
     ],
 )
 def test_beside_large_networks_less_than_the_network_is_kept(
