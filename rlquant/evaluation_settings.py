@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 
 from rlquant.arguments import explained
 from rlquant.errors import SettingsError, whole_number
-from rlquant.paths import path_of
+from rlquant.paths import PathLike, path_of
 from rlquant.precision import Precision, require_precision
 from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 
@@ -43,7 +44,8 @@ class EvaluationSettings:
             what they take. Changes no result. By default neither takes more than a quarter of the
             free memory.
         weight_bank_folder: where quantized weights go that do not fit into it, in a file that goes
-            when the process ends; by default they are quantized again.
+            when the process ends; by default into the run folder where there is one, else they are
+            quantized again.
         precision: in which quantized networks run on validation samples: "own", the network's,
             or "bfloat16" by autocast, which is faster where the processor has it and changes losses
             by a thousandth or so; scores and notes name it. What is built computes as its owner
@@ -94,6 +96,16 @@ class EvaluationSettings:
                 f"precision={self.precision!r} with stochastic=True: means over passes are of the "
                 f"network's own precision; leave one of them out"
             )
+
+    def with_weights_in(self, folder: PathLike | None) -> EvaluationSettings:
+        """Return the same with a folder for the weights that do not fit, where none is named yet.
+
+        Args:
+            folder: None, or one that is not there, leaves the settings as they are.
+        """
+        if folder is None or self.weight_bank_folder is not None or not Path(folder).is_dir():
+            return self
+        return replace(self, weight_bank_folder=str(folder))
 
 
 def require_calibrate(calibrate: Any) -> None:

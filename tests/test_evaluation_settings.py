@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,3 +36,11 @@ def test_equal_settings_are_equal_whatever_kind_of_number_they_are_given() -> No
     made = EvaluationSettings(batch_size=np.int64(16), prefix_bytes=np.int64(0))
     assert made == EvaluationSettings(batch_size=16, prefix_bytes=0)
     assert type(made.batch_size) is type(made.prefix_bytes) is int
+
+
+def test_weights_go_into_a_folder_that_is_there_where_none_was_named(tmp_path: Path) -> None:
+    settings = EvaluationSettings()
+    inside = settings.with_weights_in(tmp_path)
+    assert inside.weight_bank_folder == str(tmp_path)
+    assert settings.with_weights_in(None) == settings.with_weights_in(tmp_path / "not") == settings
+    assert inside.with_weights_in(tmp_path / "..") == inside

@@ -28,6 +28,7 @@ from rlquant.config import Fidelity
 from rlquant.data import Data
 from rlquant.errors import SettingsError
 from rlquant.evaluation.store import as_store
+from rlquant.evaluation_settings import require_evaluation
 from rlquant.export.deployment import DeploymentTarget
 from rlquant.folder_lock import HeldFolder, held
 from rlquant.objective import ObjectiveFunction
@@ -133,7 +134,7 @@ def search(
             space=space,
             fidelity=fidelity,
             objective=objective,
-            evaluation=evaluation,
+            evaluation=require_evaluation(evaluation).with_weights_in(folder),
             target=target,
         )
         return search_problem(

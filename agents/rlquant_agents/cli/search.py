@@ -73,7 +73,8 @@ def search_into(
 ) -> int:
     """Run the searcher and its baselines, then write and show what was found."""
     task, searcher, out = settings.load(), searchers[0], folder.path
-    problem = settings.problem(task, budget, settings.store or out.parent / "evaluations.sqlite")
+    store = settings.store or out.parent / "evaluations.sqlite"
+    problem = settings.problem(task, budget, store, weights=out)
     say(introduction(problem, task.name, settings))
 
     results = searched(problem, task, settings, searchers, folder, command)

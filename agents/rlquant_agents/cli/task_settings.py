@@ -219,9 +219,13 @@ class TaskSettings(CommandSettings):
         return TaskSource(self.model or self.task, self.text, self.images)
 
     def problem(
-        self, task: Task, budget: Budget, store: PathLike | EvaluationStore | None = None
+        self,
+        task: Task,
+        budget: Budget,
+        store: PathLike | EvaluationStore | None = None,
+        weights: PathLike | None = None,
     ) -> QuantizationProblem:
-        """Return the problem of a loaded task."""
+        """Return the problem of a loaded task; `weights` is a folder for those that do not fit."""
         return QuantizationProblem(
             task.network,
             task.train,
@@ -235,7 +239,7 @@ class TaskSettings(CommandSettings):
                 validation_samples=self.validation_samples,
                 calibration_samples=self.calibration_samples,
                 calibrate=self.calibrate,
-            ),
+            ).with_weights_in(weights),
             store=store,
             racing=Racing() if self.racing else None,
             target=self.deployment(),
