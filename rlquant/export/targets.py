@@ -20,8 +20,10 @@ TargetName = Literal["packed", "onnxruntime-int8", "onnxruntime-int4", "gguf"]
 INT8: TargetName = "onnxruntime-int8"
 INT4: TargetName = "onnxruntime-int4"
 GGUF: TargetName = "gguf"
-INTEGER_POINTS = tuple(each.name for each in FORMATS.values() if each.kind == "integer")
-"""Points on an offset-free grid: an integer times a scale."""
+INTEGER_POINTS = tuple(
+    each.name for each in FORMATS.values() if each.kind == "integer" and not each.super_blocks
+)
+"""Points on an offset-free grid: an integer times a scale of its group's own."""
 DEFAULT_TYPES = tuple(name for name in QUANTIZED if name != "Q2_0")
 """Types of ggml that every llama.cpp reads."""
 
