@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +19,8 @@ from rlquant.sensitivity.expected_increases import BYTES, ERROR_BYTES, expected_
 from rlquant.sensitivity.sampled_gradients import GradientSampler, chunks_within
 from rlquant.space import for_layer
 from rlquant.weight_sites import site_of
+
+logger = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
 
@@ -54,6 +58,11 @@ def increases_of(problem: Refines, draws: int) -> Floats:
     require_gradients(network, names, one, problem.objective, "expected_increases")
     weights = {n: site_of(network, n).weight_in(network).detach() for n in names}
     wanted, profiles = _wanted(problem), profiled_layers(names)
+    logger.info(
+        "quantizing %d pairs of layer and option, then taking %d gradients",
+        sum(map(len, wanted.values())),
+        draws,
+    )
     corrected = shift_corrected(layers, problem.evaluation.calibrate)
     moments = measure_hessians(
         network, [f for f in layers if f.name in corrected], problem.calibration, squares
