@@ -15,7 +15,7 @@ from rlquant.config import QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import (
     Data,
-    is_pair,
+    is_batch,
     iterate,
     take_batch,
     take_samples,
@@ -72,7 +72,7 @@ def train(
     Args:
         network: trained float network.
         config: one choice per layer; layers not named are kept. Empty for fixed-point training.
-        train_data: a pair (inputs, targets) of tensors, or a loader.
+        train_data: a pair (inputs, targets) of tensors, a mapping of them, or a loader.
         validation_data: measured at the end, where given; nothing is decided by it.
         teacher: a larger network that distilled layers learn from; the float network by default.
         settings: see `TrainSettings`; by default five epochs, with smaller rates and a warm-up for
@@ -118,7 +118,7 @@ def train(
             "objective and teacher out, or arithmetic"
         )
     network = copy_network(network).to(place)
-    data = take_batch(train_data, "train_data", place) if is_pair(train_data) else train_data
+    data = take_batch(train_data, "train_data", place) if is_batch(train_data) else train_data
     with seeded(seed):  # a loader may shuffle
         first = _first_batch(data, place)
         count = evaluation.calibration_samples if chosen.arithmetic is None else ALL_SAMPLES

@@ -14,7 +14,7 @@ from rlquant.copying.network_copy import copy_network
 from rlquant.data import (
     Data,
     fewer_samples,
-    is_pair,
+    is_batch,
     iterate,
     repeats,
     require_iterable,
@@ -239,12 +239,12 @@ def make_batches(
     check: Callable[[Samples], None] = lambda batch: None,
     layout: torch.memory_format = torch.channels_last,
 ) -> Batches:
-    """Return the batches of samples, of a pair of tensors, or of a loader.
+    """Return the batches of samples, of a pair or mapping of tensors, or of a loader.
 
     Only the targets of a loader are checked: nobody has seen them all before.
     """
     if isinstance(data, Samples):
         return SampleBatches(data, settings, seed, layout)
-    if is_pair(data):
+    if is_batch(data):
         return SampleBatches(take_batch(data, "train_data", device), settings, seed, layout)
     return IteratedBatches(data, settings, seed, device, check, layout)

@@ -18,6 +18,8 @@ Optimizer = Literal["adam", "sgd"]
 Schedule = Literal["cosine", "constant", "steps"]
 
 PLACE = "TrainSettings"
+SEQUENCES = 16
+"""Samples of a step that suit a transformer: some thousand tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +180,12 @@ class TrainSettings:
         """Return the same with a tenth of the rates, biases' a hundredth, after a warm-up.
 
         Without BatchNorm nothing takes up a change of scale, and residual streams add up the
-        changes of all layers.
+        changes of all layers. A sample is a sequence of a hundred tokens or more, so a step takes
+        at most `SEQUENCES` of them.
         """
         return replace(
             self,
+            batch_size=min(self.batch_size, SEQUENCES),
             learning_rate=0.1 * self.learning_rate,
             scale_rate=0.1 * self.scale_rate,
             point_rate=0.1 * self.point_rate,

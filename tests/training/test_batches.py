@@ -143,6 +143,12 @@ class TestLoaders:
             assert isinstance(batches, SampleBatches)
             assert len(batches) == 2
 
+    def test_a_mapping_of_tensors_is_cut_into_batches(self) -> None:
+        data = {"input_ids": torch.arange(10)[:, None], "labels": torch.arange(10)}
+        batches = make_batches(data, settings(5), 0, CPU)
+        assert [len(batch.targets) for batch in batches.epoch()] == [5, 5]
+        assert sorted(order(batches)) == list(range(10))
+
     def test_several_inputs_stay_several(self) -> None:
         data = [((torch.ones(2, 3), torch.zeros(2, 4)), torch.ones(2))]
         (batch,) = make_batches(data, settings(2), 0, CPU).epoch()
