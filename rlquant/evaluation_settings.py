@@ -14,6 +14,8 @@ from rlquant.paths import PathLike, path_of
 from rlquant.precision import Precision, require_precision
 from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 
+WEIGHTS = "weights"
+"""The folder of quantized weights within a run folder."""
 Calibrate = Literal["auto", "statistics", "biases", "none"]
 """What calibration changes in a quantized network: see `EvaluationSettings.calibrate`."""
 
@@ -43,9 +45,11 @@ class EvaluationSettings:
             that is measured; by default 256 MiB, or for float weights of more than 256 MiB half of
             what they take. Changes no result. By default neither takes more than a quarter of the
             free memory.
-        weight_bank_folder: where quantized weights go that do not fit into it, in a file that goes
-            when the process ends; by default into the run folder where there is one, else they are
-            quantized again.
+        weight_bank_folder: keeps the quantized weights of networks of more than 16 MiB, for those
+            that do not fit into memory and for later searches of the same network, calibrated on
+            the same samples; up to a byte for each weight and option. By default a folder in the
+            run folder, which goes when the search is finished; without one weights that do not fit
+            are quantized again. Changes no result.
         precision: in which quantized networks run on validation samples: "own", the network's,
             or "bfloat16" by autocast, which is faster where the processor has it and changes losses
             by a thousandth or so; scores and notes name it. What is built computes as its owner
@@ -81,9 +85,9 @@ class EvaluationSettings:
                 object.__setattr__(self, field, whole_number(field, value, least))
         if self.weight_bank_folder is not None:
             folder = path_of("weight_bank_folder", self.weight_bank_folder)
-            if not folder.is_dir():
+            if not folder.parent.is_dir() or (folder.exists() and not folder.is_dir()):
                 raise SettingsError(
-                    f"weight_bank_folder={str(folder)!r} is no folder; make it first"
+                    f"weight_bank_folder={str(folder)!r} is no folder, and none can be made there"
                 )
             object.__setattr__(self, "weight_bank_folder", str(folder))
         require_calibrate(self.calibrate)
@@ -98,14 +102,14 @@ class EvaluationSettings:
             )
 
     def with_weights_in(self, folder: PathLike | None) -> EvaluationSettings:
-        """Return the same with a folder for the weights that do not fit, where none is named yet.
+        """Return the same with quantized weights kept in a run folder, unless elsewhere.
 
         Args:
             folder: None, or one that is not there, leaves the settings as they are.
         """
         if folder is None or self.weight_bank_folder is not None or not Path(folder).is_dir():
             return self
-        return replace(self, weight_bank_folder=str(folder))
+        return replace(self, weight_bank_folder=str(Path(folder) / WEIGHTS))
 
 
 def require_calibrate(calibrate: Any) -> None:

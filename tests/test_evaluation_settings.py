@@ -21,7 +21,7 @@ from rlquant.errors import RlquantError
         ("prefix_bytes", -1, "prefix_bytes=-1, use a whole number of at least 0"),
         ("prefix_bytes", "all", "prefix_bytes='all', use a whole number of at least 0"),
         ("weight_bank_bytes", -1, "weight_bank_bytes=-1, use a whole number of at least 0"),
-        ("weight_bank_folder", "/nowhere/at/all", "is no folder; make it first"),
+        ("weight_bank_folder", "/nowhere/at/all", "is no folder, and none can be made there"),
         ("activation_range", "maximum", "unknown activation range 'maximum'"),
         ("calibrate", True, "calibrate=True is not one of 'auto', 'statistics', 'biases', 'none'"),
         ("stochastic", "yes", "stochastic='yes', give True or False"),
@@ -38,9 +38,9 @@ def test_equal_settings_are_equal_whatever_kind_of_number_they_are_given() -> No
     assert type(made.batch_size) is type(made.prefix_bytes) is int
 
 
-def test_weights_go_into_a_folder_that_is_there_where_none_was_named(tmp_path: Path) -> None:
+def test_weights_are_kept_in_a_run_folder_where_no_other_was_named(tmp_path: Path) -> None:
     settings = EvaluationSettings()
     inside = settings.with_weights_in(tmp_path)
-    assert inside.weight_bank_folder == str(tmp_path)
+    assert inside.weight_bank_folder == str(tmp_path / "weights")
     assert settings.with_weights_in(None) == settings.with_weights_in(tmp_path / "not") == settings
     assert inside.with_weights_in(tmp_path / "..") == inside

@@ -18,6 +18,7 @@ from rlquant.evaluation.looks import LooksAt
 from rlquant.evaluation.measure import measure_float, score_outputs
 from rlquant.evaluation.process_memory import close_gaps
 from rlquant.evaluation.weight_bank import WeightBank
+from rlquant.evaluation.weight_folder import WeightFolder
 from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.layers import LayerFacts, modules_of
 from rlquant.network.calibrate import FloatReference, calibrate
@@ -48,6 +49,7 @@ class Evaluator:
         objective: how outputs are scored.
         seed: decides random draws of quantizers.
         evaluation: memory for shared activations, ranges of inputs.
+        folder: keeps quantized weights beyond what memory holds.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Evaluator:
         *,
         seed: int,
         evaluation: EvaluationSettings = EvaluationSettings(),  # noqa: B008 - a frozen value
+        folder: WeightFolder | None = None,
     ) -> None:
         self.network = network
         self.layers = layers
@@ -84,7 +87,7 @@ class Evaluator:
             seed,
             evaluation.weight_bank_bytes,
             moments=lambda: self.moments,
-            folder=evaluation.weight_bank_folder,
+            folder=folder,
         )
         names = [facts.name for facts in layers]
         self.incremental = IncrementalNetwork(

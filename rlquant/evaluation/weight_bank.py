@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from rlquant.config import LayerChoice
-from rlquant.evaluation.code_file import CodeFile
 from rlquant.evaluation.default_limits import bank_limit
 from rlquant.evaluation.packed_weight import PackedWeight
+from rlquant.evaluation.weight_folder import WeightFolder
 from rlquant.layers import LayerFacts
 from rlquant.network.weights import Moments, quantize_weight
 from rlquant.quantizers import QuantizedTensor
@@ -32,7 +32,8 @@ class WeightBank:
         seed: decides random draws, together with the layer's name.
         max_bytes: of the weights kept, dequantized and quantized; see `bank_limit`.
         moments: asked for roundings that look at the layers' outputs.
-        folder: where codes go that do not fit; None has them quantized again.
+        folder: keeps what was quantized, for what does not fit and for later processes; None has
+            it quantized again.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class WeightBank:
         seed: int,
         max_bytes: int | None = None,
         moments: Moments | None = None,
-        folder: str | None = None,
+        folder: WeightFolder | None = None,
     ) -> None:
         self._weights = dict(weights)
         self._axes = {facts.name: facts.channel_axis for facts in layers}
@@ -51,7 +52,7 @@ class WeightBank:
         self.bytes = 0
         self._values: OrderedDict[LayerChoice, Tensor] = OrderedDict()
         self._packed: OrderedDict[LayerChoice, PackedWeight] = OrderedDict()
-        self._file = None if folder is None else CodeFile(folder)
+        self._folder = folder
 
     def tensor(self, choice: LayerChoice) -> QuantizedTensor:
         """Return the quantized weight of a canonical choice; a copy, as networks are changed."""
@@ -78,8 +79,7 @@ class WeightBank:
 
     def _weight(self, choice: LayerChoice) -> PackedWeight:
         if choice not in self._packed:
-            filed = None if self._file is None else self._file.get(choice)
-            found = self._packed[choice] = filed or PackedWeight.of(self._quantize(choice))
+            found = self._packed[choice] = self._kept(choice) or self._new(choice)
             self.bytes += found.nbytes
         self._packed.move_to_end(choice)
         return self._packed[choice]
@@ -88,10 +88,18 @@ class WeightBank:
         while self.bytes > self.max_bytes and len(self._values) > 1:
             self.bytes -= self._values.popitem(last=False)[1].nbytes
         while self.bytes > self.max_bytes and len(self._packed) > 1:
-            choice, weight = self._packed.popitem(last=False)
-            self.bytes -= weight.nbytes
-            if self._file is not None:
-                self._file.put(choice, weight)
+            self.bytes -= self._packed.popitem(last=False)[1].nbytes
+
+    def _kept(self, choice: LayerChoice) -> PackedWeight | None:
+        if self._folder is None:
+            return None
+        return self._folder.get(choice, self._weights[choice.layer])
+
+    def _new(self, choice: LayerChoice) -> PackedWeight:
+        found = PackedWeight.of(self._quantize(choice))
+        if self._folder is not None:
+            self._folder.put(choice, found)
+        return found
 
     def _quantize(self, choice: LayerChoice) -> QuantizedTensor:
         with torch.no_grad():

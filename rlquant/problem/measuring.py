@@ -17,6 +17,7 @@ from rlquant.evaluation.measure import run_batches, with_targets
 from rlquant.evaluation.racing import Racing
 from rlquant.evaluation.repeated import PASSES, RepeatedEvaluator, run_repeatedly
 from rlquant.evaluation.trained import TrainingEvaluator
+from rlquant.evaluation.weight_folder import WeightFolder
 from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.layers import LayerFacts
 from rlquant.objective import Objective
@@ -30,6 +31,8 @@ EVALUATION_VERSION = 8
 """Raised whenever the same configuration would be measured differently; part of fingerprints."""
 TRAINING_VERSION = 3
 """The same for what is trained first."""
+LEAST_BYTES = 2**24
+"""Float weights of a network whose quantized ones are kept on disk, where there is a folder."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,6 +97,7 @@ class Measuring:
                 self.calibration,
                 self.batches,
                 self.objective,
+                folder=self.weight_folder,
                 **quantizing,
             )
         trainer = Trainer(
@@ -109,6 +113,26 @@ class Measuring:
         )
         run = run_repeatedly if stochastic else run_batches
         return TrainingEvaluator(trainer, self.batches, self.objective, run)
+
+    @property
+    def weight_folder(self) -> WeightFolder | None:
+        """Where quantized weights are kept, under a hash of all that they are made of.
+
+        Networks of less than `LEAST_BYTES` are quantized again sooner than files are written.
+        """
+        folder = self.evaluation.weight_bank_folder
+        sizes = (4 * facts.parameters for facts in self.layers)
+        if folder is None or sum(sizes) < LEAST_BYTES:
+            return None
+        key = fingerprint(
+            EVALUATION_VERSION,
+            self.network,
+            self.calibration.fingerprint(),
+            self.seed,
+            self.evaluation.calibrate,
+            self.calibration.device.type,
+        )
+        return WeightFolder(folder, key)
 
     def fingerprint(self, float_loss: float) -> str:
         """Hash what a measurement depends on: network, samples, settings, version of the code.

@@ -18,6 +18,7 @@ from rlquant.config import FLOAT_BITS, LayerChoice, QuantizationConfig
 from rlquant.errors import DataError
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.weight_bank import WeightBank
+from rlquant.evaluation.weight_folder import WeightFolder
 from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.input_ranges import measure_input_ranges
 from rlquant.network.weights import quantize_weight
@@ -235,7 +236,7 @@ def test_outputs_and_targets_must_belong_together() -> None:
 
 
 def bank_of(
-    network: nn.Module, *, max_bytes: int | None = None, folder: Path | None = None
+    network: nn.Module, *, max_bytes: int | None = None, folder: WeightFolder | None = None
 ) -> WeightBank:
     layers = find_layers(network, samples(4)[0])
     weights = {}
@@ -243,9 +244,7 @@ def bank_of(
         weight = network.get_submodule(facts.name).weight
         assert isinstance(weight, Tensor)
         weights[facts.name] = weight.detach()
-    return WeightBank(
-        weights, layers, SEED, max_bytes, folder=None if folder is None else str(folder)
-    )
+    return WeightBank(weights, layers, SEED, max_bytes, folder=folder)
 
 
 def test_a_weight_is_quantized_once() -> None:
@@ -340,7 +339,7 @@ def test_codes_that_do_not_fit_are_made_again_or_read(
     filed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quantized = counted(monkeypatch)
-    bank = bank_of(fresh(Mlp), max_bytes=0, folder=tmp_path if filed else None)
+    bank = bank_of(fresh(Mlp), max_bytes=0, folder=WeightFolder(tmp_path, "key") if filed else None)
     choices = [LayerChoice("second", bits) for bits in (2, 3, 12)]
     first = [bank.values(choice).clone() for choice in choices]
     again = [bank.values(choice) for choice in choices]
@@ -348,6 +347,18 @@ def test_codes_that_do_not_fit_are_made_again_or_read(
     assert torch.equal(bank.tensor(choices[0]).dequantize(), first[0])
     assert sorted(set(quantized)) == [2, 3, 12]
     assert (len(quantized) == 3) == filed
+
+
+def test_the_next_process_reads_what_was_quantized(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quantized = counted(monkeypatch)
+    choice = LayerChoice("second", 3)
+    first = bank_of(fresh(Mlp), folder=WeightFolder(tmp_path, "key")).values(choice)
+    for key, times in (("key", 1), ("another", 2)):
+        again = bank_of(fresh(Mlp), folder=WeightFolder(tmp_path, key)).values(choice)
+        assert torch.equal(again, first)
+        assert len(quantized) == times
 
 
 def test_a_weight_larger_than_the_bank_is_kept_while_it_is_the_last() -> None:
