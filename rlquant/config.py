@@ -27,6 +27,7 @@ Points = Literal[
     "linear",
     "k_affine",
     "k_symmetric",
+    "zero_point",
 ]
 Fidelity = Literal["calibrated", "tuned", "trained"]
 GroupSize = int | Literal["channel", "tensor"]

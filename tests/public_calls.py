@@ -284,6 +284,7 @@ def _quantizers(folder: Path) -> Any:
             x, 4, mirrored=False
         ).dequantize(),
         "quantize_affine_step": lambda: quantizers.quantize_affine_step(x, 3).dequantize(),
+        "quantize_zero_point": lambda: quantizers.quantize_zero_point(x, 3).dequantize(),
         "round_nearest": lambda: quantizers.round_nearest(x),
         "round_stochastic": lambda: quantizers.round_stochastic(x, generator=draw),
         "rounder": lambda: quantizers.rounder("nearest", None)(x),

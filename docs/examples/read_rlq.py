@@ -15,7 +15,7 @@ import numpy as np
 DTYPES = ["f4", "f2", "bfloat16", "f8", "i8", "i4", "i2", "i1", "u1", "b1", "c8", "c16"]
 BYTES = [4, 2, 2, 8, 8, 4, 2, 1, 1, 1, 8, 16]
 QUANTIZED, TERNARY = 255, 2  # in place of a type; of float, post_training, ternary, distilled
-FIXED_POINT, AFFINE, STEP, LINEAR, K_SYMMETRIC = 2, 3, 7, 8, 10  # 4 to 6: a stored codebook
+FIXED_POINT, AFFINE, STEP, LINEAR, K_SYMMETRIC, WHOLE = 2, 3, 7, 8, 10, 11  # 4 to 6: stored points
 PER_CHANNEL, PER_TENSOR, NUMBER = range(3)  # what shares a scale; the number stands behind
 
 
@@ -114,7 +114,8 @@ def dequantize(body, at, shape, record, group, coded):
             codebook = codebook / top
         elif points < AFFINE or points == K_SYMMETRIC:
             codebook = codebook - 2 ** (bits - 1)
-        offset = -(scale * (offset / top)) if points == AFFINE else offset  # zero points
+        if points in (AFFINE, WHOLE):  # zero points
+            offset = -(scale * (offset / top if points == AFFINE else offset))
     result = codebook[codes].reshape(shape)
     result = result * per_weight(scale, shape, group, axis) if scales else result
     result = result + per_weight(offset, shape, group, axis) if offsets else result

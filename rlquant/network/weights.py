@@ -178,7 +178,7 @@ def _assigned_hessian_based(
 
 def _refitted(weight: Tensor, found: QuantizedTensor, hessian: Tensor) -> QuantizedTensor:
     """Return the same codes with scales (and offsets or zero points) fitted again."""
-    if found.zero_point is None:
+    if found.zero_point is None or found.kind == "steps":
         return refit_scales(weight, found, hessian)
     assert found.scale is not None
     fitted = refit_scales(weight, replace(found, zero_point=None), hessian)

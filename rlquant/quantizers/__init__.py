@@ -21,6 +21,7 @@ from rlquant.quantizers.ternary import (
     ternary_scales,
     ternary_signs,
 )
+from rlquant.quantizers.zero_point import quantize_zero_point
 
 __all__ = [
     "ActivationQuantizer",
@@ -39,6 +40,7 @@ __all__ = [
     "quantize_ternary",
     "quantize_to_points",
     "quantize_to_scale",
+    "quantize_zero_point",
     "round_nearest",
     "round_stochastic",
     "rounder",

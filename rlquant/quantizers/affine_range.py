@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -30,12 +30,14 @@ class AffineRange:
         scale: greatest minus least point; 0 where all points are one.
         second: the offset, or the zero point, in the type of the scale.
         has_zero_point: which of the two.
+        whole: whether the zero point is always one of the codes.
     """
 
     bits: int
     scale: Tensor
     second: Tensor
     has_zero_point: bool
+    whole: bool = False
 
     @property
     def offset(self) -> Tensor:
@@ -49,14 +51,16 @@ class AffineRange:
         second = offset
         if self.has_zero_point:
             second = torch.where(scale > 0, -offset / scale * (2**self.bits - 1), 0.0)
+        if self.whole:
+            second = second.round().clamp(0, 2**self.bits - 1)
         dtype = self.scale.dtype
-        return AffineRange(self.bits, scale.to(dtype), second.to(dtype), self.has_zero_point)
+        return replace(self, scale=scale.to(dtype), second=second.to(dtype))
 
     def where(self, mask: Tensor, other: AffineRange) -> AffineRange:
         """Return these ranges where the mask holds, else the other ones."""
         scale = torch.where(mask, self.scale, other.scale)
         second = torch.where(mask, self.second, other.second)
-        return AffineRange(self.bits, scale, second, self.has_zero_point)
+        return replace(self, scale=scale, second=second)
 
 
 def whole_range(
@@ -104,7 +108,9 @@ def nearest_zero_point(low: Tensor, scale: Tensor, bits: int) -> Tensor:
     return share.mul(last).add_(0.5).floor_().clamp_(0, last)
 
 
-def narrowed_range(rows: Tensor, start: AffineRange, importance: Tensor) -> AffineRange:
+def narrowed_range(
+    rows: Tensor, start: AffineRange, importance: Tensor, *, whole: bool = False
+) -> AffineRange:
     """Return the ranges with the least error found, which may leave 0 between two points.
 
     Tried are narrower ranges about the middle, then at each end alone, then the scale and offset
@@ -114,8 +120,9 @@ def narrowed_range(rows: Tensor, start: AffineRange, importance: Tensor) -> Affi
         rows: groups, shape `(groups, size)`, float32.
         start: where to begin, never worse than the result; a scale of 0 is left alone.
         importance: what each weight's squared error counts, shape of the rows.
+        whole: keep the zero point one of the codes.
     """
-    search = _Search(rows, start, importance)
+    search = _Search(rows, replace(start, whole=whole), importance)
     low, width = start.offset, start.scale.float()
     if start.has_zero_point:
         low, high = rows.aminmax(dim=1)

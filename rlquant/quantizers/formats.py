@@ -43,6 +43,7 @@ from rlquant.quantizers.tensor import (
     storage_dtype,
 )
 from rlquant.quantizers.ternary import quantize_ternary, ternary_scales
+from rlquant.quantizers.zero_point import quantize_zero_point
 
 NEGLIGIBLE = 2.0**-10
 """A group of so many consecutive weights does not decide how scales are stored if its largest
@@ -269,6 +270,10 @@ def _stepped(w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator) -> 
     return quantize_affine_step(w, form.choice.bits, **form.common(draws))
 
 
+def _whole_zeros(w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator) -> QuantizedTensor:
+    return quantize_zero_point(w, form.choice.bits, **form.common(draws))
+
+
 def _affine(w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator) -> QuantizedTensor:
     return quantize_affine(w, form.choice.bits, zero_point=True, **form.common(draws))
 
@@ -327,6 +332,11 @@ def _narrowed(w: Tensor, importance: Tensor | None, form: WeightForm) -> Quantiz
 def _narrowed_step(w: Tensor, importance: Tensor | None, form: WeightForm) -> QuantizedTensor:
     common = form.common(form.generator)
     return quantize_affine_step(w, form.choice.bits, importance=importance, **common)
+
+
+def _narrowed_whole(w: Tensor, importance: Tensor | None, form: WeightForm) -> QuantizedTensor:
+    common = form.common(form.generator)
+    return quantize_zero_point(w, form.choice.bits, importance=importance, **common)
 
 
 def _in_super_blocks(
@@ -435,6 +445,14 @@ FORMATS: Mapping[str, WeightFormat] = {
             quantize=partial(_in_super_blocks, mirrored=True),
             assign=partial(_assigned_in_super_blocks, mirrored=True),
             super_blocks=True,
+        ),
+        WeightFormat(
+            name="zero_point",
+            kind="steps",
+            quantize=_narrowed_whole,
+            assign=_whole_zeros,
+            has_offset=True,
+            has_zero_point=True,
         ),
     )
 }

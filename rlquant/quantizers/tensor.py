@@ -34,9 +34,9 @@ class QuantizedTensor:
             (0 .. 2**b - 1, implied).
         scale: shape `(groups,)`, or None for 1.
         offset: shape `(groups,)`, or None for 0.
-        zero_point: the code of value 0 in each group of kind "affine", stored in place of the
-            offset, which follows from it in float32; shape `(groups,)`, of the type of the scale,
-            whole where 0 is to be a point exactly. None where the offset is stored.
+        zero_point: the code of value 0 in each group of kind "affine" or "steps", stored in place
+            of the offset, which follows from it in float32; shape `(groups,)`, of the type of the
+            scale, whole where 0 is to be a point exactly. None where the offset is stored.
         values: the stored codebook, at most `2**bits` values; None where it is implied.
         group_size: consecutive weights of a row, "channel" or "tensor"; see `quantizers.groups`.
         channel_axis: the output-channel axis of the weight.
@@ -57,7 +57,10 @@ class QuantizedTensor:
     def __post_init__(self) -> None:
         if self.zero_point is not None:
             assert self.scale is not None
-            offset = offset_of(self.scale, self.zero_point, self.bits)
+            if self.kind == "steps":
+                offset = -(self.zero_point.float() * self.scale.float())
+            else:
+                offset = offset_of(self.scale, self.zero_point, self.bits)
             object.__setattr__(self, "offset", offset)
 
     @property

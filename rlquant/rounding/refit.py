@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from rlquant.quantizers import QuantizedTensor
+from rlquant.quantizers.groups import spread
 from rlquant.rounding.grid import Grid
 
 RIDGE = 1e-3
@@ -29,7 +30,8 @@ def refit_scales(weight: Tensor, quantized: QuantizedTensor, hessian: Tensor) ->
         hessian: of the layer, shape `(groups, fan_in, fan_in)`.
 
     Returns:
-        The same codes with other scales and offsets.
+        The same codes with other scales and offsets; zero points, which are of kind "steps", are
+        kept.
     """
     assert quantized.scale is not None
     blocks, fan_in = hessian.shape[:2]
@@ -37,6 +39,10 @@ def refit_scales(weight: Tensor, quantized: QuantizedTensor, hessian: Tensor) ->
     points = grid.codebook[quantized.codes.long()]
     error = weight.detach().float() - grid.offset - grid.scale * points
     numbers = [n for n in (quantized.scale, quantized.offset) if n is not None]
+    if quantized.zero_point is not None:
+        numbers = numbers[:1]
+        zero = quantized.zero_point.float()
+        points = points - spread(zero, quantized.codes.shape, quantized.group_size, 0)
     old = torch.cat([n.float().reshape(blocks, -1, _groups(quantized)) for n in numbers], dim=2)
     size = fan_in if isinstance(quantized.group_size, str) else quantized.group_size
     points, error = points.reshape(shape), error.reshape(shape)

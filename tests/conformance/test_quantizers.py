@@ -18,6 +18,7 @@ from rlquant.quantizers import (
     quantize_power_of_two,
     quantize_ternary,
     quantize_to_points,
+    quantize_zero_point,
     ternary_scales,
 )
 from rlquant.testing.conformance import Quantize, QuantizerConformance
@@ -140,6 +141,14 @@ class TestZeroPointsInFloat16(QuantizerConformance):
 class TestStochasticZeroPoints(QuantizerConformance):
     nearest = False
     quantizer = these(three=uniform(3, rounding="stochastic", zero_point=True))
+
+
+class TestWholeZeroPoints(QuantizerConformance):
+    quantizer = these(
+        two=lambda w, g: quantize_zero_point(w, 2, generator=g),
+        four_groups_of_4=lambda w, g: quantize_zero_point(w, 4, group_size=4, generator=g),
+        four_float16=lambda w, g: quantize_zero_point(w, 4, scale_dtype=HALF, generator=g),
+    )
 
 
 class TestPoints(QuantizerConformance):

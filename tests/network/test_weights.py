@@ -32,6 +32,7 @@ from rlquant.quantizers import (
     quantize_super_blocks,
     quantize_ternary,
     quantize_to_points,
+    quantize_zero_point,
     ternary_scales,
 )
 from rlquant.quantizers.formats import FORMATS, WeightForm
@@ -73,6 +74,7 @@ WHOLE: Mapping[str, Callable[[Tensor, int, dict[str, Any]], QuantizedTensor]] = 
     "k_affine": partial(_super_blocks, mirrored=False),
     "k_symmetric": partial(_super_blocks, mirrored=True),
     "affine_step": lambda w, bits, common: quantize_affine_step(w, bits, **common),
+    "zero_point": lambda w, bits, common: quantize_zero_point(w, bits, **common),
     "linear": lambda w, bits, common: quantize_affine(w, bits, **common),
 }
 """Each kind of points as one call of the pure quantizers."""

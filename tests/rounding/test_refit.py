@@ -10,14 +10,25 @@ from torch import Tensor
 
 from assigned_layers import layer
 from rlquant.config import GroupSize
-from rlquant.quantizers import QuantizedTensor, quantize_affine, quantize_integer
+from rlquant.quantizers import (
+    QuantizedTensor,
+    quantize_affine,
+    quantize_integer,
+    quantize_zero_point,
+)
 from rlquant.rounding.output_error import channel_errors
 from rlquant.rounding.refit import refit_scales
 from strategies import seeded
 
+MAKERS = {
+    "integer": quantize_integer,
+    "affine": quantize_affine,
+    "zero_point": quantize_zero_point,
+}
+
 
 def grid(weight: Tensor, kind: str, group_size: GroupSize) -> QuantizedTensor:
-    make = quantize_integer if kind == "integer" else quantize_affine
+    make = MAKERS[kind]
     return make(weight, 3, group_size=group_size)
 
 
@@ -32,7 +43,7 @@ def test_one_scale_by_hand() -> None:
     assert float(found.scale) == pytest.approx(11.85 / 11, abs=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["integer", "affine"])
+@pytest.mark.parametrize("kind", MAKERS)
 @pytest.mark.parametrize("group_size", ["channel", 5, 6])
 def test_no_small_change_of_the_numbers_is_better(kind: str, group_size: GroupSize) -> None:
     weight, hessian = layer(0, groups=2, fan_in=12)
@@ -50,7 +61,7 @@ def test_no_small_change_of_the_numbers_is_better(kind: str, group_size: GroupSi
         assert channel_errors(moved.dequantize() - weight, hessian).sum() > least.sum()
 
 
-@pytest.mark.parametrize("kind", ["integer", "affine"])
+@pytest.mark.parametrize("kind", MAKERS)
 def test_channels_fitted_in_parts_are_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     weight, hessian = layer(1, channels=7, fan_in=12)
     start = grid(weight, kind, 4)
