@@ -11,6 +11,11 @@ from rlquant.evaluation.measure import measure
 from rlquant.evaluation.racing import Racing
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.evaluation_settings import EvaluationSettings
+from rlquant.export.compressed_tensors.exporter import (
+    CompressedTensorsExport,
+    export_compressed_tensors,
+)
+from rlquant.export.compressed_tensors.target import CompressedTensorsTarget
 from rlquant.export.gguf.exporter import GgufExport, export_gguf
 from rlquant.export.gguf.target import GgufTarget
 from rlquant.export.onnx.exporter import OnnxExport, export_onnx
@@ -50,6 +55,8 @@ __all__ = [
     "Budget",
     "BudgetShare",
     "Classification",
+    "CompressedTensorsExport",
+    "CompressedTensorsTarget",
     "Cost",
     "CropAndFlip",
     "Data",
@@ -89,6 +96,7 @@ __all__ = [
     "TrainSettings",
     "dequantize",
     "errors",
+    "export_compressed_tensors",
     "export_gguf",
     "export_onnx",
     "find_layers",

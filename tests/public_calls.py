@@ -99,6 +99,7 @@ def prepare() -> Toys:
     """Make everything that the calls are given: outside of whatever is crossed with them."""
     network, images = trained("mlp"), trained("conv")
     decoder()
+    packed_decoder()
     train, validation = samples_of("mlp", 64, seed=1), samples_of("mlp", 50, seed=2)
     quantized = rlquant.quantize(network, CONFIG, train, calibration_samples=64)
     return Toys(
@@ -334,6 +335,19 @@ def _export_gguf(folder: Path) -> Any:
     return written.bytes, written.types, path.read_bytes()
 
 
+def _export_compressed_tensors(folder: Path) -> Any:
+    written = rlquant.export_compressed_tensors(packed_decoder(), folder / "packed")
+    files = {path.name: path.read_bytes() for path in written.folder.iterdir()}
+    return written.bytes, written.schemes, files
+
+
+@cache
+def packed_decoder() -> nn.Module:
+    """Make a decoder with one layer that compressed-tensors holds."""
+    choices = (LayerChoice("lm_head", 4, points="zero_point", group_size=32),)
+    return rlquant.quantize(tiny_network(), QuantizationConfig(choices))
+
+
 @cache
 def decoder() -> nn.Module:
     """Make a quantized language model, outside of whatever is crossed with it."""
@@ -567,6 +581,7 @@ PUBLIC_CALLS: Mapping[str, Call] = {
     "dequantize": _dequantize,
     "export_onnx": _export_onnx,
     "export_gguf": _export_gguf,
+    "export_compressed_tensors": _export_compressed_tensors,
     "export integers": _export_integers,
     "profile_latency": _profile,
     "table file": _table_file,

@@ -59,10 +59,12 @@ class LayerStorage:
 
     Attributes:
         element_bytes: bytes of one weight of the float network.
+        shape: of the weight.
     """
 
     def __init__(self, weight: Tensor, channel_axis: int = 0) -> None:
         self._weights, self.element_bytes = weight.numel(), weight.element_size()
+        self.shape = tuple(weight.shape)
         self._weight, self._channel_axis = weight, channel_axis
         self._facts: dict[GroupSize, GroupFacts] = {}
 

@@ -33,8 +33,8 @@ class DeploymentTarget(Protocol):
     def space_for(self, network: nn.Module, fidelity: Fidelity) -> SearchSpace:
         """Return the space where none is given."""
 
-    def restrict(self, space: SearchSpace) -> SearchSpace:
-        """Return what can be expressed there of a space."""
+    def restrict(self, space: SearchSpace, network: nn.Module) -> SearchSpace:
+        """Return what can be expressed there of a space for a network."""
 
     def deploy(self, network: nn.Module) -> Deployment:
         """Return what a float network takes there, refused before anything is measured."""

@@ -14,12 +14,13 @@ from rlquant.errors import ChoiceError, unknown_name
 from rlquant.gguf.ggml_types import QUANTIZED, TYPES, type_of
 from rlquant.quantizers.formats import FORMATS
 from rlquant.space import SearchSpace, default_space
-from rlquant.tie import Ties
+from rlquant.tie import Ties, fused
 
-TargetName = Literal["packed", "onnxruntime-int8", "onnxruntime-int4", "gguf"]
+TargetName = Literal["packed", "onnxruntime-int8", "onnxruntime-int4", "gguf", "compressed-tensors"]
 INT8: TargetName = "onnxruntime-int8"
 INT4: TargetName = "onnxruntime-int4"
 GGUF: TargetName = "gguf"
+COMPRESSED_TENSORS: TargetName = "compressed-tensors"
 INTEGER_POINTS = tuple(
     each.name for each in FORMATS.values() if each.kind == "integer" and not each.super_blocks
 )
@@ -132,6 +133,20 @@ def _is_of_types(choice: LayerChoice, types: Sequence[str]) -> bool:
     return own is not None and own.name in types
 
 
+def compressed_tensors_space(network: nn.Module | None, fidelity: Fidelity) -> SearchSpace:
+    """Return the space of all widths of compressed-tensors without zero points."""
+    suits = default_space(fidelity)
+    if network is not None:
+        suits = SearchSpace.for_network(network, fidelity)
+    return replace(
+        suits,
+        bits=(2, 3, 4, 5, 6, 8),
+        points=("clipped",),
+        group_size=(128, 64, 32, "channel"),
+        method=("post_training",),
+    )
+
+
 def gguf_space(network: nn.Module | None, fidelity: Fidelity) -> SearchSpace:
     """Return the space of all types of ggml, with the roundings that suit a network."""
     suits = default_space(fidelity)
@@ -147,6 +162,11 @@ def gguf_space(network: nn.Module | None, fidelity: Fidelity) -> SearchSpace:
     )
 
 
+SPACES: Mapping[str, Callable[[nn.Module | None, Fidelity], SearchSpace]] = {
+    GGUF: gguf_space,
+    COMPRESSED_TENSORS: compressed_tensors_space,
+}
+"""The space where none is given, of the targets that have one of their own."""
 TARGETS: Mapping[str, Target] = {
     target.name: target
     for target in (
@@ -174,6 +194,19 @@ TARGETS: Mapping[str, Target] = {
             },
         ),
         target_of_types(),
+        Target(
+            COMPRESSED_TENSORS,
+            "folders of transformers in compressed-tensors' pack-quantized, run by vLLM and "
+            "transformers: Linear layers; float inputs",
+            {
+                "bits": (4, 8, 2, 3, 5, 6, 7),
+                "method": ("post_training", "distilled"),
+                "points": ("clipped", "symmetric"),
+                "activation_bits": (None,),
+                "group_size": (128, 64, 32, "channel"),
+            },
+            tie=(fused,),
+        ),
     )
 }
 

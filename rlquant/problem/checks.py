@@ -54,7 +54,7 @@ def require_space(
         return SearchSpace.for_network(network, fidelity)
     if not isinstance(space, SearchSpace):
         raise SettingsError(f"space={space!r} is no SearchSpace; make one, e.g. SearchSpace()")
-    return space if target is None else target.restrict(space)
+    return space if target is None else target.restrict(space, network)
 
 
 def resolve_device(device: Any, network: nn.Module) -> torch.device:

@@ -1,4 +1,4 @@
-"""Write the network of a search as an ONNX or GGUF file for a deployment target."""
+"""Write the network of a search for a deployment target: ONNX, GGUF or compressed-tensors."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from torch import nn
 
 from rlquant import LatencyTable, OnnxExport, export_onnx
 from rlquant.data import Data, take_samples
-from rlquant.export.targets import GGUF, TargetName
+from rlquant.export.targets import TargetName
 from rlquant.paths import path_of
 from rlquant.samples import Samples
 from rlquant_agents.cli.command_line import recorded, run_command
 from rlquant_agents.cli.config_file import CommandSettings
-from rlquant_agents.cli.gguf_export import GGUF_FILE, GgufCommand
 from rlquant_agents.cli.hints import near
 from rlquant_agents.cli.saved_result import CPU, SavedResult
-from rlquant_agents.cli.task_source import gguf_source_of
+from rlquant_agents.cli.target_export import OWN_FORMS, TargetExport, export_source_of
 from rlquant_agents.cli.terminal import say
 
 FILE = "model.onnx"
@@ -38,17 +37,21 @@ class ExportSettings(CommandSettings):
         result: folder that a search wrote, or a file model.rlq.
         task: name of the task; by default the one that the folder's settings.json names.
         target: where the network will run. onnxruntime-int8 needs layers with 8-bit inputs, as
-            `rlquant search --target onnxruntime-int8` chooses them; gguf, for llama.cpp, layers
-            as `rlquant search --target gguf` chooses them.
-        gguf_source: for --target gguf, a GGUF file of the same network or its folder of
-            transformers, for tokenizer and metadata; by default the model that was searched.
-        out: file to write; by default model.onnx or model.gguf in the folder.
+            `rlquant search --target onnxruntime-int8` chooses them; gguf, for llama.cpp, and
+            compressed-tensors, for vLLM and transformers, layers as a search for them chooses them.
+        export_source: for --target gguf and compressed-tensors, the network's folder of
+            transformers (for gguf a GGUF file of it, too), whose tokenizer and metadata are taken
+            over; by default the model that was searched.
+        out: file to write; by default model.onnx, model.gguf or the folder compressed-tensors in
+            the folder of the search.
     """
 
     result: Annotated[Path, tyro.conf.Positional]
     task: str | None = None
-    target: Literal["onnxruntime-int8", "onnxruntime-int4", "gguf"] = "onnxruntime-int8"
-    gguf_source: Path | None = None
+    target: Literal["onnxruntime-int8", "onnxruntime-int4", "gguf", "compressed-tensors"] = (
+        "onnxruntime-int8"
+    )
+    export_source: Path | None = None
     out: Path | None = None
 
 
@@ -114,8 +117,8 @@ def export_for(
 def run(settings: ExportSettings, command: Sequence[str] = ()) -> int:
     """Load the network, export it, and say how exact the file is."""
     saved = SavedResult.of(settings.result, settings.task)
-    if settings.target == GGUF:
-        say(run_gguf(settings, saved, command))
+    if settings.target in OWN_FORMS:
+        say(run_own_form(settings, saved, command))
         return 0
     out = path_of("out", settings.out or saved.file.with_name(FILE))
     samples = take_samples(saved.task.validation, COMPARED, name="validation", device=CPU)
@@ -124,22 +127,22 @@ def run(settings: ExportSettings, command: Sequence[str] = ()) -> int:
     return 0
 
 
-def run_gguf(settings: ExportSettings, saved: SavedResult, command: Sequence[str]) -> str:
-    """Write a GGUF file and its card; return their sizes in words."""
+def run_own_form(settings: ExportSettings, saved: SavedResult, command: Sequence[str]) -> str:
+    """Write a network and its card for one of `OWN_FORMS`; return their sizes in words."""
     stored, network = saved.stored, saved.network()
     scores = {} if stored is None else {"float": stored["float_score"], SEARCHED: stored["score"]}
-    written = GgufCommand(
+    written = TargetExport(
+        target=settings.target,
         network=network,
-        source=gguf_source_of(saved.source.task, settings.gguf_source),
+        source=export_source_of(settings.target, saved.source.task, settings.export_source),
         base=saved.source.task,
         scores=scores,
         networks={"float": saved.task.network, SEARCHED: network},
         command=command,
         seed=None,
     )
-    return written.write(
-        path_of("out", settings.out or saved.file.with_name(GGUF_FILE)), saved.task
-    )
+    out = settings.out or saved.file.with_name(OWN_FORMS[settings.target].name)
+    return written.write(path_of("out", out), saved.task)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

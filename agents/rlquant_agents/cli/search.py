@@ -18,7 +18,7 @@ from torch import nn
 import rlquant
 from rlquant import Budget, QuantizationProblem
 from rlquant.export.onnx.runtime import require_exporter
-from rlquant.export.targets import GGUF, INT4, INT8
+from rlquant.export.targets import INT4, INT8
 from rlquant.files import write_file
 from rlquant.folder_lock import HeldFolder, held
 from rlquant.tasks import Task
@@ -26,11 +26,11 @@ from rlquant_agents.api import search_problem
 from rlquant_agents.cli.command_line import INTERRUPTED, recorded, run_command
 from rlquant_agents.cli.export import COMPARED, FILE, export_for
 from rlquant_agents.cli.final_training import FinalNetwork, final_networks, trained_name
-from rlquant_agents.cli.gguf_export import GGUF_FILE, GgufCommand
 from rlquant_agents.cli.hints import near, python
 from rlquant_agents.cli.hints import rlquant as command_name
 from rlquant_agents.cli.search_settings import SearchSettings, chosen_searcher
 from rlquant_agents.cli.search_summary import search_report, summary, terminal_table
+from rlquant_agents.cli.target_export import OWN_FORMS, TargetExport
 from rlquant_agents.cli.terminal import say, show
 from rlquant_agents.reporting.run_files import REPORT
 from rlquant_agents.search.checks import whole_evaluations, whole_seed
@@ -94,8 +94,8 @@ def search_into(
         configs = configs or {searcher.name: results[0].best}
         write_file(settings.report, search_report(rows, configs, command, title))
     say(conclusion(results, near(out)))
-    if settings.target == GGUF:
-        say(exported_gguf(settings, problem, task, results, folder, command))
+    if settings.target in OWN_FORMS:
+        say(exported_in_own_form(settings, problem, task, results, folder, command))
     elif settings.target != "packed" and results[0].network is not None:
         say(exported(settings, problem, task, results[0].network, out))
     return INTERRUPTED if interrupted else 0
@@ -173,7 +173,7 @@ def exported(
     return found.text(problem.budget.limit if table else None)
 
 
-def exported_gguf(
+def exported_in_own_form(
     settings: SearchSettings,
     problem: QuantizationProblem,
     task: Task,
@@ -181,15 +181,15 @@ def exported_gguf(
     folder: HeldFolder,
     command: Sequence[str],
 ) -> str:
-    """Write model.gguf and its card; return their sizes in words."""
-    found, target = results[0], settings.deployment()
+    """Write a network and its card for one of `OWN_FORMS`; return their sizes in words."""
+    found = results[0]
     assert found.network is not None
-    assert target is not None
     uniform = {r.searcher: r for r in results[1:] if r.searcher == UNIFORM}
     shown = {**uniform, found.searcher: found}
-    written = GgufCommand(
+    written = TargetExport(
+        target=settings.target,
         network=found.network,
-        source=Path(target.source),
+        source=settings.source_of_export(),
         base=settings.source().task,
         scores={"float": problem.float_score, **{name: r.score for name, r in shown.items()}},
         networks={
@@ -199,7 +199,7 @@ def exported_gguf(
         command=command,
         seed=settings.seed,
     )
-    return written.write(folder.path / GGUF_FILE, task)
+    return written.write(folder.path / OWN_FORMS[settings.target].name, task)
 
 
 def draw_comparison(

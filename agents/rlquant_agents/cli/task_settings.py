@@ -21,8 +21,8 @@ from rlquant.config import Fidelity, GroupSize, Method, Points, Rounding
 from rlquant.cost.budget import Quantity
 from rlquant.errors import BudgetError, SettingsError
 from rlquant.evaluation_settings import Calibrate
-from rlquant.export.gguf.target import GgufTarget
-from rlquant.export.targets import GGUF, TargetName, gguf_space, target_named
+from rlquant.export.deployment import DeploymentTarget
+from rlquant.export.targets import SPACES, TargetName, target_named
 from rlquant.paths import PathLike
 from rlquant.space import default_space
 from rlquant.tasks import Task
@@ -30,7 +30,8 @@ from rlquant.tasks.own.model import FORMS
 from rlquant.tie import fused
 from rlquant.training.settings import TRAINED, TUNED
 from rlquant_agents.cli.config_file import CommandSettings
-from rlquant_agents.cli.task_source import TaskSource, gguf_source_of
+from rlquant_agents.cli.target_export import OWN_FORMS, export_source_of
+from rlquant_agents.cli.task_source import TaskSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +67,11 @@ class TaskSettings(CommandSettings):
         target: where the network will run: leaves only what can be expressed there among the
             options. packed is everything; onnxruntime-int8 gives all layers 8-bit inputs, under a
             latency budget the choice between them and float; gguf has the types of llama.cpp, all
-            of them by default, and sizes are those of the GGUF file.
-        gguf_source: for --target gguf, a GGUF file of the same network or its folder of
-            transformers, for tokenizer and metadata; by default what --model names.
+            of them by default, and sizes are those of the GGUF file; compressed-tensors has what
+            vLLM and transformers load, and sizes are those of model.safetensors.
+        export_source: for --target gguf and compressed-tensors, the network's folder of
+            transformers (for gguf a GGUF file of it, too), whose tokenizer and metadata are taken
+            over; by default what --model names.
         fidelity: how far a network is trained before it is measured: calibrated (not at all),
             tuned (a short run for each configuration) or trained (epochs).
         steps: of the training run of each configuration, instead of the fidelity's default.
@@ -99,7 +102,7 @@ class TaskSettings(CommandSettings):
     group_size: tuple[GroupSize, ...] | None = None
     tie: tuple[str, ...] = ()
     target: TargetName = "packed"
-    gguf_source: Path | None = None
+    export_source: Path | None = None
     fidelity: Fidelity = "calibrated"
     steps: int | None = None
     epochs: int | None = None
@@ -123,8 +126,8 @@ class TaskSettings(CommandSettings):
         suits = default_space(self.fidelity)
         if network is not None and not own:
             suits = SearchSpace.for_network(network, self.fidelity)
-        if self.target == GGUF:
-            suits = gguf_space(network, self.fidelity)
+        if self.target in SPACES:
+            suits = SPACES[self.target](network, self.fidelity)
         expressed = target_named(self.target).allowed.get("group_size")
         if expressed is not None and not set(expressed) & set(suits.group_size):
             suits = replace(suits, group_size=expressed[:1])
@@ -143,17 +146,22 @@ class TaskSettings(CommandSettings):
             return self.activation_bits
         return target_named(self.target).allowed.get("activation_bits", (None,))
 
-    def deployment(self) -> GgufTarget | None:
+    def deployment(self) -> DeploymentTarget | None:
         """Return the target that counts in its own bytes, None for the others.
 
         Raises:
             SettingsError: it needs a source, and none is given or named as the model.
         """
-        if self.target != GGUF:
-            if self.gguf_source is not None:
-                raise SettingsError("--gguf-source belongs to --target gguf; give both")
+        if self.target not in OWN_FORMS:
+            if self.export_source is not None:
+                words = " and ".join(OWN_FORMS)
+                raise SettingsError(f"--export-source belongs to --target {words}; give both")
             return None
-        return GgufTarget(gguf_source_of(self.source().task, self.gguf_source))
+        return OWN_FORMS[self.target].deployment(self.source_of_export())
+
+    def source_of_export(self) -> Path | None:
+        """Return whose tokenizer and metadata the export gets; see `export_source_of`."""
+        return export_source_of(self.target, self.source().task, self.export_source)
 
     def training(self) -> TrainSettings | None:
         """Return how configurations are trained, None for the fidelity's default.

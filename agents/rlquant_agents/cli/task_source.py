@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rlquant import tasks
-from rlquant.errors import SettingsError
 from rlquant.paths import path_of
 from rlquant.tasks import Task
 
@@ -51,18 +50,3 @@ class TaskSource:
         if self.images is not None:
             document["images"] = str(path_of("images", self.images))
         return document
-
-
-def gguf_source_of(task: str, given: Path | None) -> Path:
-    """Return whose tokenizer and metadata a GGUF file gets: what is given, else the model itself.
-
-    Raises:
-        SettingsError: neither is there.
-    """
-    library, _, place = task.partition(":")
-    if given is None and library not in ("transformers", "gguf"):
-        raise SettingsError(
-            "a GGUF file needs a tokenizer: give --gguf-source, a GGUF file of the same network or "
-            "its folder of transformers"
-        )
-    return path_of("gguf_source", place if given is None else given)

@@ -36,6 +36,7 @@ class ModelCard:
         scores: on validation data by the name of the network, the exported one last.
         tested: metrics on data that nothing was chosen on, by the same names; may be empty.
         command: that made it.
+        serve: command that serves it, in the folder of the card.
         seed: of the search, None where it is not known.
     """
 
@@ -47,6 +48,7 @@ class ModelCard:
     scores: Mapping[str, Score]
     tested: Mapping[str, Mapping[str, float]]
     command: str
+    serve: str
     seed: int | None
 
     def text(self) -> str:
@@ -61,7 +63,7 @@ class ModelCard:
             f"# {self.file}",
             f"{printable(self.base)}, each layer quantized on its own by rlquant "
             f"{installed_version()}: {self.bytes:,} bytes. Tensors by type: {types}.",
-            f"Run it:\n\n    llama-server -m {self.file}",
+            f"Run it:\n\n    {printable(self.serve)}",
             f"It was made{seed} by\n\n    {printable(self.command)}",
             *self._measured(),
             "## Recipe",

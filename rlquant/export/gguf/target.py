@@ -50,9 +50,9 @@ class GgufTarget:
 
     def space_for(self, network: nn.Module, fidelity: Fidelity) -> SearchSpace:
         """Return the space where none is given: all of the types."""
-        return self.restrict(gguf_space(network, fidelity))
+        return self.restrict(gguf_space(network, fidelity), network)
 
-    def restrict(self, space: SearchSpace) -> SearchSpace:
+    def restrict(self, space: SearchSpace, network: nn.Module) -> SearchSpace:
         """Return what the types can express of a space; see `Target.restrict`."""
         return target_of_types(self.types).restrict(space)
 

@@ -65,9 +65,9 @@ def test_a_file_within_the_size_is_written_with_its_card(
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (("--target", "gguf"), "give --gguf-source"),
-        (("--gguf-source", "x"), "--gguf-source belongs to --target gguf"),
-        (("--target", "gguf", "--gguf-source", "x", "--bits", "7"), "bits=(7,) has nothing"),
+        (("--target", "gguf"), "give --export-source"),
+        (("--export-source", "x"), "--export-source belongs to --target gguf"),
+        (("--target", "gguf", "--export-source", "x", "--bits", "7"), "bits=(7,) has nothing"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_loaded(

@@ -1,0 +1,1 @@
+"""Quantized networks as folders of transformers in the format of compressed-tensors."""
