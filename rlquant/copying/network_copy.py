@@ -38,6 +38,14 @@ def copy_network(
     return copied
 
 
+def shared_copy(network: nn.Module) -> nn.Module:
+    """Return a copy of a network of ours that is run only: its parameters hold the same memory.
+
+    Whatever else a pass changes, such as buffers and attributes, is the copy's own.
+    """
+    return copy_network(network, shared=network.parameters())
+
+
 def independent_copy(network: nn.Module, replaced: dict[int, Any] | None = None) -> nn.Module:
     """Return a deep copy that computes with nothing of the original, functions in it included.
 

@@ -52,6 +52,11 @@ class PackedWeight:
         return self.codes.nbytes + sum(each.nbytes for each in rest if each is not None)
 
 
+def code_bytes(count: int, bits: int) -> int:
+    """Return the bytes of so many packed codes."""
+    return count * 4 if bits > 8 else -(-count // _codes_in_a_byte(bits))
+
+
 def _codes_in_a_byte(bits: int) -> int:
     """Return how many codes share a byte; 1 where they are as they were, also above 8 bits."""
     return 4 if bits <= 2 else 2 if bits <= 4 else 1

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from rlquant.arguments import explained
 from rlquant.config import QuantizationConfig
@@ -28,6 +29,7 @@ APPLICATION_ID = 0x726C7161  # "rlqa" in SQLite's header: tells our files from o
 STORE_VERSION = 3
 HEADER_BYTES = 100
 KIND = "evaluation store"
+Floats = npt.NDArray[np.float64]
 BUSY_SECONDS = 60.0
 
 _SCHEMA = (
@@ -44,9 +46,16 @@ CREATE TABLE IF NOT EXISTS looks (
     PRIMARY KEY (problem, config_key)
 )
 """,
+    """
+CREATE TABLE IF NOT EXISTS increases (
+    problem TEXT NOT NULL, plan TEXT NOT NULL, numbers BLOB NOT NULL,
+    PRIMARY KEY (problem, plan)
+)
+""",
 )
 """What was measured whole, and the looks at evaluations, also at those that were ended early (see
-`rlquant.evaluation.looks`): their numbers one after the other, little-endian float64."""
+`rlquant.evaluation.looks`): their numbers one after the other, little-endian float64. So are those
+of expected increases (see `rlquant.sensitivity`), layer by layer."""
 
 _PUT_LOOKS = """
 INSERT INTO looks VALUES (:problem, :key, :numbers)
@@ -181,6 +190,34 @@ class EvaluationStore:
         self._run(*statements)
         self.computed += 1
         self.seconds += seconds
+
+    def increases(self, problem: str, plan: str, shape: tuple[int, int]) -> Floats | None:
+        """Return the expected increases of a plan, None where none are recorded.
+
+        Args:
+            problem: fingerprint.
+            plan: key of what was quantized, and of how many gradients.
+            shape: `(layers, options)`.
+
+        Raises:
+            FileFormatError: what is recorded is made otherwise.
+        """
+        query = "SELECT numbers FROM increases WHERE problem = ? AND plan = ?"
+        for (blob,) in self._run((query, (problem, plan))):
+            whole = isinstance(blob, bytes) and len(blob) == 8 * shape[0] * shape[1]
+            found = np.frombuffer(blob if whole else b"", "<f8").astype(np.float64)
+            if not whole or not np.isfinite(found).all():
+                raise FileFormatError(
+                    f"{self.path}: damaged, it has expected increases that are not {shape[0]} x "
+                    f"{shape[1]} finite numbers; move it away"
+                )
+            return found.reshape(shape)
+        return None
+
+    def put_increases(self, problem: str, plan: str, increases: Floats) -> None:
+        """Record finished expected increases, shape `(layers, options)`; the first ones stay."""
+        row = (problem, plan, increases.astype("<f8").tobytes())
+        self._run(("INSERT OR IGNORE INTO increases VALUES (?, ?, ?)", row))
 
     @explained
     def count(self, problem: str | None = None) -> int:

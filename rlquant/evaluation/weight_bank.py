@@ -77,6 +77,12 @@ class WeightBank:
         self._make_room()
         return self._values[choice]
 
+    def packed(self, choice: LayerChoice) -> PackedWeight:
+        """Return the quantized weight of a canonical choice as it is kept; never write to it."""
+        found = self._weight(_of_weight(choice))
+        self._make_room()
+        return found
+
     def _weight(self, choice: LayerChoice) -> PackedWeight:
         if choice not in self._packed:
             found = self._packed[choice] = self._kept(choice) or self._new(choice)

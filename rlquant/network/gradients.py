@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from rlquant.copying.network_copy import copy_network
+from rlquant.copying.network_copy import shared_copy
 from rlquant.errors import NetworkError, SettingsError
 from rlquant.forward_pass import run
 from rlquant.objective import Objective, targets_of
@@ -37,7 +37,7 @@ def require_gradients(
         NetworkError: a layer that the outputs have no gradient by.
         SettingsError: an objective whose loss has no gradient.
     """
-    clone = copy_network(network)
+    clone = shared_copy(network)
     weights: list[Any] = [site_of(clone, name).weight_in(clone) for name in layers]
     for weight in weights:
         weight.requires_grad_()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rlquant.ambient import seeded
 from rlquant.batch_size import batch_size_within
-from rlquant.copying.network_copy import copy_network
+from rlquant.copying.network_copy import shared_copy
 from rlquant.errors import DataError
 from rlquant.evaluation_settings import Calibrate
 from rlquant.forward_pass import run
@@ -86,7 +86,7 @@ def measure_hessians(
     """
     recorder = Recorder(layers, product)
     size = batch_size_within(network, samples, most=CHUNK)  # its copy is gone before the next
-    clone = copy_network(network)
+    clone = shared_copy(network)
     with torch.no_grad():
         for batch in samples.batches(size):
             with recorder.watching(clone, batch.mask):

@@ -53,13 +53,20 @@ from rlquant.problem.checks import (
     require_untrained_parts,
     resolve_device,
 )
-from rlquant.problem.increases import increases_of, is_predictable, parts_of
+from rlquant.problem.increases import (
+    cost_in_evaluations,
+    increases_of,
+    is_predictable,
+    plan_of,
+)
 from rlquant.problem.measurements import Measurements
 from rlquant.problem.measuring import Measuring
 from rlquant.problem.steadiness import require_repeatable, require_steady
 from rlquant.problem.training_plan import TrainingPlan
 from rlquant.samples import Samples, require_different
 from rlquant.score import Measurement, Score
+from rlquant.sensitivity.plan import IncreasePlan
+from rlquant.sensitivity.progress import Progress, unheard
 from rlquant.space import SearchSpace
 from rlquant.training.settings import TrainSettings
 from rlquant.training.watching import Watcher
@@ -151,6 +158,7 @@ class QuantizationProblem:
         self.seed = whole_number("seed", seed, 0, LARGEST_SEED)
         self.racing = require_racing(racing, self.objective, fidelity, self.evaluation.stochastic)
         self.fidelity: Fidelity = fidelity
+        self._increase_plan: IncreasePlan | None = None
         self.network = copy_network(network).to(place)
         self._deployment = None if target is None else target.deploy(self.network)
         self.calibration, self.validation = self._samples(train_data, validation_data, place)
@@ -162,7 +170,7 @@ class QuantizationProblem:
         close_gaps()
         self._require_quantizable()
         self.costs = self._network_costs()
-        self.feasible = self._feasible(self.budget)
+        self._set_feasible()
         self.plan = self._training_plan(train_data, training, teacher, warm_start)
         close_gaps()
         measuring = self._measuring()
@@ -410,7 +418,7 @@ class QuantizationProblem:
         """Return the same problem under another budget; evaluator and measurements are shared."""
         other = copy.copy(self)
         other.budget = require_budget(budget)
-        other.feasible = other._feasible(budget)
+        other._set_feasible()
         return other
 
     @isolated(seed=0)
@@ -430,7 +438,7 @@ class QuantizationProblem:
         other = copy.copy(self)
         other.fidelity, other.plan = fidelity, self.plan.lowered(fidelity, self.network)
         other.space = self._whole_space.at(fidelity)
-        other.feasible = other._feasible(self.budget)
+        other._set_feasible()
         other.float_score = dataclasses.replace(self.float_score, fidelity=fidelity)
         measuring = dataclasses.replace(
             self._measurements.measuring, fidelity=fidelity, plan=other.plan
@@ -457,14 +465,33 @@ class QuantizationProblem:
 
     @explained
     @isolated(seed=0)
-    def expected_increases(self, draws: int) -> npt.NDArray[np.float64]:
-        """Return by how much each option at each layer alone is expected to raise the loss."""
-        return increases_of(self, draws)
+    def expected_increases(
+        self, draws: int, progress: Progress = unheard
+    ) -> npt.NDArray[np.float64]:
+        """Return by how much each option at each layer alone is expected to raise the loss.
+
+        Args:
+            draws: gradients; the more, the less noise.
+            progress: told how far it is, as it may take minutes.
+
+        Returns:
+            Shape `(layers, options)`; of memory or store where these have been measured before.
+        """
+        plan = self._plan_of_increases
+        shape = (len(self.layers), plan.options)
+        return self._measurements.increases(
+            plan.key(draws), shape, lambda: increases_of(self, plan, draws, progress)
+        )
 
     def prediction_cost(self, draws: int) -> float:
         """Return what so many gradients cost in evaluations, for each part of the weights."""
-        passes = min(draws, len(self.validation)) + 2 * draws
-        return parts_of(self) * passes / len(self.validation)
+        return cost_in_evaluations(self._plan_of_increases, len(self.validation), draws)
+
+    @property
+    def _plan_of_increases(self) -> IncreasePlan:
+        if self._increase_plan is None:
+            self._increase_plan = plan_of(self)
+        return self._increase_plan
 
     @property
     @isolated(seed=0)
@@ -506,13 +533,16 @@ class QuantizationProblem:
             precision=self.evaluation.precision,
         )
 
-    def _feasible(self, budget: Budget) -> FeasibleSet:
+    def _set_feasible(self) -> None:
+        """Make the feasible set of budget and fidelity, and forget what was planned on another."""
         options = self.space.options(self.fidelity)
         own = self.space.own_options([facts.name for facts in self.layers], self.fidelity)
         if self._deployment is not None:
             own &= self._deployment.own_options(self.costs, self.layers, options)
         ties = self.space.decisions(self.layers)
-        return FeasibleSet(self.layers, options, self.costs.under(budget), budget, own, ties)
+        costs = self.costs.under(self.budget)
+        self.feasible = FeasibleSet(self.layers, options, costs, self.budget, own, ties)
+        self._increase_plan = None
 
     # --- processes
 

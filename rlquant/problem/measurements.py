@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from threading import RLock
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from torch import nn
 
 from rlquant.config import QuantizationConfig
@@ -22,6 +23,8 @@ from rlquant.problem.fingerprint import require_told_apart
 from rlquant.problem.measuring import Measuring
 from rlquant.score import Measurement
 from rlquant.training.watching import Watcher
+
+Floats = npt.NDArray[np.float64]
 
 
 class Measurements:
@@ -48,6 +51,7 @@ class Measurements:
         self._known: dict[QuantizationConfig, Measurement] = {}
         self._seen = LooksMemory()
         self._following: dict[QuantizationConfig, QuantizationConfig] = {}
+        self._increases: dict[str, Floats] = {}
         self._evaluator: Evaluator | TrainingEvaluator | None = None
         self._lock = RLock()  # the evaluator has one working copy, for one thread at a time
 
@@ -155,6 +159,26 @@ class Measurements:
             return ending.outcome()
         self._known[config] = measured
         return measured
+
+    def increases(self, key: str, shape: tuple[int, int], measure: Callable[[], Floats]) -> Floats:
+        """Return expected increases: remembered, stored, or measured now and kept.
+
+        Args:
+            key: of what is quantized, and of how many gradients.
+            shape: `(layers, options)`.
+            measure: gives them.
+        """
+        with self._lock:
+            if key not in self._increases:
+                found = None
+                if self.store is not None:
+                    found = self.store.increases(self.fingerprint, key, shape)
+                if found is None:
+                    found = measure()
+                    if self.store is not None:
+                        self.store.put_increases(self.fingerprint, key, found)
+                self._increases[key] = found
+            return self._increases[key].copy()
 
     def remember(self, config: QuantizationConfig, measured: Measurement) -> None:
         """Take over what another process measured."""

@@ -26,6 +26,7 @@ from rlquant.layers import LayerFacts
 from rlquant.objective import Objective
 from rlquant.samples import Samples
 from rlquant.score import Measurement, Score
+from rlquant.sensitivity.progress import Progress, unheard
 from rlquant.space import SearchSpace
 from rlquant.training.watching import Watcher
 
@@ -142,11 +143,14 @@ class Predicts(Problem, Protocol):
     def predicts(self) -> bool:
         """Whether it can here: the loss has a curvature, and options are errors of weights."""
 
-    def expected_increases(self, draws: int) -> npt.NDArray[np.float64]:
+    def expected_increases(
+        self, draws: int, progress: Progress = unheard
+    ) -> npt.NDArray[np.float64]:
         """Return by how much each option at each layer alone is expected to raise the loss.
 
         Args:
             draws: gradients; the more, the less noise.
+            progress: told how far it is, as it may take minutes.
 
         Returns:
             Shape `(layers, options)`, layers in execution order, options as in `feasible`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,57 +11,43 @@ import torch
 from torch import Tensor
 
 from rlquant.config import LayerChoice
-from rlquant.sensitivity.sampled_gradients import GradientSampler, chunks_within
+from rlquant.evaluation.packed_weight import PackedWeight
+from rlquant.sensitivity.anchors import filled
+from rlquant.sensitivity.plan import IncreasePlan
+from rlquant.sensitivity.progress import Progress, counted
+from rlquant.sensitivity.sampled_gradients import GradientSampler
 
 Floats = npt.NDArray[np.float64]
-Choices = Mapping[str, Mapping[int, LayerChoice]]
-"""By layer, the options whose increase is wanted, by their number."""
-ERROR_BYTES = 2**31
-"""Of weight errors that are held at a time; gradients are taken once for each such part."""
-BYTES = 2
-"""Of an error that is held."""
+QUANTIZING, GRADIENTS = "quantizing weights", "taking gradients"
+"""Stages that progress is told of."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Errors:
-    """Errors of a layer's weights in float16, as shares of their largest.
+    """Errors of a layer's weights, made of the codes each time: these take an eighth of them."""
 
-    Attributes:
-        rows: shape `(choices, weights)`.
-        largest: of each choice, shape `(choices,)`.
-    """
-
-    rows: Tensor
-    largest: Tensor
-
-    @classmethod
-    def of(
-        cls, weight: Tensor, choices: Iterable[LayerChoice], quantized: Callable[..., Tensor]
-    ) -> _Errors:
-        """Quantize a weight by some choices."""
-        rows, largest = [], []
-        for choice in choices:
-            error = (quantized(choice).float() - weight.float()).flatten()
-            largest.append(error.abs().max().clamp_min(torch.finfo(torch.float32).tiny))
-            rows.append((error / largest[-1]).half())
-        if not rows:
-            return cls(weight.new_zeros(0, weight.numel()), weight.new_zeros(0))
-        return cls(torch.stack(rows), torch.stack(largest))
+    weight: Tensor
+    quantized: tuple[PackedWeight, ...]
 
     def products(self, gradient: Tensor) -> Tensor:
-        """Return the product of each error with a gradient, shape `(choices,)`."""
+        """Return the product of each error with a gradient, float64, shape `(choices,)`."""
         flat = gradient.float().flatten()
-        found = [row.float() @ flat for row in self.rows]
-        return torch.stack(found) * self.largest if found else self.largest
+        found = [error.flatten() @ flat for error in self._errors()]
+        return torch.stack(found).double()
+
+    def _errors(self) -> Iterator[Tensor]:
+        for packed in self.quantized:
+            values = packed.unpacked().dequantize().to(self.weight.dtype).float()
+            yield values.sub_(self.weight)
 
 
 def expected_increases(
+    plan: IncreasePlan,
     weights: Mapping[str, Tensor],
-    choices: Choices,
-    quantized: Callable[[LayerChoice], Tensor],
+    quantized: Callable[[LayerChoice], PackedWeight],
     sampler: GradientSampler,
-    options: int,
-    error_bytes: int = ERROR_BYTES,
+    most: int,
+    progress: Progress,
 ) -> Floats:
     """Return by how much each option at each layer alone is expected to raise the loss.
 
@@ -71,33 +57,45 @@ def expected_increases(
     diagonals, such as those of HAWQ-V2 (Dong et al. 2020), leave that out.
 
     Args:
-        weights: float weight of each layer, in execution order.
-        choices: which options are wanted.
-        quantized: gives the dequantized weight of a choice.
+        plan: which options are quantized where.
+        weights: float weight of each layer.
+        quantized: gives the quantized weight of a choice.
         sampler: of gradients.
-        options: columns of the result.
-        error_bytes: see `ERROR_BYTES`.
+        most: bytes of codes that are held at a time; gradients are taken once for each such part.
+            The result does not depend on it.
+        progress: told how many weights are quantized and gradients are taken.
 
     Returns:
-        Shape `(layers, options)`, for the mean loss of a unit; NaN where nothing was wanted.
+        Shape `(layers, options)`, for the mean loss of a unit; 0 where a layer lacks an option.
     """
-    names = list(weights)
-    found = np.full((len(names), options), np.nan)
-    sizes = {n: weights[n].numel() * BYTES * len(choices[n]) for n in names}
-    for chunk in chunks_within(sizes, error_bytes):
-        errors = {n: _Errors.of(weights[n], choices[n].values(), quantized) for n in chunk}
-        for name, increases in _increases(errors, sampler).items():
-            found[names.index(name), list(choices[name])] = increases.numpy()
-    return found
+    names, chunks = list(plan.counts), list(plan.chunks(most))
+    found = np.full((len(names), plan.options), np.nan)
+    quantizing = counted(progress, QUANTIZING, plan.pairs)
+    drawing = counted(progress, GRADIENTS, sampler.draws * len(chunks))
+    for chunk in chunks:
+        errors: dict[str, _Errors] = {}
+        for name in chunk:
+            packed = []
+            for choice in plan.choices[name].values():
+                packed.append(quantized(choice))
+                quantizing()
+            errors[name] = _Errors(weights[name], tuple(packed))
+        for name, increases in _increases(errors, sampler, drawing).items():
+            found[names.index(name), list(plan.choices[name])] = increases.numpy()
+    return filled(found, plan.profiles)
 
 
-def _increases(errors: Mapping[str, _Errors], sampler: GradientSampler) -> dict[str, Tensor]:
-    sums = {
-        name: torch.zeros(len(found.rows), dtype=torch.float64) for name, found in errors.items()
-    }
+def _increases(
+    errors: Mapping[str, _Errors], sampler: GradientSampler, drawn: Callable[[], None]
+) -> dict[str, Tensor]:
+    asked = {name: found for name, found in errors.items() if found.quantized}
+    sums = {n: torch.zeros(len(e.quantized), dtype=torch.float64) for n, e in asked.items()}
+
+    def add(name: str, gradient: Tensor) -> None:
+        sums[name] += asked[name].products(gradient).square().cpu()
+
     units = 0
-    for drawn in sampler.sample(list(errors)):
-        units += drawn.units
-        for name, gradient in drawn.by_layer.items():
-            sums[name] += errors[name].products(gradient).double().square().cpu()
+    for more in sampler.sample(list(asked), add):
+        units += more
+        drawn()
     return {name: total / (2 * units) for name, total in sums.items()}

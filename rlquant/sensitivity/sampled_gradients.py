@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from rlquant.copying.network_copy import copy_network
+from rlquant.copying.network_copy import shared_copy
 from rlquant.forward_pass import run
 from rlquant.objective import Curved, Objective, targets_of, units_of
 from rlquant.samples import Samples
 from rlquant.weight_sites import site_of
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SampledGradient:
-    """One draw of the gradient of a sample's random function, see `objective.Curved`.
-
-    Attributes:
-        by_layer: gradients by the weights, the shapes of the weights.
-        units: units of the objective that the function is a sum over.
-    """
-
-    by_layer: Mapping[str, Tensor]
-    units: int
+Take = Callable[[str, Tensor], None]
+"""Given a layer and the gradient by its weight, in the shape of the weight; it may be let go."""
 
 
 class GradientSampler:
@@ -38,7 +27,7 @@ class GradientSampler:
     G - g m^T for the gradient g by the sum of its outputs and the mean m of its inputs.
 
     Args:
-        network: float network; a copy is run, in eval mode.
+        network: float network; a copy that shares its parameters is run, in eval mode.
         samples: that the curvature is measured on; not those that quantizers were fitted to, on
             which errors are smaller than elsewhere.
         objective: a `Curved` one.
@@ -46,6 +35,9 @@ class GradientSampler:
             shape `(groups, fan_in)`.
         draws: gradients, at least one for each sample that is run.
         seed: of the draws.
+
+    Attributes:
+        draws: gradients by each layer's weight.
     """
 
     def __init__(
@@ -57,40 +49,58 @@ class GradientSampler:
         draws: int,
         seed: int,
     ) -> None:
-        self._network = copy_network(network)
-        self._network.requires_grad_(requires_grad=False)
+        self._network = shared_copy(network)
         self._samples = samples.first(draws)
         self._objective, self._means, self._seed = objective, means, seed
         count = len(self._samples)
+        self.draws = draws
         self._draws = [draws // count + (i < draws % count) for i in range(count)]
 
-    def sample(self, layers: Sequence[str]) -> Iterator[SampledGradient]:
-        """Yield the gradients by some layers' weights; the draws are the same at every call."""
+    def sample(self, layers: Sequence[str], take: Take) -> Iterator[int]:
+        """Draw one gradient after the other; the draws are the same at every call.
+
+        Args:
+            layers: by whose weights gradients are taken.
+            take: given each layer's as soon as it is there, so that they are never held together;
+                not called for a layer that the outputs have no gradient by.
+
+        Yields:
+            After each draw the units of the objective that its random function is a sum over.
+        """
         objective = self._objective
         assert isinstance(objective, Curved)
         generator = torch.Generator().manual_seed(self._seed)
-        weights = [site_of(self._network, n).weight_in(self._network) for n in layers]
-        for weight in weights:
-            weight.requires_grad_()
-        try:
-            for batch, draws in zip(self._samples.batches(1), self._draws, strict=True):
-                with torch.enable_grad(), self._summing_outputs(layers) as sums:
-                    outputs = run(self._network, batch.inputs)
-                    targets = targets_of(objective, batch, _given(outputs))
-                    units = units_of(objective, batch, targets)
-                    for left in reversed(range(draws)):
-                        sums.clear()
-                        loss = objective.sampled_loss(outputs, targets, generator)
-                        found = torch.autograd.grad(
-                            loss, weights, retain_graph=left > 0, allow_unused=True
-                        )
-                        named = zip(layers, weights, found, strict=True)
-                        yield SampledGradient(
-                            {n: self._centred(n, w, g, sums) for n, w, g in named}, units
-                        )
-        finally:
-            for weight in weights:
-                weight.requires_grad = False
+        for batch, draws in zip(self._samples.batches(1), self._draws, strict=True):
+            with torch.enable_grad(), self._taking(layers, take) as sums:
+                outputs = run(self._network, batch.inputs)
+                targets = targets_of(objective, batch, _given(outputs))
+                units = units_of(objective, batch, targets)
+                for left in reversed(range(draws)):
+                    sums.clear()
+                    loss = objective.sampled_loss(outputs, targets, generator)
+                    torch.autograd.backward(loss, retain_graph=left > 0)
+                    yield units
+
+    @contextmanager
+    def _taking(self, layers: Sequence[str], take: Take) -> Iterator[dict[str, Tensor]]:
+        """Within the context, backward passes hand gradients over; see `_summing_outputs`."""
+        weights = {n: site_of(self._network, n).weight_in(self._network) for n in layers}
+        with self._summing_outputs(layers) as sums, ExitStack() as hooks:
+
+            def taking(name: str) -> Callable[[Tensor], None]:
+                def hook(weight: Tensor) -> None:
+                    assert weight.grad is not None
+                    take(name, self._centred(name, weight.grad, sums))
+                    weight.grad = None
+
+                return hook
+
+            for name, weight in weights.items():
+                weight.requires_grad_()
+                hooks.callback(weight.requires_grad_, False)
+                handle = weight.register_post_accumulate_grad_hook(taking(name))  # type: ignore[no-untyped-call]
+                hooks.callback(handle.remove)
+            yield sums
 
     @contextmanager
     def _summing_outputs(self, layers: Sequence[str]) -> Iterator[dict[str, Tensor]]:
@@ -107,12 +117,8 @@ class GradientSampler:
             for handle in handles:
                 handle.remove()
 
-    def _centred(
-        self, name: str, weight: Tensor, gradient: Tensor | None, sums: Mapping[str, Tensor]
-    ) -> Tensor:
-        """Return the gradient of the centred inputs; 0 where the outputs have none."""
-        if gradient is None:
-            return torch.zeros_like(weight)
+    def _centred(self, name: str, gradient: Tensor, sums: Mapping[str, Tensor]) -> Tensor:
+        """Return the gradient of the centred inputs."""
         if name not in sums:
             return gradient
         mean = self._means[name].to(gradient)
@@ -137,16 +143,3 @@ def _summing(sums: dict[str, Tensor], name: str) -> Any:
             outputs.register_hook(add)  # type: ignore[no-untyped-call]
 
     return hook
-
-
-def chunks_within(sizes: Mapping[str, int], most: int) -> Iterator[list[str]]:
-    """Yield consecutive names whose sizes add up to at most `most`, at least one name each."""
-    total, chunk = 0, list[str]()
-    for name, size in sizes.items():
-        if chunk and total + size > most:
-            yield chunk
-            total, chunk = 0, []
-        chunk.append(name)
-        total += size
-    if chunk:
-        yield chunk

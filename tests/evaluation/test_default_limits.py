@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rlquant.evaluation import default_limits
-from rlquant.evaluation.default_limits import LARGE, bank_limit, prefix_limit
+from rlquant.evaluation.default_limits import LARGE, bank_limit, increase_limit, prefix_limit
 
 MEGABYTE = 2**20
 
@@ -37,3 +37,11 @@ def test_beside_large_networks_less_than_the_network_is_kept(
 def test_no_more_than_a_share_of_the_free_memory_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(default_limits, "available_bytes", lambda: 40 * MEGABYTE)
     assert bank_limit(of_bytes(4)) == prefix_limit(of_bytes(4)) == 10 * MEGABYTE
+
+
+def test_what_increases_cost_does_not_follow_from_free_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(default_limits, "available_bytes", lambda: 40 * MEGABYTE)
+    assert increase_limit(of_bytes(4)) == LARGE
+    assert increase_limit(of_bytes(512 * MEGABYTE)) == 768 * MEGABYTE

@@ -146,6 +146,25 @@ def test_looks_of_another_form_are_refused(tmp_path: Path, blob: str) -> None:
         EvaluationStore(path).looks("p", config(3), (1, 2, 3))
 
 
+def test_expected_increases_come_back_bit_for_bit_and_the_first_ones_stay(tmp_path: Path) -> None:
+    store, found = EvaluationStore(tmp_path / "store.db"), np.array([[0.1, 2.0, 0.0]]) / 3
+    assert store.increases("p", "plan", (1, 3)) is None
+    store.put_increases("p", "plan", found)
+    store.put_increases("p", "plan", found + 1)
+    again = EvaluationStore(tmp_path / "store.db")
+    for problem, plan, known in (("p", "plan", True), ("q", "plan", False), ("p", "other", False)):
+        stored = again.increases(problem, plan, (1, 3))
+        assert (stored is not None and np.array_equal(stored, found)) == known
+
+
+@pytest.mark.parametrize("blob", ["x'00'", "zeroblob(16)", "'text'", "x'000000000000F07F'"])
+def test_expected_increases_of_another_form_are_refused(tmp_path: Path, blob: str) -> None:
+    path = written(tmp_path / "store.db")
+    spoiled(path, f"INSERT INTO increases VALUES ('p', 'plan', {blob})")
+    with pytest.raises(FileFormatError, match=r"increases that are not 1 x 1 finite numbers"):
+        EvaluationStore(path).increases("p", "plan", (1, 1))
+
+
 def test_records_are_counted_by_problem_or_all(tmp_path: Path) -> None:
     store = EvaluationStore(tmp_path / "store.db")
     assert store.count() == store.count("p") == 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
@@ -22,7 +22,7 @@ from rlquant.network.hessians import output_hessian
 from rlquant.objective import Curved
 from rlquant.problem.protocol import Live
 from rlquant.samples import Samples
-from rlquant.sensitivity.sampled_gradients import GradientSampler
+from rlquant.sensitivity.sampled_gradients import GradientSampler, Take
 from rlquant.space import for_layer
 from rlquant.weight_sites import site_of
 from rlquant_agents.search.searcher import Searcher
@@ -101,32 +101,33 @@ def fisher_traces(problem: Live, samples: Samples, seed: int) -> dict[str, float
     """Return by layer the Fisher information's trace over its size: a mean squared gradient."""
     names = [facts.name for facts in problem.layers]
     sums = dict.fromkeys(names, 0.0)
-    gradients = (
-        _drawn_gradients(problem, samples, seed)
-        if isinstance(problem.objective, Curved)
-        else _own_gradients(problem, samples)
-    )
-    for found in gradients:
-        for name, gradient in found.items():
-            sums[name] += float(gradient.square().mean())
+
+    def add(name: str, gradient: Tensor) -> None:
+        sums[name] += float(gradient.square().mean())
+
+    if isinstance(problem.objective, Curved):
+        _draw_gradients(problem, samples, seed, add)
+    else:
+        _own_gradients(problem, samples, add)
     return {name: total / len(samples) for name, total in sums.items()}
 
 
-def _drawn_gradients(problem: Live, samples: Samples, seed: int) -> Iterator[Mapping[str, Tensor]]:
-    """Yield gradients of the samples, whose labels are drawn from the float network's answers."""
+def _draw_gradients(problem: Live, samples: Samples, seed: int, take: Take) -> None:
+    """Hand over gradients of the samples, whose labels are drawn of the float network's answers."""
     sampler = GradientSampler(problem.network, samples, problem.objective, {}, len(samples), seed)
-    for drawn in sampler.sample([facts.name for facts in problem.layers]):
-        yield drawn.by_layer
+    for _ in sampler.sample([facts.name for facts in problem.layers], take):
+        pass
 
 
-def _own_gradients(problem: Live, samples: Samples) -> Iterator[Mapping[str, Tensor]]:
-    """Yield gradients of the samples' own losses."""
+def _own_gradients(problem: Live, samples: Samples, take: Take) -> None:
+    """Hand over gradients of the samples' own losses."""
     network = copy_network(problem.network)
     names = [facts.name for facts in problem.layers]
     weights = [_weight(network, name).requires_grad_() for name in names]
     for sample in samples.batches(1):
         loss = problem.objective(run(network, sample.inputs), sample.targets)[0]
-        yield dict(zip(names, torch.autograd.grad(loss, weights), strict=True))
+        for name, gradient in zip(names, torch.autograd.grad(loss, weights), strict=True):
+            take(name, gradient)
 
 
 def fisher_effects(problem: Live, traces: Mapping[str, float]) -> Effects:

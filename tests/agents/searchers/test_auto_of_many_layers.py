@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from rlquant import Budget, Distillation, EvaluationSettings, QuantizationProblem, SearchSpace
+from rlquant.problem import live
+from rlquant.problem.increases import increases_of
 from rlquant_agents import search_problem
 from rlquant_agents.search.session import N_DRAWS, PREDICTION_SHARE, Session
 from rlquant_agents.search.uniform import best_uniform
@@ -48,8 +53,14 @@ def problem(space: SearchSpace = SPACE) -> QuantizationProblem:
     )
 
 
+@cache
+def shared() -> QuantizationProblem:
+    """Return one problem for the tests that change nothing of it; it remembers what it measured."""
+    return problem()
+
+
 def test_the_solution_of_expected_increases_beats_the_best_uniform_one() -> None:
-    given = problem()
+    given = shared()
     increases = given.expected_increases(32)
     solution = solve_knapsack(given.feasible.summed(increases), given.feasible)
     found = best_uniform(given, 99)
@@ -58,7 +69,7 @@ def test_the_solution_of_expected_increases_beats_the_best_uniform_one() -> None
 
 
 def test_expected_increases_are_near_the_measured_ones() -> None:
-    given = problem()
+    given = shared()
     increases = given.expected_increases(64)
     widest = len(SPACE.options()) - 1
     base = [widest] * len(given.layers)
@@ -74,7 +85,7 @@ def test_expected_increases_are_near_the_measured_ones() -> None:
 
 
 def test_gradients_are_paid_for_with_evaluations_once() -> None:
-    session = Session(problem(), 30)
+    session = Session(shared(), 30)
     increases = session.expected_increases()
     assert increases is not None
     assert increases.shape == session.feasible.costs.shape
@@ -86,14 +97,14 @@ def test_gradients_are_paid_for_with_evaluations_once() -> None:
 
 
 def test_where_evaluations_are_too_few_gradients_are_not_taken() -> None:
-    session = Session(problem(), 2)
+    session = Session(shared(), 2)
     assert session.expected_increases() is None
     assert session.remaining == 2
 
 
 @pytest.mark.parametrize("evaluations", [6, 16])
 def test_auto_starts_from_gradients_and_keeps_its_evaluations(evaluations: int) -> None:
-    given = problem()
+    given = shared()
     result = search_problem(given, searcher="auto", evaluations=evaluations, seed=0)
     assert len(result.history) < evaluations  # some were paid for the gradients
     assert any("gradients" in note for note in result.notes)
@@ -104,7 +115,8 @@ def test_auto_starts_from_gradients_and_keeps_its_evaluations(evaluations: int) 
 
 def test_the_same_seed_finds_the_same() -> None:
     found = [
-        search_problem(problem(), searcher="auto", evaluations=14, seed=3).best for _ in range(2)
+        search_problem(given, searcher="auto", evaluations=14, seed=3).best
+        for given in (problem(), shared())
     ]
     assert found[0] == found[1]
 
@@ -130,7 +142,7 @@ def test_an_objective_without_curvature_is_searched_by_measured_sensitivities() 
 
 
 def test_auto_evaluates_the_best_uniform_configuration() -> None:
-    given = problem()
+    given = shared()
     uniform = best_uniform(given, 99)
     result = search_problem(given, searcher="auto", evaluations=8, seed=0)
     assert uniform is not None
@@ -155,3 +167,28 @@ def test_options_that_a_layer_does_not_have_are_not_quantized() -> None:
     found = given.expected_increases(8)
     assert ((found[layer] > 0) == [b == 8 for b in bits]).all()
     assert ((found[layer - 1] > 0) == [b != 8 for b in bits]).all()
+
+
+def test_increases_are_measured_once_whoever_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def counted(*given: Any) -> Any:
+        calls.append(1)
+        return increases_of(*given)
+
+    monkeypatch.setattr(live, "increases_of", counted)
+    store = tmp_path / "evaluations.sqlite"
+    first = shared().with_store(store)
+    found = first.expected_increases(8)
+    found.fill(0)  # what is remembered is not handed out
+    again = first.expected_increases(8)
+    assert again.any()
+    assert np.array_equal(shared().with_store(store).expected_increases(8), again)
+    assert len(calls) == 1
+    wider = first.with_budget(Budget.average_bits(5.0))
+    assert np.array_equal(wider.expected_increases(8), again)  # few weights: the same plan
+    assert len(calls) == 1
+    first.expected_increases(4)
+    assert len(calls) == 2
