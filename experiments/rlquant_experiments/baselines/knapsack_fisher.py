@@ -4,31 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rlquant import Classification, Problem
 from rlquant.copying.network_copy import copy_network
 from rlquant.errors import DataError, SettingsError
-from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.forward_pass import outputs_of, run
-from rlquant.layers import modules_of
 from rlquant.network.gradients import require_gradients
-from rlquant.network.hessians import output_hessian
 from rlquant.objective import Curved
 from rlquant.problem.protocol import Live
 from rlquant.samples import Samples
 from rlquant.sensitivity.sampled_gradients import GradientSampler, Take
-from rlquant.space import for_layer
 from rlquant.weight_sites import site_of
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.knapsack import solve_knapsack
-from rlquant_agents.surrogate.weight_error import Effects, weight_error
+from rlquant_agents.surrogate.weight_error import Effects
+from rlquant_experiments.baselines.quantized_weights import squared_errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +118,7 @@ def _own_gradients(problem: Live, samples: Samples, take: Take) -> None:
     """Hand over gradients of the samples' own losses."""
     network = copy_network(problem.network)
     names = [facts.name for facts in problem.layers]
-    weights = [_weight(network, name).requires_grad_() for name in names]
+    weights = [site_of(network, name).weight_in(network).requires_grad_() for name in names]
     for sample in samples.batches(1):
         loss = problem.objective(run(network, sample.inputs), sample.targets)[0]
         for name, gradient in zip(names, torch.autograd.grad(loss, weights), strict=True):
@@ -131,30 +126,12 @@ def _own_gradients(problem: Live, samples: Samples, take: Take) -> None:
 
 
 def fisher_effects(problem: Live, traces: Mapping[str, float]) -> Effects:
-    """Return the expected log loss increase of each option at each layer, shape as usual.
+    """Return the expected loss increase of each option at each layer, shape `(layers, options)`.
 
     Args:
         problem: has the weights, quantized as they will be.
         traces: by layer, the mean squared gradient of a weight: the Fisher's trace over its size.
     """
-    network, layers = problem.network, problem.layers
-    bank = WeightBank(
-        {facts.name: _weight(network, facts.name) for facts in layers},
-        layers,
-        problem.seed,
-        moments=partial(output_hessian, network, modules_of(layers), problem.calibration),
+    return squared_errors(
+        problem, lambda layer, error: traces[layer] * float(error.square().sum()) / 2
     )
-    effects = np.zeros((len(layers), len(problem.feasible.options)))
-    for row, facts in enumerate(layers):
-        plain = _weight(network, facts.name)
-        for column, option in enumerate(problem.feasible.options):
-            squared = float((bank.values(for_layer(option, facts.name)) - plain).square().sum())
-            if option.activation_bits is not None:  # taken for weights of as many bits
-                signal = float(plain.square().sum())
-                squared += signal * weight_error(facts, option.activation_bits)
-            effects[row, column] = traces[facts.name] * squared / 2
-    return effects
-
-
-def _weight(network: nn.Module, layer: str) -> Tensor:
-    return site_of(network, layer).weight_in(network)
