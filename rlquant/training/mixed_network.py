@@ -21,6 +21,7 @@ from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.formats import WeightForm
 from rlquant.training.distillation import DistilledWeight
 from rlquant.training.memory_layout import lay_out
+from rlquant.training.modes import train_batch_norms_alone
 from rlquant.training.points import LearnedPoints
 from rlquant.training.settings import TrainSettings
 from rlquant.training.ternary import TernaryWeight
@@ -92,7 +93,10 @@ class MixedNetwork:
         for choice in config:
             if choice.method != "float":
                 self._prepare(choice, form(choice), frozen, start)
-        self.network.train()
+        if settings.dropout:
+            self.network.train()
+        else:
+            train_batch_norms_alone(self.network)
         for parameter in self._shifts():
             parameter.requires_grad_()
         if settings.train_kept:

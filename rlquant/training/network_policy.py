@@ -23,6 +23,7 @@ from rlquant.rounding.policy import draw, score_gradient
 from rlquant.training.batches import Batch, Batches, Teacher
 from rlquant.training.loop import take
 from rlquant.training.losses import TrainingLoss
+from rlquant.training.modes import train_batch_norms_alone
 from rlquant.training.sampled_weight import SampledWeight
 from rlquant.training.watching import WATCH_EVERY, Watcher
 from rlquant.weight_sites import site_of
@@ -106,7 +107,7 @@ def learn_across_layers(
     Source: Polino et al. 2018, future work; Gu et al. 2016, "MuProp", for the linear part.
     """
     layers = sampled_weights(float_network, start, moments, settings)
-    _normalise_by_batch(network)
+    train_batch_norms_alone(network)  # with dropout, losses would differ by more than chance
     optimizer = _optimizer(layers.values(), settings)
     for step, batch in enumerate(take(batches, settings.steps)):
         answers = None if teacher is None else teacher(batch)
@@ -245,11 +246,3 @@ def _expected(up: Tensor, slopes: Tensor, chance: Tensor) -> Tensor:
     """Return by how much each loss differs to first order, by the slopes of the other samples."""
     others = (slopes.sum(dim=0) - slopes) / (len(slopes) - 1)
     return (others * (up.float() - chance)).flatten(1).sum(dim=1)
-
-
-def _normalise_by_batch(network: nn.Module) -> None:
-    """BatchNorms alone in training mode: no dropout, or losses would differ by more than chance."""
-    network.eval()
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.train()

@@ -51,7 +51,7 @@ def test_a_warm_up_rises_to_the_schedule() -> None:
 
 def test_transformers_get_smaller_rates() -> None:
     suited = TrainSettings(learning_rate=0.02, bias_rate=0.01).for_transformer()
-    assert suited.batch_size == 16
+    assert (suited.batch_size, suited.dropout) == (16, False)
     assert TrainSettings(batch_size=4).for_transformer().batch_size == 4
     assert (suited.learning_rate, suited.bias_rate) == pytest.approx((2e-3, 1e-4))
     assert suited.warmup > 0

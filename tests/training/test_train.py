@@ -224,6 +224,15 @@ class TestSeeds:
         assert same(*runs)
         assert not same(runs[0], train("mlp", config, network=network, seed=1)[0])
 
+    def test_without_dropout_nothing_is_dropped(self) -> None:
+        network = nn.Sequential(fresh(Mlp), nn.Dropout(0.5))
+        config = QuantizationConfig((LayerChoice("0.second", 3, method="distilled"),))
+        kept = replace(SHORT, dropout=False)
+        runs = [train("mlp", config, network=network, settings=kept, seed=0)[0]]
+        network[1].p = 0.0
+        runs.append(train("mlp", config, network=network, settings=SHORT, seed=0)[0])
+        assert same(*runs)
+
 
 CHILD = """
 import torch
