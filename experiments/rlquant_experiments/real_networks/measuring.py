@@ -55,8 +55,7 @@ class Lab:
         torch.set_num_threads(settings.threads)
         self.task = tasks.load(name)
         self._samples = settings.samples(name)
-        self._weights = settings.out / "weights"  # quantized ones, which take minutes to make again
-        self._weights.mkdir(parents=True, exist_ok=True)
+        self._kept = settings.out  # what searches share: quantized weights, evaluations, gradients
 
     @cached_property
     def problem(self) -> QuantizationProblem:
@@ -76,8 +75,9 @@ class Lab:
             evaluation=EvaluationSettings(
                 calibration_samples=self._samples.calibration,
                 validation_samples=self._samples.validation,
-                weight_bank_folder=str(self._weights),
+                weight_bank_folder=str(self._kept / "weights"),
             ),
+            store=self._kept / "evaluations.sqlite",
         )
 
     def figures(

@@ -67,6 +67,8 @@ def test_the_page_says_where_the_agent_stands(tmp_path: Path, agent: float, word
     text = write_page(settings(tmp_path), rows, ["real_networks"])
     assert f"3 bits: auto {agent:.4f}; ahead of the best other search, random, 0.5000" in text
     assert f"{word} the best uniform, uniform GPTQ, 3 bits, groups 64, 0.2000" in text
+    assert f"| auto | {agent:.4f} ({agent - 0.01:.4f} to {agent + 0.01:.4f}) |" in text
+    assert "| best uniform that fits | 0.2000 |" in text
     assert (tmp_path / f"real-networks-{TASK}.png").stat().st_size > 1000
 
 
