@@ -72,6 +72,7 @@ def expected_increases(
     found = np.full((len(names), plan.options), np.nan)
     quantizing = counted(progress, QUANTIZING, plan.pairs)
     drawing = counted(progress, GRADIENTS, sampler.draws * len(chunks))
+    progress(QUANTIZING, 0, plan.pairs)  # the first one has layer Hessians measured
     for chunk in chunks:
         errors: dict[str, _Errors] = {}
         for name in chunk:

@@ -27,6 +27,11 @@ class Callbacks(Callback):
         for callback in self._callbacks:
             callback.on_start(session)
 
+    def on_progress(self, session: Session, stage: str, done: int, total: int) -> None:
+        """Pass on."""
+        for callback in self._callbacks:
+            callback.on_progress(session, stage, done, total)
+
     def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
         """Pass on."""
         for callback in self._callbacks:
@@ -45,22 +50,35 @@ class Callbacks(Callback):
 
 
 class ProgressBar(Callback):
-    """A bar on standard error with the best so far, evaluations a second and time left."""
+    """A bar on standard error with the best so far, evaluations a second and time left.
+
+    Long stages before and between evaluations have bars of their own, which go when they are done.
+    """
 
     def __init__(self, description: str = "search") -> None:
         self._description = description
         self._bar: Any = None
+        self._stages: dict[str, Any] = {}
 
     def on_start(self, session: Session) -> None:
         """Open the bar."""
+        self._bar = self._opened(session.evaluations, "", unit="evaluation")
+
+    def _opened(self, total: int, stage: str, **settings: Any) -> Any:
         from tqdm import tqdm  # here: importing the agents stays light
 
-        self._bar = tqdm(
-            total=session.evaluations,
-            desc=printable(self._description),
-            unit="evaluation",
-            mininterval=0.5,
-        )
+        title = printable(f"{self._description}: {stage}" if stage else self._description)
+        return tqdm(total=total, desc=title, mininterval=0.5, **settings)
+
+    def on_progress(self, session: Session, stage: str, done: int, total: int) -> None:
+        """Move the stage's bar on; its time is not that of evaluations."""
+        if stage not in self._stages:
+            self._stages[stage] = self._opened(total, stage, unit="step", leave=False)
+        bar = self._stages[stage]
+        bar.update(done - bar.n)
+        if done >= total:
+            self._stages.pop(stage).close()
+            self._bar.unpause()
 
     def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
         """Move the bar on."""
@@ -72,7 +90,9 @@ class ProgressBar(Callback):
         self._bar.update(1)
 
     def close(self) -> None:
-        """Close the bar."""
+        """Close the bars."""
+        while self._stages:
+            self._stages.popitem()[1].close()
         if self._bar is not None:
             self._bar.close()
 

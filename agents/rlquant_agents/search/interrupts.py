@@ -108,6 +108,11 @@ class Uninterrupted(Callback):
         with interrupts_held():
             self._callback.on_start(session)
 
+    def on_progress(self, session: Session, stage: str, done: int, total: int) -> None:
+        """Pass on."""
+        with interrupts_held():
+            self._callback.on_progress(session, stage, done, total)
+
     def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
         """Pass on."""
         with interrupts_held():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,18 +20,17 @@ from rlquant import (
 )
 from rlquant.ambient import callers_generators
 from rlquant.config import Fidelity
-from rlquant.errors import ChoiceError, DataError, EvaluationStopped, NetworkError, SettingsError
+from rlquant.errors import ChoiceError, EvaluationStopped, SettingsError
 from rlquant.evaluation.racing import Racing
-from rlquant.problem.protocol import Indexed, Orders, Predicts, Races, Trains, require_problem
+from rlquant.problem.protocol import Indexed, Orders, Races, Trains, require_problem
 from rlquant.score import bind_reward, log_loss, log_loss_reward, log_shift
 from rlquant.training.watching import Watcher
 from rlquant_agents.search.checks import require_raceable, whole_evaluations
+from rlquant_agents.search.predictions import Prediction, predict
 from rlquant_agents.search.result import Evaluation, SearchResult
 
 EPISODES_PER_EVALUATION = 20
 """A search that keeps asking for what it knows ends after so many episodes per evaluation."""
-N_DRAWS, PREDICTION_SHARE = (32, 16, 8), 1 / 3
-"""Gradients that expected increases are made of, as many as a share of the evaluations affords."""
 
 
 class SearchEnded(Exception):
@@ -55,6 +53,16 @@ class Callback:
 
     def on_start(self, session: Session) -> None:
         """Hear that a search begins."""
+
+    def on_progress(self, session: Session, stage: str, done: int, total: int) -> None:
+        """Hear how far something long is that is no evaluation, such as taking gradients.
+
+        Args:
+            session: the search.
+            stage: what is being done, in words.
+            done: steps of it that are done.
+            total: steps that it has.
+        """
 
     def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
         """Hear of a configuration that was asked for the first time."""
@@ -110,8 +118,7 @@ class Session:
         self.history: list[Evaluation] = []
         self.best: Evaluation | None = None
         self.episodes = 0
-        self._spent, self._predicted = 0, False
-        self._increases: npt.NDArray[np.float64] | None = None
+        self._prediction: Prediction | None = None
         self.notes: list[str] = []
         self._reward = bind_reward(reward, problem.float_score)
         require_raceable(problem, reward)
@@ -236,34 +243,21 @@ class Session:
     def expected_increases(self) -> npt.NDArray[np.float64] | None:
         """Return by how much options are expected to raise the loss, `(decisions, options)`.
 
-        It costs evaluations once, at most `PREDICTION_SHARE` of those that are left.
+        It costs evaluations once, see `predict`.
 
         Returns:
             None where the problem cannot tell, or not at that cost.
         """
-        if not self._predicted:
-            self._increases, self._predicted = self._expected_increases(), True
-        return self._increases
+        if self._prediction is None:
+            self._prediction = predict(self.problem, self.remaining, self._tell_progress)
+            if self._prediction.note:
+                self.say(self._prediction.note)
+        return self._prediction.increases
 
-    def _expected_increases(self) -> npt.NDArray[np.float64] | None:
-        problem = self.problem
-        if not isinstance(problem, Predicts) or not problem.predicts:
-            return None
-        affordable = PREDICTION_SHARE * self.remaining
-        draws = [n for n in N_DRAWS if problem.prediction_cost(n) <= affordable]
-        if not draws:
-            return None
-        try:
-            increases = problem.expected_increases(draws[0])
-        except (DataError, NetworkError, SettingsError) as error:
-            self.say(f"gradients do not say what options cost in loss: {error}")
-            return None
-        self._spent = math.ceil(problem.prediction_cost(draws[0]))
-        self.say(
-            f"gradients of {draws[0]} draws say what options cost in loss; they took as long as "
-            f"{self._spent} evaluations, which count as asked for"
-        )
-        return self.feasible.summed(increases)
+    def _tell_progress(self, stage: str, done: int, total: int) -> None:
+        if self.callback is not None:
+            with callers_generators():
+                self.callback.on_progress(self, stage, done, total)
 
     @property
     def log_shift(self) -> float | None:
@@ -273,7 +267,8 @@ class Session:
     @property
     def remaining(self) -> int:
         """How many evaluations are left."""
-        return self.evaluations - len(self.history) - self._spent
+        spent = 0 if self._prediction is None else self._prediction.spent
+        return self.evaluations - len(self.history) - spent
 
     def _of_searched_layers(self, config: QuantizationConfig) -> QuantizationConfig:
         """Return the configuration; `ChoiceError` where it names a layer that is not searched."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,18 @@ def test_the_progress_bar_shows_where_a_search_ended_early(
     assert "2/12" in capfd.readouterr().err
 
 
+def test_stages_have_bars_of_their_own_which_go(capfd: pytest.CaptureFixture[str]) -> None:
+    bar, session = ProgressBar("looking"), Session(ToyProblem(1), 1)
+    with closing(bar):
+        bar.on_start(session)
+        for done in range(3):
+            bar.on_progress(session, "taking gradients", done, 2)
+        bar.on_progress(session, "another stage", 1, 5)
+    error = capfd.readouterr().err
+    assert "looking: taking gradients:   0%" in error
+    assert "looking: another stage:" in error
+
+
 def test_several_callbacks_hear_everything_in_order(tmp_path: Path) -> None:
     heard: list[str] = []
 
@@ -119,6 +132,9 @@ def test_several_callbacks_hear_everything_in_order(tmp_path: Path) -> None:
         def on_start(self, session: Session) -> None:
             heard.append(f"{self.name} start")
 
+        def on_progress(self, session: Session, stage: str, done: int, total: int) -> None:
+            heard.append(f"{self.name} {stage} {done}/{total}")
+
         def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
             heard.append(f"{self.name} {evaluation.number}")
 
@@ -128,6 +144,9 @@ def test_several_callbacks_hear_everything_in_order(tmp_path: Path) -> None:
     both = Callbacks([Listener("a"), Listener("b")])
     make_searcher("uniform").search(ToyProblem(2, 4.0), 1, 0, both)
     assert heard == ["a start", "b start", "a 1", "b 1", "a end", "b end"]
+    heard.clear()
+    both.on_progress(Session(ToyProblem(1), 1), "x", 1, 2)
+    assert heard == ["a x 1/2", "b x 1/2"]
 
 
 def test_the_folder_of_several_callbacks_is_that_of_the_first_that_has_one(tmp_path: Path) -> None:

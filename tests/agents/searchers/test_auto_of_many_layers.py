@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from rlquant import Budget, Distillation, EvaluationSettings, QuantizationProblem, SearchSpace
 from rlquant.problem import live
 from rlquant.problem.increases import increases_of
+from rlquant.sensitivity.expected_increases import GRADIENTS, QUANTIZING
 from rlquant_agents import search_problem
-from rlquant_agents.search.session import N_DRAWS, PREDICTION_SHARE, Session
+from rlquant_agents.search.predictions import N_DRAWS, PREDICTION_SHARE
+from rlquant_agents.search.session import Callback, Session
 from rlquant_agents.search.uniform import best_uniform
 from rlquant_agents.searchers.knapsack import solve_knapsack
 from rlquant_agents.searchers.uniform import ask_widest_uniforms
@@ -192,3 +194,35 @@ def test_increases_are_measured_once_whoever_asks(
     assert len(calls) == 1
     first.expected_increases(4)
     assert len(calls) == 2
+
+
+class Interrupts(Callback):
+    """Presses Ctrl-C at one step of a stage."""
+
+    def __init__(self, stage: str, step: int) -> None:
+        self.stage, self.step, self.told = stage, step, list[tuple[str, int, int]]()
+
+    def on_progress(self, session: Session, stage: str, done: int, total: int) -> None:
+        self.told.append((stage, done, total))
+        if (stage, done) == (self.stage, self.step):
+            raise KeyboardInterrupt
+
+
+def test_a_search_that_is_interrupted_at_its_gradients_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {"searcher": "auto", "evaluations": 6, "seed": 0}
+    store = tmp_path / "evaluations.sqlite"
+    for stage, step in ((QUANTIZING, 5), (GRADIENTS, 3)):
+        pressed = Interrupts(stage, step)
+        found = search_problem(shared(), store=store, callback=pressed, **asked)
+        assert found.stopped == "interrupted"
+        assert pressed.told[0] == (QUANTIZING, 0, 4 * 2 * BLOCKS)
+        assert pressed.told[-1][:2] == (stage, step)
+    done = Interrupts("nothing", 0)
+    whole = search_problem(shared(), store=store, callback=done, **asked)
+    assert done.told[-1] == (GRADIENTS, 16, 16)
+    monkeypatch.setattr(live, "increases_of", None)  # they are in the store from here on
+    again = search_problem(shared(), store=store, **asked)
+    assert [e.config for e in again.history] == [e.config for e in whole.history]
+    assert again.notes == whole.notes
