@@ -16,15 +16,25 @@ from rlquant.quantizers.formats import FORMATS
 from rlquant.space import SearchSpace, default_space
 from rlquant.tie import Ties, fused
 
-TargetName = Literal["packed", "onnxruntime-int8", "onnxruntime-int4", "gguf", "compressed-tensors"]
+TargetName = Literal[
+    "packed",
+    "onnxruntime-int8",
+    "onnxruntime-int4",
+    "onnxruntime-matmulnbits",
+    "gguf",
+    "compressed-tensors",
+]
 INT8: TargetName = "onnxruntime-int8"
 INT4: TargetName = "onnxruntime-int4"
+MATMULNBITS: TargetName = "onnxruntime-matmulnbits"
 GGUF: TargetName = "gguf"
 COMPRESSED_TENSORS: TargetName = "compressed-tensors"
 INTEGER_POINTS = tuple(
     each.name for each in FORMATS.values() if each.kind == "integer" and not each.super_blocks
 )
 """Points on an offset-free grid: an integer times a scale of its group's own."""
+BLOCK_BITS, BLOCKS = (4, 8, 2), (32, 64, 128)
+"""What onnxruntime's kernels in blocks take on CPUs."""
 DEFAULT_TYPES = tuple(name for name in QUANTIZED if name != "Q2_0")
 """Types of ggml that every llama.cpp reads."""
 
@@ -191,6 +201,18 @@ TARGETS: Mapping[str, Target] = {
                 "points": INTEGER_POINTS,
                 "activation_bits": (None,),
                 "group_size": ("channel", "tensor"),
+            },
+        ),
+        Target(
+            MATMULNBITS,
+            "onnxruntime on CPUs: Linear layers and embeddings as MatMulNBits and "
+            "GatherBlockQuantized of 2, 4 or 8 bits; float inputs",
+            {
+                "bits": BLOCK_BITS,
+                "method": ("post_training", "distilled"),
+                "points": ("clipped", "symmetric", "zero_point"),
+                "activation_bits": (None,),
+                "group_size": BLOCKS,
             },
         ),
         target_of_types(),

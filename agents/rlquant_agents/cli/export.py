@@ -48,9 +48,13 @@ class ExportSettings(CommandSettings):
 
     result: Annotated[Path, tyro.conf.Positional]
     task: str | None = None
-    target: Literal["onnxruntime-int8", "onnxruntime-int4", "gguf", "compressed-tensors"] = (
-        "onnxruntime-int8"
-    )
+    target: Literal[
+        "onnxruntime-int8",
+        "onnxruntime-int4",
+        "onnxruntime-matmulnbits",
+        "gguf",
+        "compressed-tensors",
+    ] = "onnxruntime-int8"
     export_source: Path | None = None
     out: Path | None = None
 

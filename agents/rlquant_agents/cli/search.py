@@ -18,7 +18,7 @@ from torch import nn
 import rlquant
 from rlquant import Budget, QuantizationProblem
 from rlquant.export.onnx.runtime import require_exporter
-from rlquant.export.targets import INT4, INT8
+from rlquant.export.targets import INT4, INT8, MATMULNBITS
 from rlquant.files import write_file
 from rlquant.folder_lock import HeldFolder, held
 from rlquant.tasks import Task
@@ -58,7 +58,7 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
     settings.space()  # a mistake in the options shows before anything is loaded
     settings.source()
     settings.deployment()
-    if settings.target in (INT8, INT4):
+    if settings.target in (INT8, INT4, MATMULNBITS):
         require_exporter()
     with held(settings.folder(searcher.name)) as folder:
         return search_into(folder, settings, [searcher, *baselines], budget, command)

@@ -18,7 +18,7 @@ from rlquant.data import Data, take_samples
 from rlquant.errors import DataError, NetworkError, SettingsError
 from rlquant.export.onnx.runtime import open_session, require_exporter, run_session
 from rlquant.export.quantized_layers import QuantizedLayer, quantized_layers
-from rlquant.export.targets import GGUF, INT8, Target, refusals, target_named
+from rlquant.export.targets import COMPRESSED_TENSORS, GGUF, INT8, Target, refusals, target_named
 from rlquant.files import write_file
 from rlquant.forward_pass import copies
 from rlquant.layers import require_positional
@@ -28,6 +28,7 @@ from rlquant.quantizers import ActivationQuantizer
 
 CALIBRATION_SAMPLES = 512
 CALIBRATION_BATCH = 64
+OTHER_EXPORTS = {GGUF: "export_gguf", COMPRESSED_TENSORS: "export_compressed_tensors"}
 HALVES = (torch.float16, torch.bfloat16)
 
 
@@ -75,14 +76,16 @@ def export_onnx(
     scales, and what convolutions hand to residual sums gets 8 bits too, so that whole stretches
     run in integers. Outputs then differ by a few steps of those 8 bits; `error` says how much.
     With "onnxruntime-int4" Linear layers run in 4-bit kernels, which by default round their
-    inputs to 8 bits.
+    inputs to 8 bits. With "onnxruntime-matmulnbits" Linear layers and embeddings run in kernels of
+    2, 4 or 8 bits in blocks of 32, 64 or 128 weights, which compute with float inputs.
 
     Args:
         quantized: what `rlquant.quantize`, `rlquant.load` or `problem.build` returned.
         example_input: a batch as the network takes it; several inputs as a tuple.
         path: usually `*.onnx`; an existing file is replaced.
-        target: "onnxruntime-int8" or "onnxruntime-int4", to write what their kernels take and
-            refuse what they cannot express; None for everything that ONNX can.
+        target: "onnxruntime-int8", "onnxruntime-int4" or "onnxruntime-matmulnbits", to write what
+            their kernels take and refuse what they cannot express; None for everything that ONNX
+            can.
         calibration: for "onnxruntime-int8", data for the ranges between layers; by default the
             example input.
         dynamic_batch: leave the length of the first axis of every input open.
@@ -95,8 +98,8 @@ def export_onnx(
             layers that the target cannot express, each of which is named.
         DataError: inputs that are empty, not finite or no tensors.
         UnknownNameError: no such target.
-        SettingsError: no path, a package is not installed, or the target is gguf, whose files
-            `export_gguf` writes.
+        SettingsError: no path, a package is not installed, or the target is gguf or
+            compressed-tensors, which `export_gguf` and `export_compressed_tensors` write.
         StorageError: the file cannot be written.
 
     Example:
@@ -111,8 +114,8 @@ def export_onnx(
     """
     file = path_of("path", path)
     layers = quantized_layers(quantized)
-    if target == GGUF:
-        raise SettingsError("export_onnx writes no GGUF files; use rlquant.export_gguf")
+    if target in OTHER_EXPORTS:
+        raise SettingsError(f"export_onnx writes no {target}; use rlquant.{OTHER_EXPORTS[target]}")
     if target is not None:
         _require_expressible(target_named(target), layers)
     _require_modules(layers)

@@ -54,10 +54,14 @@ class GraphEditor:
         inputs: Sequence[ir.Value | None],
         name: str,
         dtype: ir.DataType = ir.DataType.FLOAT,
+        *,
+        domain: str = "",
         **attributes: Any,
     ) -> ir.Value:
         """Insert a node with one output before another one; returns the output."""
-        added = ir.node(operator, list(inputs), attributes or None, name=self.free_name(name))
+        added = ir.node(
+            operator, list(inputs), attributes or None, domain=domain, name=self.free_name(name)
+        )
         output = added.outputs[0]
         output.name, output.type = self.free_name(f"{name}_out"), ir.TensorType(dtype)
         self.graph.insert_before(before, added)

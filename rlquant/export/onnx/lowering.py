@@ -8,6 +8,7 @@ import onnx_ir as ir
 from torch import Tensor
 
 from rlquant.export.onnx.between import quantize_between
+from rlquant.export.onnx.block_layers import MICROSOFT, lower_blocks
 from rlquant.export.onnx.graph_edits import GraphEditor
 from rlquant.export.onnx.inputs import InputLowering
 from rlquant.export.onnx.integer_layers import lower_integer_layer
@@ -22,7 +23,7 @@ from rlquant.export.onnx.weights import (
     scaled_integers,
 )
 from rlquant.export.quantized_layers import QuantizedLayer
-from rlquant.export.targets import INT4, INT8
+from rlquant.export.targets import INT4, INT8, MATMULNBITS
 
 MARK = "quantized by rlquant"
 
@@ -78,6 +79,9 @@ def _lower_weight(
     """Lower a weight in the form that suits the target; returns how, in words."""
     tensor = layer.weight.tensor
     width = container_bits(tensor.bits)
+    blocks = lower_blocks(editor, node, name, tensor) if target == MATMULNBITS else ""
+    if blocks:
+        return blocks
     if not is_scaled_integer(tensor):
         editor.replace(node.outputs[0], gathered(editor, node, name, tensor))
         return f"uint{width} codes, Gather"
@@ -104,6 +108,8 @@ def _declare_opset(model: ir.Model) -> None:
     types = {value.dtype for value in model.graph.initializers.values()}
     two_bits = bool(types & {ir.DataType.INT2, ir.DataType.UINT2})
     model.opset_imports[""] = OPSET_OF_TWO_BITS if two_bits else OPSET
+    if any(node.domain == MICROSOFT for node in model.graph):
+        model.opset_imports[MICROSOFT] = 1
     if two_bits:
         model.ir_version = IR_VERSION_OF_TWO_BITS
 
