@@ -24,6 +24,7 @@ from rlquant.evaluation_settings import Calibrate
 from rlquant.export.deployment import DeploymentTarget
 from rlquant.export.targets import SPACES, TargetName, target_named
 from rlquant.paths import PathLike
+from rlquant.precision import Precision
 from rlquant.space import default_space
 from rlquant.tasks import Task
 from rlquant.tasks.own.model import FORMS
@@ -80,6 +81,8 @@ class TaskSettings(CommandSettings):
         calibration_samples: at most so many training samples are used for calibration.
         calibrate: what is taken back of the shift that quantization makes: statistics of
             BatchNorms, biases of layers with no BatchNorm behind them, auto (both) or none.
+        precision: in which quantized networks run on validation samples: own, the network's, or
+            bfloat16, which is faster where the processor has it.
         racing: end an evaluation early, on some of the validation samples, when it is clear that it
             does not beat the best one so far.
         device: where to evaluate, e.g. cpu or cuda.
@@ -109,6 +112,7 @@ class TaskSettings(CommandSettings):
     validation_samples: int = 2000
     calibration_samples: int = 512
     calibrate: Calibrate = "auto"
+    precision: Precision = "own"
     racing: bool = False
     device: str = "cpu"
     threads: int = 1
@@ -233,7 +237,7 @@ class TaskSettings(CommandSettings):
         store: PathLike | EvaluationStore | None = None,
         weights: PathLike | None = None,
     ) -> QuantizationProblem:
-        """Return the problem of a loaded task; `weights` is a folder for those that do not fit."""
+        """Return the problem of a loaded task; `weights` is a run folder that keeps them."""
         return QuantizationProblem(
             task.network,
             task.train,
@@ -247,6 +251,7 @@ class TaskSettings(CommandSettings):
                 validation_samples=self.validation_samples,
                 calibration_samples=self.calibration_samples,
                 calibrate=self.calibrate,
+                precision=self.precision,
             ).with_weights_in(weights),
             store=store,
             racing=Racing() if self.racing else None,

@@ -19,12 +19,13 @@ def test_settings_make_the_problem_they_name() -> None:
         points=("affine", "kmeans"),
         calibration_samples=64,
         calibrate="biases",
+        precision="bfloat16",
     )
     problem = settings.problem(settings.load(), settings.budget_of(4.0))
     assert problem.space == SearchSpace(bits=(2, 4), points=("affine", "kmeans"))
     assert problem.budget == Budget.average_bits(4.0)
     assert len(problem.calibration) == 64
-    assert problem.evaluation.calibrate == "biases"
+    assert (problem.evaluation.calibrate, problem.evaluation.precision) == ("biases", "bfloat16")
 
 
 def test_threads_are_torchs() -> None:
