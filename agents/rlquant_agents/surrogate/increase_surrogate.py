@@ -108,6 +108,15 @@ class IncreaseSurrogate:
         shifted = np.maximum(expected, self._float_loss + SMALLEST) + self._shift
         return np.log(shifted), deviation / shifted
 
+    def unexplained(self, rows: Indices) -> Floats:
+        """Return the standard deviation of what no factor explains of log losses, shape `(n,)`.
+
+        Beside that of `predict` it is a part of what an evaluation may differ by.
+        """
+        sums = self._sums(rows)
+        found: Floats = self._factors.noise * sums / (sums + self._float_loss + self._shift)
+        return found
+
     def effects(self, base: Indices) -> Floats:
         """Return what each option at each layer alone is expected to change in a configuration.
 

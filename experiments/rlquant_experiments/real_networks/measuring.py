@@ -27,6 +27,7 @@ from rlquant import (
 from rlquant.errors import SettingsError
 from rlquant.network_kind import is_transformer_like
 from rlquant_agents.api import search_problem
+from rlquant_experiments.real_networks.foresight import foresee
 from rlquant_experiments.real_networks.rows import (
     Figures,
     Row,
@@ -202,6 +203,8 @@ def search_row(row: Row, settings: RealNetworkSettings) -> Figures:
     )
     minutes = (time.perf_counter() - start) / 60
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return lab.figures(
-        problem, result.best, minutes, peak_bytes=peak, evaluations=len(result.history)
-    )
+    counts = {"peak_bytes": peak, "evaluations": len(result.history)}
+    if row.searcher == "auto":
+        foreseen = foresee(problem, result.history, settings.evaluations)
+        counts |= {"foreseen": foreseen.foreseen, "within": foreseen.within}
+    return lab.figures(problem, result.best, minutes, **counts)

@@ -134,4 +134,10 @@ def _verdicts(rows: Rows) -> list[str]:
                 stands = "ahead of" if agent.loss <= others[name].loss else "**behind**"
                 parts.append(f"{stands} the {words}, {name}, {others[name].loss:.4f}")
         lines.append("; ".join(parts))
+    foreseen, within = (sum(getattr(f, n) for f in means.values()) for n in ("foreseen", "within"))
+    if foreseen:
+        lines.append(
+            f"the surrogate of {AGENT} predicted {foreseen} evaluations before they were made: "
+            f"{within / foreseen:.0%} lay within its 90 % intervals"
+        )
     return lines

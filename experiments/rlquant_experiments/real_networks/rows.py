@@ -70,6 +70,8 @@ class Figures:
         minutes: of the search, or of quantizing.
         peak_bytes: largest memory of the process; 0 where many rows shared it.
         evaluations: distinct configurations that the search measured.
+        foreseen, within: evaluations that the surrogate predicted, and those of them that lay
+            within its 90 % intervals.
     """
 
     size_bytes: int
@@ -81,6 +83,8 @@ class Figures:
     minutes: float
     peak_bytes: int = 0
     evaluations: int = 0
+    foreseen: int = 0
+    within: int = 0
 
 
 def uniform_rows(settings: RealNetworkSettings, task: str) -> Iterator[Row]:
@@ -154,4 +158,6 @@ def mean_of(found: Sequence[Figures]) -> Figures:
         fmean(f.minutes for f in found),
         max(f.peak_bytes for f in found),
         round(fmean(f.evaluations for f in found)),
+        sum(f.foreseen for f in found),
+        sum(f.within for f in found),
     )
