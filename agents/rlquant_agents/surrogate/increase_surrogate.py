@@ -17,7 +17,7 @@ from rlquant_agents.surrogate.posterior import Posterior
 Floats = npt.NDArray[np.float64]
 
 SHARED, OWN, OPTION = (0.05, 0.2, 0.5), (0.05, 0.15, 0.4), (0.05, 0.15, 0.4)
-"""Standard deviations of the factors of roles, of layers and of single options, to choose from."""
+"""Standard deviations of the multipliers of roles, layers and single options, to choose from."""
 NOISE = (0.01, 0.03, 0.1)
 """Of what the sum does not explain, as a share of it, to choose from."""
 DEPTH_SCALE = 0.3
@@ -30,8 +30,8 @@ SMALLEST = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Factors:
-    """Standard deviations of the factors, each relative to 1, and of the noise."""
+class Deviations:
+    """Standard deviations of the multipliers, each relative to 1, and of the noise."""
 
     shared: float
     own: float
@@ -39,17 +39,17 @@ class Factors:
     noise: float
 
 
-FIRST = Factors(0.2, 0.15, 0.1, 0.03)
+FIRST = Deviations(0.2, 0.15, 0.1, 0.03)
 """Before there are enough evaluations to choose by."""
 
 
 class IncreaseSurrogate:
-    """Predicts the loss as that of the float network plus increases times unknown factors.
+    """Predicts the loss as that of the float network plus increases times unknown multipliers.
 
-    Every increase has a factor, 1 before anything is evaluated: a sum of one that layers of a role
-    share, the more the nearer they are in depth, one of the layer and one of its option. All are
-    normal, so that the loss is a Gaussian process, and an evaluation of a whole configuration says
-    something of every layer.
+    Every increase has a multiplier, 1 before anything is evaluated: a sum of one that layers of a
+    role share, the more the nearer they are in depth, one of the layer and one of its option. All
+    are normal, so that the loss is a Gaussian process, and an evaluation of a whole configuration
+    says something of every layer.
 
     Args:
         increases: expected increases of the loss, shape `(decisions, options)`, at least 0.
@@ -71,7 +71,7 @@ class IncreaseSurrogate:
         self._increases = np.maximum(increases, 0.0)
         self._float_loss, self._shift = float_loss, log_shift
         self._alike = _alike(names)
-        self._factors = FIRST
+        self._deviations = FIRST
         self._rows: Indices = np.zeros((0, len(names)), dtype=np.int64)
         self._values: Floats = np.zeros(0)
         self._posterior: Posterior | None = None
@@ -89,9 +89,9 @@ class IncreaseSurrogate:
         self._rows, self._values = rows[near], above[near] - self._sums(rows[near])
         self.spread = float(log_losses[near].std()) or 1.0
         if len(self._rows) >= LEAST_ROWS:
-            tried = [Factors(*given) for given in itertools.product(SHARED, OWN, OPTION, NOISE)]
-            self._factors = max(tried, key=self._log_likelihood)
-        self._posterior = self._given(self._factors)
+            tried = [Deviations(*given) for given in itertools.product(SHARED, OWN, OPTION, NOISE)]
+            self._deviations = max(tried, key=self._log_likelihood)
+        self._posterior = self._given(self._deviations)
 
     def condition_on(self, rows: Indices) -> None:
         """Take the predictions for these rows as observed, until `fit` is called again."""
@@ -100,7 +100,7 @@ class IncreaseSurrogate:
         self._values = np.concatenate(
             [self._values, expected - self._float_loss - self._sums(rows)]
         )
-        self._posterior = self._given(self._factors)
+        self._posterior = self._given(self._deviations)
 
     def predict(self, rows: Indices) -> tuple[Floats, Floats]:
         """Return expected log losses and their standard deviations, each shape `(n,)`."""
@@ -109,12 +109,12 @@ class IncreaseSurrogate:
         return np.log(shifted), deviation / shifted
 
     def unexplained(self, rows: Indices) -> Floats:
-        """Return the standard deviation of what no factor explains of log losses, shape `(n,)`.
+        """Return the standard deviation of what no multiplier explains of log losses, shape `(n,)`.
 
         Beside that of `predict` it is a part of what an evaluation may differ by.
         """
         sums = self._sums(rows)
-        found: Floats = self._factors.noise * sums / (sums + self._float_loss + self._shift)
+        found: Floats = self._deviations.noise * sums / (sums + self._float_loss + self._shift)
         return found
 
     def effects(self, base: Indices) -> Floats:
@@ -138,59 +138,65 @@ class IncreaseSurrogate:
             generator: of the draw.
             share: of the standard deviations; 0 for the expected increases.
         """
-        covariance = self._layer_covariance(self._factors)
+        covariance = self._layer_covariance(self._deviations)
         mean = np.ones(len(covariance))
         if self._posterior is not None and len(self._values):
             across = self._chosen(self._rows) @ covariance
-            known = np.linalg.solve(self._covariance(self._factors), across)
+            known = np.linalg.solve(self._covariance(self._deviations), across)
             mean = mean + known.T @ self._values
             covariance = covariance - across.T @ known
         root = np.linalg.cholesky(covariance + 1e-8 * np.eye(len(covariance)))
-        factors = mean + share * root @ generator.standard_normal(len(mean))
-        own = 1.0 + share * self._factors.option * generator.standard_normal(self._increases.shape)
-        found: Floats = self._increases * np.maximum(factors[:, None], 0.1) * np.maximum(own, 0.1)
+        multipliers = mean + share * root @ generator.standard_normal(len(mean))
+        own = 1.0 + share * self._deviations.option * generator.standard_normal(
+            self._increases.shape
+        )
+        found: Floats = (
+            self._increases * np.maximum(multipliers[:, None], 0.1) * np.maximum(own, 0.1)
+        )
         return found
 
     def _predicted(self, rows: Indices) -> tuple[Floats, Floats]:
         """Return expected losses and their standard deviations."""
         sums = self._sums(rows)
-        shared = self._chosen(rows) @ self._layer_covariance(self._factors)
+        shared = self._chosen(rows) @ self._layer_covariance(self._deviations)
         variance = np.einsum("ij,ij->i", shared, self._chosen(rows))
-        variance += self._factors.option**2 * np.square(self._chosen(rows)).sum(axis=1)
+        variance += self._deviations.option**2 * np.square(self._chosen(rows)).sum(axis=1)
         if self._posterior is None:
             return self._float_loss + sums, np.sqrt(variance)
-        covariance = self._between(self._factors, rows, self._rows)
+        covariance = self._between(self._deviations, rows, self._rows)
         known = np.linalg.solve(self._posterior.factor, covariance.T)
         variance = np.maximum(variance - np.einsum("ij,ij->j", known, known), SMALLEST**2)
         return self._float_loss + sums + self._posterior.mean(covariance), np.sqrt(variance)
 
-    def _given(self, factors: Factors) -> Posterior:
-        return Posterior.of(self._covariance(factors), self._values)
+    def _given(self, deviations: Deviations) -> Posterior:
+        return Posterior.of(self._covariance(deviations), self._values)
 
-    def _log_likelihood(self, factors: Factors) -> float:
+    def _log_likelihood(self, deviations: Deviations) -> float:
         """Return the log density of the values up to a constant, -1/2 (v' K^-1 v + log |K|)."""
-        given = self._given(factors)
+        given = self._given(deviations)
         quadratic = float(self._values @ given.weights)
         return -0.5 * quadratic - float(np.log(np.diag(given.factor)).sum())
 
-    def _covariance(self, factors: Factors) -> Floats:
+    def _covariance(self, deviations: Deviations) -> Floats:
         """Return the covariance of the values that were fitted, noise included."""
-        found = self._between(factors, self._rows, self._rows)
-        noise = factors.noise * self._sums(self._rows)
+        found = self._between(deviations, self._rows, self._rows)
+        noise = deviations.noise * self._sums(self._rows)
         found[np.diag_indices_from(found)] += noise**2 + SMALLEST**2
         return found
 
-    def _between(self, factors: Factors, a: Indices, b: Indices) -> Floats:
+    def _between(self, deviations: Deviations, a: Indices, b: Indices) -> Floats:
         """Return the covariance of the losses of every row of `a` and every row of `b`."""
         of_a, of_b = self._chosen(a), self._chosen(b)
-        found = of_a @ self._layer_covariance(factors) @ of_b.T
+        found = of_a @ self._layer_covariance(deviations) @ of_b.T
         for option in range(self._increases.shape[1]):
-            found += factors.option**2 * ((of_a * (a == option)) @ (of_b * (b == option)).T)
+            found += deviations.option**2 * ((of_a * (a == option)) @ (of_b * (b == option)).T)
         result: Floats = found
         return result
 
-    def _layer_covariance(self, factors: Factors) -> Floats:
-        found: Floats = factors.shared**2 * self._alike + factors.own**2 * np.eye(len(self._alike))
+    def _layer_covariance(self, deviations: Deviations) -> Floats:
+        found: Floats = deviations.shared**2 * self._alike + deviations.own**2 * np.eye(
+            len(self._alike)
+        )
         return found
 
     def _chosen(self, rows: Indices) -> Floats:

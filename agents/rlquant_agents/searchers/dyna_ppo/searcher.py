@@ -18,24 +18,19 @@ from rlquant_agents.search.closing import closed_after
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import SearchEnded, Session
 from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, answers, make_agent, train
+from rlquant_agents.searchers.dyna_ppo.beginning import begin
 from rlquant_agents.searchers.dyna_ppo.option_features import OptionFeatures
 from rlquant_agents.searchers.dyna_ppo.pretrained import load_pretrained
 from rlquant_agents.searchers.dyna_ppo.rollouts import SimulatedEpisodes
-from rlquant_agents.searchers.knapsack import solve_and_refine, solve_knapsack
 from rlquant_agents.searchers.ppo.searcher import make_logger
-from rlquant_agents.searchers.sensitivity import measure_effects
 from rlquant_agents.surrogate.acquisition import (
     Acquisition,
     ExpectedImprovement,
     UpperConfidenceBound,
     select_batch,
 )
-from rlquant_agents.surrogate.increase_surrogate import IncreaseSurrogate
-from rlquant_agents.surrogate.kernel import MANY_LAYERS
 from rlquant_agents.surrogate.neighbours import random_changes, single_changes
 from rlquant_agents.surrogate.observations import Observations
-from rlquant_agents.surrogate.prediction import PredictsLogLoss
-from rlquant_agents.surrogate.surrogate import Surrogate
 
 Floats = npt.NDArray[np.float64]
 
@@ -46,12 +41,6 @@ EXPLORATION_COEFFICIENT = 1.0
 """Of the upper confidence bound when patience ends, and as much more each time it ends again."""
 MOST_DECISIONS, LEAST_EPISODES = 4096, 8
 """Decisions of an update, at most, but for so many episodes: with many layers each says more."""
-AFTER_SOLUTIONS = 0.15
-"""Share of the evaluations that is left for rounds where effects of many layers are refined."""
-N_SOLUTIONS = 24
-"""Knapsacks of drawn increases that are among a round's candidates."""
-LARGEST_SHARE = 0.5
-"""Of the standard deviations that increases are drawn with."""
 N_LIMITS = 24
 """Limits under which improvements count where a whole front is searched for."""
 
@@ -170,9 +159,6 @@ class _Exploration:
         self._lowest = self._lowest_limit()
         self._limit = float(self._feasible.limit)
         self._features = OptionFeatures(session)
-        self._surrogate: PredictsLogLoss
-        self._surrogate = Surrogate(self._feasible.decisions, self._feasible.options)
-        self._increases: IncreaseSurrogate | None = None
         self._observed = Observations(session)
         self._best = 0.0
         affordable = max(LEAST_EPISODES, MOST_DECISIONS // len(self._feasible))
@@ -190,10 +176,13 @@ class _Exploration:
 
     def run(self) -> None:
         """Go on until the session ends it."""
-        if self._settings.sensitivities:
-            self._measure()
-        if self._increases is None:
-            self._observed.evaluate(self._first())
+        beginning = begin(self._session, sensitivities=self._settings.sensitivities)
+        self._surrogate, self._further = beginning.surrogate, beginning.candidates
+        if beginning.effects is not None:
+            self._features.set_effects(beginning.effects)
+        self._observed.update()
+        first = self._first() if beginning.answer is None else beginning.answer
+        self._observed.evaluate(first)
         for round_ in itertools.count():
             self._choose_limit()
             self._surrogate.fit(self._observed.rows, self._observed.log_losses)
@@ -206,34 +195,6 @@ class _Exploration:
                 acquisition = self._upper_confidence_bound()
             batch = select_batch(candidates, self._settings.batch, self._surrogate, acquisition)
             self._observed.evaluate(batch)
-
-    def _measure(self) -> None:
-        """Measure effects; of many layers gradients tell them, or groups that are refined."""
-        many = len(self._feasible) > MANY_LAYERS
-        if many and self._predict():
-            return
-        if many:
-            left = int(self._session.evaluations * AFTER_SOLUTIONS)
-            effects = solve_and_refine(self._session, left)
-            prior = Surrogate(self._feasible.decisions, self._feasible.options)
-            prior.set_prior(effects)
-            self._surrogate = prior
-        else:
-            effects = measure_effects(self._session)
-        self._features.set_effects(effects)
-        self._observed.update()
-
-    def _predict(self) -> bool:
-        """Return whether gradients say what options cost in loss; their solution is evaluated."""
-        shift = self._session.log_shift
-        increases = None if shift is None else self._session.expected_increases()
-        if shift is None or increases is None:
-            return False
-        float_loss = self._session.float_score.loss
-        found = IncreaseSurrogate(increases, self._feasible.names, float_loss, shift)
-        self._surrogate = self._increases = found
-        self._observed.evaluate(solve_knapsack(increases, self._feasible)[None])
-        return True
 
     def _first(self) -> Indices:
         """Return the policy's likeliest configurations, and draws of it, as far as they differ."""
@@ -289,16 +250,10 @@ class _Exploration:
                 random_changes(base, options, count, self._generator),
             )
             found += [rows[self._observed.spent(rows) <= self._limit] for rows in near]
-        if self._increases is not None:
-            found.append(self._solutions(self._increases))
+        if self._further is not None:
+            found.append(self._further(self._generator))
         rows = self._observed.unknown(np.concatenate(found).tolist())
         return rows if len(rows) else self._frontier()
-
-    def _solutions(self, increases: IncreaseSurrogate) -> Indices:
-        """Return what would be best by the expected increases, and by some that are drawn."""
-        shares = [0.0, *self._generator.uniform(0.0, LARGEST_SHARE, N_SOLUTIONS)]
-        drawn = [increases.draw(self._generator, share) for share in shares]
-        return np.array([solve_knapsack(each, self._feasible) for each in drawn])
 
     def _frontier(self) -> Indices:
         """Return the unknown rows one change away from a known one, the best of which comes first.

@@ -1,0 +1,89 @@
+"""What a search knows before its first round: from gradients, from measured effects, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlquant.cost.feasible import Indices
+from rlquant_agents.search.session import Session
+from rlquant_agents.searchers.knapsack import solve_and_refine, solve_knapsack
+from rlquant_agents.searchers.sensitivity import measure_effects
+from rlquant_agents.surrogate.increase_surrogate import IncreaseSurrogate
+from rlquant_agents.surrogate.kernel import MANY_LAYERS
+from rlquant_agents.surrogate.prediction import PredictsLogLoss
+from rlquant_agents.surrogate.surrogate import Surrogate
+from rlquant_agents.surrogate.weight_error import Effects
+
+AFTER_SOLUTIONS = 0.15
+"""Share of the evaluations that is left for rounds where effects of many layers are refined."""
+N_SOLUTIONS = 24
+"""Knapsacks of drawn increases that are among a round's candidates."""
+LARGEST_SHARE = 0.5
+"""Of the standard deviations that increases are drawn with."""
+
+Candidates = Callable[[np.random.Generator], Indices]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Beginning:
+    """How rounds begin.
+
+    Attributes:
+        surrogate: to be fitted to what was evaluated.
+        effects: of the options, which the policy is shown; None where it is shown what the layers
+            say themselves.
+        answer: what is evaluated next; None for configurations of the policy.
+        candidates: gives further candidates of a round, shape `(n, decisions)`; None for none.
+    """
+
+    surrogate: PredictsLogLoss
+    effects: Effects | None = None
+    answer: Indices | None = None
+    candidates: Candidates | None = None
+
+
+def begin(session: Session, *, sensitivities: bool) -> Beginning:
+    """Return the beginning of a search, for which the session may be asked.
+
+    Args:
+        session: is asked for effects, where they are wanted.
+        sensitivities: whether effects of the options are wanted. Of many layers gradients tell
+            them; where there are none, groups of layers are measured and refined.
+    """
+    if not sensitivities:
+        return Beginning(_plain(session))
+    if len(session.feasible) <= MANY_LAYERS:
+        return Beginning(_plain(session), measure_effects(session))
+    return _from_gradients(session) or _from_groups(session)
+
+
+def _plain(session: Session) -> Surrogate:
+    return Surrogate(session.feasible.decisions, session.feasible.options)
+
+
+def _from_groups(session: Session) -> Beginning:
+    left = int(session.evaluations * AFTER_SOLUTIONS)
+    effects, surrogate = solve_and_refine(session, left), _plain(session)
+    surrogate.set_prior(effects)
+    return Beginning(surrogate, effects)
+
+
+def _from_gradients(session: Session) -> Beginning | None:
+    """Return the beginning with the knapsack of expected increases; None where there are none."""
+    feasible, shift = session.feasible, session.log_shift
+    increases = None if shift is None else session.expected_increases()
+    if shift is None or increases is None:
+        return None
+    surrogate = IncreaseSurrogate(increases, feasible.names, session.float_score.loss, shift)
+
+    def solutions(generator: np.random.Generator) -> Indices:
+        """Return what would be best by the expected increases, and by some that are drawn."""
+        shares = [0.0, *generator.uniform(0.0, LARGEST_SHARE, N_SOLUTIONS)]
+        drawn = [surrogate.draw(generator, share) for share in shares]
+        return np.array([solve_knapsack(each, feasible) for each in drawn])
+
+    answer = solve_knapsack(increases, feasible)[None]
+    return Beginning(surrogate, answer=answer, candidates=solutions)
