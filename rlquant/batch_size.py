@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from rlquant.copying.network_copy import copy_network
+from rlquant.copying.network_copy import shared_copy
 from rlquant.forward_pass import output_bytes, outputs_of
 from rlquant.samples import Samples
 
@@ -38,5 +38,5 @@ def batch_size_within(
         return asked
     few = samples.first(2)
     with torch.inference_mode():
-        each = output_bytes(outputs_of(copy_network(network), few.inputs, name)) // len(few)
+        each = output_bytes(outputs_of(shared_copy(network), few.inputs, name)) // len(few)
     return max(1, min(most, BATCH_BYTES // max(1, each)))

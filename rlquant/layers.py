@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
-from rlquant.copying.network_copy import copy_network
+from rlquant.copying.network_copy import copy_network, shared_copy
 from rlquant.errors import DataError, NetworkError
 from rlquant.forward_pass import Arguments, as_arguments, outputs_of, tensors_in
 from rlquant.layer_names import matching
@@ -156,7 +156,9 @@ def find_layers(
         last linear 48
     """
     kept = excluded_layers(require_network(network), exclude)
-    return layers_and_macs(network, example_input, kept, as_arguments(example_input))[0]
+    require_quantizable(network, [n for n in weight_sites(network) if n not in kept])
+    ours = copy_network(network)
+    return layers_and_macs(ours, example_input, kept, as_arguments(example_input))[0]
 
 
 def layers_and_macs(
@@ -165,7 +167,7 @@ def layers_and_macs(
     """Find the quantizable layers, and the multiply-accumulates for one sample of kept ones.
 
     Args:
-        network: as for `find_layers`.
+        network: one of ours, see `shared_copy`.
         example_input: as for `find_layers`; the network is run on it once.
         kept: names of layers that stay in float32.
         brief: inputs that take less time, on which layers are tried out with other weights.
@@ -355,7 +357,7 @@ class _Trace:
             if given in outputs:
                 trace.normalized.add(outputs[given][0])
 
-        clone = copy_network(network)
+        clone = shared_copy(network)
         for name, module in clone.named_modules():
             if name in wanted:
                 module.register_forward_hook(watch(wanted[name]), with_kwargs=True)

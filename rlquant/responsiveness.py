@@ -7,7 +7,7 @@ any number of bits would score as float does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -39,16 +39,14 @@ def require_responsive(network: nn.Module, inputs: Arguments, names: Sequence[st
         inputs: arguments of a forward pass, of a few samples.
         names: of the layers, which have a floating-point parameter for a weight.
     """
-    clone = copy_network(network)
-    watched = _Watched(clone, names)
+    watched = _Watched(copy_network(network), names)
     watched.run(inputs)
     for name, silent in watched.silent.items():
         if silent is not None:
             raise _unresponsive(name, silent)
+    del watched  # large: its copy of the network
     try:
-        both = [_with_halves(clone, inputs, names, exchange) for exchange in EXCHANGES]
-        if not same_outputs(*both):  # one with a memory may still do, if each way has a fresh copy
-            _require_alike(network, inputs, names)
+        _require_alike(network, inputs, names)
     except RlquantError:
         raise
     except Exception as error:  # the network's own code, which ran before
@@ -168,11 +166,11 @@ def _other_weights(weight: Tensor) -> Iterator[Tensor]:
 def _require_alike(network: nn.Module, inputs: Arguments, names: Sequence[str]) -> None:
     """Raise `NetworkError` unless fresh copies give the same outputs in both ways."""
 
-    def differ(layers: Sequence[str], ways: Iterable[Exchange] = EXCHANGES) -> bool:
+    def differ(layers: Sequence[str], ways: Iterable[Put] = (put_data, put_parametrized)) -> bool:
         both = [_with_halves(copy_network(network), inputs, layers, way) for way in ways]
         return not same_outputs(*both)
 
-    if differ(names) and not differ(names, [as_data, as_data]):  # else it differs anyway
+    if differ(names) and not differ(names, [put_data, put_data]):  # else it differs anyway
         shown = ", ".join(repr(name) for name in names if differ([name]))
         raise NetworkError(
             f"layers {shown[:150]}: the network gives other outputs when their weights are "
@@ -182,14 +180,11 @@ def _require_alike(network: nn.Module, inputs: Arguments, names: Sequence[str]) 
 
 
 @torch.no_grad()
-def _with_halves(
-    clone: nn.Module, inputs: Arguments, names: Sequence[str], exchange: Exchange
-) -> Any:
-    """Return the outputs of a network with half the weights in some layers."""
-    with ExitStack() as exchanged:
-        for site in distinct_sites(clone, names):
-            exchanged.enter_context(exchange(clone, site, site.weight_in(clone) / 2))
-        return _drawn_alike(lambda: run(clone, copies(inputs)))
+def _with_halves(clone: nn.Module, inputs: Arguments, names: Sequence[str], put: Put) -> Any:
+    """Return the outputs of a network with half the weights in some layers, which stay there."""
+    for site in distinct_sites(clone, names):
+        put(clone, site, site.weight_in(clone) / 2)
+    return _drawn_alike(lambda: run(clone, copies(inputs)))
 
 
 def distinct_sites(network: nn.Module, names: Iterable[str]) -> list[WeightSite]:
@@ -201,12 +196,26 @@ def distinct_sites(network: nn.Module, names: Iterable[str]) -> list[WeightSite]
 # --- two ways of exchanging weights
 
 
+def put_data(network: nn.Module, site: WeightSite, values: Tensor) -> None:
+    """Give a layer other weights as evaluations do it."""
+    site.weight_in(network).data = values
+
+
+def put_parametrized(network: nn.Module, site: WeightSite, values: Tensor) -> None:
+    """Give a layer other weights as quantized networks do it."""
+    weight = site.weight_in(network).detach()
+    weight.copy_(values)
+    fixed = _Fixed(weight)  # as large as the network: `values` may go
+    owner = site.owner_in(network)
+    parametrize.register_parametrization(owner, site.parameter, fixed, unsafe=True)
+
+
 @contextmanager
 def as_data(network: nn.Module, site: WeightSite, values: Tensor) -> Iterator[None]:
     """Exchange a weight as evaluations do it."""
     weight = site.weight_in(network)
     original = weight.data
-    weight.data = values
+    put_data(network, site, values)
     try:
         yield
     finally:
@@ -218,9 +227,7 @@ def parametrized(network: nn.Module, site: WeightSite, values: Tensor) -> Iterat
     """Exchange a weight as quantized networks do it."""
     owner, name, weight = site.owner_in(network), site.parameter, site.weight_in(network)
     original = weight.detach().clone()
-    weight.detach().copy_(values)
-    fixed = _Fixed(weight.detach())  # as large as the network: `values` may go
-    parametrize.register_parametrization(owner, name, fixed, unsafe=True)
+    put_parametrized(network, site, values)
     try:
         yield
     finally:
@@ -228,6 +235,7 @@ def parametrized(network: nn.Module, site: WeightSite, values: Tensor) -> Iterat
         weight.detach().copy_(original)
 
 
+Put = Callable[[nn.Module, WeightSite, Tensor], None]
 Exchange = Callable[[nn.Module, WeightSite, Tensor], AbstractContextManager[None]]
 EXCHANGES: dict[Exchange, str] = {as_data: "data", parametrized: "a parametrization"}
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 import small_networks
-from rlquant.copying.network_copy import copy_network, independent_copy
+from rlquant.copying.network_copy import copy_network, independent_copy, shared_copy
 from rlquant.errors import NetworkError
 from small_networks import NETWORKS, ConvNet, TiedNet, fresh
 
@@ -423,3 +423,39 @@ def test_tied_parameters_stay_tied() -> None:
     copied = copy_network(network, unset=(p for p in network.parameters()))
     assert copied.logits.weight is copied.words.weight
     assert copied.words.weight is not network.words.weight
+
+
+class WithView(nn.Module):
+    """Holds a view of a weight besides, in an attribute or in a closure."""
+
+    def __init__(self, *, closure: bool) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 3), nn.Linear(3, 2)
+        view = self.first.weight.detach()
+        self.view = (lambda: view) if closure else view
+
+    def forward(self, x: Tensor) -> Any:
+        view = self.view if isinstance(self.view, Tensor) else self.view()
+        return self.last(self.first(x) + x @ view)
+
+
+@pytest.mark.parametrize("closure", [False, True])
+def test_shared_copies_share_the_weights_that_nothing_else_is_a_view_of(closure: bool) -> None:
+    network = WithView(closure=closure).eval()
+    copied, x = shared_copy(network), torch.randn(4, 3)
+    assert isinstance(copied, WithView)
+    assert torch.equal(copied(x), network(x))
+    assert copied.last.weight.data_ptr() == network.last.weight.data_ptr()
+    assert copied.first.weight.data_ptr() != network.first.weight.data_ptr()
+    copied.first.weight.data.zero_()
+    assert network.first.weight.any()
+    assert not (copied.view if isinstance(copied.view, Tensor) else copied.view()).any()
+
+
+def test_a_shared_copy_keeps_its_buffers_to_itself() -> None:
+    network = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2)).eval()
+    with torch.inference_mode():
+        copied = shared_copy(network)
+    assert copied[0].weight._version == 0  # type: ignore[index, union-attr]
+    copied[1].running_mean.add_(1)  # type: ignore[index, union-attr, operator]
+    assert not network[1].running_mean.any()  # type: ignore[union-attr]

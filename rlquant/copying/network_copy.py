@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rlquant.copying.rebinding import place_of, rebind
+from rlquant.copying.rebinding import place_of, rebind, storage_of
 from rlquant.copying.references import tensors_in
 from rlquant.errors import NetworkError
 
@@ -25,17 +25,29 @@ def copy_network(
     Args:
         network: left as it is.
         unset: parameters that will be written anyway: in the copy they hold anything.
-        shared: parameters that nobody writes to: the copy's hold the same memory.
+        shared: parameters that nobody writes to: the copy's hold the same memory, unless it has
+            views of them besides.
 
     Raises:
         NetworkError: see `independent_copy`.
     """
     same, written = list(shared), list(unset)
-    blank = {id(p): nn.Parameter(torch.empty_like(p), p.requires_grad) for p in (*same, *written)}
-    copied = independent_copy(network, blank).eval().requires_grad_(False)
-    for parameter in same:
-        blank[id(parameter)].data = parameter.detach()
+    with torch.inference_mode(False):  # in which parameters have no versions
+        blank = {id(p): nn.Parameter(torch.empty_like(p), p.requires_grad) for p in same + written}
+        copied = independent_copy(network, blank).eval().requires_grad_(False)
+        viewed = _viewed(copied) if same else set()
+        for parameter in same:
+            empty = blank[id(parameter)]
+            if storage_of(empty) in viewed:
+                empty.detach().copy_(parameter.detach())
+            else:
+                empty.data = parameter.detach()
     return copied
+
+
+def _viewed(network: nn.Module) -> set[int | None]:
+    """Return the memory of tensors that are no parameters: views of these, for example."""
+    return {storage_of(t) for t in tensors_in(network) if not isinstance(t, nn.Parameter)}
 
 
 def shared_copy(network: nn.Module) -> nn.Module:

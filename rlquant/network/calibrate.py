@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rlquant.ambient import seeded
-from rlquant.copying.network_copy import copy_network
+from rlquant.copying.network_copy import shared_copy
 from rlquant.errors import DataError
 from rlquant.evaluation_settings import Calibrate
 from rlquant.forward_pass import run
@@ -66,7 +66,7 @@ class FloatReference:
             moved = []
         if not corrected and not moved:
             return cls({}, {})
-        clone = copy_network(network)
+        clone = shared_copy(network)
         for name in corrected:
             hook = _mean_recorder(means, name, samples.mask)
             clone.get_submodule(name).register_forward_hook(hook)

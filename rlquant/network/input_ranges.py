@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rlquant.ambient import seeded
-from rlquant.copying.network_copy import copy_network
+from rlquant.copying.network_copy import shared_copy
 from rlquant.errors import QuantizationError
 from rlquant.forward_pass import run
 from rlquant.layers import LayerFacts, first_input, modules_of
@@ -51,7 +51,7 @@ def measure_input_ranges(
     Inputs that are not finite are an error of the layers that are to have theirs quantized.
     """
     ranges: dict[str, InputRange] = {}
-    clone = copy_network(network)
+    clone = shared_copy(network)
     for facts in modules_of(layers):
         if facts.kind != "embedding":
             module = clone.get_submodule(facts.name)

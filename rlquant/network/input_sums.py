@@ -21,6 +21,11 @@ from rlquant.layers import LayerFacts, first_input
 from rlquant.network_kind import is_measured
 from rlquant.samples import counted
 
+ROW_BYTES = 2**26
+"""Bytes of the rows that a convolution's inputs are unfolded into at a time: of each number a 3 x 3
+kernel makes nine. Sums over more rows are added up in parts, which changes their last bits."""
+BYTES = 4
+"""Of a number of a row."""
 Product = Callable[[Tensor], Tensor]
 """Rows in, shape `(groups, rows, fan_in)`, sums of products of two inputs over the rows out."""
 
@@ -127,15 +132,23 @@ class Recorder:
             if found is None:
                 if isinstance(module, nn.Linear):
                     given = counted(given, mask)
-                rows = input_rows(module, given).float()  # float16 would overflow
-                if not rows.shape[1]:
+                found = self._plus(before, module, given)
+                if found is None:
                     return
-                before = before or InputSums.before(rows, self._product)
-                found = before.plus(rows, self._product, next(self._numbers))
                 after[start] = found
             self.sums[name] = found
 
         return hook
+
+    def _plus(self, sums: InputSums | None, module: nn.Module, given: Tensor) -> InputSums | None:
+        """Return sums with the rows of some inputs added, None where there are no rows at all."""
+        number = next(self._numbers)
+        for part in _parts(module, given):
+            rows = input_rows(module, part).float()  # float16 would overflow
+            if rows.shape[1]:
+                sums = sums or InputSums.before(rows, self._product)
+                sums = sums.plus(rows, self._product, number)
+        return sums
 
     def _after(self, module: nn.Module, given: Tensor) -> WeakValueDictionary[int, InputSums]:
         """Return, by the number of sums before, what they become with this input, where known."""
@@ -183,6 +196,14 @@ def _reading(module: nn.Module) -> Hashable:
     kernel = (module.kernel_size, module.stride, module.dilation, module.groups)
     padding = (module.padding_mode, module._reversed_padding_repeated_twice)
     return repr((kernel, padding))  # some networks set lists
+
+
+def _parts(module: nn.Module, inputs: Tensor) -> Sequence[Tensor]:
+    """Return the inputs of a convolution in parts of samples whose rows take `ROW_BYTES`."""
+    if isinstance(module, nn.Linear) or len(inputs) < 2:
+        return (inputs,)
+    each = input_rows(module, inputs[:1]).numel() * BYTES
+    return torch.split(inputs, max(1, ROW_BYTES // max(1, each)))
 
 
 def input_rows(module: nn.Module, inputs: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import nn
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
 from rlquant.config import LayerChoice, Points
+from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, take_samples
 from rlquant.errors import ChoiceError, unknown_name
 from rlquant.layers import find_layers, modules_of
@@ -59,6 +60,7 @@ def layer_problem(
     chosen = names[0] if layer is None else layer
     if chosen not in names:
         raise unknown_name("layer", chosen, names)
+    network = copy_network(network)  # one that the passes below may share
     moments = output_hessian(network, modules_of(layers), samples)
     if chosen not in moments:
         raise ChoiceError(

@@ -175,6 +175,7 @@ def quantize(
         setting="calibration_samples",
     )
     layers = layers_of(network, config, samples.first(2).inputs)
+    network = copy_network(network)  # one that the passes below may share
     reference = FloatReference.measure(network, layers, samples, calibrate)
     called = modules_of(layers)
     moments = cache(lambda: output_hessian(network, called, samples, calibrate))

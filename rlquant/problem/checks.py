@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from rlquant.config import HESSIAN_BASED, Fidelity, LayerChoice
-from rlquant.copying.network_copy import copy_network
+from rlquant.copying.network_copy import shared_copy
 from rlquant.cost.budget import Budget
 from rlquant.errors import ChoiceError, DataError, NetworkError, SettingsError
 from rlquant.evaluation_settings import EvaluationSettings
@@ -79,7 +79,7 @@ def require_runs(network: nn.Module, objective: Objective, validation: Samples) 
         DataError: the network does not run on them, or outputs and targets do not belong together.
         SettingsError: the objective does not give two scalars.
     """
-    clone = copy_network(network)
+    clone = shared_copy(network)
     with torch.no_grad():
         outputs = outputs_of(clone, validation.inputs, "validation_data")
         targets = validation.targets
@@ -107,7 +107,7 @@ def brief_samples(network: nn.Module, samples: Samples) -> Samples:
         return samples
     try:
         with torch.no_grad():
-            outputs_of(copy_network(network), brief.first(2).inputs, "data")
+            outputs_of(shared_copy(network), brief.first(2).inputs, "data")
     except DataError:  # it takes samples of one length alone
         return samples
     return brief
@@ -125,7 +125,7 @@ def require_finite_losses(
         return
     chosen = samples.select(torch.tensor(infinite))
     with torch.no_grad():
-        outputs = outputs_of(copy_network(network), chosen.inputs, name)
+        outputs = outputs_of(shared_copy(network), chosen.inputs, name)
         targets = targets_of(objective, chosen, lambda: outputs)
         loss = objective(outputs, targets)[0]
     if not math.isfinite(float(loss)):

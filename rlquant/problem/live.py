@@ -18,7 +18,7 @@ from rlquant.ambient import isolated, isolated_steps
 from rlquant.arguments import explained
 from rlquant.batch_size import batch_size_within
 from rlquant.config import FIDELITIES, Fidelity, LayerChoice, QuantizationConfig
-from rlquant.copying.network_copy import copy_network
+from rlquant.copying.network_copy import copy_network, shared_copy
 from rlquant.cost.budget import Budget, NetworkCosts, total
 from rlquant.cost.feasible import FeasibleSet
 from rlquant.cost.float_share import FloatShare
@@ -217,7 +217,7 @@ class QuantizationProblem:
         asked = self.evaluation.batch_size
         if asked is not None:  # else its first samples are run for the memory of their outputs
             with torch.no_grad():
-                outputs_of(copy_network(self.network), few.inputs, "train_data")
+                outputs_of(shared_copy(self.network), few.inputs, "train_data")
         size = batch_size_within(self.network, few, asked, name="train_data")
         self.evaluation = dataclasses.replace(self.evaluation, batch_size=size)
         first_batch = self.validation.first(size)

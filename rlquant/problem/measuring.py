@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from rlquant.config import Fidelity
-from rlquant.copying.network_copy import copy_network
+from rlquant.copying.network_copy import shared_copy
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.measure import run_batches, with_targets
 from rlquant.evaluation.racing import Racing
@@ -27,7 +27,7 @@ from rlquant.samples import Samples
 from rlquant.training.trainer import Trainer
 from rlquant.training.watching import FIGURES
 
-EVALUATION_VERSION = 8
+EVALUATION_VERSION = 9
 """Raised whenever the same configuration would be measured differently; part of fingerprints."""
 TRAINING_VERSION = 3
 """The same for what is trained first."""
@@ -77,7 +77,7 @@ class Measuring:
     @cached_property
     def batches(self) -> list[Samples]:
         """The validation samples in batches, with the targets of the objective."""
-        return with_targets(copy_network(self.network), self._parts, self.objective)
+        return with_targets(shared_copy(self.network), self._parts, self.objective)
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k != "batches"}  # others make their own

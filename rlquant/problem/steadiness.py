@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rlquant.ambient import seeded
-from rlquant.copying.network_copy import copy_network
+from rlquant.copying.network_copy import shared_copy
 from rlquant.errors import NetworkError
 from rlquant.evaluation.repeated import PASSES
 from rlquant.forward_pass import run, tensors_in
@@ -61,8 +61,8 @@ def unsteadiness(
     if _draws(network, other.first(FEW)) and _differs_by_seed(network, other.first(MORE)):
         return "it draws random numbers (a dropout that is always on?)"
     other = other.first(FEW)
-    expected = _run(copy_network(network), other)
-    used = copy_network(network)
+    expected = _run(shared_copy(network), other)
+    used = shared_copy(network)
     buffers: dict[str, Tensor] = {}
     for number in range(ROUNDS):
         for samples in (first, other):
@@ -83,7 +83,7 @@ def require_repeatable(network: nn.Module, samples: Samples) -> None:
     outputs = []
     for _ in range(2):
         with seeded(0), torch.no_grad():
-            outputs.append(_run(copy_network(network), samples))
+            outputs.append(_run(shared_copy(network), samples))
     if not same_outputs(*outputs):
         raise NetworkError(
             "the network gives other outputs from the same seeds, so that stochastic=True cannot "
@@ -127,7 +127,7 @@ def _run_with(
 
 def _draws(network: nn.Module, samples: Samples) -> bool:
     """Return whether a pass draws from a global random generator, for whatever it is."""
-    clone, device = copy_network(network), samples.device
+    clone, device = shared_copy(network), samples.device
     with seeded(0):
         untouched = _next_draws(device)
     with seeded(0):
@@ -140,7 +140,7 @@ def _differs_by_seed(network: nn.Module, samples: Samples) -> bool:
     expected = None
     for seed in range(SEEDS):
         with seeded(seed):
-            outputs = _run(copy_network(network), samples)
+            outputs = _run(shared_copy(network), samples)
         if seed and not same_outputs(expected, outputs):
             return True
         expected = outputs

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rlquant.layers import find_layers
+from rlquant.network import input_sums
 from rlquant.network.hessians import InputMoments, measure_hessians
 from rlquant.samples import Samples
 from small_networks import fresh
@@ -136,6 +137,19 @@ class Again(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.twice(x) + self.twice(x) + self.once(x)
+
+
+@pytest.mark.parametrize("row_bytes", [1, 3 * 8 * 8 * 27 * 4])
+def test_parts_of_a_batch_add_up_to_the_whole(
+    row_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, images = fresh(Convolutions), 100 + some_inputs(3, 8, 8)
+    whole = moments_of(network, images)["one"]
+    monkeypatch.setattr(input_sums, "ROW_BYTES", row_bytes)
+    parts = moments_of(network, images)["one"]
+    scale = float(whole.covariance.abs().max())
+    assert (parts.covariance - whole.covariance).abs().max() < 1e-5 * scale
+    assert torch.allclose(parts.mean, whole.mean, rtol=1e-7)
 
 
 def test_calls_of_a_layer_count_each() -> None:
