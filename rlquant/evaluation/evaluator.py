@@ -79,10 +79,10 @@ class Evaluator:
         sites = {f.name: site_of(self._working, f.name) for f in layers}
         self._modules = {name: site.owner_in(self._working) for name, site in sites.items()}
         self._weights = {name: site.weight_in(self._working) for name, site in sites.items()}
-        weights = {name: weight.detach() for name, weight in self._weights.items()}
+        self._float = {name: weight.detach() for name, weight in self._weights.items()}
         self._installed: dict[str, LayerChoice] = {}
         self.bank = WeightBank(
-            weights,
+            self._float,
             layers,
             seed,
             evaluation.weight_bank_bytes,
@@ -160,9 +160,18 @@ class Evaluator:
             quantizer = activation_quantizer(choice, self.input_ranges)
             yield install_activation(self._modules[choice.layer], quantizer.to(weight.device))
 
+    def _uninstall(self) -> None:
+        """Give the working copy the float weights, and let go of dequantized ones."""
+        for name, weight in self._weights.items():
+            weight.data = self._float[name]
+        self._installed.clear()
+        self.bank.forget_values()
+        close_gaps()
+
     def build(self, config: QuantizationConfig) -> nn.Module:
         """Return a calibrated quantized network with exactly the outputs that were scored."""
         ranges = self.input_ranges if quantizes_activations(config) else {}
+        self._uninstall()  # the built network takes as much
         quantized = build_quantized(self.network, config, self.bank.tensor, ranges)
         calibrate(quantized, self.reference, self.calibration)
         return quantized

@@ -77,6 +77,11 @@ class WeightBank:
         self._make_room()
         return self._values[choice]
 
+    def forget_values(self) -> None:
+        """Let go of dequantized weights, which are made of the codes again."""
+        self.bytes -= sum(values.nbytes for values in self._values.values())
+        self._values.clear()
+
     def packed(self, choice: LayerChoice) -> PackedWeight:
         """Return the quantized weight of a canonical choice as it is kept; never write to it."""
         found = self._weight(_of_weight(choice))

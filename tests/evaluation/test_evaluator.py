@@ -278,6 +278,19 @@ def test_a_layer_is_assigned_once_and_every_network_has_its_own_copy(
     assert calls == ["first"]
 
 
+def test_dequantized_weights_that_are_let_go_of_come_back_the_same() -> None:
+    bank = bank_of(fresh(Mlp))
+    choice = LayerChoice("first", 3)
+    codes = bank.packed(choice)
+    only_codes = bank.bytes
+    values = bank.values(choice)
+    assert bank.bytes > only_codes
+    bank.forget_values()
+    assert bank.bytes == only_codes
+    assert torch.equal(bank.values(choice), values)
+    assert bank.packed(choice) is codes
+
+
 def test_activation_bits_do_not_quantize_the_weight_again() -> None:
     bank = bank_of(fresh(Mlp))
     plain = bank.values(LayerChoice("first", 3))

@@ -29,7 +29,7 @@ from rlquant_agents.cli.final_training import FinalNetwork, final_networks, trai
 from rlquant_agents.cli.hints import near, python
 from rlquant_agents.cli.hints import rlquant as command_name
 from rlquant_agents.cli.search_settings import SearchSettings, chosen_searcher
-from rlquant_agents.cli.search_summary import search_report, summary, terminal_table
+from rlquant_agents.cli.search_summary import network_of, search_report, summary, terminal_table
 from rlquant_agents.cli.target_export import OWN_FORMS, TargetExport
 from rlquant_agents.cli.terminal import say, show
 from rlquant_agents.reporting.run_files import REPORT
@@ -124,7 +124,8 @@ def searched(
             remember={**settings.source().document(), "command": list(command)},
             refine=task.train if settings.refine else None,
         )
-        results.append(result)
+        # Networks of baselines are made again one after the other, as they are large.
+        results.append(replace(result, network=None) if results else result)
         if result.stopped == "interrupted":
             break
     return results
@@ -194,7 +195,7 @@ def exported_in_own_form(
         scores={"float": problem.float_score, **{name: r.score for name, r in shown.items()}},
         networks={
             "float": task.network,
-            **{name: r.network for name, r in shown.items() if r.network is not None},
+            **{name: network_of(problem, result) for name, result in shown.items()},
         },
         command=command,
         seed=settings.seed,

@@ -93,10 +93,14 @@ def summary(
     rows = [Row.of("float", problem.float_score, problem.network, task)]
     trained = [Row.of(final.name, final.score, final.network, task) for final in finals]
     for result in (*results[1:], results[0]):
-        assert result.network is not None
         name, count = result.searcher, len(result.history)
-        rows.append(Row.of(name, result.score, result.network, task, count))
+        rows.append(Row.of(name, result.score, network_of(problem, result), task, count))
     return [*rows[:-1], *trained, rows[-1]]
+
+
+def network_of(problem: QuantizationProblem, result: SearchResult) -> nn.Module:
+    """Return the network of a result, made again where the result does not hold it."""
+    return problem.build(result.best) if result.network is None else result.network
 
 
 def terminal_table(rows: Sequence[Row], problem: QuantizationProblem) -> Table:
