@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
@@ -28,6 +29,32 @@ def as_arguments(inputs: Tensor | Sequence[Tensor] | Mapping[str, Tensor]) -> Ar
 def run(network: Callable[..., Any], inputs: Arguments) -> Any:
     """Return what a network gives for its arguments."""
     return network(**inputs) if isinstance(inputs, Mapping) else network(*inputs)
+
+
+def in_order(network: nn.Module, inputs: Arguments, name: str) -> tuple[Tensor, ...]:
+    """Return arguments by position; those by name in the order in which the forward takes them.
+
+    Args:
+        network: with the forward.
+        inputs: its arguments.
+        name: of the inputs, for errors.
+
+    Raises:
+        DataError: other arguments of the forward would stand between them.
+    """
+    if not isinstance(inputs, Mapping):
+        return inputs
+    try:
+        bound = inspect.signature(network.forward).bind_partial(**inputs)
+    except (TypeError, ValueError):
+        bound = None
+    if bound is None or len(bound.args) != len(inputs):
+        raise DataError(
+            f"{name} gives inputs by name ({', '.join(inputs)}), which are not the first arguments "
+            f"of {type(network).__name__}.forward; wrap the network in one whose forward takes "
+            f"them in order, and give a tuple"
+        )
+    return bound.args
 
 
 def tensors_in(values: Tensor | Arguments) -> list[Tensor]:

@@ -63,7 +63,7 @@ class Variants:
         config = QuantizationConfig(tuple(choices))
         quantized = quantize(network, config, calibration=data, calibration_samples=samples)
         traced = trace(quantized, quantized_layers(quantized), inputs, dynamic_batch=True)
-        return cls(traced, batches_of(inputs, data, samples))
+        return cls(traced, batches_of(network, inputs, data, samples))
 
     def file(self, in_8_bits: Collection[str]) -> bytes:
         """Return the file in which the named layers run in 8 bits and the others in float."""

@@ -14,6 +14,7 @@ from torch import nn
 from rlquant import LatencyTable, OnnxExport, export_onnx
 from rlquant.data import Data, take_samples
 from rlquant.export.targets import TargetName
+from rlquant.forward_pass import in_order
 from rlquant.paths import path_of
 from rlquant.samples import Samples
 from rlquant_agents.cli.command_line import recorded, run_command
@@ -109,12 +110,13 @@ def export_for(
         calibration: data for the ranges between layers.
         table: by which the budget was kept, if it was one of latency.
     """
-    export = export_onnx(network, samples.positional, path, target=target, calibration=calibration)
+    inputs = in_order(network, samples.inputs, "validation data")
+    export = export_onnx(network, inputs, path, target=target, calibration=calibration)
     if table is None:
         return Exported(export, len(samples))
     from rlquant.profiling.sessions import seconds_of_file  # needs onnxruntime
 
-    seconds = seconds_of_file(path, samples.positional, table.batch, table.threads)
+    seconds = seconds_of_file(path, inputs, table.batch, table.threads)
     return Exported(export, len(samples), seconds)
 
 

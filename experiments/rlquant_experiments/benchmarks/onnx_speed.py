@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -66,9 +67,9 @@ def _ours(network: nn.Module, samples: Tensor, data: Any, folder: Path) -> Path:
     return path
 
 
-def _float_file(network: nn.Module, inputs: Tensor) -> bytes:
+def float_file(network: nn.Module, inputs: Sequence[Tensor]) -> bytes:
     """Return the float network as the contents of an ONNX file."""
-    model = trace(network, {}, (inputs,), dynamic_batch=True).model
+    model = trace(network, {}, tuple(inputs), dynamic_batch=True).model
     without_traces(model, {})
     return serialized(model)
 
@@ -84,7 +85,7 @@ def _theirs(network: nn.Module, samples: Tensor, folder: Path) -> Path:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     plain, prepared, path = (folder / f"{name}.onnx" for name in ("float", "prepared", "theirs"))
-    plain.write_bytes(_float_file(network, samples[:BATCH]))
+    plain.write_bytes(float_file(network, [samples[:BATCH]]))
     name = open_session(plain).get_inputs()[0].name
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]

@@ -20,8 +20,8 @@ from rlquant.export.onnx.runtime import open_session, require_exporter, run_sess
 from rlquant.export.quantized_layers import QuantizedLayer, quantized_layers
 from rlquant.export.targets import COMPRESSED_TENSORS, GGUF, INT8, Target, refusals, target_named
 from rlquant.files import write_file
-from rlquant.forward_pass import copies
-from rlquant.layers import require_positional
+from rlquant.forward_pass import copies, in_order
+from rlquant.layers import Inputs, require_inputs
 from rlquant.network.modules import QuantizedWeight
 from rlquant.paths import PathLike, path_of
 from rlquant.quantizers import ActivationQuantizer
@@ -59,7 +59,7 @@ class OnnxExport:
 @isolated(seed=0)
 def export_onnx(
     quantized: nn.Module,
-    example_input: Tensor | Sequence[Tensor],
+    example_input: Inputs,
     path: PathLike,
     *,
     target: str | None = None,
@@ -81,7 +81,8 @@ def export_onnx(
 
     Args:
         quantized: what `rlquant.quantize`, `rlquant.load` or `problem.build` returned.
-        example_input: a batch as the network takes it; several inputs as a tuple.
+        example_input: a batch as the network takes it; several inputs as a tuple, or by name where
+            they are the first arguments of its forward.
         path: usually `*.onnx`; an existing file is replaced.
         target: "onnxruntime-int8", "onnxruntime-int4" or "onnxruntime-matmulnbits", to write what
             their kernels take and refuse what they cannot express; None for everything that ONNX
@@ -125,12 +126,12 @@ def export_onnx(
     from rlquant.export.onnx.trace import trace
 
     on_cpu = _on_cpu(quantized)
-    inputs = checked_inputs(example_input)
+    inputs = checked_inputs(on_cpu, example_input)
     expected = _outputs(on_cpu, inputs)
     traced_with = _two_samples(inputs) if dynamic_batch else inputs
     traced = trace(on_cpu, quantized_layers(on_cpu), traced_with, dynamic_batch)
     size = CALIBRATION_BATCH if dynamic_batch else len(inputs[0])
-    samples = batches_of(inputs, calibration, size=size) if target == INT8 else []
+    samples = batches_of(on_cpu, inputs, calibration, size=size) if target == INT8 else []
     content, described, between = lowered(traced, target, samples)
     error = _error(expected, content, inputs)
     write_file(file, content)
@@ -138,9 +139,9 @@ def export_onnx(
     return OnnxExport(file, len(content), opset, described, between, error)
 
 
-def checked_inputs(example_input: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Return example inputs on the CPU; `DataError` where they are none."""
-    inputs = require_positional("example_input", example_input)
+def checked_inputs(network: nn.Module, example_input: Inputs) -> tuple[Tensor, ...]:
+    """Return example inputs in order, on the CPU; `DataError` where they are none."""
+    inputs = in_order(network, require_inputs("example_input", example_input), "example_input")
     found = tuple(tensor.detach().cpu() for tensor in inputs)
     for tensor in found:
         shape = tuple(tensor.shape)
@@ -212,6 +213,7 @@ def _two_samples(inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def batches_of(
+    network: nn.Module,
     inputs: tuple[Tensor, ...],
     calibration: Data | None,
     samples: int = CALIBRATION_SAMPLES,
@@ -225,10 +227,11 @@ def batches_of(
     if calibration is None:
         return [inputs]
     taken = take_samples(calibration, samples, name="calibration", device=torch.device("cpu"))
-    shapes = [[(tuple(t.shape[1:]), t.dtype) for t in some] for some in (taken.positional, inputs)]
+    given = in_order(network, taken.inputs, "calibration")
+    shapes = [[(tuple(t.shape[1:]), t.dtype) for t in some] for some in (given, inputs)]
     if shapes[0] != shapes[1]:
         raise DataError(f"calibration has inputs of {shapes[0]}, example_input is {shapes[1]}")
-    columns = (torch.split(tensor, size) for tensor in taken.positional)
+    columns = (torch.split(tensor, size) for tensor in given)
     batches = list(zip(*columns, strict=True))
     return [batch for batch in batches if len(batch[0]) == size] or batches
 

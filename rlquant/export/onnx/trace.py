@@ -30,6 +30,7 @@ from rlquant.network.modules import INPUT_QUANTIZER
 
 DOMAIN = "rlquant"
 WEIGHT, INPUTS, LAYER = "Weight", "Inputs", "layer"
+LOGGERS = ("torch.onnx", "torch.fx", "onnxscript")
 OPSET = 21
 """The first one with 4-bit integers."""
 
@@ -170,8 +171,8 @@ def _reason(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep the exporter's remarks on packages that are not installed from the user."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.fx")]
+    """Keep the exporter's remarks from the user: packages, constants that it does not fold."""
+    loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)

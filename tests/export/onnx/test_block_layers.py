@@ -15,7 +15,7 @@ from torch.nn import functional
 
 import rlquant
 from rlquant import LayerChoice, QuantizationConfig, SearchSpace
-from rlquant.errors import NetworkError
+from rlquant.errors import DataError, NetworkError
 from rlquant.export.onnx.block_layers import packed_bytes
 from rlquant.export.onnx.exporter import export_onnx
 from rlquant.export.onnx.runtime import open_session, run_session
@@ -64,7 +64,8 @@ def decoder(choices: list[LayerChoice] = CHOICES) -> nn.Module:
 
 def test_a_transformer_runs_in_these_operators_with_its_own_numbers(tmp_path: Path) -> None:
     own = decoder()
-    written = export_onnx(own, TOKENS[:2], tmp_path / "m.onnx", target=TARGET)
+    by_name = {"tokens": TOKENS[:2]}
+    written = export_onnx(own, by_name, tmp_path / "m.onnx", target=TARGET)
     assert written.error is not None
     assert written.error < 2e-6
     model = onnx.load(written.path)
@@ -105,6 +106,11 @@ def test_what_has_no_such_operator_is_written_as_ever(tmp_path: Path) -> None:
     assert written.error < 2e-6
     assert written.layers["0"].startswith("uint4 codes, Gather")
     assert "MatMulNBits" in written.layers["2"]
+
+
+def test_names_that_are_not_the_first_arguments_are_refused() -> None:
+    with pytest.raises(DataError, match=r"by name \(words\), which are not the first arguments"):
+        export_onnx(decoder(), {"words": TOKENS}, "m.onnx", target=TARGET)
 
 
 @pytest.mark.parametrize("bits", [2, 4, 8])
