@@ -7,6 +7,7 @@ bit-operations, nanoseconds), so that a budget is kept exactly and not up to rou
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -122,6 +123,20 @@ class BopsCost:
         return float(units)
 
 
+UNITS: Mapping[str, int] = {
+    "b": 1,
+    "kb": 10**3,
+    "mb": 10**6,
+    "gb": 10**9,
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+}
+"""Bytes of the units of file sizes, in lower case."""
+SIZE = re.compile(rf"(\d{{1,15}}(?:\.\d{{1,9}})?) ?({'|'.join(UNITS)}|)", re.IGNORECASE | re.ASCII)
+"""A number and a unit, which may be missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """A limit that no returned configuration exceeds; make one with the class methods."""
@@ -167,6 +182,32 @@ class Budget:
             12000
         """
         return cls("size_bytes", limit)
+
+    @classmethod
+    @explained
+    def file_size(cls, size: str | int) -> Budget:
+        """Limit the bytes of the whole file as people write them: "75MB", "1.5 GB", "700 KiB".
+
+        It is the packed file, or that of the target. KB, MB and GB are powers of 1000; KiB, MiB and
+        GiB of 1024.
+
+        Raises:
+            BudgetError: no number with one of these units.
+
+        Example:
+            >>> from rlquant import Budget
+            >>> Budget.file_size("1.5MB").limit
+            1500000
+        """
+        if isinstance(size, int):
+            return cls("size_bytes", size)
+        found = SIZE.fullmatch(size.strip()) if isinstance(size, str) else None
+        if found is None:
+            raise BudgetError(
+                f"file size {shown(size)}: give a number of bytes, or one with a unit of "
+                f"{', '.join(UNITS)}, e.g. 75MB"
+            )
+        return cls("size_bytes", int(Fraction(found[1]) * UNITS[found[2].lower() or "b"]))
 
     @classmethod
     def size_ratio(cls, limit: float) -> Budget:

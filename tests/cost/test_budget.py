@@ -415,3 +415,17 @@ def test_what_the_times_are_of_is_read(tmp_path: Path) -> None:
     path.write_text(f"{head}linear,4x6,3,0.25,-3,1\n")
     with pytest.raises(FileFormatError, match="line 2: batch='-3', use a whole number from 1"):
         LatencyTable.read(path)
+
+
+@pytest.mark.parametrize(
+    ("size", "limit"),
+    [("75MB", 75_000_000), ("1.5 GiB", 1_610_612_736), ("700kb", 700_000), ("12", 12), (12, 12)],
+)
+def test_file_sizes_as_people_write_them(size: str | int, limit: int) -> None:
+    assert Budget.file_size(size) == Budget.size_bytes(limit)
+
+
+@pytest.mark.parametrize("size", ["", "MB", "-3MB", "1e3", "5 TB", "٣MB", None])
+def test_what_is_no_file_size_is_refused(size: Any) -> None:
+    with pytest.raises(BudgetError, match="give a number of bytes, or one with a unit of"):
+        Budget.file_size(size)

@@ -46,6 +46,7 @@ UNIFORM = "uniform"
 
 def run(settings: SearchSettings, command: Sequence[str]) -> int:
     """Check what can be checked before anything is loaded, then search."""
+    settings = settings.sized()
     searcher = chosen_searcher(settings)
     baselines = [
         make_searcher(name, reward=settings.reward)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rlquant import Budget
 from rlquant.errors import SettingsError
 from rlquant_agents.cli.task_settings import TaskSettings
 from rlquant_agents.search.searcher import Searcher, make_searcher
@@ -19,6 +20,8 @@ class SearchSettings(TaskSettings):
 
     Attributes:
         budget: the limit, in units of --quantity.
+        size: the limit in bytes of the file, e.g. 75MB or 1.5GiB, in place of --budget and
+            --quantity.
         budgets: a whole range of limits instead, as in 2.3..6: one agent (dyna-ppo) searches for
             the front between them, and --budget is the largest.
         searcher: auto for what suits, or a name out of `rlquant_agents.searchers()`, such as
@@ -41,6 +44,7 @@ class SearchSettings(TaskSettings):
     """
 
     budget: float = 3.0
+    size: str | None = None
     budgets: str | None = None
     searcher: str = "auto"
     agent: str | None = None
@@ -54,6 +58,20 @@ class SearchSettings(TaskSettings):
     out: Path | None = None
     store: Path | None = None
     progress: bool = True
+
+    def sized(self) -> SearchSettings:
+        """Return the settings with `size` as quantity and budget.
+
+        Raises:
+            SettingsError: another limit is given beside it.
+            BudgetError: no such size.
+        """
+        if self.size is None:
+            return self
+        if self.budgets is not None or self.quantity not in ("average_bits", "size_bytes"):
+            raise SettingsError("--size cannot be combined with --budgets or --quantity; give one")
+        limit = Budget.file_size(self.size).limit
+        return replace(self, quantity="size_bytes", budget=limit, size=None)
 
     def limits(self) -> tuple[float | None, float]:
         """Return the smallest limit of a whole range, None for one limit alone, and the largest.

@@ -104,7 +104,9 @@ def page(
             "(0: float inputs, as exported; 4: kernels round inputs to 8 bits, set in both files "
             "afterwards):",
             markdown_table(
-                ["accuracy level", "1 token", *(f"{batch} passages" for batch in batches)], against, "lr"
+                ["accuracy level", "1 token", *(f"{batch} passages" for batch in batches)],
+                against,
+                "lr",
             ),
         ]
     ) + "\n"  # fmt: skip

@@ -27,7 +27,7 @@ def test_a_folder_within_the_size_is_written_with_its_card(
     (tmp_path / "text.txt").write_text(text_of(2500))
     given = [
         *("--model", f"transformers:{model}", "--text", str(tmp_path / "text.txt")),
-        *("--target", "compressed-tensors", "--quantity", "size_bytes", "--budget", "220000"),
+        *("--target", "compressed-tensors", "--size", "220kB"),
         *("--validation-samples", "4", "--calibration-samples", "4", "--no-progress"),
         *("--searcher", "random", "--baselines", "--evaluations", "2", "--bits", "4", "8"),
         *("--group-size", "32", "--rounding", "nearest", "--out", str(run)),

@@ -66,6 +66,8 @@ def test_a_file_within_the_size_is_written_with_its_card(
     ("given", "words"),
     [
         (("--target", "gguf"), "give --export-source"),
+        (("--size", "5MB", "--quantity", "bops"), "--size cannot be combined with --budgets or"),
+        (("--size", "5 potatoes"), "file size '5 potatoes': give a number of bytes"),
         (("--export-source", "x"), "--export-source belongs to --target gguf"),
         (("--target", "gguf", "--export-source", "x", "--bits", "7"), "bits=(7,) has nothing"),
     ],
