@@ -67,8 +67,8 @@ def page(
     """Return the page in Markdown, of whole passages and of one token."""
     batches = settings.batches
     heads = ["file", "bytes", "cosine distance", "from PyTorch"]
-    heads += [f"ms, {batch} passages" for batch in batches]
-    heads += [f"of float, {batch}" for batch in batches]
+    heads += [f"ms, batch {batch}" for batch in batches]
+    heads += [f"of float, batch {batch}" for batch in batches]
     against = [
         [
             str(level),
@@ -82,7 +82,8 @@ def page(
             "# MatMulNBits: bytes, loss, speed",
             f"Made by\n\n    {shlex.join(command)}",
             f"on {platform.machine()} with {os.cpu_count()} cores, onnxruntime "
-            f"{version('onnxruntime')}, one thread. minilm-l6: passages of 128 tokens; all Linear "
+            f"{version('onnxruntime')}, one thread, load average "
+            f"{os.getloadavg()[1]:.0f}. minilm-l6: passages of 128 tokens; all Linear "
             f"layers in blocks of {settings.block} weights, rounded by GPTQ on {settings.samples} "
             f"training passages; onnxruntime's own quantizer (`MatMulNBitsQuantizer`, symmetric) "
             f"rounds to nearest. All files run in turns, {settings.rounds} rounds: times are "
@@ -104,7 +105,7 @@ def page(
             "(0: float inputs, as exported; 4: kernels round inputs to 8 bits, set in both files "
             "afterwards):",
             markdown_table(
-                ["accuracy level", "1 token", *(f"{batch} passages" for batch in batches)],
+                ["accuracy level", "1 token", *(f"batch {batch}" for batch in batches)],
                 against,
                 "lr",
             ),

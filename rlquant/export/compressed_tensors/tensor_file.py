@@ -8,6 +8,7 @@ layers.
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -50,8 +51,9 @@ def header_bytes_at_most(shapes: Mapping[str, Sequence[int]], linear: Collection
         shapes: of the float network's tensors by name.
         linear: names of those that may be stored packed.
     """
-    # Each dimension of a packed tensor is at most one of the weight's, or 2.
-    most = sum(4 * _product(shape) + 4 * sum(shape) + 64 for shape in shapes.values())
+    # Each dimension of a packed tensor is at most one of the weight's, or 2; codes, scales and zero
+    # points take less than eight bytes a weight, but for what fills up words.
+    most = sum(8 * math.prod(shape) + 4 * sum(shape) + 64 for shape in shapes.values())
     entries = {name: _entry(list(shape), most) for name, shape in shapes.items()}
     plain = [
         len(json.dumps({name: entry}, separators=(",", ":"))) for name, entry in entries.items()
@@ -94,10 +96,3 @@ def _growth(name: str, shape: list[int], most: int) -> int:
 
 def _entry(shape: list[int], most: int) -> dict[str, object]:
     return {"dtype": "BF16", "shape": shape, "data_offsets": [most, most]}
-
-
-def _product(shape: Sequence[int]) -> int:
-    found = 1
-    for size in shape:
-        found *= size
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from itertools import product
 from pathlib import Path
@@ -137,3 +138,13 @@ def test_the_target_restricts_a_space_to_what_the_kernels_take() -> None:
     own = decoder([LayerChoice("up", 3, points="clipped", group_size=64)])
     with pytest.raises(NetworkError, match=r"layer 'up': bits=3, use one of \(4, 8, 2\)"):
         export_onnx(own, TOKENS, "m.onnx", target=TARGET)
+
+
+def test_the_page_on_onnxruntime_does_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "onnxruntime.md"
+    (block,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, str(page), "exec"), {})
+    assert (tmp_path / "model.onnx").is_file()
