@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -32,9 +33,15 @@ from rlquant.score import bind_reward
 from rlquant_envs.action_table import Action, ActionTable, whole_numbers
 from rlquant_envs.fitting import Fitting
 from rlquant_envs.observation import FEATURES, Observation, Observer
-from rlquant_envs.rendering import require_no_rendering
+from rlquant_envs.rendering import (
+    RENDER_MODES,
+    Picture,
+    as_picture,
+    as_text,
+    require_render_mode,
+)
 
-DEFAULT_TASK = "digits/mlp"
+DEFAULT_TASK = "digits/resnet8"
 DEFAULT_BUDGET = Budget.average_bits(3.0)
 
 
@@ -46,17 +53,19 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
 
     Args:
         problem: what to decide on; or give `task`.
-        task: name of a registered task, e.g. "digits/mlp".
+        task: name of a registered task; "digits/resnet8" by default.
         budget: the limit; a sequence of budgets is drawn from at each reset.
         reward: name of a reward in `rlquant.REWARDS`, or `reward(score, float_score) -> float`.
         fidelity, seed, space, store: of the problem made from `task`; see `QuantizationProblem`.
+        render_mode: "ansi" for the decisions so far as text, "rgb_array" for a picture of them,
+            "human" to have the text written at every step; None for nothing.
 
     Raises:
         SettingsError: both `problem` and what only `task` uses, no budget in the sequence, or
             something else than a problem, a budget or a reward that fits the problem.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - Gymnasium's own interface
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 4}  # noqa: RUF012 - Gymnasium's own interface
 
     @explained
     def __init__(
@@ -90,7 +99,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
                 "LayerwiseQuantization: task, fidelity, seed, space and store make a problem; "
                 "leave them out where problem is given"
             )
-        require_no_rendering(render_mode)
+        self.render_mode = require_render_mode(render_mode)
         require_problem(problem, "LayerwiseQuantization: ")
         self._indexed = isinstance(problem, Indexed)
         self._table = ActionTable.of(problem.space, problem.fidelity)
@@ -100,7 +109,6 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         under = [problem.with_budget(b) for b in budgets or [problem.budget]]
         self._parts = [self._parts_of(p) for p in under]
         self._reward = bind_reward(reward, problem.float_score)
-        self.render_mode = None
         self.observation_space = Box(0.0, 1.0, shape=(len(FEATURES),), dtype=np.float32)
         sizes = [len(head.options) for head in problem.space.heads]
         self.action_space = MultiDiscrete(sizes)
@@ -129,7 +137,9 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
             self._select(0)
         self._chosen = []
         self._spent = self._problem.feasible.cost.fixed
-        return self._observer.observe(0, self._spent, None), {"budget": self._problem.budget}
+        self._show()
+        info = {"budget": self._problem.budget, "action_mask": self.action_masks()}
+        return self._observer.observe(0, self._spent, None), info
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decide the next layer; the last decision has the network measured."""
@@ -148,8 +158,31 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
             info["config"] = self._problem.feasible.config(chosen)
             info["score"] = self._evaluate(info["config"], chosen)
             reward = self._reward(info["score"])
+        info["action_mask"] = self.action_masks()
+        self._show()
         observation = self._observer.observe(layer + 1, self._spent, self._actions[option])
         return observation, reward, done, False, info
+
+    def render(self) -> str | Picture | None:
+        """Return what `render_mode` says of the episode so far; "human" shows it at every step."""
+        shown = self._problem.feasible, self._chosen or (), self._spent
+        if self.render_mode == "rgb_array":
+            return as_picture(*shown)
+        if self.render_mode == "ansi":
+            return as_text(*shown)
+        if self.render_mode == "human":
+            sys.stdout.write(as_text(*shown))
+        return None
+
+    def _show(self) -> None:
+        if self.render_mode == "human":
+            self.render()
+
+    def sample_mask(self) -> tuple[npt.NDArray[np.int8], ...]:
+        """Return the mask as `action_space.sample(mask=...)` takes it: an array for each head."""
+        sizes = [len(head.options) for head in self._problem.space.heads]
+        flat = self.action_masks().astype(np.int8)
+        return tuple(np.split(flat, np.cumsum(sizes)[:-1]))
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """Return which options are allowed, flat, head after head, as sb3-contrib wants it.

@@ -10,6 +10,8 @@ from rlquant.arguments import explained
 from rlquant.paths import PathLike
 from rlquant_envs.layerwise import DEFAULT_BUDGET, LayerwiseQuantization, budgets_of
 
+DEFAULT_TABLE = "fashion-mnist-resnet8"
+
 
 class TabularQuantization(LayerwiseQuantization):
     """`LayerwiseQuantization` on a `Table`: the same rules, and a step takes microseconds.
@@ -17,10 +19,12 @@ class TabularQuantization(LayerwiseQuantization):
     One group of layers is decided a step; see `docs/reference/environment.md`.
 
     Args:
-        table: name of a table that comes with rlquant, path of an `.rlt` file, or a `Table`.
+        table: name of a table that comes with rlquant ("fashion-mnist-resnet8" by default), path of
+            an `.rlt` file, or a `Table`.
         budget: the limit; a sequence of budgets is drawn from at each reset. By default 3 bits a
             weight.
         reward: name of a reward in `rlquant.REWARDS`, or `reward(score, float_score) -> float`.
+        render_mode: as of `LayerwiseQuantization`.
 
     Raises:
         UnknownNameError, FileFormatError, StorageError: a table that is not there or damaged.
@@ -31,7 +35,7 @@ class TabularQuantization(LayerwiseQuantization):
     @explained
     def __init__(
         self,
-        table: Table | PathLike,
+        table: Table | PathLike = DEFAULT_TABLE,
         *,
         budget: Budget | Sequence[Budget] | None = None,
         reward: str | Reward = "log_loss",

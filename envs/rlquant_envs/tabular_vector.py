@@ -22,7 +22,7 @@ from rlquant_envs.batch_rules import BatchRules, Mask
 from rlquant_envs.layerwise import budgets_of
 from rlquant_envs.observation import FEATURES, Observation
 from rlquant_envs.rendering import require_no_rendering
-from rlquant_envs.tabular import tabular_problem
+from rlquant_envs.tabular import DEFAULT_TABLE, tabular_problem
 
 Step = tuple[Observation, npt.NDArray[np.float64], Mask, Mask, dict[str, Any]]
 
@@ -55,7 +55,7 @@ class TabularVectorQuantization(VectorEnv[Observation, Action, npt.NDArray[Any]]
     @explained
     def __init__(
         self,
-        table: Table | PathLike,
+        table: Table | PathLike = DEFAULT_TABLE,
         num_envs: int = 1,
         *,
         budget: Budget | None = None,

@@ -48,6 +48,7 @@ class OneDecisionAtATime(gymnasium.Wrapper, RecordConstructorArgs):
         """Begin an episode."""
         self._observed, info = self.env.reset(seed=seed, options=options)
         self._decided = []
+        info["action_mask"] = self.action_masks()
         return self._extended(), info
 
     def step(self, action: int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -61,11 +62,17 @@ class OneDecisionAtATime(gymnasium.Wrapper, RecordConstructorArgs):
         repaired = taken != int(action)
         self._decided.append(taken)
         if len(self._decided) < len(self._sizes):
-            return self._extended(), 0.0, False, False, {"repaired": repaired}
+            between = {"repaired": repaired, "action_mask": self.action_masks()}
+            return self._extended(), 0.0, False, False, between
         decided, self._decided = np.array(self._decided), []
         self._observed, reward, terminated, truncated, info = self.env.step(decided)
         info["repaired"] |= repaired
+        info["action_mask"] = self.action_masks()
         return self._extended(), float(reward), terminated, truncated, info
+
+    def sample_mask(self) -> npt.NDArray[np.int8]:
+        """Return the mask as `action_space.sample(mask=...)` takes it."""
+        return self.action_masks().astype(np.int8)
 
     def action_masks(self) -> npt.NDArray[np.bool_]:
         """Return which options some legal, feasible choice has, given this layer's decisions."""

@@ -14,7 +14,6 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_vec_env
 
 from rlquant import Budget, Score, load_table
-from rlquant.errors import RenderModeError, SettingsError
 from rlquant.testing import ToyProblem
 from rlquant_envs import (
     LayerwiseQuantization,
@@ -69,14 +68,12 @@ def test_a_copy_plays_on_as_the_original_does(name: str, copied: Callable[[Any],
     assert copied(other).reset(seed=5)[0].tolist() == env.reset(seed=5)[0].tolist()
 
 
-@pytest.mark.filterwarnings("ignore:.*render_mode:UserWarning")
 def test_stable_baselines_makes_environments_by_name() -> None:
     envs = make_vec_env(NAME, n_envs=2, env_kwargs={"problem": ToyProblem(3)})
     assert envs.observation_space.shape is not None
     assert envs.reset().shape == (2, *envs.observation_space.shape)
 
 
-@pytest.mark.filterwarnings("ignore:.*render_mode:UserWarning")
 def test_an_agent_of_stable_baselines_makes_its_environment_by_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -88,13 +85,5 @@ def test_an_agent_of_stable_baselines_makes_its_environment_by_name(
 
     monkeypatch.setattr(gymnasium, "make", make)
     agent = PPO("MlpPolicy", NAME, n_steps=8, batch_size=8)
-    assert by_name == [NAME, NAME]  # with a mode of rendering, then without
+    assert by_name == [NAME]
     agent.learn(8)
-
-
-@pytest.mark.parametrize("mode", ["rgb_array", "human", ""])
-def test_there_is_nothing_to_render(mode: str) -> None:
-    with pytest.raises(RenderModeError, match="there is nothing to render, use None") as caught:
-        LayerwiseQuantization(ToyProblem(3), render_mode=mode)
-    assert isinstance(caught.value, SettingsError)
-    assert isinstance(caught.value, TypeError)

@@ -44,7 +44,10 @@ def test_a_layer_is_executed_with_its_last_decision() -> None:
     assert env.action_space == gymnasium.spaces.Discrete(2)
     env.reset(seed=0)
     infos = [env.step(action)[4] for action in (1, 0, 1)]
-    assert [sorted(info) for info in infos] == [["repaired"]] * 2 + [["choice", "repaired"]]
+    assert [sorted(info) for info in infos] == [
+        *[["action_mask", "repaired"]] * 2,
+        ["action_mask", "choice", "repaired"],
+    ]
     assert (infos[-1]["choice"].bits, infos[-1]["choice"].points) == (16, "clipped")
     last = [env.step(action) for action in (0, 0, 0)][-1]
     assert last[2]

@@ -47,11 +47,6 @@ def test_what_makes_a_problem_is_refused_beside_a_problem(keyword: dict[str, Any
         LayerwiseQuantization(ToyProblem(1), **keyword)
 
 
-def test_there_is_nothing_to_render() -> None:
-    with pytest.raises(SettingsError, match="render_mode='human'"):
-        LayerwiseQuantization(ToyProblem(1), render_mode="human")
-
-
 def test_an_empty_sequence_of_budgets_is_refused() -> None:
     with pytest.raises(SettingsError, match="budget"):
         LayerwiseQuantization(ToyProblem(1), budget=[])
