@@ -28,6 +28,7 @@ from rlquant.config import Fidelity
 from rlquant.data import Data
 from rlquant.errors import SettingsError
 from rlquant.evaluation.store import as_store
+from rlquant.evaluation.weight_folder import remove_weights
 from rlquant.evaluation_settings import require_evaluation
 from rlquant.export.deployment import DeploymentTarget
 from rlquant.folder_lock import HeldFolder, held
@@ -137,7 +138,7 @@ def search(
             evaluation=require_evaluation(evaluation).with_weights_in(folder),
             target=target,
         )
-        return search_problem(
+        result = search_problem(
             problem,
             searcher=plan.searcher,
             evaluations=plan.evaluations,
@@ -145,6 +146,9 @@ def search(
             out=folder,
             progress=_is_terminal(sys.stderr),
         )
+        if folder is not None and result.stopped != "interrupted":
+            remove_weights(folder.path)
+        return result
 
 
 def _is_terminal(stream: TextIO | None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from rlquant.documents import parse_json, read_as
 from rlquant.documents.tensor_file import TensorFile, read_tensors
 from rlquant.errors import FileFormatError
 from rlquant.evaluation.packed_weight import PackedWeight
+from rlquant.evaluation_settings import WEIGHTS
 from rlquant.files import make_folder, write_file
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.tensor import CodebookKind
@@ -93,6 +95,14 @@ class WeightFolder:
         text = json.dumps(asdict(choice), sort_keys=True)
         name = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         return self._folder / f"{name}.safetensors"
+
+
+def remove_weights(run_folder: Path) -> None:
+    """Remove the weights that `EvaluationSettings.with_weights_in` keeps in a run folder.
+
+    Whoever goes on with an interrupted search needs them again, nobody those of a finished one.
+    """
+    shutil.rmtree(run_folder / WEIGHTS, ignore_errors=True)
 
 
 def _parsed(file: TensorFile, like: Tensor) -> PackedWeight:

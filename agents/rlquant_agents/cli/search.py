@@ -17,6 +17,7 @@ from torch import nn
 
 import rlquant
 from rlquant import Budget, QuantizationProblem
+from rlquant.evaluation.weight_folder import remove_weights
 from rlquant.export.onnx.runtime import require_exporter
 from rlquant.export.targets import INT4, INT8, MATMULNBITS
 from rlquant.files import write_file
@@ -28,7 +29,7 @@ from rlquant_agents.cli.export import COMPARED, FILE, export_for
 from rlquant_agents.cli.final_training import FinalNetwork, final_networks, trained_name
 from rlquant_agents.cli.hints import near, python
 from rlquant_agents.cli.hints import rlquant as command_name
-from rlquant_agents.cli.search_settings import SearchSettings, chosen_searcher
+from rlquant_agents.cli.search_settings import ASKED, SearchSettings, chosen_searcher
 from rlquant_agents.cli.search_summary import network_of, search_report, summary, terminal_table
 from rlquant_agents.cli.target_export import OWN_FORMS, TargetExport
 from rlquant_agents.cli.terminal import say, show
@@ -99,7 +100,10 @@ def search_into(
         say(exported_in_own_form(settings, problem, task, results, folder, command))
     elif settings.target != "packed" and results[0].network is not None:
         say(exported(settings, problem, task, results[0].network, out))
-    return INTERRUPTED if interrupted else 0
+    if interrupted:
+        return INTERRUPTED
+    remove_weights(out)
+    return 0
 
 
 def searched(
@@ -122,7 +126,11 @@ def searched(
             seed=settings.seed,
             out=folder if not results else folder.path / "baselines" / searcher.name,
             progress=settings.progress,
-            remember={**settings.source().document(), "command": list(command)},
+            remember={
+                **settings.source().document(),
+                "command": list(command),
+                ASKED: settings.asked(),
+            },
             refine=task.train if settings.refine else None,
         )
         # Networks of baselines are made again one after the other, as they are large.

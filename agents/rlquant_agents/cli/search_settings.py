@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 from rlquant import Budget
 from rlquant.errors import SettingsError
 from rlquant_agents.cli.task_settings import TaskSettings
+from rlquant_agents.reporting.run_files import SETTINGS
+from rlquant_agents.search.run_settings import read_settings
 from rlquant_agents.search.searcher import Searcher, make_searcher
 
 PRETRAINED = "pretrained"
 """Names the agent that comes with the package; a folder of that name is meant by ./pretrained."""
+ASKED = "asked"
+"""Where a run's settings.json keeps what the command line asked for."""
+MAY_DIFFER = frozenset(
+    {
+        *("evaluations", "baselines", "final_epochs", "refine", "report", "out", "store"),
+        *("progress", "threads", "device"),
+    }
+)
+"""Settings with which a search may go on that has begun with others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +51,8 @@ class SearchSettings(TaskSettings):
         refine: assign the weights of the best configuration again at the end, in execution order
             and, for rounding learned, across layers by the network's loss.
         report: Markdown file for the results and every layer's choice, where wanted.
-        out: folder to write; by default runs/<task>-<searcher>-<budget>-seed<seed>.
+        out: folder to write; by default runs/<task>-<searcher>-<budget>-seed<seed>, with -2, -3
+            and so on behind it where that holds a search with other settings.
         store: file that keeps every evaluation; by default evaluations.sqlite beside the folder,
             shared by all searches there.
         progress: show progress bars.
@@ -93,9 +108,23 @@ class SearchSettings(TaskSettings):
         return lowest, highest
 
     def folder(self, searcher: str) -> Path:
-        """Return the folder to write."""
+        """Return the folder to write: the one of the same settings, or the first that is free."""
+        if self.out is not None:
+            return self.out
         budget = self.budgets or self.budget_name(self.budget)
-        return self.out or Path("runs") / f"{self.file_name}-{searcher}-{budget}-seed{self.seed}"
+        name = f"{self.file_name}-{searcher}-{budget}-seed{self.seed}"
+        for number in count(1):
+            folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+            there = read_settings(folder / SETTINGS)
+            if there is None or there.get(ASKED) == self.asked():
+                break
+        return folder
+
+    def asked(self) -> dict[str, Any]:
+        """Return what must be the same for a search to go on, as it stands in a run's settings."""
+        found = {name: value for name, value in asdict(self).items() if name not in MAY_DIFFER}
+        plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
+        return plain
 
 
 def chosen_searcher(settings: SearchSettings) -> Searcher:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import time
 from pathlib import Path
 
 import rlquant
 from rlquant import Problem, QuantizationConfig, Reward, Score
 from rlquant.errors import NetworkError, SettingsError
-from rlquant.evaluation_settings import WEIGHTS
 from rlquant.files import write_file
 from rlquant.paths import PathLike
 from rlquant.problem.protocol import Live, Stores
@@ -121,8 +119,6 @@ class RunFolder(Callback):
         facts = ProblemFacts.of(self._problem, result, self._reference, model_bytes)
         write_file(self.path / FACTS, facts.to_json() + "\n")
         write_run(self.path)
-        if result.stopped != "interrupted":  # whoever goes on with a search needs them again
-            shutil.rmtree(self.path / WEIGHTS, ignore_errors=True)
 
     def _require_as_many(self, evaluations: int) -> None:
         """Raise where fewer evaluations than stand here would replace what they found."""

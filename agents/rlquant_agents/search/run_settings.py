@@ -134,8 +134,8 @@ def require_same(
         words = ", ".join(f"{name} was {old!r} and is {new!r} now" for name, new, old in differ)
         why = f" ({ANOTHER_PROBLEM})" if "problem" in [name for name, _, _ in differ] else ""
         raise SettingsError(
-            f"{folder} holds another run: {words}{why}; give another folder as out, or the same "
-            f"settings"
+            f"{folder} holds another run: {words}{why}; give another folder as out (--out), "
+            f"or the same settings"
         )
 
 

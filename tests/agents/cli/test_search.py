@@ -135,6 +135,19 @@ def test_names_and_places_have_defaults(tmp_path: Path, monkeypatch: pytest.Monk
     }
 
 
+def test_a_search_with_other_settings_gets_a_folder_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain = ["--task", "digits/mlp", "--searcher", "random", "--no-progress", "--baselines"]
+    for evaluations, *more in (("2",), ("2", "--bits", "2", "4"), ("3",)):
+        assert search.main([*plain, "--evaluations", evaluations, *more]) == 0
+    name = "digits-mlp-random-3.0-seed0"
+    folders = sorted(path.name for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    assert folders == [name, f"{name}-2"]
+    assert [len(keys_of(tmp_path / "runs" / folder)) for folder in folders] == [3, 2]
+
+
 def test_searches_beside_each_other_share_what_was_computed(tmp_path: Path) -> None:
     for name in ("a", "b"):
         assert search.main(tiny(tmp_path / name, "--searcher", "random", "--baselines")) == 0
