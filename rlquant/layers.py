@@ -347,7 +347,7 @@ class _Trace:
                     macs = multiply_accumulates(site, module, args, keywords, output) // batch
                     trace.macs[name] = trace.macs.get(name, 0) + macs
                     trace.calls[name] = trace.calls.get(name, 0) + 1
-                    if not site.is_part:
+                    if normalizes and not site.is_part:
                         outputs[id(output)] = (name, output)  # alive, so that ids stay unique
 
             return hook
@@ -358,14 +358,19 @@ class _Trace:
                 trace.normalized.add(outputs[given][0])
 
         clone = shared_copy(network)
+        normalizes = any(map(_is_batch_norm, clone.modules()))
         for name, module in clone.named_modules():
             if name in wanted:
                 module.register_forward_hook(watch(wanted[name]), with_kwargs=True)
-            elif isinstance(module, nn.modules.batchnorm._BatchNorm):
+            elif _is_batch_norm(module):
                 module.register_forward_pre_hook(note_input, with_kwargs=True)
         with torch.no_grad():
             outputs_of(clone, inputs, "example_input")
         return trace
+
+
+def _is_batch_norm(module: nn.Module) -> bool:
+    return isinstance(module, nn.modules.batchnorm._BatchNorm)
 
 
 def _require_not_nested(layer: str, values: Any) -> None:

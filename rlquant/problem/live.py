@@ -159,6 +159,7 @@ class QuantizationProblem:
         self.racing = require_racing(racing, self.objective, fidelity, self.evaluation.stochastic)
         self.fidelity: Fidelity = fidelity
         self._increase_plan: IncreasePlan | None = None
+        close_gaps()  # that loading the network left
         self.network = copy_network(network).to(place)
         self._deployment = None if target is None else target.deploy(self.network)
         self.calibration, self.validation = self._samples(train_data, validation_data, place)
