@@ -7,7 +7,7 @@ any number of bits would score as float does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -95,14 +95,16 @@ class _Watched:
     def __init__(self, network: nn.Module, names: Sequence[str]) -> None:
         self.silent: dict[str, str | None] = {}
         self._network, self._busy = network, False
+        self._hooks = ExitStack()
         for site in (site_of(network, name) for name in names):
             runner = site.runner_in(network)
-            runner.register_forward_hook(self._hook(site), with_kwargs=True)
+            hook = runner.register_forward_hook(self._hook(site), with_kwargs=True)
+            self._hooks.callback(hook.remove)
 
     @torch.no_grad()
     def run(self, inputs: Arguments) -> None:
         """Run the network; afterwards `silent` says of each layer called how it did not answer."""
-        with seeded(0):
+        with seeded(0), self._hooks:  # off again, so that the copy goes at once
             run(self._network, copies(inputs))
 
     def _hook(self, site: WeightSite) -> Any:
