@@ -54,6 +54,9 @@ class EvaluationSettings:
             or "bfloat16" by autocast, which is faster where the processor has it and changes losses
             by a thousandth or so; scores and notes name it. What is built computes as its owner
             runs it. Not where configurations are trained or `stochastic`.
+        imatrix: an importance matrix that llama.cpp's `llama-imatrix` wrote (a GGUF file), by which
+            errors of weights count in place of the calibration samples' own statistics. For
+            rounding nearest and stochastic, of networks that GGUF files hold.
         device: where to evaluate; the network's own by default.
         stochastic: accept a network that is not the same function every time, such as one with
             dropout that is always on: scores are means over passes of fresh copies with fixed
@@ -72,6 +75,7 @@ class EvaluationSettings:
     weight_bank_bytes: int | None = None
     weight_bank_folder: str | None = None
     precision: Precision = "own"
+    imatrix: str | None = None
     device: str | torch.device | None = None
     stochastic: bool = False
 
@@ -90,6 +94,8 @@ class EvaluationSettings:
                     f"weight_bank_folder={str(folder)!r} is no folder, and none can be made there"
                 )
             object.__setattr__(self, "weight_bank_folder", str(folder))
+        if self.imatrix is not None:
+            object.__setattr__(self, "imatrix", str(path_of("imatrix", self.imatrix)))
         require_calibrate(self.calibrate)
         require_range_method(self.activation_range)
         require_precision(self.precision)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -20,6 +21,7 @@ from rlquant.evaluation.process_memory import close_gaps
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.evaluation.weight_folder import WeightFolder
 from rlquant.evaluation_settings import EvaluationSettings
+from rlquant.gguf.imatrix import read_imatrix
 from rlquant.layers import LayerFacts, modules_of
 from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.hessians import output_hessian
@@ -72,6 +74,7 @@ class Evaluator:
         self.reference = FloatReference.measure(network, layers, calibration, evaluation.calibrate)
         self._range_method = evaluation.activation_range
         self._calibrate = evaluation.calibrate
+        self._imatrix = evaluation.imatrix
         written = {network.get_parameter(f"{name}.bias") for name in self.reference.output_means}
         shared = [p for p in network.parameters() if p not in written]
         self._working = copy_network(network, shared=shared)
@@ -109,7 +112,12 @@ class Evaluator:
     def moments(self) -> LayerHessians:
         """By what matrix each layer's weight errors count, measured on first use."""
         called = modules_of(self.layers)
-        return output_hessian(self.network, called, self.calibration, self._calibrate)
+        own = output_hessian(self.network, called, self.calibration, self._calibrate)
+        if self._imatrix is None:
+            return own
+        read = read_imatrix(Path(self._imatrix), self.network, called)
+        device = self.calibration.device
+        return own.with_diagonals({name: found.to(device) for name, found in read.items()})
 
     def measure(
         self,

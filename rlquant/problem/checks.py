@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from rlquant.errors import ChoiceError, DataError, NetworkError, SettingsError
 from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.export.deployment import DeploymentTarget
 from rlquant.forward_pass import outputs_of
+from rlquant.gguf.imatrix import read_imatrix
 from rlquant.layers import LayerFacts
 from rlquant.network_kind import WIDEST, is_measured
 from rlquant.objective import MakesTargets, Objective, targets_of
@@ -173,6 +175,31 @@ def require_moments(network: nn.Module, layers: Iterable[LayerFacts], space: Sea
                 f"convolutions of up to {WIDEST} weights an output channel; name the layer in "
                 f"exclude, or leave the rounding out"
             )
+
+
+def require_imatrix(
+    network: nn.Module,
+    layers: Sequence[LayerFacts],
+    space: SearchSpace,
+    evaluation: EvaluationSettings,
+    fidelity: Fidelity,
+) -> None:
+    """Raise where an importance matrix cannot be read, or nothing would be quantized by it.
+
+    Raises:
+        SettingsError: roundings that look at outputs, or trained configurations.
+        FileFormatError, NetworkError, StorageError: see `read_imatrix`.
+    """
+    if evaluation.imatrix is None:
+        return
+    rules = {rule for facts in layers for rule in space.of_layer(facts.name).rounding}
+    if fidelity != "calibrated" or HESSIAN_BASED & rules:
+        raise SettingsError(
+            "imatrix says how inputs count one by one, which is for calibrated configurations with "
+            "rounding nearest or stochastic; gptq and learned need whole matrices of calibration "
+            "data: leave out either of them"
+        )
+    read_imatrix(Path(evaluation.imatrix), network, layers)
 
 
 def require_activations(layers: Iterable[LayerFacts], space: SearchSpace) -> None:

@@ -46,6 +46,7 @@ from rlquant.problem.checks import (
     require_budget,
     require_finite_float,
     require_finite_losses,
+    require_imatrix,
     require_moments,
     require_own_precision,
     require_runs,
@@ -262,6 +263,7 @@ class QuantizationProblem:
         require_activations(self.layers, self.space)
         require_moments(self.network, self.layers, self.space)
         require_untrained_parts(self.layers, self.space, self.fidelity)
+        require_imatrix(self.network, self.layers, self.space, self.evaluation, self.fidelity)
         if self.calibration.infinite():  # as in a mask, or else nothing can be calibrated on them
             FloatReference.measure(
                 self.network, self.layers, self.calibration, self.evaluation.calibrate

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import repeat
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -19,6 +20,7 @@ from rlquant.evaluation.repeated import PASSES, RepeatedEvaluator, run_repeatedl
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation.weight_folder import WeightFolder
 from rlquant.evaluation_settings import EvaluationSettings
+from rlquant.gguf.imatrix import digest
 from rlquant.layers import LayerFacts
 from rlquant.objective import Objective
 from rlquant.problem.fingerprint import describe_objective, fingerprint
@@ -131,8 +133,15 @@ class Measuring:
             self.seed,
             self.evaluation.calibrate,
             self.calibration.device.type,
+            *self._importance,
         )
         return WeightFolder(folder, key)
+
+    @property
+    def _importance(self) -> tuple[str, ...]:
+        """What stands for an importance matrix in hashes; nothing where there is none."""
+        path = self.evaluation.imatrix
+        return () if path is None else ("imatrix", digest(Path(path)))
 
     def fingerprint(self, float_loss: float) -> str:
         """Hash what a measurement depends on: network, samples, settings, version of the code.
@@ -157,4 +166,5 @@ class Measuring:
             *(() if self.plan is None else (TRAINING_VERSION, self.plan.described())),
             *(("stochastic", PASSES) if self.evaluation.stochastic else ()),
             *(() if self.evaluation.precision == "own" else (self.evaluation.precision,)),
+            *self._importance,
         )

@@ -44,6 +44,10 @@ class LayerHessians(Mapping[str, Tensor]):
         """Return Hessians that are known, by layer, shape `(groups, fan_in, fan_in)`."""
         return cls(lambda: {name: Triangles.of(found) for name, found in matrices.items()})
 
+    def with_diagonals(self, diagonals: Mapping[str, Tensor]) -> LayerHessians:
+        """Return the same with other diagonals, by which weights on their own are quantized."""
+        return LayerHessians(lambda: self._matrices, lambda: diagonals, kept_bytes=self._kept_bytes)
+
     @cached_property
     def _matrices(self) -> Mapping[str, Triangles]:
         return self._measure()

@@ -83,6 +83,9 @@ class TaskSettings(CommandSettings):
             BatchNorms, biases of layers with no BatchNorm behind them, auto (both) or none.
         precision: in which quantized networks run on validation samples: own, the network's, or
             bfloat16, which is faster where the processor has it.
+        imatrix: an importance matrix that llama-imatrix wrote (a GGUF file), by which errors of
+            weights count in place of the calibration data's own statistics; weights are then
+            rounded to nearest.
         racing: end an evaluation early, on some of the validation samples, when it is clear that it
             does not beat the best one so far.
         device: where to evaluate, e.g. cpu or cuda.
@@ -113,6 +116,7 @@ class TaskSettings(CommandSettings):
     calibration_samples: int = 512
     calibrate: Calibrate = "auto"
     precision: Precision = "own"
+    imatrix: Path | None = None
     racing: bool = False
     device: str = "cpu"
     threads: int = 1
@@ -135,6 +139,8 @@ class TaskSettings(CommandSettings):
         expressed = target_named(self.target).allowed.get("group_size")
         if expressed is not None and not set(expressed) & set(suits.group_size):
             suits = replace(suits, group_size=expressed[:1])
+        if self.imatrix is not None:
+            suits = replace(suits, rounding=("nearest",))
         space = replace(
             suits,
             **{name: options for name, options in given.items() if options is not None},
@@ -251,6 +257,7 @@ class TaskSettings(CommandSettings):
                 validation_samples=self.validation_samples,
                 calibration_samples=self.calibration_samples,
                 calibrate=self.calibrate,
+                imatrix=None if self.imatrix is None else str(self.imatrix),
                 precision=self.precision,
             ).with_weights_in(weights),
             store=store,
