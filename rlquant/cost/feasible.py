@@ -40,6 +40,8 @@ class FeasibleSet:
         own: which options each layer has, shape `(layers, options)`; all by default. An option
             that is not a layer's own costs so much that nothing with it keeps the budget.
         ties: the layers of each decision, see `SearchSpace.decisions`; each its own by default.
+        standing: the option that stands for each at each layer, see `standing_options`; others are
+            not a layer's own, and configurations that name them have the vector of these.
 
     Attributes:
         layer_names: the searched layers, of which configurations are made.
@@ -62,6 +64,7 @@ class FeasibleSet:
         budget: Budget,
         own: npt.NDArray[np.bool_] | None = None,
         ties: Mapping[str, Sequence[str]] | None = None,
+        standing: Indices | None = None,
     ) -> None:
         self.layer_names = tuple(facts.name for facts in layers)
         self._decisions = Decisions(layers, ties)
@@ -84,6 +87,9 @@ class FeasibleSet:
         )
         self.costs = self._decisions.summed(self.layer_costs)
         owned = np.ones(self.layer_costs.shape, dtype=np.bool_) if own is None else own
+        numbers = np.tile(np.arange(len(options)), (len(layers), 1))
+        self._standing = numbers if standing is None else standing
+        owned = owned & (self._standing == numbers)
         self.layer_own, self.own = owned, self._decisions.common(owned)
         cheapest = np.where(self.own, self.costs, self.costs.max()).min(axis=1)
         # rest[i]: the least that the layers from i on can cost
@@ -133,7 +139,8 @@ class FeasibleSet:
 
     @cached_property
     def _positions(self) -> list[dict[LayerChoice, int]]:
-        return [{choice: i for i, choice in enumerate(row)} for row in self._choices]
+        rows = zip(self._choices, self._standing.tolist(), strict=True)
+        return [dict(zip(choices, numbers, strict=True)) for choices, numbers in rows]
 
     def vector(self, config: QuantizationConfig) -> tuple[int, ...] | None:
         """Return the vector of a configuration that is written as `config` writes it.

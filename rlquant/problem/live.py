@@ -20,6 +20,7 @@ from rlquant.batch_size import batch_size_within
 from rlquant.config import FIDELITIES, Fidelity, LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network, shared_copy
 from rlquant.cost.budget import Budget, NetworkCosts, total
+from rlquant.cost.distinct_options import standing_options
 from rlquant.cost.feasible import FeasibleSet
 from rlquant.cost.float_share import FloatShare
 from rlquant.data import Data, take_samples
@@ -544,7 +545,8 @@ class QuantizationProblem:
             own &= self._deployment.own_options(self.costs, self.layers, options)
         ties = self.space.decisions(self.layers)
         costs = self.costs.under(self.budget)
-        self.feasible = FeasibleSet(self.layers, options, costs, self.budget, own, ties)
+        standing = standing_options(self.layers, ties, options, own)
+        self.feasible = FeasibleSet(self.layers, options, costs, self.budget, own, ties, standing)
         self._increase_plan = None
 
     # --- processes
