@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from rlquant.quantizers import QuantizedTensor
 from rlquant.rounding.columns import Columns, out_of_order
 from rlquant.rounding.factor import Factor
 from rlquant.rounding.output_error import better_per_channel
+from rlquant.rounding.parts import in_parts
 
 
 def feed_back(
@@ -40,7 +42,18 @@ def feed_back(
         needed, is Chen et al. 2025, "The geometry of LLM quantization: GPTQ as Babai's nearest
         plane algorithm".
     """
-    factor = Factor.of(moments) if factor is None else factor
+    found = Factor.of(moments) if factor is None else factor
+
+    def fed_back(some: Tensor, of_some: QuantizedTensor) -> QuantizedTensor:
+        return _fed_back(some, of_some, moments, found)
+
+    together = len(moments) > 1  # channels of several groups of inputs
+    return (fed_back if together else partial(in_parts, fed_back))(weight, quantized)
+
+
+def _fed_back(
+    weight: Tensor, quantized: QuantizedTensor, moments: Tensor, factor: Factor
+) -> QuantizedTensor:
     columns = Columns.of(weight, quantized, factor.order)
     errors, codes = torch.zeros_like(columns.weight), torch.empty_like(columns.weight)
     columns.assign(factor.lower, errors, codes, onward=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch.nn import functional
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.groups import spread
 from rlquant.rounding.grid import Grid
+from rlquant.rounding.parts import in_parts
 
 RIDGE = 1e-3
 """Added to the diagonal of the normal equations, as a share of it."""
@@ -33,6 +35,15 @@ def refit_scales(weight: Tensor, quantized: QuantizedTensor, hessian: Tensor) ->
         The same codes with other scales and offsets; zero points, which are of kind "steps", are
         kept.
     """
+
+    def refitted(some: Tensor, of_some: QuantizedTensor) -> QuantizedTensor:
+        return _refitted(some, of_some, hessian)
+
+    together = len(hessian) > 1  # channels of several groups of inputs
+    return (refitted if together else partial(in_parts, refitted))(weight, quantized)
+
+
+def _refitted(weight: Tensor, quantized: QuantizedTensor, hessian: Tensor) -> QuantizedTensor:
     assert quantized.scale is not None
     blocks, fan_in = hessian.shape[:2]
     grid, shape = Grid.of(quantized), (blocks, -1, fan_in)

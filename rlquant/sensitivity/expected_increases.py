@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rlquant.config import LayerChoice
 from rlquant.evaluation.packed_weight import PackedWeight
+from rlquant.evaluation.process_memory import close_gaps
 from rlquant.sensitivity.anchors import filled
 from rlquant.sensitivity.plan import IncreasePlan
 from rlquant.sensitivity.progress import Progress, counted
@@ -81,8 +82,11 @@ def expected_increases(
                 packed.append(quantized(choice))
                 quantizing()
             errors[name] = _Errors(weights[name], tuple(packed))
+        close_gaps()  # that quantizing left
         for name, increases in _increases(errors, sampler, drawing).items():
             found[names.index(name), list(plan.choices[name])] = increases.numpy()
+        del errors
+        close_gaps()
     return filled(found, plan.profiles)
 
 

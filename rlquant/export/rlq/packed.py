@@ -174,10 +174,9 @@ def pack(quantized: nn.Module, *, entropy_coding: bool = False) -> bytes:
             entries.append(Entry(name, tensor.shape, record))
             parts += encode_layer(layer, coded)
     contents = write_contents(entries)
-    body = b"".join(parts)
-    prologue = PROLOGUE.pack(MAGIC, FILE_VERSION, len(contents), len(body), b"")
-    head = prologue[:-CHECKSUM_BYTES]
-    return b"".join((head, _checksum((head, contents, body)), contents, body))
+    size = sum(map(len, parts))
+    head = PROLOGUE.pack(MAGIC, FILE_VERSION, len(contents), size, b"")[:-CHECKSUM_BYTES]
+    return b"".join((head, _checksum((head, contents, *parts)), contents, *parts))
 
 
 @explained
