@@ -85,7 +85,6 @@ def test_who_names_another_one_means_the_one_that_stands(problem: QuantizationPr
     )
     assert problem.feasible.indices(named).tolist() == problem.feasible.indices(stands).tolist()
     assert problem.evaluate(named).loss == problem.evaluate(stands).loss
-    assert problem.evaluate(named).size_bytes == problem.evaluate(stands).size_bytes
 
 
 def test_a_space_is_still_checked(problem: QuantizationProblem) -> None:
