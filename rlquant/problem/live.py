@@ -6,54 +6,51 @@ import copy
 import dataclasses
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
 from rlquant.ambient import isolated, isolated_steps
 from rlquant.arguments import explained
-from rlquant.batch_size import batch_size_within
 from rlquant.config import FIDELITIES, Fidelity, LayerChoice, QuantizationConfig
-from rlquant.copying.network_copy import copy_network, shared_copy
+from rlquant.copying.network_copy import copy_network
 from rlquant.cost.budget import Budget, NetworkCosts, total
 from rlquant.cost.distinct_options import standing_options
 from rlquant.cost.feasible import FeasibleSet
-from rlquant.cost.float_share import FloatShare
-from rlquant.data import Data, take_samples
-from rlquant.errors import LARGEST_SEED, DataError, SettingsError, unknown_name, whole_number
+from rlquant.data import Data
+from rlquant.errors import LARGEST_SEED, SettingsError, unknown_name, whole_number
 from rlquant.evaluation.evaluator import Evaluator
-from rlquant.evaluation.measure import measure_float
 from rlquant.evaluation.process_memory import close_gaps
 from rlquant.evaluation.racing import Racing, require_racing
-from rlquant.evaluation.repeated import PASSES, run_repeatedly
 from rlquant.evaluation.store import EvaluationStore, as_store
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation.workers import measure_with_workers
 from rlquant.evaluation_settings import EvaluationSettings, require_evaluation
 from rlquant.export.deployment import DeploymentTarget
-from rlquant.forward_pass import outputs_of
-from rlquant.layers import LayerFacts, excluded_layers, layers_and_macs
-from rlquant.network.calibrate import FloatReference
+from rlquant.layers import excluded_layers
 from rlquant.objective import Objective, ObjectiveFunction, as_objective
 from rlquant.paths import PathLike
 from rlquant.plain_network import require_network
 from rlquant.problem.checks import (
-    brief_samples,
-    require_activations,
     require_budget,
-    require_finite_float,
     require_finite_losses,
-    require_imatrix,
-    require_moments,
     require_own_precision,
-    require_runs,
     require_space,
-    require_untrained_parts,
     resolve_device,
+)
+from rlquant.problem.construction import (
+    float_measurement,
+    found_layers,
+    noted,
+    require_calibratable,
+    require_measurable,
+    require_options,
+    samples_of,
+    with_batch_size,
+    without_idle_overrides,
 )
 from rlquant.problem.increases import (
     cost_in_evaluations,
@@ -63,16 +60,14 @@ from rlquant.problem.increases import (
 )
 from rlquant.problem.measurements import Measurements
 from rlquant.problem.measuring import Measuring
-from rlquant.problem.steadiness import require_repeatable, require_steady
 from rlquant.problem.training_plan import TrainingPlan
-from rlquant.samples import Samples, require_different
+from rlquant.samples import require_different
 from rlquant.score import Measurement, Score
 from rlquant.sensitivity.plan import IncreasePlan
 from rlquant.sensitivity.progress import Progress, unheard
 from rlquant.space import SearchSpace
 from rlquant.training.settings import TrainSettings
 from rlquant.training.watching import Watcher
-from rlquant.weight_sites import weight_sites
 
 logger = logging.getLogger(__name__)
 
@@ -164,20 +159,36 @@ class QuantizationProblem:
         close_gaps()  # that loading the network left
         self.network = copy_network(network).to(place)
         self._deployment = None if target is None else target.deploy(self.network)
-        self.calibration, self.validation = self._samples(train_data, validation_data, place)
-        self._excluded = excluded_layers(self.network, self.space.exclude)
-        self.layers, self._kept_macs = self._found_layers()
-        self._whole_space = self._without_idle_overrides(self._whole_space)
+        self.calibration, self.validation = samples_of(
+            train_data, validation_data, self.evaluation, self.racing, place
+        )
+        excluded = excluded_layers(self.network, self.space.exclude)
+        self.evaluation = with_batch_size(self.network, self.calibration, self.evaluation)
+        self.layers, self._kept_macs = found_layers(
+            self.network,
+            self.calibration,
+            self.validation,
+            self.objective,
+            self.evaluation,
+            excluded,
+        )
+        self._whole_space = without_idle_overrides(self._whole_space, self.network, self.layers)
         self.space = self._whole_space.at(fidelity)
-        self.notes = self._noted()
+        self.notes = noted(self.network, self.layers, self.evaluation, excluded)
         close_gaps()
-        self._require_quantizable()
+        require_measurable(
+            self.network, self.layers, self.calibration, self.validation, self.evaluation
+        )
+        require_options(self.network, self.layers, self.space, fidelity)
+        require_calibratable(self.network, self.layers, self.calibration, self.evaluation)
         self.costs = self._network_costs()
         self._set_feasible()
         self.plan = self._training_plan(train_data, training, teacher, warm_start)
         close_gaps()
         measuring = self._measuring()
-        measured = self._float_measurement(measuring.batches)
+        measured = float_measurement(
+            self.network, measuring.batches, self.objective, self.evaluation, self.validation
+        )
         kept = self.canonical(QuantizationConfig(()))
         self.float_score = self._score(kept, measured, latency=False)
         self._measurements = Measurements(
@@ -186,89 +197,7 @@ class QuantizationProblem:
             None if store is None else as_store(store),
         )
 
-    # --- the parts of a new problem
-
-    def _samples(
-        self, train_data: Data, validation_data: Data, place: torch.device
-    ) -> tuple[Samples, Samples]:
-        """Take the samples of calibration and of validation, in the order of measurements."""
-        if train_data is validation_data:
-            raise DataError("validation_data is train_data; give separate data")
-        calibration = take_samples(
-            train_data,
-            self.evaluation.calibration_samples,
-            name="train_data",
-            device=place,
-            setting="calibration_samples",
-        )
-        validation = take_samples(
-            validation_data,
-            self.evaluation.validation_samples,
-            name="validation_data",
-            device=place,
-            setting="validation_samples",
-            level=logging.INFO,  # nothing is worse for it
-        )
-        require_different(calibration, validation)
-        if self.racing is not None:  # so that each batch is a fair draw of all samples
-            validation = self.racing.shuffled(validation)
-        return calibration, validation
-
-    def _found_layers(self) -> tuple[tuple[LayerFacts, ...], Mapping[str, int]]:
-        """Run the network on its samples and find what can be quantized, and what is kept."""
-        few = self.calibration.first(2)
-        asked = self.evaluation.batch_size
-        if asked is not None:  # else its first samples are run for the memory of their outputs
-            with torch.no_grad():
-                outputs_of(shared_copy(self.network), few.inputs, "train_data")
-        size = batch_size_within(self.network, few, asked, name="train_data")
-        self.evaluation = dataclasses.replace(self.evaluation, batch_size=size)
-        first_batch = self.validation.first(size)
-        require_runs(self.network, self.objective, first_batch)
-        close_gaps()
-        brief = brief_samples(self.network, few)
-        return layers_and_macs(self.network, few.inputs, self._excluded, brief.inputs)
-
-    def _without_idle_overrides(self, space: SearchSpace) -> SearchSpace:
-        """Return the space without overrides of layers that are there and not searched."""
-        searched = {facts.name for facts in self.layers}
-        idle = [name for name in weight_sites(self.network) if name not in searched]
-        return space.without_overrides(idle, searched)
-
-    def _noted(self) -> tuple[str, ...]:
-        """Return what one should know before scores are compared, once it is in the log."""
-        names = [facts.name for facts in self.layers]
-        share = FloatShare.of(self.network, names, self._excluded, "named in exclude or tied")
-        logger.log(logging.WARNING if share.share > 0.5 else logging.INFO, "%s", share)
-        notes = []
-        if self.evaluation.calibrate != "auto":
-            notes.append(f"calibrate={self.evaluation.calibrate!r}: the rest stays as it was")
-        if self.evaluation.precision != "own":
-            notes.append(f"scores were measured in {self.evaluation.precision} (precision=)")
-        if self.evaluation.stochastic:
-            notes.append(
-                f"scores are means over {PASSES} passes with fixed seeds (stochastic=True)"
-            )
-        for note in notes:
-            logger.info("%s", note)
-        return str(share), *notes
-
-    def _require_quantizable(self) -> None:
-        """Raise where the network cannot be measured, or not with the options of the space."""
-        if self.evaluation.stochastic:
-            require_repeatable(self.network, self.validation.first(2))
-        else:
-            names = [facts.name for facts in self.layers]
-            first = brief_samples(self.network, self.calibration.first(2))
-            require_steady(self.network, names, first, brief_samples(self.network, self.validation))
-        require_activations(self.layers, self.space)
-        require_moments(self.network, self.layers, self.space)
-        require_untrained_parts(self.layers, self.space, self.fidelity)
-        require_imatrix(self.network, self.layers, self.space, self.evaluation, self.fidelity)
-        if self.calibration.infinite():  # as in a mask, or else nothing can be calibrated on them
-            FloatReference.measure(
-                self.network, self.layers, self.calibration, self.evaluation.calibrate
-            )
+    # --- what follows from the parts
 
     def _network_costs(self) -> NetworkCosts:
         packed = NetworkCosts.of(self.network, self.layers, self._kept_macs)
@@ -297,13 +226,6 @@ class QuantizationProblem:
             require_finite_losses(self.network, self.objective, plan.samples, "train_data")
             require_different(plan.samples, self.validation)
         return plan
-
-    def _float_measurement(self, batches: Sequence[Samples]) -> Measurement:
-        measured = measure_float(self.network, batches, self.objective)
-        if self.evaluation.stochastic:
-            measured = run_repeatedly(self.network, batches, self.objective)
-        require_finite_float(measured, self.objective, self.validation)
-        return measured
 
     def _measuring(self) -> Measuring:
         return Measuring(

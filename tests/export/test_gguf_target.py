@@ -164,7 +164,7 @@ def test_a_shared_head_is_given_a_weight_of_its_own_before_the_stream_is_rotated
 def test_what_cannot_be_expressed_is_refused_before_anything_is_measured(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlquant.problem.live.measure_float", None)
+    monkeypatch.setattr("rlquant.problem.construction.measure_float", None)
     with pytest.raises(ChoiceError, match=r"bits=\(7,\) has nothing that target 'gguf'"):
         problem_of(source, space=SearchSpace(bits=(7,), group_size=(32,)))
     with pytest.raises(ChoiceError, match=r"no combination of bits=\(3,\), points=\('clipped'"):
