@@ -37,6 +37,7 @@ from rlquant.plain_network import require_network
 from rlquant.problem.checks import (
     require_budget,
     require_finite_losses,
+    require_imatrix,
     require_own_precision,
     require_space,
     resolve_device,
@@ -180,6 +181,7 @@ class QuantizationProblem:
             self.network, self.layers, self.calibration, self.validation, self.evaluation
         )
         require_options(self.network, self.layers, self.space, fidelity)
+        require_imatrix(self.network, self.layers, self.space, self.evaluation, fidelity)
         require_calibratable(self.network, self.layers, self.calibration, self.evaluation)
         self.costs = self._network_costs()
         self._set_feasible()

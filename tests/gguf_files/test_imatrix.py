@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,8 @@ def test_mistakes_are_named_before_anything_is_measured(imatrix: Path, tmp_path:
         require_imatrix(tiny_network(), layers, space, evaluation, fidelity)
 
     require(imatrix)
+    with pytest.raises(SettingsError, match="leave out either of them"):
+        problem_of(imatrix, space=replace(SPACE, rounding=("gptq",)))
     for more in ({"space": SearchSpace(rounding=("gptq",))}, {"fidelity": "tuned"}):
         with pytest.raises(SettingsError, match="leave out either of them"):
             require(imatrix, **more)  # type: ignore[arg-type]
