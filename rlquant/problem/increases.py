@@ -13,7 +13,7 @@ from rlquant.evaluation.evaluator import Evaluator
 from rlquant.network.gradients import require_gradients
 from rlquant.network.hessians import measure_hessians, shift_corrected
 from rlquant.network.input_sums import squares
-from rlquant.objective import Curved
+from rlquant.objective import Curved, MakesTargets, units_of
 from rlquant.problem.protocol import Refines
 from rlquant.sensitivity.expected_increases import expected_increases
 from rlquant.sensitivity.plan import IncreasePlan
@@ -46,6 +46,18 @@ def plan_of(problem: Refines) -> IncreasePlan:
 def _weights_of(problem: Refines) -> dict[str, Tensor]:
     network, names = problem.network, [facts.name for facts in problem.layers]
     return {n: site_of(network, n).weight_in(network).detach() for n in names}
+
+
+def label_variance(problem: Refines) -> float:
+    """Return `Predicts.label_variance`: 2 over the units that losses are means of.
+
+    The first-order change of a unit's loss has the Fisher information as its second moment, the
+    expected increase is half of it: exact for likelihoods of labels that follow the network.
+    """
+    if isinstance(problem.objective, MakesTargets):
+        return 0.0
+    batches = problem.evaluator.batches
+    return 2.0 / sum(units_of(problem.objective, batch, batch.targets) for batch in batches)
 
 
 def increases_of(

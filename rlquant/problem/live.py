@@ -57,6 +57,7 @@ from rlquant.problem.increases import (
     cost_in_evaluations,
     increases_of,
     is_predictable,
+    label_variance,
     plan_of,
 )
 from rlquant.problem.measurements import Measurements
@@ -390,6 +391,11 @@ class QuantizationProblem:
     def predicts(self) -> bool:
         """Whether `expected_increases` can be told; see `problem.increases.is_predictable`."""
         return is_predictable(self)
+
+    @property
+    def label_variance(self) -> float:
+        """The noise of measured increases, see `Predicts`."""
+        return label_variance(self)
 
     @explained
     @isolated(seed=0)

@@ -143,6 +143,15 @@ class Predicts(Problem, Protocol):
     def predicts(self) -> bool:
         """Whether it can here: the loss has a curvature, and options are errors of weights."""
 
+    @property
+    def label_variance(self) -> float:
+        """The variance of a measured increase over its expectation, because labels are as they are.
+
+        To first order errors change the loss of a sample whose label is not what the network says;
+        in the mean over all labels that is nothing, over a few samples it is noise. 0 where targets
+        are the float network's own answers.
+        """
+
     def expected_increases(
         self, draws: int, progress: Progress = unheard
     ) -> npt.NDArray[np.float64]:

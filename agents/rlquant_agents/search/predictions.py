@@ -24,12 +24,14 @@ class Prediction:
     Attributes:
         increases: expected ones, shape `(decisions, options)`; None where there are none.
         spent: evaluations that they cost.
+        label_variance: see `Predicts.label_variance`.
         note: for the reader of the result; empty where there is nothing to say.
     """
 
     increases: npt.NDArray[np.float64] | None = None
     spent: int = 0
     note: str = ""
+    label_variance: float = 0.0
 
 
 def predict(problem: Problem, remaining: int, progress: Progress) -> Prediction:
@@ -57,4 +59,5 @@ def predict(problem: Problem, remaining: int, progress: Progress) -> Prediction:
         f"gradients of {draws} draws say what options cost in loss; they took as long as {spent} "
         f"evaluations, which count as asked for"
     )
-    return Prediction(problem.feasible.summed(increases), spent, note)
+    summed = problem.feasible.summed(increases)
+    return Prediction(summed, spent, note, problem.label_variance)

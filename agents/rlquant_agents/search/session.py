@@ -254,6 +254,11 @@ class Session:
                 self.say(self._prediction.note)
         return self._prediction.increases
 
+    @property
+    def label_variance(self) -> float:
+        """The noise of measured increases, see `Predicts`; 0 before increases are asked for."""
+        return 0.0 if self._prediction is None else self._prediction.label_variance
+
     def _tell_progress(self, stage: str, done: int, total: int) -> None:
         if self.callback is not None:
             with callers_generators():

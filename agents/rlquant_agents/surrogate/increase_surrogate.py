@@ -16,8 +16,8 @@ from rlquant_agents.surrogate.posterior import Posterior
 
 Floats = npt.NDArray[np.float64]
 
-SHARED, OWN, OPTION = (0.05, 0.2, 0.5), (0.05, 0.15, 0.4), (0.05, 0.15, 0.4)
-"""Standard deviations of the multipliers of roles, layers and single options, to choose from."""
+COMMON, SHARED, OWN, OPTION = (0.1, 1.0), (0.05, 0.2, 0.5), (0.05, 0.15, 0.4), (0.05, 0.15, 0.4)
+"""Standard deviations of the multipliers of all, of roles, layers and options, to choose from."""
 NOISE = (0.01, 0.03, 0.1)
 """Of what the sum does not explain, as a share of it, to choose from."""
 DEPTH_SCALE = 0.3
@@ -33,29 +33,34 @@ SMALLEST = 1e-9
 class Deviations:
     """Standard deviations of the multipliers, each relative to 1, and of the noise."""
 
+    common: float
     shared: float
     own: float
     option: float
     noise: float
 
 
-FIRST = Deviations(0.2, 0.15, 0.1, 0.03)
+FIRST = Deviations(0.5, 0.2, 0.15, 0.1, 0.03)
 """Before there are enough evaluations to choose by."""
 
 
 class IncreaseSurrogate:
     """Predicts the loss as that of the float network plus increases times unknown multipliers.
 
-    Every increase has a multiplier, 1 before anything is evaluated: a sum of one that layers of a
-    role share, the more the nearer they are in depth, one of the layer and one of its option. All
-    are normal, so that the loss is a Gaussian process, and an evaluation of a whole configuration
-    says something of every layer.
+    Every increase has a multiplier, 1 before anything is evaluated: a sum of one that all have in
+    common, one that layers of a role share, the more the nearer they are in depth, one of the layer
+    and one of its option. All are normal, so that the loss is a Gaussian process, and an evaluation
+    of a whole configuration says something of every layer.
+
+    The common one is for what gradients leave out: errors change the loss in the mean as well,
+    through less confident answers, for which a network pays that learned from smoothed labels.
 
     Args:
         increases: expected increases of the loss, shape `(decisions, options)`, at least 0.
         names: of the decisions, in execution order.
         float_loss: of the float network.
         log_shift: what is added to losses before their log is taken.
+        label_variance: of an option's increase, over what is expected, see `Predicts`.
 
     Attributes:
         spread: standard deviation of the log losses that were fitted.
@@ -67,7 +72,9 @@ class IncreaseSurrogate:
         names: Sequence[str],
         float_loss: float,
         log_shift: float,
+        label_variance: float = 0.0,
     ) -> None:
+        self._label_variance = label_variance
         self._increases = np.maximum(increases, 0.0)
         self._float_loss, self._shift = float_loss, log_shift
         self._alike = _alike(names)
@@ -89,7 +96,8 @@ class IncreaseSurrogate:
         self._rows, self._values = rows[near], above[near] - self._sums(rows[near])
         self.spread = float(log_losses[near].std()) or 1.0
         if len(self._rows) >= LEAST_ROWS:
-            tried = [Deviations(*given) for given in itertools.product(SHARED, OWN, OPTION, NOISE)]
+            grid = itertools.product(COMMON, SHARED, OWN, OPTION, NOISE)
+            tried = [Deviations(*given) for given in grid]
             self._deviations = max(tried, key=self._log_likelihood)
         self._posterior = self._given(self._deviations)
 
@@ -161,12 +169,12 @@ class IncreaseSurrogate:
         shared = self._chosen(rows) @ self._layer_covariance(self._deviations)
         variance = np.einsum("ij,ij->i", shared, self._chosen(rows))
         variance += self._deviations.option**2 * np.square(self._chosen(rows)).sum(axis=1)
+        variance += self._label_variance * self._taken(self._increases, rows).sum(axis=1)
         if self._posterior is None:
             return self._float_loss + sums, np.sqrt(variance)
         covariance = self._between(self._deviations, rows, self._rows)
-        known = np.linalg.solve(self._posterior.factor, covariance.T)
-        variance = np.maximum(variance - np.einsum("ij,ij->j", known, known), SMALLEST**2)
-        return self._float_loss + sums + self._posterior.mean(covariance), np.sqrt(variance)
+        left = np.maximum(variance - self._posterior.explained(covariance), SMALLEST**2)
+        return self._float_loss + sums + self._posterior.mean(covariance), np.sqrt(left)
 
     def _given(self, deviations: Deviations) -> Posterior:
         return Posterior.of(self._covariance(deviations), self._values)
@@ -188,20 +196,26 @@ class IncreaseSurrogate:
         """Return the covariance of the losses of every row of `a` and every row of `b`."""
         of_a, of_b = self._chosen(a), self._chosen(b)
         found = of_a @ self._layer_covariance(deviations) @ of_b.T
+        roots = np.sqrt(self._label_variance * self._increases)
+        own_a, own_b = self._taken(roots, a), self._taken(roots, b)
         for option in range(self._increases.shape[1]):
-            found += deviations.option**2 * ((of_a * (a == option)) @ (of_b * (b == option)).T)
+            here, there = a == option, b == option
+            found += deviations.option**2 * ((of_a * here) @ (of_b * there).T)
+            found += (own_a * here) @ (own_b * there).T
         result: Floats = found
         return result
 
     def _layer_covariance(self, deviations: Deviations) -> Floats:
-        found: Floats = deviations.shared**2 * self._alike + deviations.own**2 * np.eye(
-            len(self._alike)
-        )
+        found: Floats = deviations.common**2 + deviations.shared**2 * self._alike
+        found[np.diag_indices_from(found)] += deviations.own**2
         return found
 
     def _chosen(self, rows: Indices) -> Floats:
         """Return the increase of each decision of each row, shape of `rows`."""
-        found: Floats = self._increases[np.arange(rows.shape[1]), rows]
+        return self._taken(self._increases, rows)
+
+    def _taken(self, values: Floats, rows: Indices) -> Floats:
+        found: Floats = values[np.arange(rows.shape[1]), rows]
         return found
 
     def _sums(self, rows: Indices) -> Floats:

@@ -20,7 +20,8 @@ class Posterior:
     """A Gaussian process given noisy values.
 
     Attributes:
-        factor: lower Cholesky factor L of the values' covariance K, noise included, `(n, n)`.
+        factor: lower Cholesky factor L of the values' covariance K, noise included, `(n, n)`; what
+            is above its diagonal is none of it.
         weights: K^-1 values, shape `(n,)`: the mean elsewhere is its covariance with the values,
             times these, plus `constant`.
         constant: what was taken away from all values.
@@ -65,16 +66,25 @@ class Posterior:
         found: Floats = covariance @ self.weights + self.constant
         return found
 
+    def explained(self, covariance: Floats) -> Floats:
+        """Return what the values explain of the variance at other places, shape `(m,)`.
+
+        It is c' K^-1 c, the squared length of L^-1 c.
+
+        Args:
+            covariance: of the places and the values, shape `(m, n)`.
+        """
+        known = solve_triangular(self.factor, covariance.T, lower=True, check_finite=False)
+        found: Floats = np.einsum("ij,ij->j", known, known)
+        return found
+
     def deviation(self, covariance: Floats, variance: float) -> Floats:
         """Return the standard deviation at other places, shape `(m,)`.
-
-        What the values explain of the variance is c' K^-1 c, the squared length of L^-1 c.
 
         Args:
             covariance: of the places and the values, shape `(m, n)`.
             variance: of a place before anything is known.
         """
-        known = solve_triangular(self.factor, covariance.T, lower=True, check_finite=False)
-        left = variance - np.einsum("ij,ij->j", known, known)
+        left = variance - self.explained(covariance)
         found: Floats = np.sqrt(np.maximum(left, SMALLEST_VARIANCE) * self.scale)
         return found

@@ -38,7 +38,11 @@ def foresee(problem: Problem, history: Sequence[Evaluation], evaluations: int) -
     if increases is None or session.log_shift is None:
         return Foresight(0, 0)
     surrogate = IncreaseSurrogate(
-        increases, problem.feasible.names, problem.float_score.loss, session.log_shift
+        increases,
+        problem.feasible.names,
+        problem.float_score.loss,
+        session.log_shift,
+        session.label_variance,
     )
     rows = np.array([problem.feasible.indices(evaluation.config) for evaluation in history])
     losses = np.array([session.log_loss(evaluation) for evaluation in history])

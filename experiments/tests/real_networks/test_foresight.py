@@ -15,7 +15,7 @@ BITS, FLOAT_LOSS = (2, 3, 4, 6), 0.5
 class Predicted(ToyProblem):
     """Losses are sums of the increases that are predicted, times factors that are not."""
 
-    predicts = True
+    predicts, label_variance = True, 0.0
 
     def __init__(self, factors: tuple[float, ...]) -> None:
         self._factors = factors

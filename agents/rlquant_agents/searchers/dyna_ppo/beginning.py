@@ -77,7 +77,9 @@ def _from_gradients(session: Session) -> Beginning | None:
     increases = None if shift is None else session.expected_increases()
     if shift is None or increases is None:
         return None
-    surrogate = IncreaseSurrogate(increases, feasible.names, session.float_score.loss, shift)
+    surrogate = IncreaseSurrogate(
+        increases, feasible.names, session.float_score.loss, shift, session.label_variance
+    )
 
     def solutions(generator: np.random.Generator) -> Indices:
         """Return what would be best by the expected increases, and by some that are drawn."""
