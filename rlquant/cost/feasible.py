@@ -40,13 +40,14 @@ class FeasibleSet:
         own: which options each layer has, shape `(layers, options)`; all by default. An option
             that is not a layer's own costs so much that nothing with it keeps the budget.
         ties: the layers of each decision, see `SearchSpace.decisions`; each its own by default.
-        standing: the option that stands for each at each layer, see `standing_options`; others are
-            not a layer's own, and configurations that name them have the vector of these.
+        standing: see `standing_options`; by default every option stands for itself. Others are not
+            a layer's own, and configurations that name them have the vector of these.
 
     Attributes:
         layer_names: the searched layers, of which configurations are made.
         layer_costs: by layer and option; `costs` are by decision and option.
         layer_own: which options each layer has; `own` is by decision and option.
+        standing: by layer and option, the option that stands for it.
         decisions: facts of what is decided, those of tied layers together.
         names: of the decisions.
         choices: by decision and option, the choice.
@@ -88,8 +89,8 @@ class FeasibleSet:
         self.costs = self._decisions.summed(self.layer_costs)
         owned = np.ones(self.layer_costs.shape, dtype=np.bool_) if own is None else own
         numbers = np.tile(np.arange(len(options)), (len(layers), 1))
-        self._standing = numbers if standing is None else standing
-        owned = owned & (self._standing == numbers)
+        self.standing = numbers if standing is None else standing
+        owned = owned & (self.standing == numbers)
         self.layer_own, self.own = owned, self._decisions.common(owned)
         cheapest = np.where(self.own, self.costs, self.costs.max()).min(axis=1)
         # rest[i]: the least that the layers from i on can cost
@@ -139,7 +140,7 @@ class FeasibleSet:
 
     @cached_property
     def _positions(self) -> list[dict[LayerChoice, int]]:
-        rows = zip(self._choices, self._standing.tolist(), strict=True)
+        rows = zip(self._choices, self.standing.tolist(), strict=True)
         return [dict(zip(choices, numbers, strict=True)) for choices, numbers in rows]
 
     def vector(self, config: QuantizationConfig) -> tuple[int, ...] | None:

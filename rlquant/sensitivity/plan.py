@@ -52,17 +52,13 @@ class IncreasePlan:
         names, profiles = list(weights), profiled_layers(list(weights))
         counts = {name: weight.numel() for name, weight in weights.items()}
         prices = _prices(feasible, np.array(list(counts.values()), dtype=np.float64))
-        anchors = set(anchor_options(feasible.options, prices, sum(counts.values())))
-        choices = {
-            name: {
-                number: for_layer(option, name)
-                for number, option in enumerate(feasible.options)
-                if option.method != "float"
-                and feasible.layer_own[row, number]
-                and (number in anchors or profiles[name] == name)
-            }
-            for row, name in enumerate(names)
-        }
+        anchors = anchor_options(feasible.options, prices, sum(counts.values()))
+        choices = {}
+        for row, name in enumerate(names):
+            own = _quantized(feasible, row)
+            known = {int(number) for number in feasible.standing[row, anchors]} & own
+            taken = own if profiles[name] == name or not known else known
+            choices[name] = {n: for_layer(feasible.options[n], name) for n in sorted(taken)}
         return cls(
             counts=counts,
             choices=choices,
@@ -100,6 +96,12 @@ class IncreasePlan:
         asked = [{i: asdict(c) for i, c in found.items()} for found in self.choices.values()]
         document = json.dumps([VERSION, draws, self.options, self.profiles, asked])
         return hashlib.sha256(document.encode()).hexdigest()
+
+
+def _quantized(feasible: FeasibleSet, row: int) -> set[int]:
+    """Return the options of a layer that quantize it."""
+    own = np.flatnonzero(feasible.layer_own[row]).tolist()
+    return {number for number in own if feasible.options[number].method != "float"}
 
 
 def _prices(feasible: FeasibleSet, weights: Floats) -> Floats:
