@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +70,8 @@ def export_onnx(
 
     Integer grids are written as integers and scales, all other points as a table that codes are
     looked up in; quantized inputs as QuantizeLinear and DequantizeLinear. All of it computes the
-    same numbers as the PyTorch network, up to the order of sums.
+    same numbers as the PyTorch network, up to the order of sums. Files compute in float32: what is
+    written of a network of half precision is that network in float32, inputs too.
 
     With `target="onnxruntime-int8"` the file is made for speed: BatchNorm becomes part of the
     scales, and what convolutions hand to residual sums gets 8 bits too, so that whole stretches
@@ -95,7 +96,7 @@ def export_onnx(
         What was written, and how far it is from PyTorch.
 
     Raises:
-        NetworkError: not a quantized network in float32, or one that PyTorch cannot export, or
+        NetworkError: not a quantized network, one in float64, or one that PyTorch cannot export, or
             layers that the target cannot express, each of which is named.
         DataError: inputs that are empty, not finite or no tensors.
         UnknownNameError: no such target.
@@ -120,13 +121,13 @@ def export_onnx(
     if target is not None:
         _require_expressible(target_named(target), layers)
     _require_modules(layers)
-    _require_float32(quantized)
+    _require_no_float64(quantized)
     require_exporter()
     from rlquant.export.onnx.lowering import lowered
     from rlquant.export.onnx.trace import trace
 
-    on_cpu = _on_cpu(quantized)
-    inputs = checked_inputs(on_cpu, example_input)
+    on_cpu = _in_float32(_on_cpu(quantized))
+    inputs = in_float32(checked_inputs(on_cpu, example_input))
     expected = _outputs(on_cpu, inputs)
     traced_with = _two_samples(inputs) if dynamic_batch else inputs
     traced = trace(on_cpu, quantized_layers(on_cpu), traced_with, dynamic_batch)
@@ -184,17 +185,38 @@ def _require_modules(layers: Mapping[str, QuantizedLayer]) -> None:
         )
 
 
-def _require_float32(network: nn.Module) -> None:
-    ours = (QuantizedWeight, ActivationQuantizer)  # float16 numbers that are read as float32
+def _require_no_float64(network: nn.Module) -> None:
+    for name, tensor in _own_tensors(network):
+        if tensor.dtype == torch.float64:
+            raise NetworkError(
+                f"{name!r} is of type {tensor.dtype}; ONNX files are written of float32 networks, "
+                f"and of float16 and bfloat16 ones"
+            )
+
+
+def _own_tensors(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield what is the network's own: float16 scales of ours are read as float32."""
     for place, module in network.named_modules():
-        if isinstance(module, ours):
-            continue
-        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
-            if tensor is not None and tensor.dtype in (torch.float64, *HALVES):
-                raise NetworkError(
-                    f"{f'{place}.{name}'.lstrip('.')!r} is of type {tensor.dtype}; ONNX files are "
-                    f"written of float32 networks"
-                )
+        if not isinstance(module, (QuantizedWeight, ActivationQuantizer)):
+            for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+                if tensor is not None:
+                    yield f"{place}.{name}".lstrip("."), tensor
+
+
+def _in_float32(network: nn.Module) -> nn.Module:
+    """Return a network that computes in float32, a copy of one of half precision."""
+    if not any(tensor.dtype in HALVES for _, tensor in _own_tensors(network)):
+        return network
+    found = independent_copy(network)
+    for _, tensor in _own_tensors(found):
+        if tensor.dtype in HALVES:
+            tensor.data = tensor.data.float()
+    return found
+
+
+def in_float32(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Return tensors with those of half precision in float32."""
+    return tuple(t.float() if t.dtype in HALVES else t for t in tensors)
 
 
 def _on_cpu(quantized: nn.Module) -> nn.Module:
@@ -227,7 +249,7 @@ def batches_of(
     if calibration is None:
         return [inputs]
     taken = take_samples(calibration, samples, name="calibration", device=torch.device("cpu"))
-    given = in_order(network, taken.inputs, "calibration")
+    given = in_float32(in_order(network, taken.inputs, "calibration"))
     shapes = [[(tuple(t.shape[1:]), t.dtype) for t in some] for some in (given, inputs)]
     if shapes[0] != shapes[1]:
         raise DataError(f"calibration has inputs of {shapes[0]}, example_input is {shapes[1]}")

@@ -214,3 +214,21 @@ def test_a_network_of_the_tasks(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(TASK_NETWORKS))
 def test_all_networks_of_the_tasks(name: str, tmp_path: Path) -> None:
     check_task_network(name, (3, 32, 32) if name.startswith("resnet") else (1, 28, 28), tmp_path)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_a_network_of_half_precision_is_written_in_float32(
+    kind: torch.dtype, tmp_path: Path
+) -> None:
+    network = trained("mlp").to(kind)
+    quantized = rlquant.quantize(network, configured(network, {"bits": 4}))
+    before = {name: tensor.clone() for name, tensor in quantized.state_dict().items()}
+    inputs, _ = samples_of("mlp", 20, seed=3)
+    written = rlquant.export_onnx(quantized, inputs.to(kind), tmp_path / "model.onnx")
+    assert written.error is not None
+    assert written.error < SUMS
+    step = torch.finfo(kind).eps
+    with torch.no_grad():
+        own = quantized(inputs.to(kind)).float().numpy()
+    assert difference(ran(written, inputs.to(kind).float()), own) < 4 * step
+    assert all(torch.equal(tensor, before[name]) for name, tensor in quantized.state_dict().items())

@@ -53,9 +53,9 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         export_onnx(quantized, inputs, tmp_path / "m.onnx", target="onnxruntime-int9")
     with pytest.raises(StorageError, match=r"m\.onnx"):
         export_onnx(quantized, inputs, tmp_path / "nowhere" / "m.onnx")
-    half = rlquant.quantize(trained("mlp").half(), configured(network, {"bits": 4}))
+    double = rlquant.quantize(trained("mlp").double(), configured(network, {"bits": 4}))
     with pytest.raises(NetworkError, match="float32"):
-        export_onnx(half, inputs.half(), tmp_path / "m.onnx")
+        export_onnx(double, inputs.double(), tmp_path / "m.onnx")
     for wrong, said in (
         (torch.full((2, 6), torch.nan), "NaN or infinite"),
         (torch.empty(0, 6), r"shape \(0, 6\) is empty"),
