@@ -186,7 +186,7 @@ def test_the_size_of_every_configuration_is_that_of_its_file(tmp_path: Path) -> 
     assert CompressedTensorsTarget().restrict(EVERY, tiny_network()).points == ("clipped",)
     kinds = {(b, "clipped") for b in (2, 3, 4, 8)} | {(4, "zero_point"), (8, "zero_point")}
     assert {(o.bits, o.points) for o in there} == kinds
-    assert {o.group_size for o in there} == {"channel", 32, 64}
+    assert {o.group_size for o in there} == {"channel", 32}  # rows have 64 weights
     for number in range(3):
         config = problem.feasible.config(problem.feasible.sample(draws))
         network = problem.build(config)
