@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +40,7 @@ class Deviations:
     noise: float
 
 
+UNITS = tuple(Deviations(*row) for row in np.eye(5).tolist())
 FIRST = Deviations(0.5, 0.2, 0.15, 0.1, 0.03)
 """Before there are enough evaluations to choose by."""
 
@@ -82,6 +83,7 @@ class IncreaseSurrogate:
         self._rows: Indices = np.zeros((0, len(names)), dtype=np.int64)
         self._values: Floats = np.zeros(0)
         self._posterior: Posterior | None = None
+        self._drawn: tuple[Floats, Floats] | None = None
         self.spread = 1.0
 
     def fit(self, rows: Indices, log_losses: Floats) -> None:
@@ -93,7 +95,7 @@ class IncreaseSurrogate:
         """
         above = np.exp(log_losses) - self._shift - self._float_loss
         near = above <= WORST * max(float(above.min()), SMALLEST)
-        self._rows, self._values = rows[near], above[near] - self._sums(rows[near])
+        self._take(rows[near], above[near] - self._sums(rows[near]))
         self.spread = float(log_losses[near].std()) or 1.0
         if len(self._rows) >= LEAST_ROWS:
             grid = itertools.product(COMMON, SHARED, OWN, OPTION, NOISE)
@@ -104,11 +106,17 @@ class IncreaseSurrogate:
     def condition_on(self, rows: Indices) -> None:
         """Take the predictions for these rows as observed, until `fit` is called again."""
         expected, _ = self._predicted(rows)
-        self._rows = np.concatenate([self._rows, rows])
-        self._values = np.concatenate(
-            [self._values, expected - self._float_loss - self._sums(rows)]
-        )
+        values = expected - self._float_loss - self._sums(rows)
+        self._take(np.concatenate([self._rows, rows]), np.concatenate([self._values, values]))
         self._posterior = self._given(self._deviations)
+
+    def _take(self, rows: Indices, values: Floats) -> None:
+        """Take rows and what their losses have beyond the expected increases."""
+        self._rows, self._values, self._drawn = rows, values, None
+        nothing = self._between(Deviations(*[0.0] * 5), rows, rows)
+        self._of_labels = nothing
+        self._of_units = [self._between(unit, rows, rows) - nothing for unit in UNITS]
+        self._of_units[-1] = np.diag(self._sums(rows) ** 2)
 
     def predict(self, rows: Indices) -> tuple[Floats, Floats]:
         """Return expected log losses and their standard deviations, each shape `(n,)`."""
@@ -146,14 +154,9 @@ class IncreaseSurrogate:
             generator: of the draw.
             share: of the standard deviations; 0 for the expected increases.
         """
-        covariance = self._layer_covariance(self._deviations)
-        mean = np.ones(len(covariance))
-        if self._posterior is not None and len(self._values):
-            across = self._chosen(self._rows) @ covariance
-            known = np.linalg.solve(self._covariance(self._deviations), across)
-            mean = mean + known.T @ self._values
-            covariance = covariance - across.T @ known
-        root = np.linalg.cholesky(covariance + 1e-8 * np.eye(len(covariance)))
+        if self._drawn is None:
+            self._drawn = self._of_layers()
+        mean, root = self._drawn
         multipliers = mean + share * root @ generator.standard_normal(len(mean))
         own = 1.0 + share * self._deviations.option * generator.standard_normal(
             self._increases.shape
@@ -162,6 +165,19 @@ class IncreaseSurrogate:
             self._increases * np.maximum(multipliers[:, None], 0.1) * np.maximum(own, 0.1)
         )
         return found
+
+    def _of_layers(self) -> tuple[Floats, Floats]:
+        """Return mean and a root of the covariance of the layers' multipliers, given the values."""
+        covariance = self._layer_covariance(self._deviations)
+        mean: Floats = np.ones(len(covariance))
+        if self._posterior is not None and len(self._values):
+            across = self._chosen(self._rows) @ covariance
+            known = np.linalg.solve(self._covariance(self._deviations), across)
+            mean = mean + known.T @ self._values
+            covariance -= across.T @ known
+        covariance[np.diag_indices_from(covariance)] += 1e-8
+        root = np.linalg.cholesky(covariance).astype(np.float64, copy=False)
+        return mean, root
 
     def _predicted(self, rows: Indices) -> tuple[Floats, Floats]:
         """Return expected losses and their standard deviations."""
@@ -187,21 +203,18 @@ class IncreaseSurrogate:
 
     def _covariance(self, deviations: Deviations) -> Floats:
         """Return the covariance of the values that were fitted, noise included."""
-        found = self._between(deviations, self._rows, self._rows)
-        noise = deviations.noise * self._sums(self._rows)
-        found[np.diag_indices_from(found)] += noise**2 + SMALLEST**2
+        parts = zip(astuple(deviations), self._of_units, strict=True)
+        found: Floats = self._of_labels + sum(size**2 * part for size, part in parts)
+        found[np.diag_indices_from(found)] += SMALLEST**2
         return found
 
     def _between(self, deviations: Deviations, a: Indices, b: Indices) -> Floats:
         """Return the covariance of the losses of every row of `a` and every row of `b`."""
-        of_a, of_b = self._chosen(a), self._chosen(b)
-        found = of_a @ self._layer_covariance(deviations) @ of_b.T
-        roots = np.sqrt(self._label_variance * self._increases)
-        own_a, own_b = self._taken(roots, a), self._taken(roots, b)
+        found = self._chosen(a) @ self._layer_covariance(deviations) @ self._chosen(b).T
+        alone = deviations.option**2 * self._increases**2 + self._label_variance * self._increases
+        root_a, root_b = (self._taken(np.sqrt(alone), rows) for rows in (a, b))
         for option in range(self._increases.shape[1]):
-            here, there = a == option, b == option
-            found += deviations.option**2 * ((of_a * here) @ (of_b * there).T)
-            found += (own_a * here) @ (own_b * there).T
+            found += (root_a * (a == option)) @ (root_b * (b == option)).T
         result: Floats = found
         return result
 
