@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,12 +12,15 @@ import torch
 from torch import Tensor
 
 from rlquant.config import LayerChoice
+from rlquant.errors import StorageError
 from rlquant.evaluation.default_limits import bank_limit
 from rlquant.evaluation.packed_weight import PackedWeight
 from rlquant.evaluation.weight_folder import WeightFolder
 from rlquant.layers import LayerFacts
 from rlquant.network.weights import Moments, quantize_weight
 from rlquant.quantizers import QuantizedTensor
+
+logger = logging.getLogger(__name__)
 
 
 class WeightBank:
@@ -109,7 +113,11 @@ class WeightBank:
     def _new(self, choice: LayerChoice) -> PackedWeight:
         found = PackedWeight.of(self._quantize(choice))
         if self._folder is not None:
-            self._folder.put(choice, found)
+            try:
+                self._folder.put(choice, found)
+            except StorageError as error:  # a full disk must not end a search
+                logger.warning("quantized weights are not kept on disk from here on: %s", error)
+                self._folder = None
         return found
 
     def _quantize(self, choice: LayerChoice) -> QuantizedTensor:

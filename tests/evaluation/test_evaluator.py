@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from rlquant.config import FLOAT_BITS, LayerChoice, QuantizationConfig
-from rlquant.errors import DataError
+from rlquant.errors import DataError, StorageError
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.evaluation.weight_folder import WeightFolder
@@ -372,6 +372,19 @@ def test_the_next_process_reads_what_was_quantized(
         again = bank_of(fresh(Mlp), folder=WeightFolder(tmp_path, key)).values(choice)
         assert torch.equal(again, first)
         assert len(quantized) == times
+
+
+def test_a_full_disk_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        raise StorageError(f"{path}: cannot be written (No space left on device)")
+
+    monkeypatch.setattr("rlquant.evaluation.weight_folder.write_file", full)
+    bank = bank_of(fresh(Mlp), folder=WeightFolder(tmp_path, "key"))
+    for bits in (3, 4):
+        assert torch.isfinite(bank.values(LayerChoice("second", bits))).all()
+    assert caplog.text.count("not kept on disk") == 1
 
 
 def test_a_weight_larger_than_the_bank_is_kept_while_it_is_the_last() -> None:
