@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -11,8 +11,38 @@ from torch import nn
 
 from rlquant.config import Fidelity, LayerChoice
 from rlquant.cost.budget import NetworkCosts
+from rlquant.errors import ChoiceError
 from rlquant.layers import LayerFacts
 from rlquant.space import SearchSpace
+
+
+def expressible(
+    target: str,
+    layers: Sequence[LayerFacts],
+    options: Sequence[LayerChoice],
+    refusal: Callable[[LayerFacts, LayerChoice], str | None],
+) -> npt.NDArray[np.bool_]:
+    """Return which options a target can express at each layer, shape `(layers, options)`.
+
+    Args:
+        target: its name, for errors.
+        layers: the searched ones.
+        options: of the space, layer names empty.
+        refusal: why a layer cannot have an option there, None where it can.
+
+    Raises:
+        ChoiceError: layers of which none of the options can be expressed; the first are named.
+    """
+    reasons = [[refusal(facts, option) for option in options] for facts in layers]
+    found = np.array([[reason is None for reason in row] for row in reasons], dtype=np.bool_)
+    never = [i for i, row in enumerate(found) if not row.any()]
+    if never:
+        named = "; ".join(f"{layers[i].name!r}: {reasons[i][0]}" for i in never[:4])
+        raise ChoiceError(
+            f"target {target!r} can express no option of {len(never)} layers: {named}; name them "
+            f"in exclude, or give other options"
+        )
+    return found
 
 
 class Deployment(Protocol):

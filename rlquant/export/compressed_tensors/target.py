@@ -14,7 +14,6 @@ from rlquant.config import Fidelity, LayerChoice
 from rlquant.cost.budget import NetworkCosts
 from rlquant.cost.file_layout import stored_tensors
 from rlquant.cost.size import LayerStorage
-from rlquant.errors import ChoiceError
 from rlquant.export.compressed_tensors.exporter import header_bytes
 from rlquant.export.compressed_tensors.folder import require_transformers
 from rlquant.export.compressed_tensors.scheme import (
@@ -25,6 +24,7 @@ from rlquant.export.compressed_tensors.scheme import (
     refusal,
 )
 from rlquant.export.compressed_tensors.tensor_file import stored_float
+from rlquant.export.deployment import expressible
 from rlquant.export.targets import COMPRESSED_TENSORS, TARGETS, Target, compressed_tensors_space
 from rlquant.layers import LayerFacts
 from rlquant.space import SearchSpace
@@ -100,19 +100,15 @@ class CompressedTensorsDeployment:
             options: of the space, layer names empty.
 
         Raises:
-            ChoiceError: layers of which none of the options can be expressed; all are named.
+            ChoiceError: layers of which none of the options can be expressed.
         """
         storage = costs.size.storage
-        reasons = [[_refusal(storage[f.name], f, o) for o in options] for f in layers]
-        found = np.array([[reason is None for reason in row] for row in reasons], dtype=np.bool_)
-        never = [i for i, row in enumerate(found) if not row.any()]
-        if never:
-            named = [f"{layers[i].name!r}: {reasons[i][0]}" for i in never[:4]]
-            raise ChoiceError(
-                f"target {COMPRESSED_TENSORS!r} can express no option of {len(never)} layers: "
-                f"{'; '.join(named)}; name them in exclude, or give other options"
-            )
-        return found
+        return expressible(
+            COMPRESSED_TENSORS,
+            layers,
+            options,
+            lambda f, option: _refusal(storage[f.name], f, option),
+        )
 
     def costs(self, costs: NetworkCosts) -> NetworkCosts:
         """Return the costs with the bits and bytes that model.safetensors has."""

@@ -14,8 +14,9 @@ from rlquant.config import Fidelity, LayerChoice
 from rlquant.cost.budget import NetworkCosts
 from rlquant.cost.file_layout import stored_tensors
 from rlquant.cost.size import LayerStorage
-from rlquant.errors import ChoiceError, unknown_name
-from rlquant.export.targets import DEFAULT_TYPES, gguf_space, target_of_types
+from rlquant.errors import unknown_name
+from rlquant.export.deployment import expressible
+from rlquant.export.targets import DEFAULT_TYPES, GGUF, gguf_space, target_of_types
 from rlquant.gguf.container import padded
 from rlquant.gguf.ggml_types import QUANTIZED, GgmlType, refusal, type_of
 from rlquant.gguf.plan import GgufPlan
@@ -84,19 +85,12 @@ class GgufDeployment:
             options: of the space, layer names empty.
 
         Raises:
-            ChoiceError: layers of which none of the options can be expressed; all are named.
+            ChoiceError: layers of which none of the options can be expressed.
         """
         storage = costs.size.storage
-        reasons = [[self._refusal(storage[f.name], f, o) for o in options] for f in layers]
-        found = np.array([[reason is None for reason in row] for row in reasons], dtype=np.bool_)
-        never = [i for i, row in enumerate(found) if not row.any()]
-        if never:
-            named = [f"{layers[i].name!r}: {reasons[i][0]}" for i in never[:4]]
-            raise ChoiceError(
-                f"target 'gguf' can express no option of {len(never)} layers: {'; '.join(named)}; "
-                f"name them in exclude, or give other options"
-            )
-        return found
+        return expressible(
+            GGUF, layers, options, lambda f, option: self._refusal(storage[f.name], f, option)
+        )
 
     def _refusal(self, storage: object, facts: LayerFacts, option: LayerChoice) -> str | None:
         if option.method == "float":
