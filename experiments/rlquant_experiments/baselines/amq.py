@@ -27,7 +27,7 @@ class AMQ(Searcher):
     """Fit a radial basis function to what is known, evolve on it, evaluate the best predicted.
 
     Configurations are seen as what the layers take, scales included. A generation is of children
-    of two parents by uniform crossover, with some layers drawn anew, repaired to the budget. As the
+    of two parents by uniform crossover, with some layers mutated, repaired to the budget. As the
     budget is one number, the best predicted losses are evaluated, where the paper takes a front.
 
     Attributes:
@@ -108,7 +108,7 @@ class AMQ(Searcher):
 
 
 def bits_taken(feasible: FeasibleSet) -> Floats:
-    """Return what each option takes of the dearest one of its layer, shape `(layers, options)`."""
+    """Return option costs as shares of the layer's highest one, shape `(layers, options)`."""
     costs = np.where(feasible.own, feasible.costs, 0).astype(float)
     found: Floats = costs / np.maximum(costs.max(axis=1, keepdims=True), 1.0)
     return found

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from rlquant.config import LayerChoice
 from rlquant.evaluation.evaluator import Evaluator
@@ -54,9 +54,9 @@ def squared_errors(problem: Live, measure: Callable[[str, Tensor], float]) -> Ef
     return found
 
 
-def weight_of(network: object, layer: str) -> Tensor:
+def weight_of(network: nn.Module, layer: str) -> Tensor:
     """Return a layer's float weight, without its history."""
-    return site_of(network, layer).weight_in(network).detach()  # type: ignore[arg-type]
+    return site_of(network, layer).weight_in(network).detach()
 
 
 def _options(problem: Live) -> Iterator[tuple[int, LayerChoice]]:
