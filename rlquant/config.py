@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -28,6 +28,10 @@ Points = Literal[
     "k_affine",
     "k_symmetric",
     "zero_point",
+    "signed_scale",
+    "iq4_nl",
+    "mxfp4",
+    "tied_ternary",
 ]
 Fidelity = Literal["calibrated", "tuned", "trained"]
 GroupSize = int | Literal["channel", "tensor"]
@@ -42,6 +46,9 @@ HESSIAN_BASED: frozenset[str] = frozenset({"gptq", "learned"})
 
 STORED_CODEBOOKS: frozenset[str] = frozenset({"quantile", "kmeans", "learned"})
 """Points whose codebook is stored with the layer; the others are implied by kind and bits."""
+
+PRESCRIBED_BITS: Mapping[str, int] = {"iq4_nl": 4, "mxfp4": 4, "tied_ternary": 2}
+"""Points whose codebook a file format prescribes, with the one width that they have."""
 
 ONE_SCALE: frozenset[str] = frozenset({"fixed_point"})
 """Points with one scale for the whole tensor, whatever the group size says."""
@@ -64,13 +71,21 @@ def is_group_size(value: object) -> bool:
     return isinstance(value, str) and value in ("channel", "tensor")
 
 
+def widths_of(points: str) -> range:
+    """Return the widths that codes may have with some points."""
+    if points in PRESCRIBED_BITS:
+        return range(PRESCRIBED_BITS[points], PRESCRIBED_BITS[points] + 1)
+    return range(1, 9 if points in STORED_CODEBOOKS else 17)
+
+
 @dataclass(frozen=True, slots=True)
 class LayerChoice:
     """One layer's decision.
 
     Attributes:
         layer: module path, e.g. "blocks.0.conv1".
-        bits: width of a weight's code; 1..16 for implied codebooks, 1..8 for stored ones.
+        bits: width of a weight's code; 1..16 for implied codebooks, 1..8 for stored ones, the one
+            that there is for those of a file format (iq4_nl, mxfp4: 4; tied_ternary: 2).
         rounding: rule by which a weight goes to one of its two neighbouring points.
         method: how the quantized layer comes about; "float" leaves it in float32.
         points: where the quantization points lie.
@@ -105,8 +120,9 @@ class LayerChoice:
         self._require("rounding", self.rounding, ROUNDINGS)
         self._require("points", self.points, POINTS)
         if not (self.method == "float" and self.bits == FLOAT_BITS):
-            most = 8 if self.points in STORED_CODEBOOKS else 16
-            self._require_width("bits", self.bits, 1, most, f" with points={self.points!r}")
+            widths = widths_of(self.points)
+            note = f" with points={self.points!r}"
+            self._require_width("bits", self.bits, widths[0], widths[-1], note)
         if not is_group_size(self.group_size):
             raise ChoiceError(
                 f"layer {self.layer!r}: group_size={self.group_size!r}, "

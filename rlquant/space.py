@@ -13,7 +13,15 @@ import numpy.typing as npt
 from torch import nn
 
 from rlquant.arguments import explained
-from rlquant.config import Fidelity, GroupSize, LayerChoice, Method, Points, Rounding
+from rlquant.config import (
+    PRESCRIBED_BITS,
+    Fidelity,
+    GroupSize,
+    LayerChoice,
+    Method,
+    Points,
+    Rounding,
+)
 from rlquant.errors import ChoiceError, unknown_name
 from rlquant.layer_names import matching, stands_for
 from rlquant.layers import LayerFacts
@@ -87,12 +95,13 @@ class SearchSpace:
         object.__setattr__(self, "override", tuple(self._overrides()))
         for field in HEADS:  # each option must exist in some choice, with the others at their best
             for option in getattr(self, field):
-                plain: dict[str, Any] = {"bits": 4, field: option}
+                plain: dict[str, Any] = {"bits": PRESCRIBED_BITS.get(option, 4), field: option}
                 LayerChoice("any", **plain)
         if not self.options():
             raise ChoiceError(
                 "SearchSpace: no combination of the options is legal; points with a stored "
-                "codebook (quantile, kmeans, learned) take at most 8 bits"
+                "codebook (quantile, kmeans, learned) take at most 8 bits, those of a file format "
+                f"have one width ({PRESCRIBED_BITS})"
             )
 
     def _overrides(self) -> Iterator[tuple[str, Fields]]:

@@ -284,6 +284,8 @@ def _quantizers(folder: Path) -> Any:
         "quantize_super_blocks": lambda: quantizers.quantize_super_blocks(
             x, 4, mirrored=False
         ).dequantize(),
+        "quantize_signed_scale": lambda: quantizers.quantize_signed_scale(x, 3).dequantize(),
+        "quantize_prescribed": lambda: quantizers.quantize_prescribed(x, "iq4_nl").dequantize(),
         "quantize_affine_step": lambda: quantizers.quantize_affine_step(x, 3).dequantize(),
         "quantize_zero_point": lambda: quantizers.quantize_zero_point(x, 3).dequantize(),
         "round_nearest": lambda: quantizers.round_nearest(x),

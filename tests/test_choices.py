@@ -14,10 +14,10 @@ from rlquant.config import (
     METHODS,
     POINTS,
     ROUNDINGS,
-    STORED_CODEBOOKS,
     Fidelity,
     LayerChoice,
     QuantizationConfig,
+    widths_of,
 )
 from rlquant.errors import ChoiceError, ConfigFormatError, FileFormatError
 
@@ -27,7 +27,7 @@ def layer_choices(draw: st.DrawFn, layer: str = "conv") -> LayerChoice:
     points = draw(st.sampled_from(POINTS))
     return LayerChoice(
         layer,
-        draw(st.integers(1, 8 if points in STORED_CODEBOOKS else 16)),
+        draw(st.sampled_from(widths_of(points))),
         draw(st.sampled_from(ROUNDINGS)),
         draw(st.sampled_from(METHODS)),
         points,
@@ -58,6 +58,8 @@ fidelities = st.sampled_from(("calibrated", "tuned", "trained"))
         ({"bits": 33, "method": "float"}, "bits=33, use a whole number in 1..16"),
         ({"bits": 9, "points": "kmeans"}, "bits=9, use a whole number in 1..8 with points='kmean"),
         ({"bits": 9, "points": "quantile"}, "use a whole number in 1..8"),
+        ({"bits": 5, "points": "iq4_nl"}, "bits=5, use a whole number in 4..4 with points='iq4_nl"),
+        ({"bits": 4, "points": "tied_ternary"}, "use a whole number in 2..2"),
         ({"bits": 9, "points": "learned"}, "use a whole number in 1..8"),
         ({"bits": 4.0}, "bits=4.0, use a whole number"),
         ({"bits": True}, "bits=True, use a whole number"),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlquant.config import METHODS, POINTS, ROUNDINGS, Fidelity, LayerChoice
+from rlquant.config import METHODS, POINTS, PRESCRIBED_BITS, ROUNDINGS, Fidelity, LayerChoice
 from rlquant.errors import ChoiceError
 from rlquant.space import HEADS, Head, SearchSpace, for_layer
 
@@ -26,7 +26,7 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
         bits=draw(some(range(1, 9))),
         rounding=draw(some(ROUNDINGS)),
         method=draw(some(METHODS)),
-        points=draw(some(POINTS)),
+        points=draw(some([p for p in POINTS if p not in PRESCRIBED_BITS])),
         activation_bits=draw(some((None, 4, 8))),
     )
 

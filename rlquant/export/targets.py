@@ -30,13 +30,16 @@ MATMULNBITS: TargetName = "onnxruntime-matmulnbits"
 GGUF: TargetName = "gguf"
 COMPRESSED_TENSORS: TargetName = "compressed-tensors"
 INTEGER_POINTS = tuple(
-    each.name for each in FORMATS.values() if each.kind == "integer" and not each.super_blocks
+    each.name
+    for each in FORMATS.values()
+    if each.kind == "integer" and not each.restricted_scales and not each.signed
 )
 """Points on an offset-free grid: an integer times a scale of its group's own."""
 BLOCK_BITS, BLOCKS = (4, 8, 2), (32, 64, 128)
 """What onnxruntime's kernels in blocks take on CPUs."""
-DEFAULT_TYPES = tuple(name for name in QUANTIZED if name != "Q2_0")
-"""Types of ggml that every llama.cpp reads."""
+DEFAULT_TYPES = tuple(name for name in QUANTIZED if name not in ("Q2_0", "TQ2_0"))
+"""Types of ggml, without the one that only llama.cpp from July 2026 on reads, and without that
+which holds the weights of TQ1_0 in more bytes."""
 
 
 @dataclass(frozen=True)
@@ -139,8 +142,7 @@ def target_of_types(types: Sequence[str] = DEFAULT_TYPES) -> Target:
 
 
 def _is_of_types(choice: LayerChoice, types: Sequence[str]) -> bool:
-    own = type_of(choice)
-    return own is not None and own.name in types
+    return type_of(choice, types) is not None
 
 
 def compressed_tensors_space(network: nn.Module | None, fidelity: Fidelity) -> SearchSpace:
@@ -166,7 +168,7 @@ def gguf_space(network: nn.Module | None, fidelity: Fidelity) -> SearchSpace:
     return replace(
         suits,
         bits=tuple(sorted({each.bits for each in own})),
-        points=("clipped", "affine_step", "k_affine", "k_symmetric"),
+        points=tuple(dict.fromkeys(each.points[0] for each in own)),
         group_size=tuple(dict.fromkeys(each.group for each in own)),
         method=("post_training",),
     )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rlquant.config import LayerChoice, Points
+from rlquant.errors import unknown_name
 from rlquant.gguf.blocks import (
     Bytes,
     Codes,
@@ -18,9 +19,13 @@ from rlquant.gguf.blocks import (
     pack_fives,
     pack_nibbles,
     pack_pairs,
+    pack_powers,
+    pack_trits,
+    pack_two_bits,
 )
 from rlquant.gguf.super_blocks import pack_q2_k, pack_q3_k, pack_q4_k, pack_q5_k, pack_q6_k
 from rlquant.quantizers import QuantizedTensor
+from rlquant.quantizers.formats import FORMATS
 
 Pack = Callable[[Codes, Numbers, Numbers | None], Bytes]
 """Codes `(blocks, size)` and scales and offsets `(blocks, groups)` in, bytes out."""
@@ -72,13 +77,15 @@ class GgmlType:
     @property
     def number_dtype(self) -> torch.dtype:
         """The type in which scales of a choice must come."""
-        return torch.float16 if self.group == self.block else torch.float32
+        restricted = any(FORMATS[points].restricted_scales for points in self.points)
+        return torch.float32 if restricted else torch.float16
 
 
-INTEGERS: tuple[Points, ...] = ("clipped", "symmetric")
+INTEGERS: tuple[Points, ...] = ("signed_scale", "clipped", "symmetric")
 STEPS: tuple[Points, ...] = ("affine_step",)
 K_AFFINE: tuple[Points, ...] = ("k_affine",)
 K_SYMMETRIC: tuple[Points, ...] = ("k_symmetric",)
+TERNARY: tuple[Points, ...] = ("tied_ternary",)
 
 TYPES: Mapping[str, GgmlType] = {
     each.name: each
@@ -92,6 +99,10 @@ TYPES: Mapping[str, GgmlType] = {
         GgmlType("Q5_0", 6, 32, 22, 5, INTEGERS, 32, pack_fives),
         GgmlType("Q5_1", 7, 32, 24, 5, STEPS, 32, pack_fives),
         GgmlType("Q8_0", 8, 32, 34, 8, INTEGERS, 32, pack_bytes),
+        GgmlType("IQ4_NL", 20, 32, 18, 4, ("iq4_nl",), 32, pack_nibbles),
+        GgmlType("MXFP4", 39, 32, 17, 4, ("mxfp4",), 32, pack_powers),
+        GgmlType("TQ1_0", 34, 256, 54, 2, TERNARY, 256, pack_trits),
+        GgmlType("TQ2_0", 35, 256, 66, 2, TERNARY, 256, pack_two_bits),
         GgmlType("Q2_K", 10, 256, 84, 2, K_AFFINE, 16, pack_q2_k),
         GgmlType("Q3_K", 11, 256, 110, 3, K_SYMMETRIC, 16, pack_q3_k),
         GgmlType("Q4_K", 12, 256, 144, 4, K_AFFINE, 32, pack_q4_k),
@@ -99,36 +110,56 @@ TYPES: Mapping[str, GgmlType] = {
         GgmlType("Q6_K", 14, 256, 210, 6, K_SYMMETRIC, 16, pack_q6_k),
     )
 }
-"""By name. Q2_0 is read by llama.cpp from July 2026 on."""
+"""By name. Q2_0 is read by llama.cpp from July 2026 on. TQ2_0 has the weights of TQ1_0 in more
+bytes, which are faster to read."""
 QUANTIZED = tuple(each.name for each in TYPES.values() if each.pack is not None)
-_HOLDING = tuple(each for each in TYPES.values() if each.pack is not None)
 EXACT = ("BF16", "F16", "F32")
 """Types of float numbers, the smallest first."""
 
 
-def type_of(choice: LayerChoice) -> GgmlType | None:
-    """Return the type that a quantized layer's weight has, None where no type holds its choice."""
+def type_of(choice: LayerChoice, types: Sequence[str] = QUANTIZED) -> GgmlType | None:
+    """Return the first type that holds a quantized layer's choice, None where none does.
+
+    Args:
+        choice: of the layer.
+        types: names of those that there are.
+    """
     if choice.method not in ("post_training", "distilled") or choice.activation_bits is not None:
         return None
     fitting = (
         each
-        for each in TYPES.values()
+        for each in map(TYPES.__getitem__, types)
         if (each.bits, each.group) == (choice.bits, choice.group_size)
         and choice.points in each.points
     )
     return next(fitting, None)
 
 
-def refusal(choice: LayerChoice, shape: Sequence[int]) -> str | None:
+def require_types(types: Sequence[str]) -> tuple[str, ...]:
+    """Return names of types; `UnknownNameError` for one that holds no quantized weights."""
+    for name in types:
+        if name not in QUANTIZED:
+            raise unknown_name("type of ggml", name, QUANTIZED)
+    return tuple(types)
+
+
+def refusal(
+    choice: LayerChoice, shape: Sequence[int], types: Sequence[str] = QUANTIZED
+) -> str | None:
     """Return why no type holds a quantized weight, None where one does.
 
     Args:
         choice: of the layer.
         shape: of the weight.
+        types: names of those that there are.
     """
-    own = type_of(choice)
+    own = type_of(choice, types)
+    other = type_of(choice)
+    if own is None and other is not None:
+        return f"{other.name} is not among the types {tuple(types)}"
     if own is None:
-        known = (f"{t.bits} bits in groups of {t.group} ({', '.join(t.points)})" for t in _HOLDING)
+        holding = map(TYPES.__getitem__, types)
+        known = (f"{t.bits} bits in groups of {t.group} ({', '.join(t.points)})" for t in holding)
         return f"no type of ggml is {choice}; use one of: {'; '.join(known)}"
     if len(shape) != 2:
         return f"its weight has {len(shape)} axes, ggml's types have 2"

@@ -171,7 +171,7 @@ def _assigned_hessian_based(
     plain = replace(form, choice=replace(choice, rounding="nearest"))
     nearest = _assigned_alone(weight, plain, factor.pivots)
     found = ASSIGNMENTS[choice.rounding](weight, nearest, hessian, factor, form.generator)
-    fits = form.format.quantize is not None and not form.format.super_blocks
+    fits = form.format.quantize is not None and not form.format.restricted_scales
     free = fits and form.group_size != "tensor"
     return _refitted(weight, found, hessian) if free else found
 

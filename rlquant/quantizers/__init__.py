@@ -12,7 +12,9 @@ from rlquant.quantizers.integer_grid import (
     quantize_to_scale,
 )
 from rlquant.quantizers.kmeans import quantize_kmeans
+from rlquant.quantizers.prescribed import quantize_prescribed
 from rlquant.quantizers.rounding import round_nearest, round_stochastic, rounder
+from rlquant.quantizers.signed_scale import quantize_signed_scale
 from rlquant.quantizers.super_blocks import quantize_super_blocks
 from rlquant.quantizers.tensor import QuantizedTensor, storage_dtype
 from rlquant.quantizers.ternary import (
@@ -36,6 +38,8 @@ __all__ = [
     "quantize_integer",
     "quantize_kmeans",
     "quantize_power_of_two",
+    "quantize_prescribed",
+    "quantize_signed_scale",
     "quantize_super_blocks",
     "quantize_ternary",
     "quantize_to_points",

@@ -34,9 +34,12 @@ from rlquant.quantizers.integer_grid import (
     quantize_to_scale,
 )
 from rlquant.quantizers.kmeans import quantize_kmeans
+from rlquant.quantizers.prescribed import quantize_prescribed
 from rlquant.quantizers.rounding import layer_generator
+from rlquant.quantizers.signed_scale import quantize_signed_scale
 from rlquant.quantizers.super_blocks import quantize_super_blocks
 from rlquant.quantizers.tensor import (
+    PRESCRIBED,
     TERNARY_CODES_PER_BYTE,
     CodebookKind,
     QuantizedTensor,
@@ -176,8 +179,10 @@ class WeightFormat:
         per_tensor: whether nothing is stored per group, whatever the group size says.
         fixed_scale: whether scales stay those of the float weight while weights are trained.
         mirrored: whether points reach as far below 0 as above.
-        super_blocks: whether scales are multiples of a number of many groups, so that they take 32
-            bits in the packed file and are not fitted to codes.
+        restricted_scales: whether scales are only some numbers (multiples of one that many groups
+            share, powers of two), so that they take 32 bits in the packed file and are not fitted
+            to codes.
+        signed: whether scales may be below 0.
     """
 
     name: str
@@ -191,7 +196,8 @@ class WeightFormat:
     per_tensor: bool = False
     fixed_scale: bool = False
     mirrored: bool = False
-    super_blocks: bool = False
+    restricted_scales: bool = False
+    signed: bool = False
 
     def group_size(self, choice: LayerChoice) -> GroupSize:
         """Return the weights that share a scale."""
@@ -206,14 +212,16 @@ class WeightFormat:
 
     def scale_dtype(self, facts: GroupFacts, bits: int) -> torch.dtype:
         """Return the type in which scales, offsets and codebook are stored."""
-        if self.super_blocks:
+        if self.restricted_scales:
             return torch.float32
+        if self.kind in PRESCRIBED:  # what the largest point takes, with its sign
+            bits = max(map(abs, PRESCRIBED[self.kind])).bit_length() + 1
         return storage_dtype(facts.smallest, facts.largest, bits, offset=self.has_offset)
 
     def code_count(self, bits: int) -> int:
         """Return the number of different codes."""
         count: int = 2**bits
-        return 3 if self.kind == "ternary" else count
+        return 3 if self.kind == "ternary" else len(PRESCRIBED.get(self.kind, ())) or count
 
     def code_bits(self, bits: int, weights: int) -> int:
         """Return the bits of the codes; ternary ones are stored five to a byte."""
@@ -362,6 +370,35 @@ def _clustered(w: Tensor, importance: Tensor | None, form: WeightForm) -> Quanti
     return quantize_kmeans(w, form.choice.bits, importance=importance, **common)
 
 
+def _turned(w: Tensor, importance: Tensor | None, form: WeightForm) -> QuantizedTensor:
+    common = form.common(form.generator)
+    return quantize_signed_scale(w, form.choice.bits, importance=importance, **common)
+
+
+def _assigned_turned(
+    w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator
+) -> QuantizedTensor:
+    return quantize_signed_scale(w, form.choice.bits, **form.common(draws))
+
+
+def _on_prescribed(w: Tensor, importance: Tensor | None, form: WeightForm) -> QuantizedTensor:
+    common = form.common(form.generator)
+    return quantize_prescribed(w, form.format.kind, importance=importance, **common)
+
+
+def _assigned_on_prescribed(
+    w: Tensor, _: Fitted, form: WeightForm, draws: torch.Generator
+) -> QuantizedTensor:
+    return quantize_prescribed(w, form.format.kind, **form.common(draws))
+
+
+def _prescribed(kind: CodebookKind, **fields: Any) -> WeightFormat:
+    """Return a format whose codebook a file format prescribes."""
+    return WeightFormat(
+        name=kind, kind=kind, quantize=_on_prescribed, assign=_assigned_on_prescribed, **fields
+    )
+
+
 def _stored(name: str, fit: Fit, quantize: Quantize | None = None) -> WeightFormat:
     """Return a format whose points are stored with the layer."""
     return WeightFormat(
@@ -437,14 +474,14 @@ FORMATS: Mapping[str, WeightFormat] = {
             quantize=partial(_in_super_blocks, mirrored=False),
             assign=partial(_assigned_in_super_blocks, mirrored=False),
             has_offset=True,
-            super_blocks=True,
+            restricted_scales=True,
         ),
         WeightFormat(
             name="k_symmetric",
             kind="integer",
             quantize=partial(_in_super_blocks, mirrored=True),
             assign=partial(_assigned_in_super_blocks, mirrored=True),
-            super_blocks=True,
+            restricted_scales=True,
         ),
         WeightFormat(
             name="zero_point",
@@ -454,6 +491,16 @@ FORMATS: Mapping[str, WeightFormat] = {
             has_offset=True,
             has_zero_point=True,
         ),
+        WeightFormat(
+            name="signed_scale",
+            kind="integer",
+            quantize=_turned,
+            assign=_assigned_turned,
+            signed=True,
+        ),
+        _prescribed("iq4_nl", signed=True),
+        _prescribed("mxfp4", restricted_scales=True),
+        _prescribed("tied_ternary"),
     )
 }
 """The format of each kind of points, by its name in `LayerChoice.points`."""

@@ -185,7 +185,7 @@ def _on_grid(
     group_size: GroupSize,
     channel_axis: int,
 ) -> QuantizedTensor:
-    codes = _codes(round_(rows / scale.float()[:, None]), bits)
+    codes = integer_codes(round_(rows / scale.float()[:, None]), bits)
     return QuantizedTensor(
         from_rows(codes, weights.shape, group_size, channel_axis),
         bits,
@@ -197,7 +197,7 @@ def _on_grid(
     )
 
 
-def _codes(integers: Tensor, bits: int) -> Tensor:
+def integer_codes(integers: Tensor, bits: int) -> Tensor:
     """Saturate whole numbers to the grid and count them from its lower end."""
     half: int = 2 ** (bits - 1)
     return (integers.clamp(-half, half - 1) + half).to(codes_dtype(bits))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +13,16 @@ from rlquant.config import GroupSize
 from rlquant.errors import QuantizationError
 from rlquant.quantizers.groups import spread
 
-CodebookKind = Literal["integer", "affine", "stored", "ternary", "steps"]
+CodebookKind = Literal[
+    "integer", "affine", "stored", "ternary", "steps", "iq4_nl", "mxfp4", "tied_ternary"
+]
+PRESCRIBED: Mapping[str, tuple[int, ...]] = {
+    "iq4_nl": (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113),
+    "mxfp4": (-12, -8, -6, -4, -3, -2, -1, 0, 1, 2, 3, 4, 6, 8, 12),
+    "tied_ternary": (-1, 0, 1),
+}
+"""Codebooks of file formats, by kind: IQ4_NL of ggml; twice the values of E2M1, four bits of the
+Open Compute Project's microscaling formats; three values."""
 
 TERNARY_CODES_PER_BYTE = 5  # 3**5 = 243 fits a byte
 HALF_OFFSET_BITS = 10
@@ -30,9 +40,9 @@ class QuantizedTensor:
         codes: shape of the weight, contiguous; uint8 up to 8 bits, int32 above; in `[0, 2**bits)`.
         bits: width of a code (2 for ternary).
         kind: "integer" (-2**(b-1) .. 2**(b-1)-1, implied), "affine" (equally spaced on [0, 1],
-            implied), "stored" (any ascending values), "ternary" (-Wn, 0, +Wp) or "steps"
-            (0 .. 2**b - 1, implied).
-        scale: shape `(groups,)`, or None for 1.
+            implied), "stored" (any ascending values), "ternary" (-Wn, 0, +Wp), "steps"
+            (0 .. 2**b - 1, implied) or a key of `PRESCRIBED`.
+        scale: shape `(groups,)`, or None for 1; below 0 where a group's grid is turned over.
         offset: shape `(groups,)`, or None for 0.
         zero_point: the code of value 0 in each group of kind "affine" or "steps", stored in place
             of the offset, which follows from it in float32; shape `(groups,)`, of the type of the
@@ -74,6 +84,9 @@ class QuantizedTensor:
         """The value of every code before scale and offset, float32, ascending."""
         if self.values is not None:
             return self.values.float()
+        if self.kind in PRESCRIBED:
+            points = PRESCRIBED[self.kind]
+            return torch.tensor(points, device=self.codes.device, dtype=torch.float32)
         codes = torch.arange(2**self.bits, device=self.codes.device, dtype=torch.float32)
         return self._write_implied(codes)
 
@@ -106,7 +119,7 @@ class QuantizedTensor:
 
     def _write_points(self, values: Tensor) -> None:
         """Write `codebook[codes]` without an index of eight bytes for every weight."""
-        if self.values is None:
+        if self.values is None and self.kind not in PRESCRIBED:
             self._write_implied(values.copy_(self.codes))
             return
         codebook = self.codebook

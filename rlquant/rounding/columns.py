@@ -71,7 +71,7 @@ class Columns:
             codes: float32, shape of the columns; changed.
             onward: whether `coupling` is lower triangular, so that only earlier columns matter.
         """
-        inverse = torch.where(self.step > 0, 1 / self.step, 0.0)
+        inverse = torch.where(self.step != 0, 1 / self.step, 0.0)
         fan_in = self.weight.shape[1]
         for start in range(0, fan_in, BLOCK):
             stop = min(start + BLOCK, fan_in)

@@ -17,7 +17,8 @@ class Grid:
 
     Attributes:
         codebook: ascending, shape `(count,)`.
-        scale: of each weight, shape of the weight; 0 in a constant group.
+        scale: of each weight, shape of the weight; 0 in a constant group, below 0 where the grid
+            is turned over.
         offset: of each weight, shape of the weight.
     """
 
@@ -46,7 +47,7 @@ class Grid:
 
     def unit(self, values: Tensor) -> Tensor:
         """Return values in units of the codebook."""
-        return torch.where(self.scale > 0, (values - self.offset) / self.scale, 0.0)
+        return torch.where(self.scale != 0, (values - self.offset) / self.scale, 0.0)
 
     def inside_cells(self, values: Tensor, codes: Tensor, margin: float) -> Tensor:
         """Return the values nearest to `values` that round to `codes`.
@@ -63,4 +64,4 @@ class Grid:
         lowest = torch.cat([-infinite, self.middles + margin * gaps])
         highest = torch.cat([self.middles - margin * gaps, infinite])
         kept = self.unit(values).clamp(lowest[codes], highest[codes])
-        return torch.where(self.scale > 0, self.offset + self.scale * kept, values)
+        return torch.where(self.scale != 0, self.offset + self.scale * kept, values)

@@ -22,7 +22,8 @@ class Neighbours:
         quantized: gives the grid.
         lower: index of the point below, int64.
         below: value of that point minus the weight, the error where the weight goes down.
-        gap: value of the point above minus that of the point below; 0 in a constant group.
+        gap: value of the point above minus that of the point below; 0 in a constant group, below 0
+            where a negative scale turns the grid over.
         position: how far up from the point below lies what is wanted of the weight, as a share of
             the gap, 0..1.
     """
@@ -69,7 +70,7 @@ class Neighbours:
         curvature = moments.diagonal(dim1=1, dim2=2)[:, None, :].clamp_min(1e-30)
         wanted = now - (now - plain) @ moments / curvature
         last = len(grid.codebook) - 2
-        lower = torch.where(wanted >= now, codes, codes - 1).clamp(0, last)
+        lower = torch.where((wanted - now) * scale >= 0, codes, codes - 1).clamp(0, last)
         low, high = (offset + scale * grid.codebook[lower + step] for step in (0, 1))
         return cls(quantized, lower, low - plain, high - low, _share(wanted - low, high - low))
 
@@ -92,13 +93,13 @@ class Neighbours:
         Args:
             up: bool, shape `(groups, channels, fan_in)`.
         """
-        codes = self.lower + (up & (self.gap > 0))
+        codes = self.lower + (up & (self.gap != 0))
         given = self.quantized.codes
         return replace(self.quantized, codes=codes.reshape(given.shape).to(given.dtype))
 
 
 def _share(distance: Tensor, gap: Tensor) -> Tensor:
-    return (distance / torch.where(gap > 0, gap, 1.0)).clamp(0.0, 1.0)
+    return (distance / torch.where(gap != 0, gap, 1.0)).clamp(0.0, 1.0)
 
 
 def quadratic(error: Tensor, moments: Tensor) -> Tensor:

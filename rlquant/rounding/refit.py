@@ -103,7 +103,8 @@ def _fitted(
     stored = (old + step).to(dtype).float()
     moved = stored - old
     change = ((matrix @ moved[..., None])[..., 0] - 2 * wanted) * moved
-    usable = torch.isfinite(stored).all(dim=2) & (stored[..., :count] >= 0).all(dim=2)
+    upright = torch.where(old[..., :count] < 0, -stored[..., :count], stored[..., :count])
+    usable = torch.isfinite(stored).all(dim=2) & (upright >= 0).all(dim=2)
     better = usable & (failed == 0) & (change.sum(dim=2) < 0)
     return torch.where(better[..., None], stored, old)
 

@@ -16,6 +16,8 @@ from rlquant.quantizers import (
     quantize_affine,
     quantize_integer,
     quantize_power_of_two,
+    quantize_prescribed,
+    quantize_signed_scale,
     quantize_ternary,
     quantize_to_points,
     quantize_zero_point,
@@ -148,6 +150,20 @@ class TestWholeZeroPoints(QuantizerConformance):
         two=lambda w, g: quantize_zero_point(w, 2, generator=g),
         four_groups_of_4=lambda w, g: quantize_zero_point(w, 4, group_size=4, generator=g),
         four_float16=lambda w, g: quantize_zero_point(w, 4, scale_dtype=HALF, generator=g),
+    )
+
+
+class TestSignedScales(QuantizerConformance):
+    quantizer = these(
+        one=lambda w, g: quantize_signed_scale(w, 1, generator=g),
+        five_float16=lambda w, g: quantize_signed_scale(w, 5, scale_dtype=HALF, generator=g),
+    )
+
+
+class TestPrescribedPoints(QuantizerConformance):
+    quantizer = these(
+        iq4_nl=lambda w, g: quantize_prescribed(w, "iq4_nl", generator=g),
+        mxfp4=lambda w, g: quantize_prescribed(w, "mxfp4", group_size=4, generator=g),
     )
 
 

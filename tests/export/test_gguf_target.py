@@ -66,8 +66,8 @@ def test_where_no_space_is_given_all_types_that_fit_are_options(source: Path) ->
     feasible = problem_of(source, space=None).feasible
     narrow = [feasible.options[i] for i in np.flatnonzero(feasible.own[0])]
     assert {(o.bits, o.points) for o in narrow} == {
-        *((b, p) for b in (4, 5) for p in ("clipped", "affine_step")),
-        (8, "clipped"),
+        *((b, p) for b in (4, 5) for p in ("signed_scale", "affine_step")),
+        *((8, "signed_scale"), (4, "iq4_nl"), (4, "mxfp4")),
     }
     wide = tiny_network()
     wide.model.layers[0].mlp.down_proj = torch.nn.Linear(256, 64, bias=False)
@@ -77,7 +77,7 @@ def test_where_no_space_is_given_all_types_that_fit_are_options(source: Path) ->
     row = feasible.names.index("model.layers.0.mlp.down_proj")
     fitting = [feasible.options[i] for i in np.flatnonzero(feasible.own[row])]
     sizes = {(o.bits, o.group_size) for o in fitting}
-    assert sizes == {(2, 16), (3, 16), (4, 32), (5, 32), (6, 16), (8, 32)}
+    assert sizes == {(2, 16), (2, 256), (3, 16), (4, 32), (5, 32), (6, 16), (8, 32)}
 
 
 def test_the_size_of_every_configuration_is_that_of_its_file(source: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from rlquant import TARGETS, TRAINING_SPACE, LayerChoice, SearchSpace
-from rlquant.config import Points
+from rlquant.config import PRESCRIBED_BITS, Points
 from rlquant.errors import ChoiceError, UnknownNameError
 from rlquant.export.targets import refusals, target_named
 
@@ -61,7 +61,8 @@ def test_what_was_asked_for_is_never_replaced(target, space, said) -> None:
 
 @pytest.mark.parametrize("points", get_args(Points))
 def test_the_8_bit_target_takes_grids_of_integers(points: Points) -> None:
-    choice = LayerChoice("a", 4, points=points, activation_bits=8)
+    bits = PRESCRIBED_BITS.get(points, 4)
+    choice = LayerChoice("a", bits, points=points, activation_bits=8)
     refusal = INT8.refusal(choice)
     assert (refusal is None) == (points in ("symmetric", "clipped", "fixed_point"))
 

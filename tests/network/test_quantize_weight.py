@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from layer_choices import CHOICES
-from rlquant.config import HESSIAN_BASED, POINTS, GroupSize, LayerChoice
+from rlquant.config import HESSIAN_BASED, POINTS, PRESCRIBED_BITS, GroupSize, LayerChoice
 from rlquant.cost.size import LayerStorage
 from rlquant.errors import (
     QuantizationError,
@@ -69,7 +69,7 @@ def test_each_choice_calls_its_quantizer_with_scales_as_stored() -> None:
         assert torch.equal(quantize_weight(WEIGHT, choice).dequantize(), expected.dequantize())
 
 
-@pytest.mark.parametrize("points", POINTS)
+@pytest.mark.parametrize("points", [p for p in POINTS if p not in PRESCRIBED_BITS])
 def test_more_bits_are_nearer_to_the_weight(points: Any) -> None:
     errors = [
         float(
@@ -112,7 +112,8 @@ def test_roundings_hessian_based_keep_the_grid_and_lower_the_error(
     rows = torch.randn(60, 3, generator=seeded(1)) @ torch.randn(3, 7, generator=seeded(2))
     rows = rows + 0.2 * torch.randn(60, 7, generator=seeded(3))
     matrix = (rows.T @ rows / 60)[None]
-    choice = LayerChoice("fc", 2, rounding, points=points, group_size=group_size)
+    bits = PRESCRIBED_BITS.get(points, 2)
+    choice = LayerChoice("fc", bits, rounding, points=points, group_size=group_size)
     plain = quantize_weight(WEIGHT, replace(choice, rounding="nearest"))
     found = quantize_weight(WEIGHT, choice, moments=lambda: {"fc": matrix})
     if found.values is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, get_args
@@ -13,7 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rlquant.config import ONE_SCALE, STORED_CODEBOOKS, GroupSize, LayerChoice, Points, Rounding
+from rlquant.config import (
+    ONE_SCALE,
+    PRESCRIBED_BITS,
+    STORED_CODEBOOKS,
+    GroupSize,
+    LayerChoice,
+    Points,
+    Rounding,
+    widths_of,
+)
 from rlquant.cost.size import LayerStorage
 from rlquant.network.weights import (
     assign_weight,
@@ -29,6 +38,8 @@ from rlquant.quantizers import (
     quantize_affine_step,
     quantize_integer,
     quantize_power_of_two,
+    quantize_prescribed,
+    quantize_signed_scale,
     quantize_super_blocks,
     quantize_ternary,
     quantize_to_points,
@@ -63,7 +74,11 @@ def _super_blocks(w: Tensor, bits: int, common: dict[str, Any], mirrored: bool) 
     return quantize_super_blocks(w, bits, mirrored=mirrored, **common)
 
 
-WHOLE: Mapping[str, Callable[[Tensor, int, dict[str, Any]], QuantizedTensor]] = {
+def _prescribed(kind: Any, w: Tensor, bits: int, common: dict[str, Any]) -> QuantizedTensor:
+    return quantize_prescribed(w, kind, **common)
+
+
+WHOLE: dict[str, Callable[[Tensor, int, dict[str, Any]], QuantizedTensor]] = {
     "symmetric": lambda w, bits, common: quantize_integer(w, bits, **common),
     "clipped": lambda w, bits, common: quantize_integer(w, bits, clip=True, **common),
     "fixed_point": _power,
@@ -74,10 +89,18 @@ WHOLE: Mapping[str, Callable[[Tensor, int, dict[str, Any]], QuantizedTensor]] = 
     "k_affine": partial(_super_blocks, mirrored=False),
     "k_symmetric": partial(_super_blocks, mirrored=True),
     "affine_step": lambda w, bits, common: quantize_affine_step(w, bits, **common),
+    "signed_scale": lambda w, bits, common: quantize_signed_scale(w, bits, **common),
     "zero_point": lambda w, bits, common: quantize_zero_point(w, bits, **common),
     "linear": lambda w, bits, common: quantize_affine(w, bits, **common),
 }
+WHOLE |= {kind: partial(_prescribed, kind) for kind in PRESCRIBED_BITS}
 """Each kind of points as one call of the pure quantizers."""
+
+
+def widths(points: Points) -> range:
+    """Widths that are tried: those that points can have, without the widest."""
+    known = widths_of(points)
+    return known if len(known) == 1 else known[: 6 if points in STORED_CODEBOOKS else 12]
 
 
 def same(a: QuantizedTensor, b: QuantizedTensor) -> bool:
@@ -111,7 +134,7 @@ def test_fitted_and_assigned_is_quantized_whole(
     seed: int,
 ) -> None:
     before = w.clone()
-    bits = data.draw(st.integers(1, 6 if points in STORED_CODEBOOKS else 12))
+    bits = data.draw(st.sampled_from(widths(points)))
     choice = LayerChoice("any", bits, rounding, points=points, group_size=group_size)
     form = WeightForm.of(w, choice, 0, seed)
     made = assign_weight(w, fit_weight(w, form), form)
@@ -148,7 +171,7 @@ def test_the_values_of_a_training_step_are_those_that_would_be_stored(
     rounding: Rounding,
     seed: int,
 ) -> None:
-    bits = data.draw(st.integers(1, 6 if points in STORED_CODEBOOKS else 12))
+    bits = data.draw(st.sampled_from(widths(points)))
     choice = LayerChoice("any", bits, rounding, points=points, group_size=group_size)
     axis = data.draw(st.integers(0, w.dim() - 1))
     form = WeightForm.of(w, choice, axis)
@@ -173,7 +196,7 @@ def test_the_values_of_a_training_step_are_those_that_would_be_stored(
 @pytest.mark.parametrize("points", FORMATS)
 def test_what_is_fitted_stays_while_the_weights_move(points: Points) -> None:
     w = torch.randn(4, 9, generator=seeded(0))
-    form = WeightForm.of(w, LayerChoice("any", 3, points=points))
+    form = WeightForm.of(w, LayerChoice("any", PRESCRIBED_BITS.get(points, 3), points=points))
     fitted = fit_weight(w, form)
     first, later = (assign_weight(each, fitted, form) for each in (w, 2 * w))
     if points in ("clipped", "fixed_point"):
@@ -194,7 +217,9 @@ def test_the_draw_that_is_stored_is_always_the_same_and_another_generator_goes_o
     points: Points,
 ) -> None:
     w = torch.randn(8, 25, generator=seeded(0))
-    form = WeightForm.of(w, LayerChoice("any", 3, "stochastic", points=points))
+    form = WeightForm.of(
+        w, LayerChoice("any", PRESCRIBED_BITS.get(points, 3), "stochastic", points=points)
+    )
     fitted = fit_weight(w, form)
     assert same(assign_weight(w, fitted, form), assign_weight(w, fitted, form))
     draws = layer_generator(0, "any")

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlquant.config import LARGEST_GROUP, GroupSize, LayerChoice, Points
+from rlquant.config import LARGEST_GROUP, PRESCRIBED_BITS, GroupSize, LayerChoice, Points
 from rlquant.errors import QuantizationError
 from rlquant.network.weights import quantize_weight
 from rlquant.quantizers import quantize_integer
@@ -31,7 +31,9 @@ def test_a_group_that_is_larger_than_a_channel_holds_the_channel(points: Points,
     weight = torch.randn(3, 5, 2, generator=seeded(0))
     whole, larger = (
         quantize_weight(
-            weight, LayerChoice("layer", 3, points=points, group_size=size), channel_axis=axis
+            weight,
+            LayerChoice("layer", PRESCRIBED_BITS.get(points, 3), points=points, group_size=size),
+            channel_axis=axis,
         )
         for size in ("channel", HUGE)
     )

@@ -20,7 +20,7 @@ from rlquant import (
     TrainSettings,
     tasks,
 )
-from rlquant.config import POINTS
+from rlquant.config import POINTS, widths_of
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.training.batches import Batch, SampleBatches
 from rlquant.training.loop import Progress, take, take_step
@@ -39,7 +39,7 @@ def kinds() -> Iterator[tuple[str, dict[str, object]]]:
     yield "post_training", {}
     yield "ternary", {"method": "ternary"}
     for rounding in ("nearest", "stochastic"):
-        for points in POINTS:
+        for points in (p for p in POINTS if BITS in widths_of(p)):
             name = f"distilled, {points}, {rounding}"
             yield name, {"method": "distilled", "points": points, "rounding": rounding}
         yield f"post_training, learned, {rounding}", {"points": "learned", "rounding": rounding}

@@ -13,7 +13,7 @@ from typing import Any, get_args
 import numpy as np
 
 from rlquant import Budget, RlquantError, SearchSpace, TabularProblem
-from rlquant.config import POINTS, ROUNDINGS, LayerChoice, decisions_apart
+from rlquant.config import POINTS, PRESCRIBED_BITS, ROUNDINGS, LayerChoice, decisions_apart
 from rlquant.cost.budget import Quantity
 from rlquant.score import Score
 from rlquant.space import for_layer
@@ -73,7 +73,9 @@ def random_problem(draw: random.Random) -> TabularProblem:
             bits=_some(draw, range(1, 9), 4),
             rounding=_some(draw, ROUNDINGS, 2),
             method=_some(draw, ("post_training", "ternary", "float"), 2),
-            points=_some(draw, [p for p in POINTS if p != "learned"], 2),
+            points=_some(
+                draw, [p for p in POINTS if p != "learned" and p not in PRESCRIBED_BITS], 2
+            ),
             activation_bits=_some(draw, (None, 2, 4, 8), 2),
         )
         groups = draw.randint(1, 5)

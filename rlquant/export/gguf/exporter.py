@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +17,13 @@ from rlquant.files import write_file
 from rlquant.gguf.blocks import Bytes
 from rlquant.gguf.container import TensorInfo, encode_header, padded
 from rlquant.gguf.ggml_types import (
+    QUANTIZED,
     TYPES,
     GgmlType,
     encode_floats,
     float_type,
     refusal,
+    require_types,
     type_of,
 )
 from rlquant.gguf.plan import GgufPlan
@@ -49,7 +51,13 @@ class GgufExport:
 
 @explained
 @isolated()
-def export_gguf(quantized: nn.Module, path: PathLike, *, source: PathLike) -> GgufExport:
+def export_gguf(
+    quantized: nn.Module,
+    path: PathLike,
+    *,
+    source: PathLike,
+    types: Sequence[str] = QUANTIZED,
+) -> GgufExport:
     """Write a quantized network of transformers as a GGUF file that llama.cpp runs.
 
     The weights in the file dequantize to those of the network, bit for bit. Layers that are not
@@ -59,28 +67,30 @@ def export_gguf(quantized: nn.Module, path: PathLike, *, source: PathLike) -> Gg
     Args:
         quantized: what `rlquant.quantize` or a search returned; a LlamaForCausalLM,
             Qwen2ForCausalLM or Qwen3ForCausalLM. Every quantized layer has a choice that some type
-            of ggml is: 4, 5 or 8 bits in groups of 32 (points clipped, symmetric, or affine_step:
-            4 and 5 bits), 2 bits in groups of 64; float inputs.
+            of ggml is, and float inputs; see `how-to/gguf.md`.
         path: file to write.
         source: a GGUF file of the same network, whose metadata and tokenizer are copied, or the
             folder of transformers that it was loaded from.
+        types: of ggml that layers may have; where two hold the same choice, the first of them.
 
     Raises:
+        UnknownNameError: no such type.
         NetworkError: the network, or a layer's choice, cannot be expressed; all such layers are
             named.
         SettingsError: the package gguf is not installed.
         DataError, FileFormatError: the source is damaged, of another network, or has no tokenizer.
         StorageError: the file cannot be written.
     """
+    own_types = require_types(types)
     layers = quantized_layers(quantized)
     tensors = float_tensors(quantized, layers)
     plan = GgufPlan.of(quantized, tensors, source)
-    types = _types(layers)
+    chosen = _types(layers, own_types)
     parts: list[tuple[TensorInfo, Bytes]] = []
     for name, tensor in tensors.items():
         layer = name.removesuffix(".weight")
-        if layer in types:
-            data, own = types[layer].encode(layers[layer].weight.tensor), types[layer]
+        if layer in chosen:
+            data, own = chosen[layer].encode(layers[layer].weight.tensor), chosen[layer]
         else:
             own = float_type(tensor)
             data = encode_floats(tensor, own)
@@ -104,12 +114,12 @@ def _padded(data: Bytes) -> tuple[bytes, bytes]:
     return data.tobytes(), bytes(padded(data.size) - data.size)
 
 
-def _types(layers: Mapping[str, QuantizedLayer]) -> dict[str, GgmlType]:
+def _types(layers: Mapping[str, QuantizedLayer], types: Sequence[str]) -> dict[str, GgmlType]:
     """Return the type of every quantized layer; `NetworkError` names those that have none."""
     found, refused = {}, {}
     for name, layer in layers.items():
-        own, tensor = type_of(layer.weight.choice), layer.weight.tensor
-        reason = refusal(layer.weight.choice, tensor.codes.shape)
+        own, tensor = type_of(layer.weight.choice, types), layer.weight.tensor
+        reason = refusal(layer.weight.choice, tensor.codes.shape, types)
         if own is not None and reason is None and not _fits(own, tensor.scale):
             reason = "its scales do not fit float16"
         if own is None or reason is not None:

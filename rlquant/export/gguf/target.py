@@ -14,11 +14,10 @@ from rlquant.config import Fidelity, LayerChoice
 from rlquant.cost.budget import NetworkCosts
 from rlquant.cost.file_layout import stored_tensors
 from rlquant.cost.size import LayerStorage
-from rlquant.errors import unknown_name
 from rlquant.export.deployment import expressible
 from rlquant.export.targets import DEFAULT_TYPES, GGUF, gguf_space, target_of_types
 from rlquant.gguf.container import padded
-from rlquant.gguf.ggml_types import QUANTIZED, GgmlType, refusal, type_of
+from rlquant.gguf.ggml_types import GgmlType, refusal, require_types, type_of
 from rlquant.gguf.plan import GgufPlan
 from rlquant.layers import LayerFacts
 from rlquant.paths import PathLike
@@ -32,8 +31,9 @@ class GgufTarget:
     Attributes:
         source: a GGUF file of the same network, whose metadata and tokenizer are copied, or the
             folder of transformers that it was loaded from.
-        types: of ggml that layers may have. Q2_0 is not among them by default: llama.cpp reads it
-            from July 2026 on.
+        types: of ggml that layers may have; where two hold the same choice, as TQ1_0 and TQ2_0 do,
+            the first of them. By default all but Q2_0, which llama.cpp reads from July 2026 on, and
+            TQ2_0, which has the weights of TQ1_0 in more bytes.
 
     Raises:
         UnknownNameError: no such type, or one that holds no quantized weights.
@@ -44,10 +44,7 @@ class GgufTarget:
 
     @explained
     def __post_init__(self) -> None:
-        object.__setattr__(self, "types", tuple(self.types))
-        for name in self.types:
-            if name not in QUANTIZED:
-                raise unknown_name("type of ggml", name, QUANTIZED)
+        object.__setattr__(self, "types", require_types(self.types))
 
     def space_for(self, network: nn.Module, fidelity: Fidelity) -> SearchSpace:
         """Return the space where none is given: all of the types."""
@@ -95,10 +92,8 @@ class GgufDeployment:
     def _refusal(self, storage: object, facts: LayerFacts, option: LayerChoice) -> str | None:
         if option.method == "float":
             return None
-        own = type_of(option)
-        reason = refusal(option, facts.shape)
-        if reason is None and own is not None and own.name not in self.target.types:
-            reason = f"{own.name} is not among the types {self.target.types}"
+        own = type_of(option, self.target.types)
+        reason = refusal(option, facts.shape, self.target.types)
         fits = own is None or not isinstance(storage, GgufStorage) or storage.fits(option, own)
         if reason is None and not fits:
             reason = "its scales do not fit float16"
@@ -108,7 +103,7 @@ class GgufDeployment:
         """Return the costs with the bits and bytes that the GGUF file has."""
         names = {layer: f"{layer}.weight" for layer in costs.size.storage}
         storage: Mapping[str, GgufStorage] = {
-            layer: GgufStorage(plain, self.plan.floats[names[layer]])
+            layer: GgufStorage(plain, self.plan.floats[names[layer]], self.target.types)
             for layer, plain in costs.size.storage.items()
             if isinstance(plain, LayerStorage)
         }
@@ -127,10 +122,12 @@ class GgufStorage:
     Attributes:
         plain: the same in the packed file; for choices that no type holds, which nobody makes.
         float_bytes: bytes where it stays float.
+        types: that there are.
     """
 
     plain: LayerStorage
     float_bytes: int
+    types: tuple[str, ...]
 
     @property
     def weights(self) -> int:
@@ -154,5 +151,5 @@ class GgufStorage:
     def _bytes(self, choice: LayerChoice) -> int | None:
         if choice.method == "float":
             return self.float_bytes
-        own: GgmlType | None = type_of(choice)
+        own: GgmlType | None = type_of(choice, self.types)
         return None if own is None else own.bytes_of(self.weights)

@@ -20,7 +20,7 @@ from rlquant import (
     QuantizationConfig,
     QuantizationProblem,
 )
-from rlquant.config import STORED_CODEBOOKS, GroupSize
+from rlquant.config import PRESCRIBED_BITS, GroupSize, widths_of
 from rlquant.cost.budget import NetworkCosts, total
 from rlquant.cost.file_layout import PROLOGUE, encode_varint, header_bytes_at_most, stored_tensors
 from rlquant.errors import FileFormatError
@@ -31,7 +31,10 @@ from rlquant.weight_sites import layer_kind
 from small_networks import NETWORKS, TiedNet, fresh, samples, samples_of
 
 OTHER_WEIGHTS = 7
-PLACED = ("symmetric", "clipped", "fixed_point", "affine", "linear", "quantile", "kmeans")
+PLACED = (
+    *("symmetric", "clipped", "fixed_point", "affine", "linear", "quantile", "kmeans"),
+    *("signed_scale", *PRESCRIBED_BITS),
+)
 
 
 def quantizable(network: nn.Module) -> list[str]:
@@ -56,7 +59,7 @@ def choices(draw: st.DrawFn, layer: str) -> LayerChoice:
     activation_bits = None if layer == "words" else draw(st.sampled_from((None, 4, 8)))
     return LayerChoice(
         layer,
-        draw(st.integers(1, 8 if points in STORED_CODEBOOKS else 16)),
+        draw(st.sampled_from(widths_of(points))),
         rounding=draw(st.sampled_from(("nearest", "stochastic"))),
         method=method,
         points=points,
