@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from rlquant.errors import RlquantError, SettingsError, unknown_name
 from rlquant.escaping import printable
+from rlquant.finished_run import finished_run
 from rlquant.version import installed_version
 
 
@@ -104,8 +105,24 @@ def _run(words: list[str]) -> int:
         case [name, *arguments]:
             if name not in COMMANDS:
                 raise unknown_name("command", name, COMMANDS)
+            if name == "search" and _answered(arguments):
+                return 0
             return int(resolve_name(COMMANDS[name].place)(arguments))
     return 0
+
+
+def _answered(arguments: list[str]) -> bool:
+    """Say what the same search said when it ended, where that still holds."""
+    found = finished_run(arguments)
+    if found is None:
+        return False
+    folder, run = found
+    sys.stdout.write(
+        f"finished before, nothing is computed: the answer of {printable(str(folder))}\n"
+        f"(to search again, remove that folder or give another --out)\n"
+        f"{printable(run.said, lines=True)}\n"
+    )
+    return True
 
 
 if __name__ == "__main__":

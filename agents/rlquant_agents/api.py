@@ -253,7 +253,8 @@ def _searched(
     require_finite_loss(result, problem)
     if run is not None and result.stopped != "interrupted":
         try:
-            run.measure_uniform(getattr(plan.searcher, "reward", "loss"))
+            notes = run.measure_uniform(getattr(plan.searcher, "reward", "loss"))
+            result = dataclasses.replace(result, notes=(*result.notes, *notes))
         except KeyboardInterrupt:
             result = dataclasses.replace(result, stopped="interrupted")
     with interrupts_held(unless=result.stopped == "interrupted"):

@@ -30,7 +30,7 @@ WHEEL = ("rlquant", "rlquant_envs", "rlquant_agents")
 ROOMS = {
     "rlquant": (
         *("errors", "ambient", "paths", "escaping", "process_identity", "files", "file_group"),
-        *("documents", "folder_lock", "arguments", "process_pool"),
+        *("documents", "folder_lock", "version", "finished_run", "arguments", "process_pool"),
         *("config", "quantizers", "copying", "plain_network"),
         *(
             "forward_pass",
@@ -63,7 +63,7 @@ ROOMS = {
             "sensitivity",
         ),
         *("export", "problem", "tabular", "probing", "profiling", "tasks", "testing", "moved"),
-        *("version", "public", "__init__", "__main__"),
+        *("public", "__init__", "__main__"),
     ),
     "rlquant_agents": (
         *("search", "reporting", "runs", "api", "surrogate", "searchers", "policies"),

@@ -139,13 +139,13 @@ def test_the_installed_wheel_is_a_working_tool(installed: Path, tmp_path: Path) 
 
     given = ("--task", "digits/mlp", "--searcher", "random", "--evaluations", "3", "--no-progress")
     said = run("rlquant", "search", *given, "--baselines", "uniform", "--out", "runs/mine")
-    (proposed,) = (line for line in said.splitlines() if "with the baselines: " in line)
-    assert proposed.endswith("rlquant report runs/mine --against runs/mine/baselines/*")
     assert (tmp_path / "runs/mine/model.rlq").stat().st_size > 1000
+    (proposed,) = (line for line in said.splitlines() if " eval " in line)
+    assert proposed == "  rlquant eval runs/mine"
+    assert run("sh", "-c", proposed).count("equals the stored score") == 2
 
     (tmp_path / "runs/mine/report.html").unlink()
-    pasted = proposed.partition("with the baselines: ")[2]
-    assert "report: runs/mine/report.html" in run("sh", "-c", pasted)
+    assert "report: runs/mine/report.html" in run("rlquant", "report", "runs/mine")
     assert (tmp_path / "runs/mine/report.html").stat().st_size > 10_000
 
 

@@ -1,4 +1,4 @@
-"""Settings of a command from a YAML file."""
+"""Settings of a command from a YAML file, and into one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import tyro
+import yaml
 
 from rlquant.documents.schema import has_no_default, read_given
 from rlquant.documents.yaml_text import read_yaml
 from rlquant.errors import FileFormatError, SettingsError
-from rlquant.files import reading
+from rlquant.files import reading, write_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,10 @@ class CommandSettings:
 Settings = TypeVar("Settings", bound=CommandSettings)
 
 FLAG = "--config"
+RECIPE = "recipe.yaml"
+"""The file in a run folder that repeats the run."""
+PLACES = frozenset({"config", "out", "report", "progress"})
+"""What a recipe leaves out: where things go."""
 
 
 def split_config(argv: Sequence[str]) -> tuple[Path | None, list[str]]:
@@ -67,6 +72,31 @@ def read_config(settings: type[Settings], path: Path) -> Settings:
     fields = dataclasses.fields(settings)
     open_ = {field.name: tyro.MISSING for field in fields if has_no_default(field)}
     return settings(**{**open_, "config": path, **values})
+
+
+def write_recipe(settings: CommandSettings, path: Path) -> None:
+    """Write all settings but places as YAML, so that `--config` reads them again.
+
+    Defaults stand in it too: a later version with others repeats the run all the same.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    values = {
+        field.name.replace("_", "-"): getattr(settings, field.name)
+        for field in dataclasses.fields(settings)
+        if field.name not in PLACES
+    }
+    given = {name: _plain(value) for name, value in values.items() if value is not None}
+    text = yaml.safe_dump(given, sort_keys=False, allow_unicode=True, default_flow_style=None)
+    write_file(path, text)
+
+
+def _plain(value: Any) -> Any:
+    """Return tuples as lists and paths as texts, as YAML has them."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
 def _with_underscores(document: Any) -> Any:

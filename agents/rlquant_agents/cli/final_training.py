@@ -63,19 +63,20 @@ def _final(
 def references(problem: QuantizationProblem) -> dict[str, QuantizationConfig]:
     """Return uniform configurations that keep the budget, by name.
 
-    These are the best post-training one, the same distilled, and the ternary one.
+    These are the best post-training one, the same distilled, and the ternary one. None is called
+    "uniform": that is the best of all, as the search measures them.
     """
     found = {}
     best = best_uniform(problem.at_fidelity("calibrated"), 1, method="post_training")
     if best is not None:
-        config, words = best[0], f"uniform {best[0].choices[0].bits} bits"
+        config, words = best[0], f"{best[0].choices[0].bits} bits"
         distilled = tuple(replace(choice, method="distilled") for choice in config)
         found[f"{words}, post-training"] = config
-        found[f"{words}, distilled, trained"] = QuantizationConfig(distilled)
+        found[f"{words}, distilled"] = QuantizationConfig(distilled)
     of_all = LayerChoice("", 2, method="ternary", points="clipped")
     ternary = QuantizationConfig.uniform(of_all, [facts.name for facts in problem.layers])
     if _fits(problem, ternary):
-        found["all ternary, trained"] = ternary
+        found["all ternary"] = ternary
     return found
 
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from shlex import quote
 
 from torch import nn
 
@@ -21,28 +20,48 @@ from rlquant.evaluation.weight_folder import remove_weights
 from rlquant.export.onnx.runtime import require_exporter
 from rlquant.export.targets import INT4, INT8, MATMULNBITS
 from rlquant.files import write_file
+from rlquant.finished_run import FinishedRun
 from rlquant.folder_lock import HeldFolder, held
 from rlquant.tasks import Task
 from rlquant_agents.api import search_problem
 from rlquant_agents.cli.command_line import INTERRUPTED, recorded, run_command
+from rlquant_agents.cli.conclusion import conclusion
+from rlquant_agents.cli.config_file import RECIPE, write_recipe
 from rlquant_agents.cli.export import COMPARED, FILE, export_for
 from rlquant_agents.cli.final_training import FinalNetwork, final_networks, trained_name
-from rlquant_agents.cli.hints import near, python
-from rlquant_agents.cli.hints import rlquant as command_name
+from rlquant_agents.cli.front import front, front_text
+from rlquant_agents.cli.hints import near
 from rlquant_agents.cli.search_settings import ASKED, SearchSettings, chosen_searcher
-from rlquant_agents.cli.search_summary import network_of, search_report, summary, terminal_table
+from rlquant_agents.cli.search_summary import (
+    Row,
+    network_of,
+    search_report,
+    summary,
+    terminal_table,
+)
 from rlquant_agents.cli.target_export import OWN_FORMS, TargetExport
-from rlquant_agents.cli.terminal import say, show
-from rlquant_agents.reporting.run_files import REPORT
+from rlquant_agents.cli.terminal import say
+from rlquant_agents.reporting import write_report
+from rlquant_agents.reporting.run_files import (
+    CONFIG,
+    EVALUATIONS,
+    MODEL,
+    REPORT,
+    RESULT,
+    SETTINGS,
+    UNIFORM,
+)
+from rlquant_agents.reporting.run_summary import SUMMARY
+from rlquant_agents.reporting.text import wrapped
 from rlquant_agents.search.checks import whole_evaluations, whole_seed
 from rlquant_agents.search.curves import best_losses
-from rlquant_agents.search.result import STOPPED, SearchResult
+from rlquant_agents.search.result import SearchResult
 from rlquant_agents.search.searcher import Searcher, make_searcher
 from rlquant_agents.search.uniform import uniform_evaluations
 
 NAME = "search"
-UNIFORM = "uniform"
-"""The searcher that gives the reference of all figures."""
+KEPT = (SETTINGS, EVALUATIONS, CONFIG, RESULT, SUMMARY, MODEL)
+"""Files of a run by which a finished search answers when it is given again."""
 
 
 def run(settings: SearchSettings, command: Sequence[str]) -> int:
@@ -86,24 +105,48 @@ def search_into(
         if final.name == trained_name(searcher.name):
             rlquant.save(final.network, out / "model-trained.rlq")
     rows = summary(problem, task, results, finals)
-    document = json.dumps([row.document() for row in rows], indent=2, allow_nan=False)
-    write_file(out / "summary.json", document + "\n")
-    draw_comparison(problem, results, out)
-    show(terminal_table(rows, problem), width=110)
-    if settings.report is not None:
-        title = f"{task.name}, {problem.budget}, {settings.fidelity}"
-        configs = {r.searcher: r.best for r in results if r.searcher != UNIFORM}
-        configs = configs or {searcher.name: results[0].best}
-        write_file(settings.report, search_report(rows, configs, command, title))
-    say(conclusion(results, near(out)))
+    write_down(settings, problem, task, results, rows, command, out)
+    told = [
+        terminal_table(rows, problem),
+        *front_of(settings, problem, results, out),
+        conclusion(results, near(out)),
+    ]
     if settings.target in OWN_FORMS:
-        say(exported_in_own_form(settings, problem, task, results, folder, command))
+        told.append(exported_in_own_form(settings, problem, task, results, folder, command))
     elif settings.target != "packed" and results[0].network is not None:
-        say(exported(settings, problem, task, results[0].network, out))
+        told.append(exported(settings, problem, task, results[0].network, out))
+    said = "\n" + "\n\n".join(told)
+    say(said)
     if interrupted:
         return INTERRUPTED
     remove_weights(out)
+    if settings.repeatable:
+        files = [*settings.files(), *(out / name for name in KEPT)]
+        FinishedRun.of(command[2:], files, said).write(out)
     return 0
+
+
+def write_down(
+    settings: SearchSettings,
+    problem: QuantizationProblem,
+    task: Task,
+    results: Sequence[SearchResult],
+    rows: Sequence[Row],
+    command: Sequence[str],
+    out: Path,
+) -> None:
+    """Write what the run folder has of the searcher and its baselines together."""
+    document = json.dumps([row.document() for row in rows], indent=2, allow_nan=False)
+    write_file(out / SUMMARY, document + "\n")
+    write_recipe(settings, out / RECIPE)
+    if (out / REPORT).exists():
+        write_report(out)  # again, as the baselines and the test set are known now
+    draw_comparison(problem, results, out)
+    if settings.report is not None:
+        title = f"{task.name}, {problem.budget}, {settings.fidelity}"
+        configs = {r.searcher: r.best for r in results if r.searcher != UNIFORM}
+        configs = configs or {results[0].searcher: results[0].best}
+        write_file(settings.report, search_report(rows, configs, command, title))
 
 
 def searched(
@@ -147,11 +190,12 @@ def introduction(problem: QuantizationProblem, name: str, settings: SearchSettin
     weights = sum(facts.parameters for facts in problem.layers)
     lowest, _ = settings.limits()
     whole = "" if lowest is None else f"; the front from {lowest:g} on is searched for"
-    return (
+    sentences = (
         f"{name}: {len(problem.layers)} layers with {weights:,} weights; float network: "
-        f"validation loss {score.loss:.4f}, accuracy {score.accuracy:.4f}\n"
-        f"budget: {problem.budget} (smallest reachable {low:.6g}, largest {high:.6g}){whole}"
+        f"validation loss {score.loss:.4f}, accuracy {score.accuracy:.4f}",
+        f"budget: {problem.budget} (smallest reachable {low:.6g}, largest {high:.6g}){whole}",
     )
+    return "\n".join(line for sentence in sentences for line in wrapped(sentence))
 
 
 def trained(
@@ -212,6 +256,32 @@ def exported_in_own_form(
     return written.write(folder.path / OWN_FORMS[settings.target].name, task)
 
 
+def front_of(
+    settings: SearchSettings,
+    problem: QuantizationProblem,
+    results: Sequence[SearchResult],
+    out: Path,
+) -> list[str]:
+    """Write front.png and return the table of the front, where a range was searched."""
+    lowest, highest = settings.limits()
+    if lowest is None:
+        return []
+    from rlquant_agents.reporting.figure_files import png  # matplotlib imports slowly
+    from rlquant_agents.reporting.front_figures import front_figure
+
+    quantity, found = problem.budget.quantity, results[0]
+    fronts = {
+        result.searcher: [(getattr(score, quantity), score.loss) for _, score in result.pareto]
+        for result in results
+        if result is found or result.searcher == UNIFORM
+    }
+    figure = front_figure(fronts, problem.float_score.loss, quantity)
+    write_file(out / "front.png", png(figure))
+    uniform = next((result for result in results if result.searcher == UNIFORM), None)
+    points = front(found, uniform, quantity, lowest, highest)
+    return [front_text(points, found.searcher, problem)]
+
+
 def draw_comparison(
     problem: QuantizationProblem, results: Sequence[SearchResult], out: Path
 ) -> None:
@@ -226,29 +296,6 @@ def draw_comparison(
     title = f"Best validation loss within {problem.budget}"
     figure = comparison_figure(curves, {"float": problem.float_score, **lines}, title)
     write_file(out / "comparison.png", png(figure))
-
-
-def conclusion(results: Sequence[SearchResult], out: Path) -> str:
-    """Return why the search ended, the files that it wrote, and commands to go on with."""
-    first = results[0]
-    lines = [f"{r.searcher}: {note}" for r in results for note in r.notes]
-    lines += [
-        f"{first.searcher}: {STOPPED[first.stopped]}",
-        f"written to {out}: model.rlq (the quantized network), config.json, evaluations, figures",
-        *report_of(results, out),
-        f"see the curves: {python()} -m tensorboard.main --logdir {quote(str(out.parent))}",
-    ]
-    return "\n".join(lines)
-
-
-def report_of(results: Sequence[SearchResult], out: Path) -> list[str]:
-    """Return the place of the report, and the command that adds the baselines to it."""
-    if not (out / REPORT).exists():
-        return []
-    folder = quote(str(out))
-    again = f"{command_name()} report {folder} --against {folder}/baselines/*"
-    more = f"; with the baselines: {again}" if len(results) > 1 else ""
-    return [f"report: {out / REPORT}{more}"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

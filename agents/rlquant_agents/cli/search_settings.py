@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from rlquant import Budget
+from rlquant import Budget, tasks
 from rlquant.errors import SettingsError
 from rlquant_agents.cli.task_settings import TaskSettings
 from rlquant_agents.reporting.run_files import SETTINGS
@@ -125,6 +125,17 @@ class SearchSettings(TaskSettings):
         found = {name: value for name, value in asdict(self).items() if name not in MAY_DIFFER}
         plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
         return plain
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether settings and files say all: not of folders and of networks made by code."""
+        own = (self.model, self.images, self.export_source)
+        return not any(own) and self.agent in (None, PRETRAINED) and self.task in tasks.names()
+
+    def files(self) -> list[Path]:
+        """Return the files that a search reads, those of its task apart, and its own report."""
+        named = (self.config, self.latency_table, self.imatrix, self.report)
+        return [file for file in named if file is not None]
 
 
 def chosen_searcher(settings: SearchSettings) -> Searcher:

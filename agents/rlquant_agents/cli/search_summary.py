@@ -12,14 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.table import Table
 from torch import nn
 
 from rlquant import QuantizationConfig, QuantizationProblem, Score, measure
 from rlquant.escaping import markdown_table, printable
 from rlquant.tasks import Task
 from rlquant_agents.cli.final_training import FinalNetwork
-from rlquant_agents.cli.terminal import rich_table
+from rlquant_agents.reporting.text import aligned
 from rlquant_agents.reporting.words import group_in_words
 from rlquant_agents.search.result import SearchResult
 
@@ -30,7 +29,7 @@ HEADINGS = (
     "test acc.",
     "average bits",
     "bytes",
-    "evaluations",
+    "evals",
 )
 
 
@@ -103,13 +102,12 @@ def network_of(problem: QuantizationProblem, result: SearchResult) -> nn.Module:
     return problem.build(result.best) if result.network is None else result.network
 
 
-def terminal_table(rows: Sequence[Row], problem: QuantizationProblem) -> Table:
-    """Return the summary for the terminal."""
-    cells = [row.cells() for row in rows]
-    align = "l" + "r" * len(HEADINGS)
-    return rich_table(
-        f"Best within {problem.budget}", ["network", *HEADINGS], cells, align, bold_last=True
-    )
+def terminal_table(rows: Sequence[Row], problem: QuantizationProblem) -> str:
+    """Return the summary for the terminal, in 80 columns."""
+    above = [heading.rpartition(" ") for heading in HEADINGS]
+    lines = [["", *(first for first, _, _ in above)], ["", *(last for _, _, last in above)]]
+    lines += [row.cells() for row in rows]
+    return "\n".join([f"Best within {problem.budget}:", "", *aligned(map(tuple, lines), left=1)])
 
 
 def summary_table(rows: Sequence[Row]) -> str:

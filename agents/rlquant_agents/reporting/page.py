@@ -43,7 +43,7 @@ def page(runs: Runs, figures: Figures) -> str:
             run=run,
             headings=headings(run),
             rows=rows(runs),
-            facts=facts_of(run),
+            facts=facts_of(runs),
             command=made_by(run),
             bits=svg(figures["layers"], "bits", _layers_told(run)),
             front=svg(figures["pareto"], "front", _front_told(run)),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rlquant.arguments import explained
-from rlquant.errors import SettingsError
+from rlquant.errors import FileFormatError, SettingsError
 from rlquant.files import write_file
 from rlquant.paths import PathLike, path_of
-from rlquant_agents.reporting.run_files import REPORT, RunFiles, read_run
+from rlquant_agents.reporting.run_files import REPORT, UNIFORM, RunFiles, read_run
 from rlquant_agents.reporting.summary import Runs
 from rlquant_agents.reporting.text import text
 from rlquant_agents.search.run_settings import differences
@@ -40,6 +41,8 @@ class Report:
 def make_report(folder: PathLike, against: Sequence[PathLike] = ()) -> Report:
     """Tell a search from the files in its folder; the same files give the same report.
 
+    The baselines that `rlquant search` ran beside it are in it, and its test metrics.
+
     Args:
         folder: what a search wrote, its `out`.
         against: folders of other searches of the same problem, to compare with.
@@ -52,11 +55,17 @@ def make_report(folder: PathLike, against: Sequence[PathLike] = ()) -> Report:
     if isinstance(against, (str, bytes, os.PathLike)):
         raise SettingsError(f"against={str(against)[:80]!r}: give a list of folders")
     run = read_run(folder)
-    runs = {run.name: run}
+    others = list(_baselines(run))
+    known = [other.folder.resolve() for other in others]
     for path in against:
         other = read_run(path)
         _require_same_problem(run, other)
-        runs[_new_name(other, runs)] = other
+        if other.folder.resolve() not in known:
+            others.append(other)
+    runs = {run.name: run}
+    for other in others:
+        if other.settings["searcher"] != UNIFORM or not run.is_uniform(other.config):
+            runs[_new_name(other, runs)] = other  # else it is the reference, which is listed once
     return _told(runs, _figures(runs))
 
 
@@ -109,6 +118,16 @@ def _told(runs: Runs, figures: Figures) -> Report:
     from rlquant_agents.reporting.page import page  # matplotlib imports slowly
 
     return Report(page(runs, figures), text(runs))
+
+
+def _baselines(run: RunFiles) -> Iterator[RunFiles]:
+    """Yield the searches that the same command ran, unless somebody touched their folders."""
+    for folder in run.baselines:
+        with suppress(FileFormatError):
+            other = read_run(folder)
+            same = not differences(run.settings, other.settings, SHARED)
+            if same and run.tested(other.settings["searcher"], other.outcome.score):
+                yield other
 
 
 def _require_same_problem(run: RunFiles, other: RunFiles) -> None:

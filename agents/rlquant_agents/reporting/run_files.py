@@ -17,6 +17,7 @@ from rlquant.pareto import pareto_front
 from rlquant.paths import PathLike, path_of
 from rlquant_agents.reporting.measured import Measured, read_evaluations
 from rlquant_agents.reporting.problem_facts import ProblemFacts
+from rlquant_agents.reporting.run_summary import BASELINES, SummaryRow, read_summary
 from rlquant_agents.reporting.run_text import AGAIN, damaged, read_object
 from rlquant_agents.search.curves import Curve, running_best
 from rlquant_agents.search.run_settings import SETTINGS_VERSION, Document
@@ -24,6 +25,8 @@ from rlquant_agents.search.run_settings import SETTINGS_VERSION, Document
 SETTINGS, EVALUATIONS, RESULT = "settings.json", "evaluations.csv", "result.json"
 CONFIG, SCORE, MODEL = "config.json", "score.json", "model.rlq"
 FACTS, REPORT = "layers.json", "report.html"
+UNREDUCED, UNIFORM = "float", "uniform"
+"""Names of the networks that every result is compared with."""
 
 
 class Limit(TypedDict):
@@ -104,6 +107,7 @@ class RunFiles:
         config: what was chosen.
         evaluations: all that was measured, in order.
         facts: layers, options and costs.
+        summary: what the command measured at the end; empty where a call searched.
     """
 
     folder: Path
@@ -112,6 +116,7 @@ class RunFiles:
     config: QuantizationConfig
     evaluations: tuple[Measured, ...]
     facts: ProblemFacts
+    summary: tuple[SummaryRow, ...] = ()
 
     @property
     def quantity(self) -> Any:
@@ -131,8 +136,26 @@ class RunFiles:
     @property
     def references(self) -> dict[str, Score]:
         """What the result is compared with, by name: float, and uniform where that fits."""
-        scores = {"float": self.outcome.float_score}
-        return scores if self.facts.uniform is None else scores | {"uniform": self.facts.uniform[1]}
+        scores = {UNREDUCED: self.outcome.float_score}
+        if self.facts.uniform is None or self.is_uniform(self.config):
+            return scores
+        return scores | {UNIFORM: self.facts.uniform[1]}
+
+    def is_uniform(self, config: QuantizationConfig) -> bool:
+        """Return whether this is the best uniform configuration."""
+        return self.facts.uniform is not None and self.facts.uniform[0] == config
+
+    @property
+    def baselines(self) -> list[Path]:
+        """The folders of the searches that ran beside it, as far as they are there."""
+        names = [row["name"] for row in self.summary]
+        folders = [self.folder / BASELINES / name for name in names if Path(name).name == name]
+        return [folder for folder in folders if (folder / RESULT).is_file()]
+
+    def tested(self, name: str, score: Score) -> SummaryRow | None:
+        """Return what was measured on the test set of the network of that name and score."""
+        found = (row for row in self.summary if row["name"] == name and row["score"] == score)
+        return next(found, None)
 
     @property
     def curve(self) -> Curve:
@@ -176,7 +199,8 @@ def read_run(folder: PathLike) -> RunFiles:
     with damaged(path / CONFIG):
         config = QuantizationConfig.from_document(document)
     _require_model(path, outcome)
-    return RunFiles(path, settings, outcome, config, evaluations, _facts(path, config))
+    facts, summary = _facts(path, config), read_summary(path)
+    return RunFiles(path, settings, outcome, config, evaluations, facts, summary)
 
 
 def _settings(path: Path) -> Document:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from rlquant import Score
-from rlquant_agents.reporting.run_files import RunFiles
-from rlquant_agents.reporting.words import budget_in_words, count, decimal, duration, plain_name
+from rlquant import QuantizationConfig, Score
+from rlquant_agents.reporting.run_files import UNIFORM, RunFiles
+from rlquant_agents.reporting.run_summary import SummaryRow
+from rlquant_agents.reporting.words import (
+    budget_in_words,
+    count,
+    decimal,
+    duration,
+    plain_name,
+    share,
+)
 
 Runs = Mapping[str, RunFiles]
 """Runs by the names they have in a report; the one that is reported comes first."""
 
+TESTED = ("test loss", "test accuracy")
 HEADINGS = (
     "validation loss",
     "accuracy",
+    *TESTED,
     "average bits",
     "bytes",
-    "of float bytes",
+    "of float file",
     "bit-operations",
     "evaluations",
     "time",
@@ -34,36 +45,73 @@ class Row(NamedTuple):
 
 
 def headings(run: RunFiles) -> tuple[str, ...]:
-    """Return the columns; latency is one where it is the budget."""
-    return (*HEADINGS, "latency (ms)") if run.quantity == "latency" else HEADINGS
+    """Return the columns; those of the test set where it was looked at, latency as a budget."""
+    found = [heading for heading in HEADINGS if run.summary or heading not in TESTED]
+    return (*found, "latency (ms)") if run.quantity == "latency" else tuple(found)
 
 
 def rows(runs: Runs) -> list[Row]:
-    """Return the references, the other runs, and last the one that is reported."""
-    ours, *others = runs.items()
-    found = [_row(name, score, ours[1]) for name, score in ours[1].references.items()]
-    for name, run in (*others, ours):
-        asked = count(run.outcome.evaluations), duration(run.outcome.seconds)
-        found.append(_row(name, run.outcome.score, run, *asked, ours=run is ours[1]))
-    return found
+    """Return the references, the other runs, what was trained, and last the one reported."""
+    (ours, run), *others = runs.items()
+    found = [_row(run, name, name, score) for name, score in run.references.items()]
+    for name, other in others:
+        found.append(_row(run, name, other.settings["searcher"], other.outcome.score, other))
+    for row in run.summary:
+        if row["evaluations"] is None and row["name"] not in run.references:
+            found.append(_row(run, row["name"], row["name"], row["score"]))
+    own = _row(run, ours, run.settings["searcher"], run.outcome.score, run)
+    return [*found, own._replace(ours=True)]
 
 
 def _row(
-    name: str, score: Score, run: RunFiles, asked: str = "", time: str = "", *, ours: bool = False
+    run: RunFiles, name: str, tested_as: str, score: Score, other: RunFiles | None = None
 ) -> Row:
-    cells = [
-        decimal(score.loss),
-        decimal(score.accuracy),
-        f"{score.average_bits:.3f}",
-        count(score.size_bytes),
-        f"{100 * score.size_ratio:.1f} %",
-        count(score.bops),
-        asked,
-        time,
-    ]
-    if run.quantity == "latency":
-        cells.append("" if score.latency is None else f"{1e3 * score.latency:.4g}")
-    return Row(name, tuple(cells), ours)
+    """Return a row of the report of `run`; `other` is the search that found the network."""
+    tested = run.tested(tested_as, score)
+    asked = None if tested is None else tested["evaluations"]
+    if other is not None:
+        asked = other.outcome.evaluations
+    cells = {
+        "validation loss": decimal(score.loss),
+        "accuracy": decimal(score.accuracy),
+        "test loss": "" if tested is None else _test_loss(tested),
+        "test accuracy": "" if tested is None else decimal(tested["test_accuracy"]),
+        "average bits": f"{score.average_bits:.3f}",
+        "bytes": count(score.size_bytes),
+        "of float file": share(score.size_bytes, run.outcome.float_score.size_bytes),
+        "bit-operations": count(score.bops),
+        "evaluations": "" if asked is None else count(asked),
+        "time": "" if other is None else duration(other.outcome.seconds),
+        "latency (ms)": "" if score.latency is None else f"{1e3 * score.latency:.4g}",
+    }
+    return Row(name, tuple(cells[heading] for heading in headings(run)))
+
+
+def _test_loss(tested: SummaryRow) -> str:
+    loss = tested["test_loss"]
+    return decimal(math.inf if loss is None else loss)
+
+
+def same_configurations(runs: Runs) -> list[str]:
+    """Return which networks of the summary are one configuration, a sentence's list each."""
+    run = next(iter(runs.values()))
+    named = {} if run.facts.uniform is None else {UNIFORM: run.facts.uniform[0]}
+    return in_groups({**named, **{name: each.config for name, each in runs.items()}})
+
+
+def in_groups(configs: Mapping[str, QuantizationConfig]) -> list[str]:
+    """Return the names of configurations that are equal, those of one joined by commas.
+
+    Example:
+        >>> from rlquant import LayerChoice, QuantizationConfig
+        >>> two, three = (QuantizationConfig((LayerChoice("a", bits),)) for bits in (2, 3))
+        >>> in_groups({"auto": two, "tpe": three, "random": two})
+        ['auto, random']
+    """
+    names: dict[str, list[str]] = {}
+    for name, config in configs.items():
+        names.setdefault(config.key, []).append(name)
+    return [", ".join(group) for group in names.values() if len(group) > 1]
 
 
 def title(run: RunFiles) -> str:
@@ -81,8 +129,9 @@ def searched(run: RunFiles) -> str:
     )
 
 
-def facts_of(run: RunFiles) -> list[tuple[str, str]]:
+def facts_of(runs: Runs) -> list[tuple[str, str]]:
     """Return what else is to be known of a search: terms with what is said of each."""
+    run = next(iter(runs.values()))
     settings, outcome = run.settings, run.outcome
     inside = sum(e.candidate for e in run.evaluations)
     facts = [
@@ -100,6 +149,7 @@ def facts_of(run: RunFiles) -> list[tuple[str, str]]:
         ),
         ("ended", outcome.stopped),
         ("measured again", _measured_again(run)),
+        *(("same configuration", names) for names in same_configurations(runs)),
         *(("note", note) for note in outcome.notes),
         ("problem", str(settings["problem"])),
         ("versions", ", ".join(f"{k} {v}" for k, v in settings["versions"].items())),

@@ -28,7 +28,7 @@ from rlquant_agents.runs.evaluation_table import EvaluationTable
 from rlquant_agents.search.result import STOPPED, Evaluation, SearchResult
 from rlquant_agents.search.run_settings import Document, read_settings, require_same
 from rlquant_agents.search.session import Callback, Session
-from rlquant_agents.search.uniform import best_uniform
+from rlquant_agents.search.uniform import best_uniform, uniform_notes
 
 logger = logging.getLogger(__name__)
 
@@ -94,9 +94,11 @@ class RunFolder(Callback):
             computed, seconds = self._computed_before
             self._computed = self._store.computed - computed, self._store.seconds - seconds
 
-    def measure_uniform(self, reward: str | Reward) -> None:
-        """Measure what the report compares the result with; see `best_uniform`."""
-        self._reference = best_uniform(self._problem, self._settings["evaluations"], reward)
+    def measure_uniform(self, reward: str | Reward) -> tuple[str, ...]:
+        """Measure what the report compares the result with; return what is to be known of it."""
+        evaluations = self._settings["evaluations"]
+        self._reference = best_uniform(self._problem, evaluations, reward)
+        return uniform_notes(self._problem, evaluations)
 
     def finish(self, result: SearchResult) -> None:
         """Write the best network, the figures, result.json and the report of all.

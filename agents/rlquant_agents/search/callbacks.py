@@ -13,6 +13,9 @@ from rlquant_agents.search.event_log import EventLog
 from rlquant_agents.search.result import Evaluation, SearchResult
 from rlquant_agents.search.session import Callback, Session
 
+BAR = "{desc}: {n_fmt}/{total_fmt} |{bar}| {elapsed}<{remaining}{postfix}"
+"""A progress bar that leaves room for its bar in 80 columns."""
+
 
 class Callbacks(Callback):
     """Several callbacks as one, told in order."""
@@ -50,7 +53,7 @@ class Callbacks(Callback):
 
 
 class ProgressBar(Callback):
-    """A bar on standard error with the best so far, evaluations a second and time left.
+    """A bar on standard error with the best loss so far, time spent and left.
 
     Long stages before and between evaluations have bars of their own, which go when they are done.
     """
@@ -68,7 +71,7 @@ class ProgressBar(Callback):
         from tqdm import tqdm  # here: importing the agents stays light
 
         title = printable(f"{self._description}: {stage}" if stage else self._description)
-        return tqdm(total=total, desc=title, mininterval=0.5, **settings)
+        return tqdm(total=total, desc=title, mininterval=0.5, bar_format=BAR, **settings)
 
     def on_progress(self, session: Session, stage: str, done: int, total: int) -> None:
         """Move the stage's bar on; its time is not that of evaluations."""
@@ -84,9 +87,7 @@ class ProgressBar(Callback):
         """Move the bar on."""
         if session.best is not None:
             score = session.best.score
-            self._bar.set_postfix_str(
-                f"best loss {score.loss:.4f}, accuracy {score.accuracy:.4f}", refresh=False
-            )
+            self._bar.set_postfix_str(f"loss {score.loss:.4f}", refresh=False)
         self._bar.update(1)
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from types import TracebackType
 from tqdm import tqdm
 
 from rlquant.escaping import printable
+from rlquant_agents.search.callbacks import BAR
 
 
 class TrainingProgressBar:
@@ -39,6 +40,8 @@ class TrainingProgressBar:
         if self._bar is None:
             total = step + int(figures["steps_left"])
             hidden = not self._shown
-            self._bar = tqdm(total=total, desc=printable(self._title), unit="step", disable=hidden)
+            self._bar = tqdm(
+                total=total, desc=printable(self._title), bar_format=BAR, disable=hidden
+            )
         self._bar.set_postfix_str(f"loss {figures['loss']:.4f}", refresh=False)
         self._bar.update(step - self._bar.n)

@@ -55,6 +55,18 @@ def uniform_evaluations(problem: Problem, evaluations: int) -> int:
     return everything if problem.fidelity == "calibrated" else min(everything, evaluations)
 
 
+def uniform_notes(problem: Problem, evaluations: int) -> tuple[str, ...]:
+    """Return what is to be known of a reference that is not of all uniform configurations."""
+    there = len(uniform_configs(problem.feasible))
+    measured = uniform_evaluations(problem, evaluations)
+    if measured >= there:
+        return ()
+    return (
+        f"uniform is the best of {measured} of {there} uniform configurations within the budget, "
+        f"the costliest first: each has to be trained, and no more are than the search trains",
+    )
+
+
 def best_uniform(
     problem: Problem,
     evaluations: int,

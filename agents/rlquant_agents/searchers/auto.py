@@ -34,8 +34,5 @@ class Auto(Searcher):
             searcher = make_searcher("dyna-ppo", reward=self.reward, sensitivities=True)
             searcher.explore(session, seed)
             return
-        session.say(
-            "auto searches with dyna-ppo: on tables no searcher had lower regret, at any number of "
-            "evaluations"
-        )
+        session.say("auto searches with dyna-ppo")
         make_searcher("dyna-ppo", reward=self.reward).explore(session, seed)

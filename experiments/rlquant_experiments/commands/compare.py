@@ -10,18 +10,21 @@ from collections.abc import Sequence
 from functools import partial
 
 from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
+from rlquant_agents.cli.hints import near
 from rlquant_agents.cli.terminal import say
 from rlquant_experiments.comparison.compare_settings import CompareSettings
 from rlquant_experiments.comparison.comparison import compare
+from rlquant_experiments.comparison.report_file import in_short
 
 
 def run(settings: CompareSettings, command: Sequence[str]) -> int:
-    """Run what has not run yet, then write and show the comparison."""
+    """Run what has not run yet, then write the comparison and show its main tables."""
     report = compare(settings, command)
     if report is None:
         say(f"interrupted; the same command goes on from {settings.folder}", sys.stderr)
         return INTERRUPTED
-    say(report)
+    say(in_short(report))
+    say(f"\nwhole report: {near(settings.targets[-1])}")
     return 0
 
 

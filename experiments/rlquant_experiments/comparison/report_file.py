@@ -46,6 +46,22 @@ class Report:
         return text
 
 
+def in_short(text: str, most: int = 40) -> str:
+    """Return the headings of a report with the first table below each, for the terminal.
+
+    Args:
+        text: Markdown.
+        most: lines.
+    """
+    kept: list[str] = []
+    for paragraph in text.split("\n\n"):
+        is_heading = paragraph.startswith("#")
+        if is_heading or (paragraph.startswith("|") and kept and kept[-1].startswith("#")):
+            kept.append(paragraph)
+    lines = "\n\n".join(kept).splitlines()
+    return "\n".join(lines if len(lines) <= most else [*lines[:most], "..."])
+
+
 def image(words: str, end: str) -> str:
     """Return the Markdown of a figure, given the end of its file name."""
     return f"![{words}]({STEM}{end}.png)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import signal
 import sqlite3
 import subprocess
@@ -15,8 +16,11 @@ from pathlib import Path
 import pytest
 
 import rlquant
+from html_page import HtmlPage
 from rlquant import EvaluationStore, QuantizationConfig, Score, measure
-from rlquant_agents.cli import hints, search
+from rlquant.__main__ import main
+from rlquant.finished_run import finished_run
+from rlquant_agents.cli import search
 from rlquant_agents.cli.search_summary import Row
 from rlquant_agents.reporting import make_report
 
@@ -65,8 +69,10 @@ def test_it_writes_a_network_within_the_budget_and_shows_it(
     out = tmp_path / "run"
     assert search.main(tiny(out, "--searcher", "random", "--baselines", "uniform", "random")) == 0
     shown = capsys.readouterr().out
-    for words in ("smallest reachable", "float", "uniform", "random", "tensorboard --logdir"):
-        assert words.replace("tensorboard", "tensorboard.main") in shown
+    for words in ("smallest reachable", "float", "uniform", "random", "tensorboard.main --logdir"):
+        assert words in shown
+    assert all(len(line) <= 80 or str(tmp_path) in line for line in shown.splitlines())
+    assert shown.count("stay float whatever") == 1
     rows = json.loads((out / "summary.json").read_text())
     assert [row["name"] for row in rows] == ["float", "uniform", "random"]
     assert rows[-1]["score"]["average_bits"] <= 3.0
@@ -76,11 +82,10 @@ def test_it_writes_a_network_within_the_budget_and_shows_it(
     assert measure(network, task.validation).accuracy == rows[-1]["score"]["accuracy"]
     assert (out / "model.rlq").stat().st_size == rows[-1]["score"]["size_bytes"]
     assert (out / "comparison.png").stat().st_size > 10_000
-    assert (
-        f"report: {out / 'report.html'}; with the baselines: {hints.rlquant()} report {out}"
-        in shown
-    )
+    assert f"written to {out}:\n  model.rlq " in shown
     made = make_report(out)
+    (ours,) = (line for line in made.text.splitlines() if line.startswith("random, seed 0 "))
+    assert ours.split()[6] == f"{rows[-1]['test_accuracy']:.4f}"
     assert made.html == (out / "report.html").read_text(encoding="utf-8")
     assert "rlquant.tasks.load(&#39;digits/mlp&#39;).network" in made.html
     assert (out / "baselines" / "uniform" / "result.json").exists()
@@ -100,6 +105,62 @@ def test_a_file_gives_settings_and_flags_win(tmp_path: Path) -> None:
         "random",
         3,
     )
+
+
+def test_uniform_is_the_same_everywhere_and_listed_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    given = tiny(out, "--fidelity", "tuned", "--budget", "2.3", "--steps", "2", "--final-epochs")
+    assert search.main([*given, "1", "--searcher", "random", "--baselines", "uniform"]) == 0
+    terminal = capsys.readouterr().out
+    (row,) = (r for r in json.loads((out / "summary.json").read_text()) if r["name"] == "uniform")
+    found = json.loads((out / "baselines" / "uniform" / "result.json").read_text())
+    facts = json.loads((out / "layers.json").read_text())["uniform"]
+    assert row["score"] == found["score"] == facts["score"]
+    loss, tested = f"{row['score']['loss']:.4f}", f"{row['test_loss']:.4f}"
+    for text in (terminal, make_report(out).text):
+        (line,) = (line for line in text.splitlines() if re.match("uniform  +[0-9]", line))
+        assert line.split()[1] == loss
+        assert line.split()[3] == tested
+        assert "uniform is the best of 6 of 13 uniform configurations" in text
+    words = HtmlPage((out / "report.html").read_text(encoding="utf-8")).words
+    assert words.count("uniform") == 1
+    assert words[words.index("uniform") + 1] == loss
+
+
+def test_a_finished_search_answers_from_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["search", "--task", "digits/mlp", "--searcher", "random", "--baselines"]
+    words += ["--evaluations", "2", "--no-progress"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    (out,) = (tmp_path / "runs").glob("digits*")
+    monkeypatch.setattr(search, "run", None)  # nothing is searched
+    assert main(words) == 0
+    again = capsys.readouterr().out
+    assert again.startswith("finished before, nothing is computed: the answer of runs/digits-mlp")
+    assert again.endswith(said[said.index("Best within") :])
+    assert finished_run(["--seed", "0", *words[1:]]) is None
+    assert finished_run([*words[1:], "--out", str(out)]) is None
+    monkeypatch.setenv("RLQUANT_DATA", "elsewhere")
+    assert finished_run(words[1:]) is None
+    monkeypatch.delenv("RLQUANT_DATA")
+    assert finished_run(words[1:]) is not None
+    (out / "model.rlq").write_bytes(b"damaged")
+    assert finished_run(words[1:]) is None
+
+
+def test_every_run_writes_the_recipe_that_repeats_it(tmp_path: Path) -> None:
+    out, again = tmp_path / "run", tmp_path / "again"
+    given = tiny(out, "--searcher", "random", "--baselines", "--bits", "2", "4", "--seed", "3")
+    assert search.main(given) == 0
+    recipe = ["--config", str(out / "recipe.yaml"), "--no-progress", "--out", str(again)]
+    assert search.main(recipe) == 0
+    for name in ("config.json", "score.json", "model.rlq", "recipe.yaml"):
+        assert (again / name).read_bytes() == (out / name).read_bytes()
 
 
 def test_a_report_of_uniform_alone_and_of_its_trained_network(tmp_path: Path) -> None:
@@ -314,10 +375,20 @@ def test_a_range_is_for_one_agent_alone(
     assert "leave out --agent and --searcher" in capsys.readouterr().err
 
 
-def test_one_agent_searches_a_whole_range_of_budgets(tmp_path: Path) -> None:
+def test_one_agent_searches_a_whole_range_of_budgets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "run"
     given = ["--task", "digits/mlp", "--budgets", "2.5..6", "--evaluations", "30", "--baselines"]
-    assert search.main([*given, "--out", str(out), "--no-progress"]) == 0
+    assert search.main([*given, "uniform", "--out", str(out), "--no-progress"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    first = lines.index("Best within each limit of average bits, on the validation samples:") + 4
+    front = [line.split() for line in lines[first : lines.index("", first)]]
+    assert 3 <= len(front) <= 12
+    assert all(float(row[1]) <= float(row[0]) <= 6.0 for row in front)
+    losses = [[float(row[column]) for row in front if len(row) == 8] for column in (3, 6)]
+    assert losses == [sorted(each, reverse=True) for each in losses]
+    assert (out / "front.png").stat().st_size > 0
     settings = json.loads((out / "settings.json").read_text())
     assert settings["searcher"] == "dyna-ppo"
     assert settings["searcher_settings"]["lowest"] == 2.5

@@ -80,8 +80,9 @@ def test_references_keep_the_budget_and_are_the_best_of_their_kind() -> None:
     for config in found.values():
         assert problem.unmeasured(config).average_bits <= problem.budget.limit
     names = list(found)
-    assert names[0].startswith("uniform ")
-    assert names[-1] == "all ternary, trained"
+    assert names[0].endswith(" bits, post-training")
+    assert names[1].endswith(" bits, distilled")
+    assert names[-1] == "all ternary"
     best = best_uniform(problem.at_fidelity("calibrated"), 1, method="post_training")
     assert best is not None
     assert found[names[0]] == best[0]
@@ -92,10 +93,10 @@ def test_where_nothing_of_a_kind_fits_it_is_no_reference() -> None:
     problem = tuned(
         fidelity="trained", space=SearchSpace(bits=(2,), method=("ternary", "distilled"))
     )
-    ternary = references(problem)["all ternary, trained"]
+    ternary = references(problem)["all ternary"]
     limit = problem.unmeasured(ternary).average_bits
     tight = problem.with_budget(Budget.average_bits(limit))
-    assert list(references(tight)) == ["all ternary, trained"]
+    assert list(references(tight)) == ["all ternary"]
 
 
 def test_final_networks_are_those_that_were_scored() -> None:

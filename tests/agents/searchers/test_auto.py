@@ -21,4 +21,4 @@ def test_it_asks_what_the_chosen_searcher_asks_and_says_which() -> None:
     other = make_searcher("dyna-ppo").search(problem, 20, seed=3)
     assert [e.config for e in own.history] == [e.config for e in other.history]
     assert own.searcher == "auto"
-    assert own.notes[0].startswith("auto searches with dyna-ppo:")
+    assert own.notes[0].startswith("auto searches with dyna-ppo")
