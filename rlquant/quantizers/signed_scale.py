@@ -29,7 +29,7 @@ SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.72, 0.62, 0.5)
 taken then is the scale."""
 REFINEMENTS = 2
 """Least-squares steps from the best of them."""
-AT_ONCE = 2**15
+AT_ONCE = 2**17
 """Weights that are looked at together: what comes between stays in the processor's cache."""
 
 

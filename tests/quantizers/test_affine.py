@@ -5,6 +5,7 @@ import torch
 
 from rlquant.errors import QuantizationError
 from rlquant.quantizers import quantize_affine
+from rlquant.quantizers.affine_range import narrowed_range, whole_range
 from strategies import seeded
 
 
@@ -53,3 +54,14 @@ def test_wrong_bits_and_roundings_are_refused() -> None:
         quantize_affine(torch.ones(4), 17)
     with pytest.raises(QuantizationError, match="rounding='learned'"):
         quantize_affine(torch.ones(4), 2, rounding="learned")
+
+
+def test_ranges_are_searched_alike_however_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    w, counts = torch.randn(2, 40, 16, generator=seeded(0)).unbind()
+    counts = counts.square()
+    start = whole_range(w, 3, torch.float16)
+    together = narrowed_range(w, start, counts)
+    monkeypatch.setattr("rlquant.quantizers.affine_range.AT_ONCE", 48)
+    parted = narrowed_range(w, start, counts)
+    assert torch.equal(together.scale, parted.scale)
+    assert torch.equal(together.second, parted.second)

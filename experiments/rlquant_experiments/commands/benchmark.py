@@ -7,7 +7,7 @@ evaluations against float training, `assignment` takes the time in which one lay
 assigned, `export` sets packing and loading against copies and exported networks against those of
 onnxruntime's own quantizer, and `search` takes the time of the main job, `rlquant search` with
 its defaults. `language-model`, if named, sets construction, evaluations and memory of a pretrained
-transformer against its forward pass.
+transformer against its forward pass, and `gguf` times the types and the export of GGUF files.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from rlquant.files import make_folder, write_file
 from rlquant_agents.cli.command_line import run_command
 from rlquant_agents.cli.terminal import rich_table, show
 from rlquant_experiments.benchmarks.assignment import assignment
+from rlquant_experiments.benchmarks.encoding import encoding, writing
 from rlquant_experiments.benchmarks.environment import environment
 from rlquant_experiments.benchmarks.episodes import episodes
 from rlquant_experiments.benchmarks.evaluation import evaluation
@@ -44,8 +45,8 @@ from rlquant_experiments.benchmarks.sharing import sharing
 from rlquant_experiments.benchmarks.training import training
 
 BENCHMARKS = ("evaluation", "environment", "training", "assignment", "export", "search")
-LANGUAGE_MODEL = "language-model"
-"""Not among those by default, as its network has to be fetched."""
+LANGUAGE_MODEL, GGUF = "language-model", "gguf"
+"""Not among those by default, as their network has to be fetched."""
 SEARCH_TARGET = 180.0
 
 
@@ -55,7 +56,7 @@ class BenchmarkSettings:
 
     Attributes:
         run: evaluation, environment, training, assignment, export and search, or some of them; or
-            language-model.
+            language-model, or gguf.
         task: task of the evaluation, training and assignment benchmarks.
         configs: random configurations to evaluate.
         shared_tasks: tasks to enumerate (every layer on its own; in groups by stage where it has
@@ -149,6 +150,11 @@ def language_model_benchmark(settings: BenchmarkSettings) -> list[Figure]:
     return language_model(settings.language_task, settings.pairs)
 
 
+def gguf_benchmark(settings: BenchmarkSettings) -> list[Figure]:
+    """Time the types and the export of GGUF files."""
+    return [*encoding(), *writing()]
+
+
 def table(figures: Sequence[Figure]) -> Table:
     """Return the figures for the terminal."""
     rows = [
@@ -175,6 +181,7 @@ def run(settings: BenchmarkSettings) -> int:
         "export": export_benchmark,
         "search": search_benchmark,
         LANGUAGE_MODEL: language_model_benchmark,
+        GGUF: gguf_benchmark,
     }
     for name in settings.run:
         if name not in known:
