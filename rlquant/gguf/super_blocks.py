@@ -59,11 +59,11 @@ def _six_bits(scale: Numbers, offset: Numbers | None) -> list[npt.NDArray[Any]]:
     return [d, dmin, first, second, steps[:, 4:] & 15 | (below[:, 4:] & 15) << 4]
 
 
-def _multiples(numbers: Numbers, top: int) -> tuple[Bytes, Bytes]:
+def _multiples(numbers: Numbers, top: int) -> tuple[Bytes, npt.NDArray[np.int16]]:
     """Return the bytes of each super-block's number, and what its groups multiply it by."""
     unit, steps = super_block_numbers(torch.from_numpy(np.ascontiguousarray(numbers)), top)
     halves = unit.numpy()[:, None].astype("<f2").view(np.uint8)
-    return halves, steps.numpy().astype(np.uint8)
+    return halves, steps.numpy().astype(np.int16)
 
 
 def _least(offset: Numbers | None) -> Numbers:

@@ -29,7 +29,7 @@ from rlquant.samples import Samples
 from rlquant.training.trainer import Trainer
 from rlquant.training.watching import FIGURES
 
-EVALUATION_VERSION = 9
+EVALUATION_VERSION = 10
 """Raised whenever the same configuration would be measured differently; part of fingerprints."""
 TRAINING_VERSION = 3
 """The same for what is trained first."""

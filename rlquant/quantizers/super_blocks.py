@@ -1,7 +1,8 @@
 """Groups whose scales are small integers times a number that 256 weights share, as ggml's K types.
 
 A super-block is so many groups of a row as have 256 weights together. Its groups have scales
-`d * s` with s of 4 to 7 bits, and least points `-dmin * m` alike; d and dmin are float16. The
+`d * s` with s of 4 to 8 bits, and least points `-dmin * m` alike; d and dmin are float16. Where
+there are no least points, s may be negative, which turns the grid of a group over. The
 products are exact in float32, which is how they are kept and how ggml computes them.
 """
 
@@ -16,10 +17,9 @@ from torch import Tensor
 from rlquant.arguments import explained
 from rlquant.config import GroupSize, Rounding
 from rlquant.quantizers.affine_range import narrowed_range, whole_range
-from rlquant.quantizers.clipping import clipping_scale
 from rlquant.quantizers.groups import from_rows, importance_rows, require_group_size, to_rows
-from rlquant.quantizers.integer_grid import covering_scale
 from rlquant.quantizers.rounding import rounder
+from rlquant.quantizers.signed_scale import Points, signed_scale
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
     codes_dtype,
@@ -37,7 +37,7 @@ NEXT_MIRRORED = ((-1, 0), (1, 0))
 
 
 def largest_multiple(bits: int, *, mirrored: bool) -> int:
-    """Return the largest s and m: of 4 and 6 bits with offsets, of 5 and 7 without, as in ggml."""
+    """Return the largest s and m: of 4 and 6 bits with offsets; of 6 and 8 with a sign without."""
     if mirrored:
         return 31 if bits <= 3 else 127
     return 15 if bits <= 2 else 63
@@ -130,7 +130,7 @@ class _Grid:
     ) -> Tensor:
         """Return the codes of rows, as float; 0 is the value where a scale is 0."""
         column = scale[..., None]
-        unit = torch.where(column > 0, (rows - offset[..., None]) / column, 0.0)
+        unit = torch.where(column != 0, (rows - offset[..., None]) / column, 0.0)
         codes: Tensor = round_(unit) - self.lowest
         return codes.clamp_(0, 2**self.bits - 1)
 
@@ -168,9 +168,7 @@ class _Multiples:
         """Search the grid of least error for each group, and the numbers of super-blocks."""
         grid, top = _Grid(bits, mirrored), largest_multiple(bits, mirrored=mirrored)
         if mirrored:
-            low, high = rows.aminmax(dim=1)
-            scale = clipping_scale(rows, covering_scale(low, high, bits), bits, counts)
-            scale = torch.where((low == 0) & (high == 0), 0.0, scale)
+            scale = signed_scale(rows, Points.integers(bits), torch.float32, counts)
             below = torch.zeros_like(scale)
         else:
             found = narrowed_range(rows, whole_range(rows, bits, torch.float32), counts)
@@ -186,12 +184,15 @@ class _Multiples:
         """Return scales and offsets, float32, as ggml computes them."""
         return self.unit * steps, -(self.unit_below * below)
 
+    def _within(self, multiples: Tensor) -> Tensor:
+        return multiples.clamp(-self.top if self.grid.mirrored else 0, self.top)
+
     def nearby(self, rows: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Return the multiples with the least error, of the nearest ones and those next to them."""
         steps, below = self.steps, self.below
         error = self.grid.error(rows, *self.numbers(steps, below), counts)
         for step, shift in NEXT_MIRRORED if self.grid.mirrored else NEXT:
-            tried = (self.steps + step).clamp(0, self.top), (self.below + shift).clamp(0, self.top)
+            tried = self._within(self.steps + step), self._within(self.below + shift)
             found = self.grid.error(rows, *self.numbers(*tried), counts)
             better = found < error
             steps, below = (
@@ -207,31 +208,31 @@ def _shared(numbers: Tensor, per_row: int, together: int, top: int) -> Tensor:
     by_row = numbers.reshape(-1, per_row)
     missing = -per_row % together
     padded = torch.nn.functional.pad(by_row, (0, missing)).reshape(len(by_row), -1, together)
-    unit = round_for_storage(padded.amax(dim=2, keepdim=True) / top, torch.float16).float()
+    unit = round_for_storage(padded.abs().amax(dim=2, keepdim=True) / top, torch.float16).float()
     return unit.expand(padded.shape).reshape(len(by_row), -1)[:, :per_row].reshape(-1)
 
 
 def _times(numbers: Tensor, unit: Tensor, top: int) -> Tensor:
-    return torch.where(unit > 0, numbers / unit, 0.0).round().clamp(0, top)
+    return torch.where(unit > 0, numbers / unit, 0.0).round().clamp(-top, top)
 
 
 def super_block_numbers(numbers: Tensor, top: int) -> tuple[Tensor, Tensor]:
     """Return d and the multiples that products `d * s` came of: `super_blocks, (..., groups)`.
 
     Args:
-        numbers: products, float32, at least 0, shape `(super_blocks, groups)`.
-        top: the largest multiple.
+        numbers: products, float32, shape `(super_blocks, groups)`.
+        top: the largest multiple, of either sign.
 
     Returns:
         float16 of shape `(super_blocks,)` and whole float32 of the shape of the numbers; their
         products are the numbers exactly.
     """
-    largest = numbers.amax(dim=1)
+    largest = numbers.abs().amax(dim=1)
     unit = torch.zeros_like(largest)
     for multiple in range(top, 0, -1):
         tried = (largest / multiple).half().float()
         steps = torch.where(tried[:, None] > 0, numbers / tried[:, None], 0.0).round()
-        exact = (steps * tried[:, None] == numbers).all(dim=1) & (steps <= top).all(dim=1)
+        exact = (steps * tried[:, None] == numbers).all(dim=1) & (steps.abs() <= top).all(dim=1)
         unit = torch.where((unit == 0) & exact, tried, unit)
         if (unit > 0).logical_or(largest == 0).all():
             break

@@ -121,8 +121,8 @@ def test_every_code_and_multiple_of_a_super_block_has_its_place(name: str) -> No
     top = largest_multiple(own.bits, mirrored=not steps)
     codes = torch.randint(2**own.bits, (5, 768), generator=seeded(0)).to(torch.uint8)
     units = torch.rand(2, 15, 1, generator=seeded(1)).half().float()
-    multiples = torch.randint(top + 1, (2, 15, groups), generator=seeded(2)).float()
-    numbers = (units * multiples).reshape(2, -1)
+    multiples = torch.randint(0 if steps else -top, top + 1, (2, 15, groups), generator=seeded(2))
+    numbers = (units * multiples.float()).reshape(2, -1)
     made = QuantizedTensor(
         codes,
         own.bits,
