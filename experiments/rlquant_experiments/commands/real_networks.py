@@ -17,13 +17,24 @@ from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
 from rlquant_agents.cli.terminal import say
 from rlquant_experiments.real_networks.measuring import measure_rows
 from rlquant_experiments.real_networks.page import write_page
-from rlquant_experiments.real_networks.rows import Figures, Row, searched_rows, uniform_rows
+from rlquant_experiments.real_networks.rows import (
+    Figures,
+    Row,
+    kept_rows,
+    searched_rows,
+    uniform_rows,
+)
 from rlquant_experiments.real_networks.settings import RealNetworkSettings
 
 
 def run(settings: RealNetworkSettings, command: Sequence[str]) -> int:
     """Measure what is not measured yet; the page holds what there is."""
     settings.check()
+    if settings.page_only:
+        kept = dict(kept_rows(settings))
+        write_page(settings, kept, command)
+        say(f"wrote the page of {len(kept)} rows to {settings.report or settings.out}")
+        return 0
     make_folder(settings.out)
     rows: dict[Row, Figures] = {}
     total = sum(

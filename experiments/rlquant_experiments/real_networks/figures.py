@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import cycle
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rlquant_agents.reporting.figure_axes import own_style
-from rlquant_experiments.real_networks.rows import Figures, Rows, grouped, mean_of
+from rlquant_experiments.real_networks.rows import AGENT, Figures, Rows, grouped, mean_of
 
 MEGA = 1e6
+MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<")
+"""Of searches, hollow, so that none hides another; the agent has a star."""
 
 
 @own_style()
@@ -24,8 +28,15 @@ def figure_of(task: str, rows: Rows) -> Figure:
             lines.setdefault(f"{row.label}, {row.group_size}", []).append(mean_of(found))
         elif row.searcher:
             lines.setdefault(row.label, []).append(mean_of(found))
-    for label, found in lines.items():
-        _draw(axes, label, found, searched=not label.startswith("uniform"))
+    markers = cycle(MARKERS)
+    for label, found in sorted(lines.items(), key=lambda line: line[0] == AGENT):  # on top of all
+        if label.startswith("uniform"):
+            _draw(axes, label, found, marker=".", linestyle="-", linewidth=0.8)
+        elif label == AGENT:
+            _draw(axes, label, found, marker="*", linestyle="none", markersize=9, color="black")
+        else:
+            marker = next(markers)
+            _draw(axes, label, found, marker=marker, linestyle="none", fillstyle="none")
     axes.set(xlabel="packed file (MB)", ylabel="test loss", title=task, yscale="log")
     axes.yaxis.set_major_formatter("{x:g}")  # powers would need a formula
     axes.yaxis.set_minor_formatter("")
@@ -34,15 +45,8 @@ def figure_of(task: str, rows: Rows) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, label: str, found: Sequence[Figures], *, searched: bool) -> None:
+def _draw(axes: Axes, label: str, found: Sequence[Figures], **style: Any) -> None:
     ordered = sorted(found, key=lambda each: each.size_bytes)
     sizes = [each.size_bytes / MEGA for each in ordered]
     losses = [max(each.loss, 1e-6) for each in ordered]
-    axes.plot(
-        sizes,
-        losses,
-        marker="o" if searched else ".",
-        linestyle="none" if searched else "-",
-        linewidth=0.8,
-        label=label,
-    )
+    axes.plot(sizes, losses, label=label, **style)

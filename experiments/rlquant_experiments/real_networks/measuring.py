@@ -55,7 +55,8 @@ class Lab:
     def __init__(self, name: str, settings: RealNetworkSettings) -> None:
         torch.set_num_threads(settings.threads)
         self.task = tasks.load(name)
-        self._samples = settings.samples(name)
+        self._amounts = settings.amounts(name)
+        self.evaluations = self._amounts.evaluations
         self._kept = settings.out  # what searches share: quantized weights, evaluations, gradients
 
     @cached_property
@@ -74,8 +75,8 @@ class Lab:
             space=space_of(network),
             objective=self.task.objective,
             evaluation=EvaluationSettings(
-                calibration_samples=self._samples.calibration,
-                validation_samples=self._samples.validation,
+                calibration_samples=self._amounts.calibration,
+                validation_samples=self._amounts.validation,
                 weight_bank_folder=str(self._kept / "weights"),
             ),
             store=self._kept / "evaluations.sqlite",
@@ -115,7 +116,7 @@ class Lab:
     @cached_property
     def test(self) -> TestSet:
         """The test data."""
-        return TestSet(self.task, self._samples.test)
+        return TestSet(self.task, self._amounts.test)
 
 
 def space_of(network: nn.Module) -> SearchSpace:
@@ -199,12 +200,12 @@ def search_row(row: Row, settings: RealNetworkSettings) -> Figures:
     lab, start = Lab(row.task, settings), time.perf_counter()
     problem = lab.problem_within(Budget.average_bits(row.bits))
     result = search_problem(
-        problem, searcher=row.searcher, evaluations=settings.evaluations, seed=row.seed
+        problem, searcher=row.searcher, evaluations=lab.evaluations, seed=row.seed
     )
     minutes = (time.perf_counter() - start) / 60
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     counts = {"peak_bytes": peak, "evaluations": len(result.history)}
     if row.searcher == "auto":
-        foreseen = foresee(problem, result.history, settings.evaluations)
+        foreseen = foresee(problem, result.history, lab.evaluations)
         counts |= {"foreseen": foreseen.foreseen, "within": foreseen.within}
     return lab.figures(problem, result.best, minutes, **counts)

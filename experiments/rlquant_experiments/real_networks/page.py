@@ -9,10 +9,9 @@ from rlquant.escaping import markdown_table
 from rlquant_agents.reporting.figure_files import png
 from rlquant_experiments.comparison.report_file import Report, image, made_by
 from rlquant_experiments.real_networks.figures import figure_of
-from rlquant_experiments.real_networks.rows import Rows, grouped, mean_of
+from rlquant_experiments.real_networks.rows import AGENT, Rows, grouped, mean_of
 from rlquant_experiments.real_networks.settings import RealNetworkSettings
 
-AGENT = "auto"
 MEGA = 1e6
 INTRODUCTION = """# Real networks
 

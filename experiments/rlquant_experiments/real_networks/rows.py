@@ -20,6 +20,9 @@ from rlquant_experiments.real_networks.settings import (
     RealNetworkSettings,
 )
 
+AGENT = "auto"
+"""The searcher that all others are compared with."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -128,8 +131,19 @@ def keep_row(folder: Path, row: Row, settings: RealNetworkSettings, figures: Fig
 
 def _settings(row: Row, settings: RealNetworkSettings) -> dict[str, Any]:
     """Return the settings that a row's figures depend on."""
-    found = settings.samples(row.task)._asdict()
-    return {**found, "evaluations": settings.evaluations} if row.searcher else found
+    found = settings.amounts(row.task)._asdict()
+    if not row.searcher:
+        del found["evaluations"]
+    return found
+
+
+def kept_rows(settings: RealNetworkSettings) -> Iterator[tuple[Row, Figures]]:
+    """Yield the rows that are kept of all that the settings ask for, with their figures."""
+    for task in settings.tasks:
+        for row in (*uniform_rows(settings, task), *searched_rows(settings, task)):
+            figures = read_row(settings.out, row, settings)
+            if figures is not None:
+                yield row, figures
 
 
 Rows = Mapping[Row, Figures]

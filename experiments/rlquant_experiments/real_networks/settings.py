@@ -15,18 +15,19 @@ from rlquant_experiments.baselines.registration import register_baselines
 SEARCHERS = ("auto", "knapsack", "knapsack-fisher", "local-swap", "random")
 
 
-class Samples(NamedTuple):
-    """Samples of calibration, those that searches see, and those that a row is tested on."""
+class Amounts(NamedTuple):
+    """Samples of calibration, those that searches see, those of tests; evaluations of a search."""
 
     calibration: int
     validation: int
     test: int
+    evaluations: int
 
 
-SAMPLES = {
-    "smollm2-135m": Samples(64, 8, 32),  # of 256 tokens each
-    "minilm-l6": Samples(96, 48, 256),
-    "efficientnet-lite0": Samples(64, 64, 444),
+AMOUNTS = {
+    "smollm2-135m": Amounts(64, 8, 16, 30),  # of 256 tokens each
+    "minilm-l6": Amounts(96, 48, 256, 40),
+    "efficientnet-lite0": Amounts(64, 128, 444, 30),
 }
 """As many as one core can run: an evaluation takes some seconds."""
 
@@ -41,12 +42,13 @@ class RealNetworkSettings:
         budgets: average bits of searches, scales included.
         searchers: names of searchers; none for uniform configurations alone.
         seeds: searches of each kind.
-        evaluations: of each search.
-        calibration: samples of calibration, at most; by default `SAMPLES` of the task.
+        evaluations: of each search; by default `AMOUNTS` of the task, as the next three.
+        calibration: samples of calibration, at most.
         validation: samples that searches see, at most.
         test: samples that every row is measured on once, at most.
         threads: of PyTorch.
         out: folder that keeps every finished row.
+        page_only: whether nothing is measured, and the page is made of the rows that are kept.
         report: Markdown file to write; the figure goes beside it.
     """
 
@@ -55,12 +57,13 @@ class RealNetworkSettings:
     budgets: tuple[float, ...] = (2.5, 3.0, 4.0)
     searchers: tuple[str, ...] = SEARCHERS
     seeds: int = 3
-    evaluations: int = 100
+    evaluations: int | None = None
     calibration: int | None = None
     validation: int | None = None
     test: int | None = None
     threads: int = 1
     out: Path = Path("runs/real-networks")
+    page_only: bool = False
     report: Path | None = None
 
     def check(self) -> None:
@@ -77,12 +80,12 @@ class RealNetworkSettings:
             if getattr(self, field) is not None:
                 whole_number(f"--{field}", getattr(self, field), 1)
 
-    def samples(self, task: str) -> Samples:
-        """Return how many samples of each part of a task are used."""
+    def amounts(self, task: str) -> Amounts:
+        """Return how many samples of each part of a task are used, and how many evaluations."""
         own = {
-            name: given for name in Samples._fields if (given := getattr(self, name)) is not None
+            name: given for name in Amounts._fields if (given := getattr(self, name)) is not None
         }
-        return SAMPLES[task]._replace(**own)
+        return AMOUNTS[task]._replace(**own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from rlquant.errors import UnknownNameError
 from rlquant.evaluation.measure import score_outputs
 from rlquant.objective import Distillation, NextToken, targets_of
 from rlquant.samples import Samples
+from rlquant_experiments.commands.real_networks import run
 from rlquant_experiments.real_networks.page import write_page
 from rlquant_experiments.real_networks.rows import (
     Figures,
@@ -52,6 +53,13 @@ def test_a_kept_row_is_read_under_the_same_settings_alone(tmp_path: Path) -> Non
     uniform = Row(TASK, 3.0, QUANTIZERS[0])
     keep_row(tmp_path, uniform, chosen, figures(0.5))
     assert read_row(tmp_path, uniform, replace(chosen, evaluations=7)) == figures(0.5)
+
+
+def test_a_page_of_kept_rows_measures_nothing(tmp_path: Path) -> None:
+    chosen = replace(settings(tmp_path), page_only=True)
+    keep_row(tmp_path, Row(TASK, 3.0, searcher="auto", seed=1), chosen, figures(0.25))
+    assert run(chosen, ["real_networks"]) == 0
+    assert "| auto | 0.2500 |" in (tmp_path / "real-networks.md").read_text()
 
 
 @pytest.mark.parametrize(("agent", "word"), [(0.1, "ahead of"), (0.3, "**behind**")])
