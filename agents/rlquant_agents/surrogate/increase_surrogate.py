@@ -8,6 +8,7 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from rlquant.cost.feasible import Indices
 from rlquant.layer_names import role
@@ -105,8 +106,7 @@ class IncreaseSurrogate:
 
     def condition_on(self, rows: Indices) -> None:
         """Take the predictions for these rows as observed, until `fit` is called again."""
-        expected, _ = self._predicted(rows)
-        values = expected - self._float_loss - self._sums(rows)
+        values = self._means(rows) - self._float_loss - self._sums(rows)
         self._take(np.concatenate([self._rows, rows]), np.concatenate([self._values, values]))
         self._posterior = self._given(self._deviations)
 
@@ -121,8 +121,13 @@ class IncreaseSurrogate:
     def predict(self, rows: Indices) -> tuple[Floats, Floats]:
         """Return expected log losses and their standard deviations, each shape `(n,)`."""
         expected, deviation = self._predicted(rows)
-        shifted = np.maximum(expected, self._float_loss + SMALLEST) + self._shift
-        return np.log(shifted), deviation / shifted
+        logged = self._log(expected)
+        return logged, deviation / np.exp(logged)
+
+    def _log(self, losses: Floats) -> Floats:
+        """Return the log losses of expected losses, which are above that of the float network."""
+        found: Floats = np.log(np.maximum(losses, self._float_loss + SMALLEST) + self._shift)
+        return found
 
     def unexplained(self, rows: Indices) -> Floats:
         """Return the standard deviation of what no multiplier explains of log losses, shape `(n,)`.
@@ -143,7 +148,7 @@ class IncreaseSurrogate:
             Shape `(decisions, options)`, differences of log loss to `base`.
         """
         rows = np.concatenate([single_changes(base, self._increases.shape[1]), base[None, :]])
-        expected, _ = self.predict(rows)
+        expected = self._log(self._means(rows))
         found: Floats = (expected[:-1] - expected[-1]).reshape(len(base), -1)
         return found
 
@@ -192,6 +197,13 @@ class IncreaseSurrogate:
         left = np.maximum(variance - self._posterior.explained(covariance), SMALLEST**2)
         return self._float_loss + sums + self._posterior.mean(covariance), np.sqrt(left)
 
+    def _means(self, rows: Indices) -> Floats:
+        """Return expected losses alone."""
+        found = self._float_loss + self._sums(rows)
+        if self._posterior is not None:
+            found += self._posterior.mean(self._between(self._deviations, rows, self._rows))
+        return found
+
     def _given(self, deviations: Deviations) -> Posterior:
         return Posterior.of(self._covariance(deviations), self._values)
 
@@ -210,13 +222,19 @@ class IncreaseSurrogate:
 
     def _between(self, deviations: Deviations, a: Indices, b: Indices) -> Floats:
         """Return the covariance of the losses of every row of `a` and every row of `b`."""
-        found = self._chosen(a) @ self._layer_covariance(deviations) @ self._chosen(b).T
+        found = self._chosen(a) @ (self._layer_covariance(deviations) @ self._chosen(b).T)
         alone = deviations.option**2 * self._increases**2 + self._label_variance * self._increases
-        root_a, root_b = (self._taken(np.sqrt(alone), rows) for rows in (a, b))
-        for option in range(self._increases.shape[1]):
-            found += (root_a * (a == option)) @ (root_b * (b == option)).T
-        result: Floats = found
+        root = np.sqrt(alone)
+        result: Floats = found + self._one_hot(root, a) @ self._one_hot(root, b).T.toarray()
         return result
+
+    def _one_hot(self, values: Floats, rows: Indices) -> csr_array:
+        """Return the chosen values among zeros, shape `(n, decisions * options)`."""
+        count, decisions = rows.shape
+        columns = rows + np.arange(decisions) * values.shape[1]
+        begins = np.arange(count + 1) * decisions
+        entries = (self._taken(values, rows).ravel(), columns.ravel(), begins)
+        return csr_array(entries, shape=(count, values.size))
 
     def _layer_covariance(self, deviations: Deviations) -> Floats:
         found: Floats = deviations.common**2 + deviations.shared**2 * self._alike

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from gymnasium import Space
 from gymnasium.spaces import Discrete
@@ -15,6 +17,8 @@ from rlquant_agents.searchers.dyna_ppo.option_features import OPTION_FEATURES, S
 
 FIRST_SHARPNESS = 2.0
 """How strongly a new policy shuns regret: logits fall by so much for each average step."""
+MASKED = -1e8
+"""Logit of what does not fit, as in sb3-contrib."""
 
 
 class OptionScorer(nn.Module):
@@ -65,6 +69,11 @@ class OptionScorer(nn.Module):
         return observations[:, :states], options
 
 
+def _normalized(logits: Tensor) -> Tensor:
+    """Return logits that are log probabilities."""
+    return logits - logits.logsumexp(dim=-1, keepdim=True)
+
+
 class OptionPolicy(MaskableActorCriticPolicy):
     """sb3-contrib's masked policy around an `OptionScorer`."""
 
@@ -78,6 +87,31 @@ class OptionPolicy(MaskableActorCriticPolicy):
     ) -> None:
         self._hidden = hidden
         super().__init__(observation_space, action_space, rates, net_arch=[], ortho_init=False)
+
+    def forward(
+        self,
+        obs: Tensor,
+        deterministic: bool = False,
+        action_masks: npt.NDArray[np.bool_] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return actions, values and log probabilities, those of the base class bit for bit.
+
+        Distribution objects, and checks of what they are given, take the base class longer than
+        the network takes, and an episode of 200 layers has as many steps.
+        """
+        scores, state = self.mlp_extractor(obs)
+        logits = _normalized(scores)
+        if action_masks is not None:
+            masks = torch.as_tensor(action_masks, device=logits.device).reshape(logits.shape)
+            logits = logits.where(masks, MASKED)
+        logits = _normalized(logits)
+        probabilities = logits.softmax(dim=-1)
+        if deterministic:
+            actions = probabilities.argmax(dim=1)
+        else:
+            actions = torch.multinomial(probabilities, 1, replacement=True)[:, 0]
+        log_probabilities = logits.gather(1, actions[:, None])[:, 0]
+        return actions, self.value_net(state), log_probabilities
 
     def _build_mlp_extractor(self) -> None:
         assert isinstance(self.action_space, Discrete)
