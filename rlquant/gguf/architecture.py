@@ -13,8 +13,9 @@ from torch import nn
 
 from rlquant.errors import FileFormatError, NetworkError, SettingsError
 from rlquant.gguf.values import encode
+from rlquant.pasting import install
 
-INSTALL = "pip install 'rlquant[gguf]'"
+EXTRA = "'rlquant[gguf]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ THETA = "rope.freq_base"
 def require_gguf() -> None:
     """Raise `SettingsError` where the package gguf is not installed."""
     if find_spec("gguf") is None:
-        raise SettingsError(f"GGUF files need the package gguf: run `{INSTALL}`")
+        raise SettingsError(f"GGUF files need the package gguf: run `{install(EXTRA)}`")
 
 
 def architecture_of(network: nn.Module) -> Architecture:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rlquant.errors import SettingsError
+from rlquant.pasting import install
 
 
 def explain_asserts(*modules: str) -> None:
@@ -14,7 +15,6 @@ def explain_asserts(*modules: str) -> None:
     try:
         import pytest
     except ImportError as error:
-        raise SettingsError(
-            "the conformance suites need pytest; install it with: pip install 'rlquant[testing]'"
-        ) from error
+        command = install("'rlquant[testing]'")
+        raise SettingsError(f"the conformance suites need pytest: run `{command}`") from error
     pytest.register_assert_rewrite(*modules)

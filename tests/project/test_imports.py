@@ -29,7 +29,16 @@ WHEEL = ("rlquant", "rlquant_envs", "rlquant_agents")
 # The rooms of a package: a room imports only itself and those before it.
 ROOMS = {
     "rlquant": (
-        *("errors", "ambient", "paths", "escaping", "process_identity", "files", "file_group"),
+        *(
+            "errors",
+            "ambient",
+            "paths",
+            "pasting",
+            "escaping",
+            "process_identity",
+            "files",
+            "file_group",
+        ),
         *("documents", "folder_lock", "version", "finished_run", "arguments", "process_pool"),
         *("config", "quantizers", "copying", "plain_network"),
         *(

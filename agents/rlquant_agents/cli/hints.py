@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import sys
-from pathlib import Path
+from rlquant.pasting import near, program, python
 
-
-def near(path: Path) -> Path:
-    """Return a path as it is written in the current folder: relative where it lies below it."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
-
-
-def python() -> str:
-    """Return what starts this interpreter: `python`, or its path where another one is found."""
-    return _program("python") or shlex.quote(str(near(Path(sys.executable))))
+__all__ = ["near", "python", "rlquant"]
 
 
 def rlquant() -> str:
     """Return what starts the tool: `rlquant`, or the module where that is not on the path."""
-    return _program("rlquant") or f"{python()} -m rlquant"
-
-
-def _program(name: str) -> str | None:
-    """Return the name of a program where a shell finds that of this environment by it."""
-    found = shutil.which(name)
-    ours = Path(sys.executable).parent
-    return name if found is not None and Path(found).absolute().parent == ours else None
+    return program("rlquant") or f"{python()} -m rlquant"

@@ -24,7 +24,7 @@ class ReportSettings(CommandSettings):
     """What to report.
 
     Attributes:
-        run: folder that a search wrote, e.g. runs/digits-resnet8-auto-3.0-seed0.
+        run: folder that a search wrote, e.g. runs/digits-resnet8-auto-3.2-seed0.
         against: folders of other searches of the same problem, to compare with.
         out: HTML file to write; by default report.html in the folder of the run.
     """

@@ -33,7 +33,7 @@ class SearchSettings(TaskSettings):
     """A search and its baselines.
 
     Attributes:
-        budget: the limit, in units of --quantity.
+        budget: the limit, in units of --quantity; by default what 3 bits with their scales take.
         size: the limit in bytes of the file, e.g. 75MB or 1.5GiB, in place of --budget and
             --quantity.
         budgets: a whole range of limits instead, as in 2.3..6: one agent (dyna-ppo) searches for
@@ -58,12 +58,14 @@ class SearchSettings(TaskSettings):
         progress: show progress bars.
     """
 
-    budget: float = 3.0
+    budget: float = 3.2
     size: str | None = None
     budgets: str | None = None
     searcher: str = "auto"
     agent: str | None = None
-    baselines: tuple[str, ...] = ("uniform", "random", "tpe", "knapsack")
+    baselines: tuple[str, ...] = (
+        *("uniform", "random", "tpe", "knapsack", "local-swap", "pairwise"),
+    )
     evaluations: int = 200
     seed: int = 0
     reward: str = "log_loss"

@@ -12,6 +12,7 @@ from torch import nn
 from rlquant import LayerChoice, Problem, QuantizationConfig, Score, pareto
 from rlquant.errors import NetworkError, SettingsError
 from rlquant.escaping import html_table, html_text
+from rlquant.pasting import install
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -135,9 +136,8 @@ class SearchResult:
         try:
             from pandas import DataFrame
         except ImportError as error:
-            raise SettingsError(
-                "to_dataframe needs pandas; install it with: pip install 'rlquant[notebook]'"
-            ) from error
+            command = install("'rlquant[notebook]'")
+            raise SettingsError(f"to_dataframe needs pandas: run `{command}`") from error
         choices = [choice for evaluation in self.history for choice in evaluation.config]
         decided = [name for name in _DECISIONS if len({getattr(c, name) for c in choices}) > 1]
         return DataFrame(

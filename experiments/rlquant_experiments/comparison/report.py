@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rlquant import measure
+from rlquant import QuantizationProblem, measure
 from rlquant.tasks import Task
 from rlquant_experiments.comparison.compare_settings import CompareSettings
-from rlquant_experiments.comparison.report_file import Report, made_by
+from rlquant_experiments.comparison.report_file import Report, image, made_by
 from rlquant_experiments.comparison.sections import runs_csv, section
 from rlquant_experiments.comparison.statistics.report import statistics_parts
 from rlquant_experiments.comparison.statistics.tables import marks_csv
@@ -36,7 +36,7 @@ def write_comparison(
     sources = dict.fromkeys(stratum.source for stratum in strata)
     if settings.tables:
         title = f"# Searchers on {len(sources)} table{'s' if len(sources) > 1 else ''}"
-        parts, figures = statistics_parts(strata, settings.most, settings.highlighted(labels))
+        parts, figures = statistics_parts(strata, settings.most, settings.chosen(labels))
         csv = marks_csv(strata, marks)
     else:
         title = f"# Searchers on {'' if task else 'the table '}{strata[0].source}"
@@ -45,6 +45,9 @@ def write_comparison(
             end = f"-{settings.budget_name(stratum.budget.limit)}"
             figures[end] = draw(stratum)
             parts += section(stratum, marks, end, settings.chosen(labels))
+    if task is not None and len(strata) > 1:
+        figures["-accuracy"] = draw_accuracy(strata, task, settings.chosen(labels))
+        parts.insert(0, image("Test accuracy against bytes", "-accuracy"))
     text = "\n\n".join([title, words, *parts]) + "\n"
     return Report(text, figures, csv).write(settings.targets)
 
@@ -89,6 +92,20 @@ def _task_facts(task: Task | None, strata: Sequence[Stratum]) -> list[str]:
         f"the searcher's own time and {run.evaluator_seconds / len(run.curve):.3f} s for each "
         f"evaluation (measured), whatever other runs had left in the store.",
     ]
+
+
+def draw_accuracy(strata: Sequence[Stratum], task: Task, first: str) -> bytes:
+    """Return the figure of test accuracies against bytes, over all budgets of a live network."""
+    from rlquant_agents.reporting.figure_files import png  # matplotlib imports slowly
+    from rlquant_experiments.comparison import accuracy_figures as drawn
+
+    problem = strata[0].problem
+    assert isinstance(problem, QuantizationProblem)
+    points = drawn.searched_points(strata)
+    ordered = {label: points[label] for label in sorted(points, key=lambda label: label != first)}
+    in_float = problem.float_score.size_bytes / 1000, measure(task.network, task.test).accuracy
+    uniform = drawn.uniform_points(problem, task)
+    return png(drawn.accuracy_figure(ordered, uniform, in_float, task.name))
 
 
 def draw(stratum: Stratum) -> bytes:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 from torch import Tensor
 
 from rlquant.errors import NetworkError, SettingsError
+from rlquant.pasting import install
 
-HOW = "install it with: pip install 'rlquant[onnx]'"
+EXTRA = "'rlquant[onnx]'"
 
 
 def open_session(model: bytes | str | Path, threads: int = 1) -> Any:
@@ -29,7 +30,7 @@ def open_session(model: bytes | str | Path, threads: int = 1) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise SettingsError(f"ONNX files are run by onnxruntime; {HOW}") from error
+        raise SettingsError(f"ONNX files are run by onnxruntime: run `{install(EXTRA)}`") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
     options.log_severity_level = 3
@@ -60,5 +61,7 @@ def require_exporter() -> None:
         import onnx_ir
         import onnxscript
     except ImportError as error:
-        raise SettingsError(f"ONNX files are written with onnx and onnxscript; {HOW}") from error
+        raise SettingsError(
+            f"ONNX files are written with onnx and onnxscript: run `{install(EXTRA)}`"
+        ) from error
     del onnx_ir, onnxscript

@@ -20,6 +20,7 @@ from rlquant.cost.file_layout import encode_varint
 from rlquant.errors import FileFormatError, SettingsError
 from rlquant.export.rlq.bit_packing import Bytes
 from rlquant.export.rlq.byte_reader import VARINT_BYTES, ByteReader
+from rlquant.pasting import install
 from rlquant.quantizers.formats import format_of
 
 MOST_CODES = 256
@@ -116,7 +117,6 @@ def _constriction() -> Any:
     try:
         import constriction
     except ImportError as error:
-        raise SettingsError(
-            "entropy-coded files need constriction; install it with: pip install 'rlquant[entropy]'"
-        ) from error
+        command = install("'rlquant[entropy]'")
+        raise SettingsError(f"entropy-coded files need constriction: run `{command}`") from error
     return constriction

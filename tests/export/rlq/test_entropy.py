@@ -268,7 +268,7 @@ def test_without_constriction_one_clear_error(
 ) -> None:
     network = quantized(LayerChoice("0", 4))
     monkeypatch.setitem(sys.modules, "constriction", None)
-    wanted = r"need constriction; install it with: pip install 'rlquant\[entropy\]'"
+    wanted = r"need constriction: run `.*-m pip install 'rlquant\[entropy\]'"
     with pytest.raises(SettingsError, match=wanted):
         rlquant.save(network, tmp_path / "x.rlq", entropy_coding=True)
     assert list(tmp_path.iterdir()) == []

