@@ -25,6 +25,8 @@ from rlquant_agents.search.run_settings import SETTINGS_VERSION, Document
 SETTINGS, EVALUATIONS, RESULT = "settings.json", "evaluations.csv", "result.json"
 CONFIG, SCORE, MODEL = "config.json", "score.json", "model.rlq"
 FACTS, REPORT = "layers.json", "report.html"
+FIGURES = ("layers", "pareto", "search")
+"""Names of the figures, which the folder has as PNG."""
 UNREDUCED, UNIFORM = "float", "uniform"
 """Names of the networks that every result is compared with."""
 

@@ -19,12 +19,15 @@ from rlquant_agents.reporting.run_files import (
     CONFIG,
     EVALUATIONS,
     FACTS,
+    FIGURES,
     MODEL,
     RESULT,
     SCORE,
     SETTINGS,
 )
 from rlquant_agents.runs.evaluation_table import EvaluationTable
+from rlquant_agents.search.event_log import WRITER, EventLog
+from rlquant_agents.search.event_texts import picture_value
 from rlquant_agents.search.result import STOPPED, Evaluation, SearchResult
 from rlquant_agents.search.run_settings import Document, read_settings, require_same
 from rlquant_agents.search.session import Callback, Session
@@ -121,6 +124,14 @@ class RunFolder(Callback):
         facts = ProblemFacts.of(self._problem, result, self._reference, model_bytes)
         write_file(self.path / FACTS, facts.to_json() + "\n")
         write_run(self.path)
+        if result.stopped != "interrupted":
+            self._log_figures(len(result.history))
+
+    def _log_figures(self, step: int) -> None:
+        """Put the figures into the TensorBoard events too."""
+        pictures = {name: self.path / f"{name}.png" for name in FIGURES}
+        values = [picture_value(f"figures/{n}", p.read_bytes()) for n, p in pictures.items()]
+        EventLog(self.path, WRITER).add_values(step, values)
 
     def _require_as_many(self, evaluations: int) -> None:
         """Raise where fewer evaluations than stand here would replace what they found."""

@@ -9,7 +9,8 @@ from typing import Any
 from rlquant.escaping import printable
 from rlquant.files import make_folder
 from rlquant.paths import PathLike, path_of
-from rlquant_agents.search.event_log import EventLog
+from rlquant_agents.search.event_log import WRITER, EventLog
+from rlquant_agents.search.event_texts import outcome_values
 from rlquant_agents.search.result import Evaluation, SearchResult
 from rlquant_agents.search.session import Callback, Session
 
@@ -22,8 +23,11 @@ class Callbacks(Callback):
 
     def __init__(self, callbacks: Sequence[Callback]) -> None:
         self._callbacks = tuple(callbacks)
-        folders = (c.log_folder for c in self._callbacks)
-        self.log_folder = next((folder for folder in folders if folder is not None), None)
+
+    @property
+    def event_log(self) -> EventLog | None:
+        """The first that one of them has."""
+        return next((c.event_log for c in self._callbacks if c.event_log is not None), None)
 
     def on_start(self, session: Session) -> None:
         """Pass on."""
@@ -99,8 +103,10 @@ class ProgressBar(Callback):
 
 
 class TensorBoardLog(Callback):
-    """Writes `search/...` scalars, the step being the number of evaluations.
+    """Writes `search/...` scalars, the step being the number of evaluations, and at the end more.
 
+    The settings and the best configuration are texts, and the settings with the outcome are what
+    TensorBoard's tab HPARAMS compares runs by. The searcher's own figures go into the same file.
     A search that goes on in the folder goes on with its curves: what was written stays.
 
     Raises:
@@ -108,13 +114,18 @@ class TensorBoardLog(Callback):
     """
 
     def __init__(self, folder: PathLike) -> None:
-        self.log_folder = self._folder = path_of("folder", folder)
+        self._folder = path_of("folder", folder)
         self._log: EventLog | None = None
+
+    @property
+    def event_log(self) -> EventLog | None:
+        """The open log, once the search has begun."""
+        return self._log
 
     def on_start(self, session: Session) -> None:
         """Open the event file."""
         make_folder(self._folder)
-        self._log = EventLog(self._folder, "search")
+        self._log = EventLog(self._folder, WRITER)
 
     def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
         """Write the evaluation and the best so far."""
@@ -132,5 +143,10 @@ class TensorBoardLog(Callback):
             scalars["search/best_accuracy"] = best.score.accuracy
             scalars["search/best_loss"] = best.score.loss
         if self._log.differs(evaluation.number, "search/loss", score.loss):
-            self._log.cut(evaluation.number)
+            self._log.cut(evaluation.number, "search/")
         self._log.add(evaluation.number, scalars)
+
+    def on_end(self, session: Session, result: SearchResult) -> None:
+        """Write what was asked and what was found, but of interrupted searches, which go on."""
+        if self._log is not None and result.stopped != "interrupted":
+            self._log.add_values(len(result.history), outcome_values(session, result))

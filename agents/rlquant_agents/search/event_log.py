@@ -1,4 +1,7 @@
-"""TensorBoard's event files: one figure a step, written at once, and gone on with.
+"""TensorBoard's event files: each figure, text and picture once a step, written at once.
+
+A folder has one file: where there are two, a TensorBoard without its data server shows the first
+in order of names until it is started again, and of the other only what follows it.
 
 TensorBoard's own writer does it in a thread, whose errors come late and beside the search's, puts
 the machine's name into the file's, and begins a new file each time, so that a search that goes on,
@@ -9,9 +12,9 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,8 +24,12 @@ from rlquant.files import about, write_file
 if TYPE_CHECKING:
     from tensorboard.compat.proto.event_pb2 import Event
 
+Value = Any
+"""A `Summary.Value` of tensorboard, which has no types: a tag with a figure, text or picture."""
 FILE = "events.out.tfevents"
 """How TensorBoard knows its files."""
+WRITER = "search"
+"""Of the file in a run folder."""
 MOST_BYTES = 2**28
 _VERSION = "brain.Event:2"
 _LENGTH, _CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")
@@ -51,16 +58,22 @@ class EventLog:
 
     def add(self, step: int, figures: Mapping[str, float]) -> None:
         """Write the figures of a step that were not written before."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [Summary.Value(tag=tag, simple_value=float(v)) for tag, v in figures.items()]
+        self.add_values(step, values)
+
+    def add_values(self, step: int, values: Iterable[Value]) -> None:
+        """Write values of a step, such as texts and pictures, that were not written before."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        new = {name: float(v) for name, v in figures.items() if (name, step) not in self._written}
+        new = [value for value in values if (value.tag, step) not in self._written]
         if not new:
             return
-        values = [Summary.Value(tag=name, simple_value=value) for name, value in new.items()]
         with about(self.path):
-            self._append(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
-        self._written.update({(name, step): value for name, value in new.items()})
+            self._append(Event(wall_time=time.time(), step=step, summary=Summary(value=new)))
+        self._written.update({(value.tag, step): value.simple_value for value in new})
 
     def differs(self, step: int, name: str, value: float) -> bool:
         """Return whether another value was written of a step: from there on the run is another."""
@@ -69,12 +82,22 @@ class EventLog:
             np.float32(written), np.float32(value), equal_nan=True
         )
 
-    def cut(self, step: int) -> None:
-        """Remove this step and all that follow."""
+    def cut(self, step: int, group: str = "") -> None:
+        """Remove what was written of this step and all that follow.
+
+        Args:
+            step: the first that goes.
+            group: how names begin of which alone it goes, such as "search/".
+        """
         events = list(_events(read_file(self.path, MOST_BYTES)))
-        kept = [event for event in events if not event.HasField("summary") or event.step < step]
-        if len(kept) < len(events):
-            self._replace(kept)
+        before = sum(len(event.summary.value) for event in events)
+        for event in events:
+            if event.step >= step:
+                kept = [value for value in event.summary.value if not value.tag.startswith(group)]
+                del event.summary.value[:]
+                event.summary.value.extend(kept)
+        if sum(len(event.summary.value) for event in events) < before:
+            self._replace([e for e in events if not e.HasField("summary") or e.summary.value])
 
     def _go_on(self) -> None:
         """Read what is there, without what a kill tore off, which would hide what follows."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from rlquant_agents.search.event_log import EventLog
 from rlquant_agents.search.result import Evaluation, SearchResult
 from rlquant_agents.search.session import Callback, Session
 
@@ -101,7 +102,11 @@ class Uninterrupted(Callback):
     def __init__(self, callback: Callback) -> None:
         self._callback = callback
         self._ended = False
-        self.log_folder = callback.log_folder
+
+    @property
+    def event_log(self) -> EventLog | None:
+        """That of the other."""
+        return self._callback.event_log
 
     def on_start(self, session: Session) -> None:
         """Pass on."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +25,7 @@ from rlquant.problem.protocol import Indexed, Orders, Races, Trains, require_pro
 from rlquant.score import bind_reward, log_loss, log_loss_reward, log_shift
 from rlquant.training.watching import Watcher
 from rlquant_agents.search.checks import require_raceable, whole_evaluations
+from rlquant_agents.search.event_log import EventLog
 from rlquant_agents.search.predictions import Prediction, predict
 from rlquant_agents.search.result import Evaluation, SearchResult
 
@@ -48,8 +48,10 @@ class Callback:
     off. What it draws comes from the global random generators as the caller left them.
     """
 
-    log_folder: Path | None = None
-    """Where the search itself may write TensorBoard events."""
+    @property
+    def event_log(self) -> EventLog | None:
+        """Where the search itself may write TensorBoard events; None by default."""
+        return None
 
     def on_start(self, session: Session) -> None:
         """Hear that a search begins."""
@@ -348,9 +350,9 @@ class Session:
         self.notes.append(note)
 
     @property
-    def log_folder(self) -> Path | None:
+    def event_log(self) -> EventLog | None:
         """Where TensorBoard events go, if anywhere."""
-        return None if self.callback is None else self.callback.log_folder
+        return None if self.callback is None else self.callback.event_log
 
     def with_budget(self, budget: Budget) -> Session:
         """Return itself for its own budget; a search has one budget."""

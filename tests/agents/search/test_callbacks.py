@@ -40,7 +40,7 @@ def test_scalars_can_be_read_back(tmp_path: Path) -> None:
     log = TensorBoardLog(tmp_path / "run")
     result = make_searcher("random").search(ToyProblem(4, 4.0), 12, 0, log)
     read = events(tmp_path / "run")
-    assert set(read.Tags()["scalars"]) == TAGS
+    assert set(read.Tags()["scalars"]) == TAGS | {f"outcome/{name}" for name in OUTCOMES}
     for tag, field in (("accuracy", "accuracy"), ("average_bits", "average_bits")):
         expected = [(e.number, getattr(e.score, field)) for e in result.history]
         written = values(read, f"search/{tag}")
@@ -58,6 +58,9 @@ def test_there_is_no_best_before_something_is_feasible(tmp_path: Path) -> None:
     assert first > 1
     best = values(events(tmp_path), "search/best_accuracy")
     assert [step for step, _ in best] == list(range(first, len(result.history) + 1))
+
+
+OUTCOMES = ("accuracy", "average_bits", "loss", "size_bytes")
 
 
 @pytest.mark.parametrize("name", ["masked-ppo", "ppo"])
@@ -148,9 +151,12 @@ def test_several_callbacks_hear_everything_in_order(tmp_path: Path) -> None:
     assert heard == ["a x 1/2", "b x 1/2"]
 
 
-def test_the_folder_of_several_callbacks_is_that_of_the_first_that_has_one(tmp_path: Path) -> None:
-    assert Callbacks([]).log_folder is None
-    logs = [Callback(), TensorBoardLog(tmp_path / "a"), TensorBoardLog(tmp_path / "b")]
-    assert Callbacks(logs).log_folder == tmp_path / "a"
-    session = Session(ToyProblem(1), 1, Callbacks(logs))
-    assert session.log_folder == tmp_path / "a"
+def test_the_events_of_several_callbacks_are_those_of_the_first_that_has_some(
+    tmp_path: Path,
+) -> None:
+    assert Callbacks([]).event_log is None
+    logs = [TensorBoardLog(tmp_path / "a"), TensorBoardLog(tmp_path / "b")]
+    both = Callbacks([Callback(), *logs])
+    assert both.event_log is None  # nothing is open before a search begins
+    both.on_start(Session(ToyProblem(1), 1))
+    assert both.event_log is logs[0].event_log is not None

@@ -54,6 +54,39 @@ def test_what_goes_on_writes_no_step_twice(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_running_tensorboard_sees_what_follows_of_search_and_agent(tmp_path: Path) -> None:
+    events = EventAccumulator(str(tmp_path), size_guidance={"scalars": 0})
+    seen: list[set[str]] = []
+
+    class Looks(Callback):
+        def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+            assert session.event_log is not None
+            session.event_log.add(evaluation.number, {"train/loss": 1.0})
+            seen.append(set(events.Reload().Tags()["scalars"]))
+
+    search_problem(ToyProblem(4), searcher="random", evaluations=3, out=tmp_path, callback=Looks())
+    assert seen[0] >= {"search/loss", "train/loss"}
+    assert [e.step for e in events.Reload().Scalars("search/loss")] == [1, 2, 3]
+
+
+def test_texts_hyperparameters_and_figures_are_written_at_the_end(tmp_path: Path) -> None:
+    result = search_problem(ToyProblem(2, 4.0), searcher="random", evaluations=3, out=tmp_path)
+    sizes = {"scalars": 0, "tensors": 0, "images": 0}
+    events = EventAccumulator(str(tmp_path), size_guidance=sizes).Reload()
+    texts = {
+        tag: events.Tensors(tag)[0].tensor_proto.string_val[0].decode()
+        for tag in events.Tags()["tensors"]
+    }
+    assert "| searcher | random |" in texts["settings/text_summary"]
+    for choice in result.best:
+        assert f"| {choice.layer} | {choice.bits} |" in texts["best configuration/text_summary"]
+    assert [e.value for e in events.Scalars("outcome/loss")] == [pytest.approx(result.score.loss)]
+    assert set(events.summary_metadata) >= {"_hparams_/experiment", "_hparams_/session_start_info"}
+    pictures = events.Tags()["images"]
+    assert set(pictures) == {"figures/layers", "figures/pareto", "figures/search"}
+    assert events.Images("figures/search")[0].encoded_image_string.startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("lost", [1, 4, 7, 20, 30])
 def test_what_a_kill_tore_off_does_not_hide_what_follows(tmp_path: Path, lost: int) -> None:
     log = written(tmp_path)
@@ -86,12 +119,15 @@ def test_infinite_and_missing_values_are_equal_to_themselves(tmp_path: Path) -> 
     assert not log.differs(1, "b", math.inf)
 
 
-def test_the_files_do_not_tell_the_name_of_the_machine(tmp_path: Path) -> None:
+def test_the_files_do_not_tell_the_name_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "the-name-of-this-machine")
     search_problem(ToyProblem(3), searcher="masked-ppo", evaluations=3, out=tmp_path)
     names = {path.name for path in tmp_path.iterdir() if "tfevents" in path.name}
-    assert names == {"events.out.tfevents.agent", "events.out.tfevents.search"}
+    assert names == {"events.out.tfevents.search"}
     for path in tmp_path.glob("*tfevents*"):
-        assert socket.gethostname().encode() not in path.read_bytes()
+        assert b"the-name-of-this-machine" not in path.read_bytes()
 
 
 def test_a_search_that_goes_on_shows_each_step_once(tmp_path: Path) -> None:

@@ -51,4 +51,9 @@ def event_logger(folder: Path, name: str, after: int | None = None) -> Logger:
     log = EventLog(folder, name)
     if after is not None:
         log.cut(after + 1)
-    return Logger(str(folder), [EventWriter(log)])
+    return logger_into(log)
+
+
+def logger_into(log: EventLog) -> Logger:
+    """Return a logger that writes into an open file of events."""
+    return Logger(str(log.path.parent), [EventWriter(log)])

@@ -17,7 +17,7 @@ from rlquant.ambient import seeded
 from rlquant_agents.search.closing import closed_after
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import EPISODES_PER_EVALUATION, Session
-from rlquant_agents.searchers.ppo.event_logger import event_logger
+from rlquant_agents.searchers.ppo.event_logger import logger_into
 from rlquant_agents.searchers.ppo.imitation import Demonstrations
 from rlquant_envs import LayerwiseQuantization
 
@@ -160,5 +160,5 @@ class PlainPPO(PPOSearch):
 
 def make_logger(session: Session) -> Logger:
     """Return a logger that writes PPO's own losses beside the search's, or nowhere."""
-    folder = session.log_folder
-    return Logger(None, []) if folder is None else event_logger(folder, "agent")
+    log = session.event_log
+    return Logger(None, []) if log is None else logger_into(log)
