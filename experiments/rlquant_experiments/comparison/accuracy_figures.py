@@ -7,7 +7,8 @@ from statistics import fmean
 
 from matplotlib.figure import Figure
 
-from rlquant import QuantizationProblem, measure
+from rlquant import measure
+from rlquant.problem.protocol import Live
 from rlquant.tabular.table_costs import NO_LIMIT
 from rlquant.tasks import Task
 from rlquant_agents.reporting.figure_axes import COLORS, legend_below, new_axes, own_style
@@ -35,12 +36,13 @@ def searched_points(strata: Sequence[Stratum]) -> dict[str, Points]:
     return {label: sorted(points) for label, points in found.items()}
 
 
-def uniform_points(problem: QuantizationProblem, task: Task) -> Points:
+def uniform_points(problem: Live, task: Task) -> Points:
     """Return size and test accuracy of every uniform configuration, whatever the budget."""
     found = []
-    for config in uniform_configs(problem.with_budget(NO_LIMIT["average_bits"]).feasible):
+    feasible = problem.with_budget(NO_LIMIT["average_bits"]).feasible
+    for config in uniform_configs(feasible):
         tested = measure(problem.build(config), task.test, objective=task.objective)
-        found.append((problem.unmeasured(config).size_bytes / 1000, tested.accuracy))
+        found.append((problem.evaluate(config).size_bytes / 1000, tested.accuracy))
     return sorted(found)
 
 

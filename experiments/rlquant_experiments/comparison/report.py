@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rlquant import QuantizationProblem, measure
+from rlquant import measure
+from rlquant.problem.protocol import Live
 from rlquant.tasks import Task
 from rlquant_experiments.comparison.compare_settings import CompareSettings
 from rlquant_experiments.comparison.report_file import Report, image, made_by
@@ -100,7 +101,7 @@ def draw_accuracy(strata: Sequence[Stratum], task: Task, first: str) -> bytes:
     from rlquant_experiments.comparison import accuracy_figures as drawn
 
     problem = strata[0].problem
-    assert isinstance(problem, QuantizationProblem)
+    assert isinstance(problem, Live)
     points = drawn.searched_points(strata)
     ordered = {label: points[label] for label in sorted(points, key=lambda label: label != first)}
     in_float = problem.float_score.size_bytes / 1000, measure(task.network, task.test).accuracy
