@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TextIO
@@ -30,6 +31,7 @@ from rlquant.errors import SettingsError
 from rlquant.evaluation.store import as_store
 from rlquant.evaluation.weight_folder import remove_weights
 from rlquant.evaluation_settings import require_evaluation
+from rlquant.executors.opening import opened, require_executor, transport_of
 from rlquant.export.deployment import DeploymentTarget
 from rlquant.folder_lock import HeldFolder, held
 from rlquant.objective import ObjectiveFunction
@@ -78,6 +80,8 @@ def search(
     seed: int = 0,
     out: PathLike | None = None,
     target: DeploymentTarget | None = None,
+    executor: Executor | str | None = None,
+    batch: int | None = None,
 ) -> SearchResult:
     """Find how each layer of a trained network should be quantized, within a budget.
 
@@ -103,6 +107,12 @@ def search(
             there goes on.
         target: where the network will run, e.g. `rlquant.GgufTarget(source)`, whose file's bytes
             are counted; None for the packed file.
+        executor: whose workers evaluate: a `concurrent.futures.Executor`, or a text such as
+            "local:4" (processes of this machine) or "dask:HOST:8786" (a cluster); None for this
+            process. Each worker gets the problem once and computes with one thread.
+        batch: configurations that are asked for together; by default what suits the searcher, and
+            twice as many as there are workers. The same batch gives the same result, by however
+            many workers.
 
     Returns:
         The best configuration, its score, and `network`, the very network that was scored.
@@ -125,8 +135,8 @@ def search(
         >>> rlquant.save(result.network, "network.rlq") == result.score.size_bytes
         True
     """
-    plan = _Plan.of(searcher, None, None, evaluations, seed, None, out)
-    with signals_interrupt(), _held(out) as folder:
+    plan = _Plan.of(searcher, None, None, evaluations, seed, None, out, executor, batch)
+    with signals_interrupt(), _held(out) as folder, opened(executor) as workers:
         problem = QuantizationProblem(
             network,
             train_data,
@@ -145,6 +155,8 @@ def search(
             seed=plan.seed,
             out=folder,
             progress=_is_terminal(sys.stderr),
+            executor=workers,
+            batch=batch,
         )
         if folder is not None and result.stopped != "interrupted":
             remove_weights(folder.path)
@@ -172,6 +184,8 @@ def search_problem(
     callback: Callback | None = None,
     remember: Mapping[str, Any] | None = None,
     refine: Data | None = None,
+    executor: Executor | str | None = None,
+    batch: int | None = None,
 ) -> SearchResult:
     """Search a ready problem, as `search` does.
 
@@ -190,6 +204,8 @@ def search_problem(
         remember: what else is written into settings.json, e.g. the command line.
         refine: training data by which the weights of the best configuration are assigned again in
             the end, see `rlquant.refine`; None for not.
+        executor: whose workers evaluate, as of `search`.
+        batch: configurations that are asked for together, as of `search`.
 
     Raises:
         SettingsError: a setting out of range, or `out` holds another run.
@@ -203,19 +219,20 @@ def search_problem(
         >>> [choice.bits for choice in result.best]
         [4, 3, 4]
     """
-    plan = _Plan.of(searcher, reward, settings, evaluations, seed, callback, out)
+    plan = _Plan.of(searcher, reward, settings, evaluations, seed, callback, out, executor, batch)
     if refine is not None:
         require_refinable(problem)  # before hours of search
     require_problem(problem)
     if isinstance(plan.searcher, Searcher):
         plan.searcher.check(problem)  # what it cannot search must leave no folder behind
-    with signals_interrupt(), _held(out) as folder:
+    with signals_interrupt(), _held(out) as folder, opened(executor) as workers:
+        plan = plan.on(workers)
         problem = _with_store(problem, folder, store)
         run = None
         if folder is not None:
             document = describe_run(problem, plan.searcher, plan.evaluations, plan.seed, remember)
             run = RunFolder(folder, problem, document)
-        result = _searched(problem, plan, run, progress, callback)
+        result = _searched(problem, plan, run, progress, callback, workers)
         if refine is None or result.stopped == "interrupted":
             return result
         assert isinstance(problem, Refines)
@@ -235,6 +252,7 @@ def _searched(
     run: RunFolder | None,
     progress: bool,
     callback: Callback | None,
+    workers: Executor | None,
 ) -> SearchResult:
     """Search with everything that watches, and build the network of the best configuration."""
     watchers: list[Callback] = []
@@ -245,7 +263,11 @@ def _searched(
     if callback is not None:
         watchers.append(callback)
     told = Uninterrupted(Callbacks(watchers)) if watchers else None
-    result = plan.searcher.search(problem, plan.evaluations, plan.seed, told)
+    if workers is None:
+        result = plan.searcher.search(problem, plan.evaluations, plan.seed, told)
+    else:
+        assert isinstance(plan.searcher, Searcher)
+        result = plan.searcher.search(problem, plan.evaluations, plan.seed, told, workers)
     if not isinstance(result, SearchResult):
         raise SettingsError(
             f"searcher {name_of(plan.searcher)!r} returned {result!r}, not a SearchResult"
@@ -302,12 +324,37 @@ class _Plan:
         seed: int,
         callback: Callback | None,
         out: PathLike | None,
+        executor: Executor | str | None,
+        batch: int | None,
     ) -> _Plan:
         chosen = resolve_searcher(searcher, reward, settings)
+        require_executor(executor)
+        if not isinstance(chosen, Searcher):
+            _require_no_workers(chosen, executor, batch)
+        elif batch is not None:
+            chosen = dataclasses.replace(chosen, batch=batch)
         require_callback(callback)
         if out is not None:
             require_named(getattr(chosen, "reward", None))
         return cls(chosen, whole_evaluations(evaluations), whole_seed(seed))
+
+    def on(self, workers: Executor | None) -> _Plan:
+        """Return the same with the batch that suits the workers, which the run folder then has."""
+        if workers is None or not isinstance(self.searcher, Searcher):
+            return self
+        batch = self.searcher.batch_for(transport_of(workers).workers)
+        return dataclasses.replace(self, searcher=dataclasses.replace(self.searcher, batch=batch))
+
+
+def _require_no_workers(searcher: Searches, executor: object, batch: object) -> None:
+    """Raise `SettingsError` where workers are given to a searcher that cannot know of them."""
+    given = {"executor": executor, "batch": batch}
+    for name, value in given.items():
+        if value is not None:
+            raise SettingsError(
+                f"{name}={value!r} goes with a Searcher; {name_of(searcher)!r} is none: derive it "
+                f"from rlquant_agents.Searcher, or leave out {name}"
+            )
 
 
 def _with_store(

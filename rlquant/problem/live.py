@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,15 @@ from rlquant.evaluation.process_memory import close_gaps
 from rlquant.evaluation.racing import Racing, require_racing
 from rlquant.evaluation.store import EvaluationStore, as_store
 from rlquant.evaluation.trained import TrainingEvaluator
-from rlquant.evaluation.workers import measure_with_workers
 from rlquant.evaluation_settings import EvaluationSettings, require_evaluation
+from rlquant.executors.workload import Listener
+from rlquant.executors.workload import unheard as unheard_workload
 from rlquant.export.deployment import DeploymentTarget
 from rlquant.layers import excluded_layers
 from rlquant.objective import Objective, ObjectiveFunction, as_objective
 from rlquant.paths import PathLike
 from rlquant.plain_network import require_network
+from rlquant.problem.by_workers import measurements_by_workers, scores_on
 from rlquant.problem.checks import (
     require_budget,
     require_finite_losses,
@@ -62,6 +65,7 @@ from rlquant.problem.increases import (
 )
 from rlquant.problem.measurements import Measurements
 from rlquant.problem.measuring import Measuring
+from rlquant.problem.protocol import Evaluations
 from rlquant.problem.training_plan import TrainingPlan
 from rlquant.samples import require_different
 from rlquant.score import Measurement, Score
@@ -277,30 +281,38 @@ class QuantizationProblem:
 
     @explained
     @isolated()
-    def evaluate_many(self, configs: Iterable[QuantizationConfig], workers: int = 1) -> list[Score]:
+    def evaluate_many(
+        self, configs: Iterable[QuantizationConfig], executor: Executor | str | None = None
+    ) -> list[Score]:
         """Score several configurations, measured in the order in which they share most.
 
         Args:
             configs: any valid ones.
-            workers: processes to measure them in; 1 is this one alone.
+            executor: whose workers measure them: a `concurrent.futures.Executor`, or a text such as
+                "local:4" for processes of this machine; None for this process. Each worker gets
+                the problem once and computes with one thread.
 
         Returns:
             Their scores, in the order given.
 
         Raises:
-            SettingsError: `workers` is no whole number of at least 1.
-            WorkerError: a configuration ended the process that measured it, twice.
+            SettingsError: `executor` is none.
+            WorkerError: a configuration ended the worker that measured it, three times.
         """
         asked = [self.canonical(config) for config in configs]
         unknown = self._measurements.unknown(asked)
         ordered = [unknown[i] for i in self._measurements.expect(unknown)]
-        if whole_number("workers", workers, 1) > 1:
-            for number, measured in measure_with_workers(self, ordered, workers):
-                self._measurements.remember(ordered[number], measured)
-        else:
-            for config in ordered:
-                self._measurements.get(config)
+        if executor is not None:
+            scores_on(self, ordered, executor)
+        for config in ordered:
+            self._measurements.get(config)
         return [self._score(config, self._measurements.get(config)) for config in asked]
+
+    def distributed(self, executor: Executor, listener: Listener = unheard_workload) -> Evaluations:
+        """Return evaluations by the workers of an executor, see `Distributes`."""
+        return measurements_by_workers(
+            self._measurements, self.canonical, self._score, executor, listener
+        )
 
     def expect(self, configs: Iterable[QuantizationConfig]) -> list[int]:
         """Say what is going to be asked for; return the order in which it shares most.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from threading import RLock
 from typing import Any
 
@@ -25,6 +27,36 @@ from rlquant.score import Measurement
 from rlquant.training.watching import Watcher
 
 Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Question:
+    """What another process is asked.
+
+    Attributes:
+        config: canonical.
+        incumbent: where the problem races, the configuration to beat.
+        looks: at the evaluation of that.
+    """
+
+    config: QuantizationConfig
+    incumbent: QuantizationConfig | None = None
+    looks: Sequence[Look] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What another process has measured.
+
+    Attributes:
+        measured: partial where it lost against the incumbent.
+        seconds: that it took.
+        looks: at the evaluation, where it may end early.
+    """
+
+    measured: Measurement
+    seconds: float
+    looks: Sequence[Look] | None
 
 
 class Measurements:
@@ -180,10 +212,65 @@ class Measurements:
                 self._increases[key] = found
             return self._increases[key].copy()
 
-    def remember(self, config: QuantizationConfig, measured: Measurement) -> None:
-        """Take over what another process measured."""
-        self._known[config] = measured
-        self._seen.drop(config)  # perhaps of an evaluation that was ended here
+    # --- other processes
+
+    def recall(
+        self, config: QuantizationConfig, incumbent: QuantizationConfig | None = None
+    ) -> Measurement | None:
+        """Return what `get` would, where nothing has to be measured for it."""
+        with self._lock:
+            ending, whole = self._ending(None, incumbent), self._whole(config)
+            if ending is None:
+                return whole
+            looks = self._looks(config)
+            if looks is None:
+                return None
+            return ending.outcome() if any(ending.ends(look) for look in looks) else whole
+
+    def question(
+        self, config: QuantizationConfig, incumbent: QuantizationConfig | None = None
+    ) -> Question:
+        """Return what to ask another process, with the looks that a race needs."""
+        if self.measuring.racing is None or incumbent is None:
+            return Question(config)
+        with self._lock:
+            self._losses(incumbent)
+            return Question(config, incumbent, self._looks(incumbent))
+
+    def answer(self, question: Question) -> Answer:
+        """Measure what another process asks; nothing is stored here."""
+        if question.incumbent is not None and question.looks is not None:
+            self._seen.put(question.incumbent, question.looks)
+        start = time.perf_counter()
+        measured = self.get(question.config, incumbent=question.incumbent)
+        looks = self._seen.get(question.config)
+        return Answer(measured, time.perf_counter() - start, looks)
+
+    def take(self, config: QuantizationConfig, answer: Answer) -> None:
+        """Remember and store what another process has measured."""
+        whole = None if answer.measured.partial else answer.measured
+        with self._lock:
+            if whole is not None:
+                self._known[config] = whole
+            if answer.looks is None:
+                self._seen.drop(config)
+            else:
+                self._seen.put(config, answer.looks)
+            if self.store is not None:
+                looks = None if answer.looks is None else list(answer.looks)
+                self.store.put(self.fingerprint, config, whole, answer.seconds, looks)
+
+    def sent(self, *, same_machine: bool) -> Measurements:
+        """Return what other processes get: the same without store, and with nothing remembered.
+
+        Args:
+            same_machine: whether they see the folder in which quantized weights are kept.
+        """
+        measuring = self.measuring
+        if not same_machine:
+            evaluation = dataclasses.replace(measuring.evaluation, weight_bank_folder=None)
+            measuring = dataclasses.replace(measuring, evaluation=evaluation)
+        return Measurements(measuring, self.fingerprint, None)
 
     def unknown(self, configs: Iterable[QuantizationConfig]) -> list[QuantizationConfig]:
         """Return those that are not remembered, each once."""

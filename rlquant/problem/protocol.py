@@ -6,7 +6,8 @@ for by `isinstance(problem, Ability)`, so that a problem of one's own takes part
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -16,12 +17,14 @@ from torch import nn
 from rlquant.config import Fidelity, QuantizationConfig
 from rlquant.cost.budget import Budget, NetworkCosts
 from rlquant.cost.feasible import FeasibleSet
-from rlquant.errors import SettingsError
+from rlquant.errors import SettingsError, WorkerError
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.racing import Racing
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation_settings import EvaluationSettings
+from rlquant.executors.workload import Listener
+from rlquant.executors.workload import unheard as unheard_workload
 from rlquant.layers import LayerFacts
 from rlquant.objective import Objective
 from rlquant.samples import Samples
@@ -169,6 +172,47 @@ class Predicts(Problem, Protocol):
         """Return what that costs in evaluations: by passes, a backward one counts as two."""
 
 
+class Evaluations(Protocol):
+    """A problem's evaluations by workers, each of which has the problem once."""
+
+    @property
+    def workers(self) -> int:
+        """How many there are now."""
+
+    def scores(
+        self, configs: Iterable[QuantizationConfig], incumbent: QuantizationConfig | None = None
+    ) -> Generator[Score | WorkerError, None, None]:
+        """Evaluate configurations; when closed, or at an error, what runs is ended.
+
+        Args:
+            configs: any valid ones.
+            incumbent: where the problem races, the configuration that each has to beat.
+
+        Yields:
+            In the order given their scores, whenever they are known; a `WorkerError` for one with
+            which the worker died at every attempt.
+
+        Raises:
+            Exception: while iterating: what an evaluation raised.
+        """
+
+    def close(self) -> None:
+        """Let go of what workers were sent."""
+
+
+@runtime_checkable
+class Distributes(Problem, Protocol):
+    """It says itself what workers need of it, and keeps what they answer."""
+
+    def distributed(self, executor: Executor, listener: Listener = unheard_workload) -> Evaluations:
+        """Return its evaluations by the workers of an executor.
+
+        Args:
+            executor: has the workers.
+            listener: told how busy they are.
+        """
+
+
 # --- what is behind a problem
 
 
@@ -222,10 +266,12 @@ class Refines(Live, Protocol):
 
 @runtime_checkable
 class Enumerates(Problem, Protocol):
-    """It measures very many configurations: in several processes, or remembering none."""
+    """It measures very many configurations: by several workers, or remembering none."""
 
-    def evaluate_many(self, configs: Iterable[QuantizationConfig], workers: int = 1) -> list[Score]:
-        """Score several configurations in so many processes."""
+    def evaluate_many(
+        self, configs: Iterable[QuantizationConfig], executor: Executor | str | None = None
+    ) -> list[Score]:
+        """Score several configurations by the workers of an executor."""
 
     def scan(self, configs: Iterable[QuantizationConfig]) -> Iterator[Measurement]:
         """Measure one after the other, and remember none."""

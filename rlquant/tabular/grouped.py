@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,13 @@ from rlquant.arguments import explained
 from rlquant.config import Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget, Cost
 from rlquant.cost.feasible import FeasibleSet
-from rlquant.errors import SettingsError, unknown_name, whole_number
+from rlquant.errors import SettingsError, WorkerError, unknown_name
+from rlquant.executors.workload import Listener, unheard
 from rlquant.layer_groups import Groups, group_facts, resolve_groups
 from rlquant.layers import LayerFacts
+from rlquant.problem.by_workers import evaluations_on, scores_on
 from rlquant.problem.fingerprint import fingerprint
-from rlquant.problem.protocol import Enumerates, Orders, Problem
+from rlquant.problem.protocol import Enumerates, Evaluations, Orders, Problem
 from rlquant.score import Measurement, Score
 from rlquant.space import SearchSpace, for_layer
 
@@ -137,25 +140,32 @@ class GroupedProblem:
         return self.problem.evaluate(self.expand(config))
 
     @explained
-    def evaluate_many(self, configs: Iterable[QuantizationConfig], workers: int = 1) -> list[Score]:
+    def evaluate_many(
+        self, configs: Iterable[QuantizationConfig], executor: Executor | str | None = None
+    ) -> list[Score]:
         """Score several configurations of the groups.
 
         Args:
             configs: any valid ones.
-            workers: processes to measure them in, where the problem is a live one.
+            executor: whose workers measure them; see `QuantizationProblem.evaluate_many`.
 
         Returns:
             Their scores, in the order given.
 
         Raises:
-            SettingsError: `workers` is no whole number of at least 1.
-            WorkerError: a configuration ended the process that measured it, twice.
+            SettingsError: `executor` is none.
+            WorkerError: a configuration ended the worker that measured it, three times.
         """
         expanded = [self.expand(config) for config in configs]
         if isinstance(self.problem, Enumerates):
-            return self.problem.evaluate_many(expanded, workers)
-        whole_number("workers", workers, 1)
+            return self.problem.evaluate_many(expanded, executor)
+        if executor is not None:
+            return scores_on(self.problem, expanded, executor)
         return self.problem.evaluate_many(expanded)
+
+    def distributed(self, executor: Executor, listener: Listener = unheard) -> Evaluations:
+        """Return evaluations by the workers of an executor, see `Distributes`."""
+        return _Expanded(evaluations_on(self.problem, executor, listener), self.expand)
 
     def scan(self, configs: Iterable[QuantizationConfig]) -> Iterator[Measurement]:
         """Measure configurations of the groups and remember none; see `QuantizationProblem.scan`.
@@ -184,3 +194,27 @@ class GroupedProblem:
     def __deepcopy__(self, memo: dict[int, Any]) -> GroupedProblem:
         """Return itself: `gymnasium.make` deep-copies its keywords, and scores are shared."""
         return self
+
+
+class _Expanded:
+    """Evaluations of groups by those of their layers."""
+
+    def __init__(
+        self,
+        evaluations: Evaluations,
+        expand: Callable[[QuantizationConfig], QuantizationConfig],
+    ) -> None:
+        self._evaluations, self._expand = evaluations, expand
+        self.close = evaluations.close
+
+    @property
+    def workers(self) -> int:
+        """How many there are."""
+        return self._evaluations.workers
+
+    def scores(
+        self, configs: Iterable[QuantizationConfig], incumbent: QuantizationConfig | None = None
+    ) -> Generator[Score | WorkerError, None, None]:
+        """Evaluate configurations of the groups; see `Evaluations.scores`."""
+        opponent = None if incumbent is None else self._expand(incumbent)
+        return self._evaluations.scores(map(self._expand, configs), opponent)

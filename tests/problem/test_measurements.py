@@ -13,7 +13,7 @@ from problems import bits, counting, problem
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.order import sharing_order
 from rlquant.evaluation.store import EvaluationStore
-from rlquant.problem.measurements import Measurements
+from rlquant.problem.measurements import Answer, Measurements
 from rlquant.score import Measurement
 
 ALL = [bits(*widths) for widths in itertools.product((2, 4), repeat=3)]
@@ -49,9 +49,21 @@ def test_unknown_is_what_is_not_remembered_each_once_in_the_order_given() -> Non
     known.get(ALL[1])
     asked = [ALL[3], ALL[1], ALL[0], ALL[3]]
     assert known.unknown(asked) == [ALL[3], ALL[0]]
-    known.remember(ALL[3], Measurement(1.0, 0.5, 50))
+    known.take(ALL[3], Answer(Measurement(1.0, 0.5, 50), 0.1, None))
     assert known.unknown(asked) == [ALL[0]]
     assert known.get(ALL[3]) == Measurement(1.0, 0.5, 50)
+
+
+def test_another_process_answers_what_get_would_and_this_one_keeps_it(
+    store: EvaluationStore,
+) -> None:
+    known, alone = measurements(store), measurements()
+    assert known.recall(ALL[0]) is None
+    answer = known.sent(same_machine=False).answer(known.question(ALL[0]))
+    assert answer.measured == alone.get(ALL[0])
+    assert known.recall(ALL[0]) is None
+    known.take(ALL[0], answer)
+    assert known.recall(ALL[0]) == measurements(store).recall(ALL[0]) == answer.measured
 
 
 def test_threads_may_measure_at_the_same_time() -> None:

@@ -18,7 +18,7 @@ from rlquant.testing.random_table import random_table
 from rlquant_agents import Session
 
 ABILITIES = (
-    *("Indexed", "Orders", "Races", "Trains", "Stores"),
+    *("Indexed", "Orders", "Races", "Trains", "Stores", "Distributes"),
     *("Live", "Refines", "Enumerates", "Complete", "Groups"),
 )
 
@@ -30,9 +30,12 @@ def table() -> TabularProblem:
 @pytest.mark.parametrize(
     ("make", "abilities"),
     [
-        (problem, {"Orders", "Races", "Trains", "Stores", "Live", "Refines", "Enumerates"}),
+        (problem, {*ABILITIES} - {"Indexed", "Complete", "Groups"}),
         (table, {"Indexed", "Complete"}),
-        (lambda: GroupedProblem(problem(), ("*",)), {"Orders", "Enumerates", "Groups"}),
+        (
+            lambda: GroupedProblem(problem(), ("*",)),
+            {"Orders", "Enumerates", "Groups", "Distributes"},
+        ),
         (lambda: Session(table(), 3), {"Indexed"}),
         (lambda: ToyProblem(2), set()),
     ],

@@ -39,7 +39,7 @@ ROOMS = {
             "files",
             "file_group",
         ),
-        *("documents", "folder_lock", "version", "finished_run", "arguments", "process_pool"),
+        *("documents", "folder_lock", "version", "finished_run", "arguments", "executors"),
         *("config", "quantizers", "copying", "plain_network"),
         *(
             "forward_pass",
@@ -109,6 +109,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "envs": (),
     "agents": (),
     "experiments": (),
+    "loky": ("rlquant/executors/*.py",),
+    "distributed": ("rlquant/executors/cluster.py",),
     "pytest": ("rlquant/testing/[cr]*", f"{AGENTS}/testing/searchers.py"),
     "tests": (),
 }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -131,24 +133,25 @@ def test_processes_measure_groups_where_the_problem_is_live() -> None:
     grouped = grouped_problem()
     nested = GroupedProblem(grouped, ("*",))
     with mock.patch.object(QuantizationProblem, "evaluate_many", autospec=True) as asked:
-        grouped.evaluate_many([grouped.feasible.config((0, 1))], workers=2)
-        nested.evaluate_many([nested.feasible.config([0])], workers=3)
-    assert [call.args[2] for call in asked.call_args_list] == [2, 3]
+        grouped.evaluate_many([grouped.feasible.config((0, 1))], executor="local:2")
+        nested.evaluate_many([nested.feasible.config([0])], executor="local:3")
+    assert [call.args[2] for call in asked.call_args_list] == ["local:2", "local:3"]
     assert asked.call_args_list[0].args[1] == [grouped.expand(grouped.feasible.config((0, 1)))]
 
 
-def test_a_problem_without_processes_is_asked_here() -> None:
+def test_workers_measure_groups_of_any_problem() -> None:
     toy = GroupedProblem(ToyProblem(), {"all": [f"layer{i}" for i in range(4)]})
     configs = [toy.feasible.config([option]) for option in range(3)]
-    assert toy.evaluate_many(configs, workers=3) == toy.evaluate_many(configs)
+    with ThreadPoolExecutor(3) as threads:
+        assert toy.evaluate_many(configs, executor=threads) == toy.evaluate_many(configs)
 
 
-@pytest.mark.parametrize("workers", [0, 1.5])
-def test_workers_are_a_whole_number(workers: int) -> None:
+@pytest.mark.parametrize("executor", ["local:0", 3])
+def test_what_is_no_executor_is_refused(executor: Any) -> None:
     toy = GroupedProblem(ToyProblem(), [f"layer{i}" for i in range(4)])
     for grouped in (toy, grouped_problem()):
-        with pytest.raises(SettingsError, match=f"workers={workers}, use a whole number of at le"):
-            grouped.evaluate_many([], workers=workers)
+        with pytest.raises(SettingsError, match="use local"):
+            grouped.evaluate_many([], executor=executor)
 
 
 def test_expanding_names_layers_in_execution_order() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import nn
 import rlquant
 from rlquant import Budget, QuantizationProblem
 from rlquant.evaluation.weight_folder import remove_weights
+from rlquant.executors.opening import opened, require_executor, transport_of
 from rlquant.export.onnx.runtime import require_exporter
 from rlquant.export.targets import INT4, INT8, MATMULNBITS
 from rlquant.files import write_file
@@ -75,6 +77,7 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
     ]
     whole_evaluations(settings.evaluations)
     whole_seed(settings.seed)
+    require_executor(settings.executor)
     budget = settings.budget_of(settings.limits()[1])
     settings.space()  # a mistake in the options shows before anything is loaded
     settings.source()
@@ -98,7 +101,10 @@ def search_into(
     problem = settings.problem(task, budget, store, weights=out)
     say(introduction(problem, task.name, settings))
 
-    results = searched(problem, task, settings, searchers, folder, command)
+    with opened(settings.executor) as workers:
+        if workers is not None:
+            say(str(transport_of(workers)))
+        results = searched(problem, task, settings, searchers, folder, command, workers)
     interrupted = results[-1].stopped == "interrupted"
     finals = [] if interrupted else trained(settings, problem, task, results)
     for final in finals:
@@ -156,6 +162,7 @@ def searched(
     searchers: Sequence[Searcher],
     folder: HeldFolder,
     command: Sequence[str],
+    workers: Executor | None = None,
 ) -> list[SearchResult]:
     """Run the searcher, whose folder is given, and its baselines; stop where one is interrupted."""
     results: list[SearchResult] = []
@@ -175,6 +182,8 @@ def searched(
                 ASKED: settings.asked(),
             },
             refine=task.train if settings.refine else None,
+            executor=workers,
+            batch=settings.batch,
         )
         # Networks of baselines are made again one after the other, as they are large.
         results.append(replace(result, network=None) if results else result)

@@ -22,7 +22,7 @@ ASKED = "asked"
 MAY_DIFFER = frozenset(
     {
         *("evaluations", "baselines", "final_epochs", "refine", "report", "out", "store"),
-        *("progress", "threads", "device"),
+        *("progress", "threads", "device", "executor"),
     }
 )
 """Settings with which a search may go on that has begun with others."""
@@ -56,6 +56,10 @@ class SearchSettings(TaskSettings):
         store: file that keeps every evaluation; by default evaluations.sqlite beside the folder,
             shared by all searches there.
         progress: show progress bars.
+        executor: what evaluates: local:4 for four processes of this machine, local for one a core,
+            dask:HOST:8786 for a cluster of Dask; by default this process.
+        batch: configurations that are asked for together; by default what suits the searcher, and
+            twice as many as there are workers.
     """
 
     budget: float = 3.2
@@ -75,6 +79,8 @@ class SearchSettings(TaskSettings):
     out: Path | None = None
     store: Path | None = None
     progress: bool = True
+    executor: str | None = None
+    batch: int | None = None
 
     def sized(self) -> SearchSettings:
         """Return the settings with `size` as quantity and budget.

@@ -7,6 +7,7 @@ import importlib
 import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -14,6 +15,7 @@ from rlquant import Problem, Reward
 from rlquant.ambient import callers_generators, isolated
 from rlquant.arguments import explained
 from rlquant.errors import SettingsError, unknown_name, whole_number
+from rlquant.executors.opening import transport_of
 from rlquant.score import resolve_reward
 from rlquant_agents.search.checks import require_settings, whole_seed
 from rlquant_agents.search.closing import closed_after
@@ -37,6 +39,12 @@ class Searcher(ABC):
     A class of one's own has a `name`; it is given as an object, or under a name that
     `register_searcher` made known.
 
+    Attributes:
+        reward: what makes a configuration better.
+        batch: configurations that are asked for together, before the answer to any of them is
+            known: what several workers evaluate at the same time. None for 1 where there is no
+            executor, and for twice as many as there are workers where there is one.
+
     Raises:
         SettingsError: a setting out of range, or a class without a name.
         UnknownNameError: no reward has that name.
@@ -44,9 +52,15 @@ class Searcher(ABC):
 
     name: ClassVar[str]
 
+    least_batch: ClassVar[int] = 1
+    """Of `batch` where that is not given."""
+
     reward: str | Reward = "log_loss"
+    batch: int | None = None
 
     def __post_init__(self) -> None:
+        if self.batch is not None:
+            whole_number(f"searcher {type(self).__name__}: batch", self.batch, 1)
         if not isinstance(getattr(self, "name", None), str):
             raise SettingsError(
                 f"searcher {type(self).__name__} has no name; write `name: ClassVar[str] = ...` in "
@@ -61,30 +75,45 @@ class Searcher(ABC):
     def check(self, problem: Problem) -> None:  # noqa: B027 - most searchers search everything
         """Raise where this searcher cannot search `problem`; called before anything is written."""
 
+    def batch_for(self, workers: int) -> int:
+        """Return `batch`, by default what suits so many workers; 0 where there is no executor."""
+        return self.batch or max(self.least_batch, 2 * workers)
+
     @isolated(seed=0)
     def search(
-        self, problem: Problem, evaluations: int, seed: int, callback: Callback | None = None
+        self,
+        problem: Problem,
+        evaluations: int,
+        seed: int,
+        callback: Callback | None = None,
+        executor: Executor | None = None,
     ) -> SearchResult:
         """Search within the budget and return the best found, also when interrupted.
+
+        What is found depends on problem, settings and seed, also by workers: not on their number,
+        where `batch` is given, nor on which is first.
 
         Args:
             problem: what is searched.
             evaluations: distinct configurations that may be asked for.
             seed: decides everything random in the search; 0..2**32-1.
             callback: told of the start, each new evaluation, and the end.
+            executor: whose workers evaluate; None for this process.
 
         Raises:
             SettingsError: an argument of the wrong type or out of range.
             NetworkError: no configuration that was measured has a finite loss.
         """
         seed = whole_seed(seed)
-        session = Session(problem, evaluations, callback, self.reward)
+        batch = self.batch_for(0 if executor is None else transport_of(executor).workers)
+        session = Session(problem, evaluations, callback, self.reward, executor, batch)
         self.check(problem)
         watcher = session.callback or Callback()
-        with closed_after(watcher.close):
+        with closed_after(watcher.close), closed_after(session.close):
             with callers_generators():
                 watcher.on_start(session)
             stopped = self._explore_to_the_end(session, seed)
+            session.end_workers()
             result = self._result(session, seed, stopped)
             require_finite_loss(result, problem)
             with callers_generators():

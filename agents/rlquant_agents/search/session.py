@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -19,11 +22,18 @@ from rlquant import (
 )
 from rlquant.ambient import callers_generators
 from rlquant.config import Fidelity
-from rlquant.errors import ChoiceError, EvaluationStopped, SettingsError
-from rlquant.evaluation.racing import Racing
-from rlquant.problem.protocol import Indexed, Orders, Races, Trains, require_problem
+from rlquant.errors import (
+    ChoiceError,
+    EvaluationStopped,
+    SettingsError,
+    WorkerError,
+    whole_number,
+)
+from rlquant.executors.workload import Workload
+from rlquant.problem.protocol import Indexed, Orders, Races, Trains, racing_of, require_problem
 from rlquant.score import bind_reward, log_loss, log_loss_reward, log_shift
 from rlquant.training.watching import Watcher
+from rlquant_agents.search.ahead import Ahead
 from rlquant_agents.search.checks import require_raceable, whole_evaluations
 from rlquant_agents.search.event_log import EventLog
 from rlquant_agents.search.predictions import Prediction, predict
@@ -66,6 +76,9 @@ class Callback:
             total: steps that it has.
         """
 
+    def on_workload(self, session: Session, workload: Workload) -> None:
+        """Hear how busy the workers are, where there are some."""
+
     def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
         """Hear of a configuration that was asked for the first time."""
 
@@ -98,6 +111,8 @@ class Session:
         evaluations: how many distinct configurations may be asked for, at least one.
         callback: told of each new evaluation.
         reward: what makes one configuration better than another.
+        executor: whose workers evaluate; None for this process.
+        batch: configurations that searchers ask for together.
 
     Raises:
         SettingsError: `evaluations` is no positive whole number, `problem` or `callback` is none,
@@ -110,6 +125,8 @@ class Session:
         evaluations: int,
         callback: Callback | None = None,
         reward: str | Reward = "log_loss",
+        executor: Executor | None = None,
+        batch: int = 1,
     ) -> None:
         self.problem = require_problem(problem)
         self.layers, self.space, self.feasible = problem.layers, problem.space, problem.feasible
@@ -131,6 +148,9 @@ class Session:
         self._lowered: dict[Fidelity, Problem] = {}
         self._races = problem if isinstance(problem, Races) else None
         self._indexed = problem if isinstance(problem, Indexed) else None
+        self.batch = whole_number("batch", batch, 1)
+        self._executor = None if self._indexed is not None else executor
+        self._ahead: dict[Fidelity, Ahead] = {}
         self._feasible_asked = 0
         self._feasible_count = problem.feasible.count()
         self._started = time.perf_counter()
@@ -162,8 +182,9 @@ class Session:
         vectors = map(self.feasible.vector, configs)
         known = [None if vector is None else self._known.get(vector) for vector in vectors]
         new = [i for i, evaluation in enumerate(known) if evaluation is None]
-        order = self._order([configs[i] for i in new])
-        asked = {new[place]: self.ask(configs[new[place]]) for place in order}
+        order = [new[place] for place in self._order([configs[i] for i in new])]
+        self.prefetch([v for i in order if (v := self.feasible.vector(configs[i])) is not None])
+        asked = {i: self.ask(configs[i]) for i in order}
         return [evaluation or asked[i] for i, evaluation in enumerate(known)]
 
     def _order(self, configs: Sequence[QuantizationConfig]) -> Iterable[int]:
@@ -199,6 +220,56 @@ class Session:
             raise SearchEnded("evaluations")
         return self._record(vector, feasible, watch)
 
+    def ask_rows(self, rows: Sequence[Sequence[int]]) -> list[Evaluation]:
+        """Ask for the configurations of vectors of option indices, in this order."""
+        self.prefetch(rows)
+        return [self.ask_indices(row) for row in rows]
+
+    def prefetch(self, rows: Iterable[Sequence[int]]) -> None:
+        """Have workers evaluate what is asked for next, as far as it is new; nothing is counted.
+
+        Args:
+            rows: vectors of option indices, in the order in which they will be asked for.
+        """
+        if self._executor is None:
+            return
+        vectors = dict.fromkeys(tuple(map(int, row)) for row in rows)
+        new = [vector for vector in vectors if vector not in self._known][: self.remaining]
+        if new:
+            configs = [self.feasible.config(vector) for vector in new]
+            self._ahead_at(self.fidelity).begin(configs, self._incumbent())
+
+    def _ahead_at(self, fidelity: Fidelity) -> Ahead:
+        """Return the evaluations by workers at a fidelity, made when they are first needed."""
+        assert self._executor is not None
+        if fidelity not in self._ahead:
+            problem = self.problem if fidelity == self.fidelity else self._lower(fidelity)
+            self._ahead[fidelity] = Ahead(problem, self._executor, self._tell_workload)
+        return self._ahead[fidelity]
+
+    def end_workers(self) -> None:
+        """End what workers compute; they can be asked again."""
+        for ahead in self._ahead.values():
+            ahead.end()
+
+    def close(self) -> None:
+        """Let go of what workers were sent."""
+        for ahead in self._ahead.values():
+            ahead.close()
+        self._ahead.clear()
+
+    def screen_many(
+        self, configs: Sequence[QuantizationConfig], fidelity: Fidelity
+    ) -> list[Evaluation]:
+        """Ask for several configurations at a lower fidelity, see `screen`."""
+        if self._executor is not None:
+            self._lower(fidelity)
+            canonical = dict.fromkeys(config.canonical(fidelity) for config in configs)
+            new = [c for c in canonical if (c, fidelity) not in self._screened][: self.remaining]
+            if new:
+                self._ahead_at(fidelity).begin(new, None)
+        return [self.screen(config, fidelity) for config in configs]
+
     def screen(self, config: QuantizationConfig, fidelity: Fidelity) -> Evaluation:
         """Ask for a configuration at a lower fidelity: an evaluation like any other, not `final`.
 
@@ -211,9 +282,16 @@ class Session:
         canonical = config.canonical(fidelity)
         known = self._screened.get((canonical, fidelity))
         if known is None:
-            known = self._add(canonical, lower.evaluate(canonical), True, final=False)
+            score = self._screened_score(lower, canonical)
+            known = self._add(canonical, score, True, final=False)
             self._screened[(canonical, fidelity)] = known
         return known
+
+    def _screened_score(self, lower: Problem, config: QuantizationConfig) -> Score:
+        if self._executor is None:
+            return lower.evaluate(config)
+        outcome = self._ahead_at(lower.fidelity).take(config, None)
+        return self._failed(config, outcome) if isinstance(outcome, WorkerError) else outcome
 
     def _lower(self, fidelity: Fidelity) -> Problem:
         if fidelity not in self._lowered:
@@ -266,6 +344,11 @@ class Session:
             with callers_generators():
                 self.callback.on_progress(self, stage, done, total)
 
+    def _tell_workload(self, workload: Workload) -> None:
+        if self.callback is not None:
+            with callers_generators():
+                self.callback.on_workload(self, workload)
+
     @property
     def log_shift(self) -> float | None:
         """What is added to losses before their log is taken; None under another reward."""
@@ -308,16 +391,29 @@ class Session:
 
     def _score(self, config: QuantizationConfig, watch: Watcher | None) -> tuple[Score, bool]:
         """Return the score, and whether it is one: a training that was ended has none."""
+        if self._executor is not None and watch is None:
+            outcome = self._ahead_at(self.fidelity).take(config, self._incumbent())
+            if isinstance(outcome, WorkerError):
+                return self._failed(config, outcome), False
+            return outcome, not outcome.partial
         if self._races is None:
             return self.problem.evaluate(config), True
         try:
-            score = self._races.evaluate(config, watch, self._incumbent(self._races.racing))
+            score = self._races.evaluate(config, watch, self._incumbent())
             return score, not score.partial
         except EvaluationStopped:
             return self._races.unmeasured(config), False
 
-    def _incumbent(self, racing: Racing | None) -> QuantizationConfig | None:
+    def _failed(self, config: QuantizationConfig, error: WorkerError) -> Score:
+        """Note why an evaluation has no score; return one with an infinite loss."""
+        self.say(f"{config.key} could not be evaluated: {error}")
+        if self._races is not None:
+            return self._races.unmeasured(config)
+        return dataclasses.replace(self.float_score, loss=math.inf, accuracy=math.nan, samples=0)
+
+    def _incumbent(self) -> QuantizationConfig | None:
         """Return the configuration that a new one has to beat where evaluations race."""
+        racing = racing_of(self.problem)
         if racing is None or self.best is None:
             return None
         if racing.top == 1:

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from rlquant import Problem, QuantizationConfig, Score
 from rlquant.documents import Count, read_as
-from rlquant.errors import FileFormatError
+from rlquant.errors import FileFormatError, WorkerError
+from rlquant.executors.calls import Calls
+from rlquant.executors.local import LocalExecutor
 from rlquant.files import reading, write_file
 from rlquant.problem.protocol import Stores
-from rlquant.process_pool import run_in_processes
 from rlquant.score import Measurement
 from rlquant_agents.search.curves import Curve, best_losses
 from rlquant_agents.search.result import Evaluation
@@ -204,15 +206,14 @@ class _Kept:
 def run_jobs(jobs: Sequence[Job], workers: int = 1) -> list[Run] | None:
     """Return every run, those that were kept and those that are made; None when interrupted.
 
-    Runs do not depend on each other, so they are the same in however many processes they are made;
-    see `run_in_processes`.
+    Runs do not depend on each other, so they are the same in however many processes they are made.
 
     Args:
         jobs: the runs.
         workers: processes that make them; with 1 it is this one.
 
     Raises:
-        WorkerError: a run twice ended the process that made it.
+        WorkerError: a run ended the process that made it, three times.
         RlquantError: a kept run that cannot be read, or what a search raised.
     """
     runs = {place: run for place, job in enumerate(jobs) if (run := job.read()) is not None}
@@ -234,7 +235,13 @@ def _made(
     jobs: Sequence[Job], workers: int, progress: RunsBar
 ) -> Generator[tuple[int, Run], None, None]:
     if workers > 1:
-        yield from run_in_processes(_make, jobs, range(len(jobs)), workers)
+        with LocalExecutor(min(workers, len(jobs))) as executor:
+            calls = Calls(executor, _make, jobs, threads=torch.get_num_threads())
+            with closing(calls), closing(calls.completed(range(len(jobs)))) as completed:
+                for place, run in completed:
+                    if isinstance(run, WorkerError):
+                        raise run
+                    yield place, run
         return
     for place, job in enumerate(jobs):
         progress.begin(job.path.stem)

@@ -45,6 +45,7 @@ def test_what_json_does_not_know_has_a_name_that_no_process_changes() -> None:
     document = describe_run(ToyProblem(2), Odd(reward=my_reward), 10, 0)
     assert document["reward"] == "my_reward"
     assert document["searcher_settings"] == {
+        "batch": None,
         "folder": "agents/one",
         "rule": "my_reward",
         "thing": "object",

@@ -1,0 +1,1 @@
+"""Executors (`concurrent.futures`): where evaluations run, in processes or on other machines."""

@@ -1,0 +1,96 @@
+"""Evaluations by workers: the same numbers, kept by the process that asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from problems import problem
+from rlquant import QuantizationConfig, QuantizationProblem, Racing, Score
+from rlquant.errors import WorkerError
+from rlquant.problem.by_workers import evaluations_on, scores_on
+from rlquant.tabular.grouped import GroupedProblem
+from rlquant.testing import ToyProblem
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+def drawn(of: QuantizationProblem, count: int) -> list[QuantizationConfig]:
+    draw = np.random.default_rng(0)
+    return [of.feasible.config(of.feasible.sample(draw)) for _ in range(count)]
+
+
+def test_processes_measure_what_this_one_does_to_the_last_bit(tmp_path: Path) -> None:
+    asked, here = problem("conv", store=tmp_path / "store.db"), problem("conv")
+    configs = drawn(asked, 6)
+    assert asked.evaluate_many(configs, executor="local:1") == here.evaluate_many(configs)
+    assert asked.store is not None
+    assert asked.store.count(asked.fingerprint) == len(set(configs))
+    again = problem("conv", store=asked.store)
+    with ThreadPoolExecutor(1) as nobody:
+        nobody.shutdown()  # what is stored needs no worker
+        assert again.evaluate_many(configs, executor=nobody) == here.evaluate_many(configs)
+
+
+def test_races_by_workers_end_as_they_do_here(threads: ThreadPoolExecutor) -> None:
+    asked, here = (problem("conv", racing=Racing()) for _ in range(2))
+    incumbent, *others = dict.fromkeys(drawn(asked, 8))
+    evaluations = evaluations_on(asked, threads)
+    found = list(evaluations.scores(others, incumbent))
+    assert found == [here.evaluate(config, None, incumbent) for config in others]
+    assert list(evaluations.scores(others, incumbent)) == found  # shown what is known
+    evaluations.close()
+
+
+def test_groups_of_layers_are_evaluated_by_workers_too(threads: ThreadPoolExecutor) -> None:
+    grouped = GroupedProblem(problem("conv"), ("*",))
+    config = grouped.feasible.config([0] * len(grouped.feasible))
+    assert grouped.evaluate_many([config], executor=threads) == [grouped.evaluate(config)]
+
+
+@dataclass
+class Failing(ToyProblem):
+    """A toy problem that cannot evaluate some configurations."""
+
+    wrong: str = ""
+
+    def __init__(self, wrong: str) -> None:
+        super().__init__(3, 4.0)
+        self.wrong = wrong
+
+    def evaluate(self, config: QuantizationConfig) -> Score:
+        if config.key == self.wrong:
+            raise ValueError("this one is wrong")
+        return super().evaluate(config)
+
+
+def test_an_error_says_what_was_evaluated(threads: ThreadPoolExecutor) -> None:
+    configs = [ToyProblem(3, 4.0).feasible.config([i, 0, 0]) for i in range(2)]
+    scores = scores_on(Failing(""), configs, threads)
+    assert scores == [ToyProblem(3, 4.0).evaluate(config) for config in configs]
+    with pytest.raises(ValueError, match="this one is wrong") as caught:
+        scores_on(Failing(configs[1].key), configs, threads)
+    (note,) = caught.value.__notes__
+    assert configs[1].to_json() in note
+
+
+def test_a_failure_is_raised_after_the_rest_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = problem("conv")
+    failure = WorkerError("the worker died")
+    configs = drawn(asked, 2)
+
+    def completed(calls: object, items: list[object], chunk: int) -> Iterator[tuple[int, object]]:
+        yield 0, failure
+
+    monkeypatch.setattr("rlquant.executors.calls.Calls.completed", completed)
+    with pytest.raises(WorkerError, match="the worker died"):
+        asked.evaluate_many(configs[:1], executor="local:1")
