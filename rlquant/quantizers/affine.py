@@ -8,14 +8,9 @@ from torch import Tensor
 from rlquant.arguments import explained
 from rlquant.config import GroupSize, Rounding
 from rlquant.quantizers.affine_range import AffineRange, narrowed_range, whole_range
-from rlquant.quantizers.groups import from_rows, importance_rows, require_group_size, to_rows
-from rlquant.quantizers.rounding import rounder
+from rlquant.quantizers.grouped_weights import GroupedWeights
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
-    codes_dtype,
-    require_bits,
-    require_quantizable,
-    strides_of,
 )
 
 
@@ -73,27 +68,15 @@ def quantize_affine(
         >>> quantize_affine(torch.tensor([-1.4, 0.0, 4.6]), 2, zero_point=True).dequantize()
         tensor([-2.,  0.,  4.])
     """
-    require_quantizable(weights)
-    require_bits(bits)
-    require_group_size(group_size)
-    round_ = rounder(rounding, generator)
-    rows = to_rows(weights.detach().float(), group_size, channel_axis)
-    found = whole_range(rows, bits, scale_dtype, zero_point=zero_point)
-    counts = importance_rows(weights, importance, group_size, channel_axis)
-    if counts is not None:
-        found = narrowed_range(rows, found, counts)
-    codes = round_(_position(rows, found)).clamp(0, 2**bits - 1).to(codes_dtype(bits))
-    return QuantizedTensor(
-        from_rows(codes, weights.shape, group_size, channel_axis),
-        bits,
-        "affine",
-        scale=found.scale,
-        offset=None if zero_point else found.second,
-        zero_point=found.second if zero_point else None,
-        group_size=group_size,
-        channel_axis=channel_axis,
-        strides=strides_of(weights),
+    taken = GroupedWeights.of(
+        weights, bits, group_size, rounding, generator, channel_axis, importance
     )
+    found = whole_range(taken.rows, bits, scale_dtype, zero_point=zero_point)
+    if taken.counts is not None:
+        found = narrowed_range(taken.rows, found, taken.counts)
+    codes = taken.nearest_codes(_position(taken.rows, found))
+    second = {"zero_point" if zero_point else "offset": found.second}
+    return taken.with_codes(codes, "affine", scale=found.scale, **second)
 
 
 def _position(rows: Tensor, found: AffineRange) -> Tensor:

@@ -8,15 +8,10 @@ from torch import Tensor
 from rlquant.arguments import explained
 from rlquant.config import GroupSize, Rounding
 from rlquant.quantizers.affine_range import narrowed_range, whole_range
-from rlquant.quantizers.groups import from_rows, importance_rows, require_group_size, to_rows
-from rlquant.quantizers.rounding import rounder
+from rlquant.quantizers.grouped_weights import GroupedWeights
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
-    codes_dtype,
-    require_bits,
-    require_quantizable,
     round_for_storage,
-    strides_of,
 )
 
 
@@ -54,29 +49,16 @@ def quantize_affine_step(
     Raises:
         QuantizationError: weights not quantizable, or an argument outside its range.
     """
-    require_quantizable(weights)
-    require_bits(bits)
-    require_group_size(group_size)
-    round_ = rounder(rounding, generator)
-    rows = to_rows(weights.detach().float(), group_size, channel_axis)
-    found = whole_range(rows, bits, torch.float32)
-    counts = importance_rows(weights, importance, group_size, channel_axis)
-    if counts is not None:
-        found = narrowed_range(rows, found, counts)
-    last = 2**bits - 1
-    numbers = found.scale / last, found.offset
-    step, least = (round_for_storage(each, scale_dtype) for each in numbers)
-    codes = round_(_steps(rows, step, least)).clamp(0, last).to(codes_dtype(bits))
-    return QuantizedTensor(
-        from_rows(codes, weights.shape, group_size, channel_axis),
-        bits,
-        "steps",
-        scale=step,
-        offset=least,
-        group_size=group_size,
-        channel_axis=channel_axis,
-        strides=strides_of(weights),
+    taken = GroupedWeights.of(
+        weights, bits, group_size, rounding, generator, channel_axis, importance
     )
+    found = whole_range(taken.rows, bits, torch.float32)
+    if taken.counts is not None:
+        found = narrowed_range(taken.rows, found, taken.counts)
+    numbers = found.scale / (2**bits - 1), found.offset
+    step, least = (round_for_storage(each, scale_dtype) for each in numbers)
+    codes = taken.nearest_codes(_steps(taken.rows, step, least))
+    return taken.with_codes(codes, "steps", scale=step, offset=least)
 
 
 def _steps(rows: Tensor, step: Tensor, least: Tensor) -> Tensor:

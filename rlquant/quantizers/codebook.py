@@ -13,14 +13,13 @@ from rlquant.arguments import explained
 from rlquant.config import GroupSize, Rounding
 from rlquant.errors import QuantizationError
 from rlquant.quantizers.affine import group_scaling, to_unit
+from rlquant.quantizers.grouped_weights import GroupedWeights
 from rlquant.quantizers.groups import from_rows, require_group_size, to_rows
-from rlquant.quantizers.rounding import round_nearest, rounder
+from rlquant.quantizers.rounding import round_nearest
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
-    codes_dtype,
     require_quantizable,
     round_for_storage,
-    strides_of,
 )
 
 MOST_POINTS = 256
@@ -70,26 +69,13 @@ def quantize_to_points(
         >>> quantize_to_points(torch.tensor([0.0, 1.5, 4.0]), points).dequantize()
         tensor([0., 1., 4.])
     """
-    require_quantizable(weights)
-    require_group_size(group_size)
     _require_points(points)
-    round_ = rounder(rounding, generator)
     bits = (points.numel() - 1).bit_length()
+    taken = GroupedWeights.of(weights, bits, group_size, rounding, generator, channel_axis)
     values = round_for_storage(points.detach().to(weights.device, torch.float32), scale_dtype)
-    rows = to_rows(weights.detach().float(), group_size, channel_axis)
-    scale, offset = group_scaling(rows, scale_dtype)
-    codes = codes_at(to_unit(rows, scale, offset), values.float(), round_).to(codes_dtype(bits))
-    return QuantizedTensor(
-        from_rows(codes, weights.shape, group_size, channel_axis),
-        bits,
-        "stored",
-        scale=scale,
-        offset=offset,
-        values=values,
-        group_size=group_size,
-        channel_axis=channel_axis,
-        strides=strides_of(weights),
-    )
+    scale, offset = group_scaling(taken.rows, scale_dtype)
+    codes = codes_at(to_unit(taken.rows, scale, offset), values.float(), taken.round)
+    return taken.with_codes(codes, "stored", scale=scale, offset=offset, values=values)
 
 
 @explained

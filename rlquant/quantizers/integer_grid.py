@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,21 +11,14 @@ from rlquant.arguments import explained
 from rlquant.config import GroupSize, Rounding
 from rlquant.errors import QuantizationError
 from rlquant.quantizers.clipping import clipping_scale, squared_error
+from rlquant.quantizers.grouped_weights import GroupedWeights
 from rlquant.quantizers.groups import (
-    from_rows,
-    importance_rows,
-    require_group_size,
     short_groups,
-    to_rows,
 )
-from rlquant.quantizers.rounding import rounder
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
     codes_dtype,
-    require_bits,
-    require_quantizable,
     round_for_storage,
-    strides_of,
 )
 
 POWERS_TRIED = 12
@@ -75,19 +67,16 @@ def quantize_integer(
         >>> quantize_integer(torch.tensor([[-1.0, 0.3, 1.5]]), 3).dequantize()
         tensor([[-1.0000,  0.5000,  1.5000]])
     """
-    require_quantizable(weights)
-    require_bits(bits)
-    require_group_size(group_size)
-    round_ = rounder(rounding, generator)
-    rows = to_rows(weights.detach().float(), group_size, channel_axis)
+    counted = importance if clip else None
+    taken = GroupedWeights.of(weights, bits, group_size, rounding, generator, channel_axis, counted)
+    rows = taken.rows
     scale = covering = _covering(rows, bits, scale_dtype)
     if clip:
-        counts = importance_rows(weights, importance, group_size, channel_axis)
-        scale = clipping_scale(rows, covering, bits, counts)
+        scale = clipping_scale(rows, covering, bits, taken.counts)
         short, own = short_groups(weights.shape, group_size, channel_axis)
-        if own and counts is None:  # padding must not weigh in the error
+        if own and taken.counts is None:  # padding must not weigh in the error
             scale[short] = clipping_scale(rows[short, :own], covering[short], bits)
-    return _on_grid(weights, rows, scale, bits, round_, group_size, channel_axis)
+    return _on_grid(taken, scale)
 
 
 @explained
@@ -119,17 +108,13 @@ def quantize_to_scale(
         QuantizationError: weights not quantizable, scales of another number or not above 0, or
             an argument outside its range.
     """
-    require_quantizable(weights)
-    require_bits(bits)
-    require_group_size(group_size)
-    round_ = rounder(rounding, generator)
-    rows = to_rows(weights.detach().float(), group_size, channel_axis)
-    if scale.shape != rows.shape[:1] or not ((scale > 0) & torch.isfinite(scale)).all():
+    taken = GroupedWeights.of(weights, bits, group_size, rounding, generator, channel_axis)
+    if scale.shape != taken.rows.shape[:1] or not ((scale > 0) & torch.isfinite(scale)).all():
         raise QuantizationError(
             f"scale of shape {tuple(scale.shape)}: give one finite number above 0 for each of "
-            f"{len(rows)} groups"
+            f"{len(taken.rows)} groups"
         )
-    return _on_grid(weights, rows, scale, bits, round_, group_size, channel_axis)
+    return _on_grid(taken, scale)
 
 
 @explained
@@ -161,40 +146,21 @@ def quantize_power_of_two(
 
     Source: Gupta et al. 2015, "Limited precision arithmetic" (the number format).
     """
-    require_quantizable(weights)
-    require_bits(bits)
-    round_ = rounder(rounding, generator)
-    rows = to_rows(weights.detach().float(), "tensor")
-    covering = _covering(rows, bits, scale_dtype).float()
+    taken = GroupedWeights.of(weights, bits, "tensor", rounding, generator)
+    covering = _covering(taken.rows, bits, scale_dtype).float()
     limits = torch.finfo(scale_dtype)
     finest = int(math.log2(limits.smallest_normal) + math.log2(limits.eps))
     coarsest = math.ceil(math.log2(float(covering)))
     exponents = range(coarsest, max(coarsest - POWERS_TRIED, finest - 1), -1)
-    unit = rows / covering
+    unit = taken.rows / covering
     best = min(exponents, key=lambda e: float(squared_error(unit, 2.0**e / covering, bits)))
     scale = round_for_storage(torch.full_like(covering, 2.0**best), scale_dtype)
-    return _on_grid(weights, rows, scale, bits, round_, "tensor", 0)
+    return _on_grid(taken, scale)
 
 
-def _on_grid(
-    weights: Tensor,
-    rows: Tensor,
-    scale: Tensor,
-    bits: int,
-    round_: Callable[[Tensor], Tensor],
-    group_size: GroupSize,
-    channel_axis: int,
-) -> QuantizedTensor:
-    codes = integer_codes(round_(rows / scale.float()[:, None]), bits)
-    return QuantizedTensor(
-        from_rows(codes, weights.shape, group_size, channel_axis),
-        bits,
-        "integer",
-        scale=scale,
-        group_size=group_size,
-        channel_axis=channel_axis,
-        strides=strides_of(weights),
-    )
+def _on_grid(taken: GroupedWeights, scale: Tensor) -> QuantizedTensor:
+    codes = integer_codes(taken.round(taken.rows / scale.float()[:, None]), taken.bits)
+    return taken.with_codes(codes, "integer", scale=scale)
 
 
 def integer_codes(integers: Tensor, bits: int) -> Tensor:

@@ -17,20 +17,11 @@ from rlquant.config import GroupSize, Rounding
 from rlquant.quantizers.affine import to_unit
 from rlquant.quantizers.affine_range import narrowed_range, whole_range
 from rlquant.quantizers.codebook import codes_at, look_up
-from rlquant.quantizers.groups import (
-    from_rows,
-    importance_rows,
-    require_group_size,
-    to_rows,
-)
-from rlquant.quantizers.rounding import round_nearest, rounder
+from rlquant.quantizers.grouped_weights import GroupedWeights
+from rlquant.quantizers.rounding import round_nearest
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
-    codes_dtype,
-    require_bits,
-    require_quantizable,
     round_for_storage,
-    strides_of,
 )
 
 Array = npt.NDArray[np.float64]
@@ -80,29 +71,16 @@ def quantize_kmeans(
 
     Source: Lloyd 1982, "Least squares quantization in PCM".
     """
-    require_quantizable(weights)
-    require_bits(bits, 8)
-    require_group_size(group_size)
-    round_ = rounder(rounding, generator)
-    rows = to_rows(weights.detach().float(), group_size, channel_axis)
-    alike = weights.new_ones((), dtype=torch.float32)
-    given = alike if importance is None else importance
-    counts = importance_rows(weights, given, group_size, channel_axis)
+    given = weights.new_ones((), dtype=torch.float32) if importance is None else importance
+    taken = GroupedWeights.of(
+        weights, bits, group_size, rounding, generator, channel_axis, given, most_bits=8
+    )
+    rows, counts = taken.rows, taken.counts
     assert counts is not None
     start = narrowed_range(rows, whole_range(rows, bits, scale_dtype), counts)
     scale, offset, points = _fitted(rows, start.scale, start.second, bits, counts)
-    codes = codes_at(to_unit(rows, scale, offset), points.float(), round_).to(codes_dtype(bits))
-    return QuantizedTensor(
-        from_rows(codes, weights.shape, group_size, channel_axis),
-        bits,
-        "stored",
-        scale=scale,
-        offset=offset,
-        values=points,
-        group_size=group_size,
-        channel_axis=channel_axis,
-        strides=strides_of(weights),
-    )
+    codes = codes_at(to_unit(rows, scale, offset), points.float(), taken.round)
+    return taken.with_codes(codes, "stored", scale=scale, offset=offset, values=points)
 
 
 def _fitted(

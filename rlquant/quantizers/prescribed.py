@@ -9,16 +9,12 @@ from rlquant.arguments import explained
 from rlquant.config import PRESCRIBED_BITS, GroupSize, Rounding
 from rlquant.errors import QuantizationError
 from rlquant.quantizers.codebook import codes_at
-from rlquant.quantizers.groups import from_rows, importance_rows, require_group_size, to_rows
-from rlquant.quantizers.rounding import rounder
+from rlquant.quantizers.grouped_weights import GroupedWeights
 from rlquant.quantizers.signed_scale import Points, in_units, signed_scale
 from rlquant.quantizers.tensor import (
     PRESCRIBED,
     CodebookKind,
     QuantizedTensor,
-    codes_dtype,
-    require_quantizable,
-    strides_of,
 )
 
 SMALLEST_POWER, LARGEST_POWER = -126, 126
@@ -70,30 +66,20 @@ def quantize_prescribed(
         >>> quantize_prescribed(torch.tensor([[0.5, -0.4, 0.1, 0.5]]), "tied_ternary").codes
         tensor([[2, 0, 1, 2]], dtype=torch.uint8)
     """
-    require_quantizable(weights)
-    require_group_size(group_size)
     if kind not in PRESCRIBED:
         raise QuantizationError(f"kind={kind!r}, use one of {tuple(PRESCRIBED)}")
-    round_ = rounder(rounding, generator)
-    rows = to_rows(weights.detach().float(), group_size, channel_axis)
-    counts = importance_rows(weights, importance, group_size, channel_axis)
+    bits = PRESCRIBED_BITS[kind]
+    taken = GroupedWeights.of(
+        weights, bits, group_size, rounding, generator, channel_axis, importance
+    )
+    rows, counts = taken.rows, taken.counts
     points = Points.of(PRESCRIBED[kind], rows.device)
     if kind == "mxfp4":
         scale = _power_of_two(rows, points, counts)
     else:
         scale = signed_scale(rows, points, scale_dtype, counts)
     values = torch.tensor(PRESCRIBED[kind], dtype=torch.float32, device=rows.device)
-    bits = PRESCRIBED_BITS[kind]
-    codes = codes_at(in_units(rows, scale), values, round_).to(codes_dtype(bits))
-    return QuantizedTensor(
-        from_rows(codes, weights.shape, group_size, channel_axis),
-        bits,
-        kind,
-        scale=scale,
-        group_size=group_size,
-        channel_axis=channel_axis,
-        strides=strides_of(weights),
-    )
+    return taken.with_codes(codes_at(in_units(rows, scale), values, taken.round), kind, scale=scale)
 
 
 def _power_of_two(rows: Tensor, points: Points, importance: Tensor | None) -> Tensor:

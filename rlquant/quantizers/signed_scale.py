@@ -13,15 +13,11 @@ from torch import Tensor
 
 from rlquant.arguments import explained
 from rlquant.config import GroupSize, Rounding
-from rlquant.quantizers.groups import from_rows, importance_rows, require_group_size, to_rows
+from rlquant.quantizers.grouped_weights import GroupedWeights
 from rlquant.quantizers.integer_grid import integer_codes
-from rlquant.quantizers.rounding import rounder
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
-    require_bits,
-    require_quantizable,
     round_for_storage,
-    strides_of,
 )
 
 SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.72, 0.62, 0.5)
@@ -70,23 +66,12 @@ def quantize_signed_scale(
         >>> quantize_signed_scale(torch.tensor([[-1.5, 0.5, 2.0]]), 3).dequantize()
         tensor([[-1.5000,  0.5000,  2.0000]])
     """
-    require_quantizable(weights)
-    require_bits(bits)
-    require_group_size(group_size)
-    round_ = rounder(rounding, generator)
-    rows = to_rows(weights.detach().float(), group_size, channel_axis)
-    counts = importance_rows(weights, importance, group_size, channel_axis)
-    scale = signed_scale(rows, Points.integers(bits), scale_dtype, counts)
-    codes = integer_codes(round_(in_units(rows, scale)), bits)
-    return QuantizedTensor(
-        from_rows(codes, weights.shape, group_size, channel_axis),
-        bits,
-        "integer",
-        scale=scale,
-        group_size=group_size,
-        channel_axis=channel_axis,
-        strides=strides_of(weights),
+    taken = GroupedWeights.of(
+        weights, bits, group_size, rounding, generator, channel_axis, importance
     )
+    scale = signed_scale(taken.rows, Points.integers(bits), scale_dtype, taken.counts)
+    codes = integer_codes(taken.round(in_units(taken.rows, scale)), bits)
+    return taken.with_codes(codes, "integer", scale=scale)
 
 
 def in_units(rows: Tensor, scale: Tensor) -> Tensor:

@@ -17,16 +17,12 @@ from torch import Tensor
 from rlquant.arguments import explained
 from rlquant.config import GroupSize, Rounding
 from rlquant.quantizers.affine_range import narrowed_range, whole_range
-from rlquant.quantizers.groups import from_rows, importance_rows, require_group_size, to_rows
-from rlquant.quantizers.rounding import rounder
+from rlquant.quantizers.grouped_weights import GroupedWeights
 from rlquant.quantizers.signed_scale import Points, signed_scale
 from rlquant.quantizers.tensor import (
+    CodebookKind,
     QuantizedTensor,
-    codes_dtype,
-    require_bits,
-    require_quantizable,
     round_for_storage,
-    strides_of,
 )
 
 WEIGHTS = 256
@@ -78,28 +74,18 @@ def quantize_super_blocks(
     Raises:
         QuantizationError: weights not quantizable, or an argument outside its range.
     """
-    require_quantizable(weights)
-    require_bits(bits)
-    require_group_size(group_size)
-    round_ = rounder(rounding, generator)
-    rows = to_rows(weights.detach().float(), group_size, channel_axis)
-    counts = importance_rows(weights, importance, group_size, channel_axis)
-    counts = torch.ones_like(rows) if counts is None else counts
+    taken = GroupedWeights.of(
+        weights, bits, group_size, rounding, generator, channel_axis, importance
+    )
+    rows = taken.rows
+    counts = torch.ones_like(rows) if taken.counts is None else taken.counts
     per_row = _groups_of_a_row(weights.shape, group_size, channel_axis, len(rows))
     multiples = _Multiples.of(rows, bits, counts, per_row, _groups_together(group_size), mirrored)
     scale, offset = multiples.numbers(*multiples.nearby(rows, counts))
     grid = _Grid(bits, mirrored)
-    codes = grid.codes(rows, scale, offset, round_).to(codes_dtype(bits))
-    return QuantizedTensor(
-        from_rows(codes, weights.shape, group_size, channel_axis),
-        bits,
-        "integer" if mirrored else "steps",
-        scale=scale,
-        offset=None if mirrored else offset,
-        group_size=group_size,
-        channel_axis=channel_axis,
-        strides=strides_of(weights),
-    )
+    codes = grid.codes(rows, scale, offset, taken.round)
+    kind: CodebookKind = "integer" if mirrored else "steps"
+    return taken.with_codes(codes, kind, scale=scale, offset=None if mirrored else offset)
 
 
 def _groups_together(group_size: GroupSize) -> int:

@@ -8,15 +8,10 @@ from torch import Tensor
 from rlquant.arguments import explained
 from rlquant.config import GroupSize, Rounding
 from rlquant.quantizers.affine_range import narrowed_range, whole_range
-from rlquant.quantizers.groups import from_rows, importance_rows, require_group_size, to_rows
-from rlquant.quantizers.rounding import rounder
+from rlquant.quantizers.grouped_weights import GroupedWeights
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
-    codes_dtype,
-    require_bits,
-    require_quantizable,
     round_for_storage,
-    strides_of,
 )
 
 
@@ -64,27 +59,14 @@ def quantize_zero_point(
         >>> quantize_zero_point(torch.tensor([-1.4, 0.0, 4.6]), 2).dequantize()
         tensor([-2.,  0.,  4.])
     """
-    require_quantizable(weights)
-    require_bits(bits)
-    require_group_size(group_size)
-    round_ = rounder(rounding, generator)
-    rows = to_rows(weights.detach().float(), group_size, channel_axis)
-    found = whole_range(rows, bits, torch.float32, zero_point=True)
-    counts = importance_rows(weights, importance, group_size, channel_axis)
-    if counts is not None:
-        found = narrowed_range(rows, found, counts, whole=True)
-    last = 2**bits - 1
-    step, zero = (round_for_storage(n, scale_dtype) for n in (found.scale / last, found.second))
-    inverse = 1 / torch.where(step > 0, step.float(), torch.inf)
-    places = (rows * inverse[:, None]).add_(zero.float()[:, None])
-    codes = round_(places).clamp(0, last).to(codes_dtype(bits))
-    return QuantizedTensor(
-        from_rows(codes, weights.shape, group_size, channel_axis),
-        bits,
-        "steps",
-        scale=step,
-        zero_point=zero,
-        group_size=group_size,
-        channel_axis=channel_axis,
-        strides=strides_of(weights),
+    taken = GroupedWeights.of(
+        weights, bits, group_size, rounding, generator, channel_axis, importance
     )
+    found = whole_range(taken.rows, bits, torch.float32, zero_point=True)
+    if taken.counts is not None:
+        found = narrowed_range(taken.rows, found, taken.counts, whole=True)
+    numbers = found.scale / (2**bits - 1), found.second
+    step, zero = (round_for_storage(each, scale_dtype) for each in numbers)
+    inverse = 1 / torch.where(step > 0, step.float(), torch.inf)
+    places = (taken.rows * inverse[:, None]).add_(zero.float()[:, None])
+    return taken.with_codes(taken.nearest_codes(places), "steps", scale=step, zero_point=zero)
