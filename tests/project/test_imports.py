@@ -80,7 +80,7 @@ ROOMS = {
     ),
     "rlquant_experiments": (
         *("baselines", "tables", "comparison", "benchmarks", "pretraining", "reproduction"),
-        *("faults", "reference", "real_networks", "commands", "__init__"),
+        *("faults", "reference", "real_networks", "targets", "commands", "__init__"),
     ),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from rlquant.export.compressed_tensors.tensor_file import (
     header_bytes_at_most,
     stored_float,
 )
+from rlquant.export.histogram import histogram
 from rlquant.export.quantized_layers import QuantizedLayer, float_tensors, quantized_layers
 from rlquant.files import make_folder, write_file
 from rlquant.paths import PathLike, path_of
@@ -49,7 +49,7 @@ class CompressedTensorsExport:
 
     def histogram(self) -> dict[str, int]:
         """Return how many layers there are of each scheme, most first."""
-        return dict(Counter(self.schemes.values()).most_common())
+        return histogram(self.schemes.values())
 
 
 @explained

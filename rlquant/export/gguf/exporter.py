@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
 from rlquant.errors import NetworkError
+from rlquant.export.histogram import histogram
 from rlquant.export.quantized_layers import QuantizedLayer, float_tensors, quantized_layers
 from rlquant.files import write_file
 from rlquant.gguf.blocks import Bytes
@@ -46,7 +46,7 @@ class GgufExport:
 
     def histogram(self) -> dict[str, int]:
         """Return how many tensors there are of each type, most first."""
-        return dict(Counter(self.types.values()).most_common())
+        return histogram(self.types.values())
 
 
 @explained

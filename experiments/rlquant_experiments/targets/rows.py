@@ -1,0 +1,113 @@
+"""Rows of the page: types by a recipe and an encoder, or a search at the recipe's bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rlquant.documents import parse_json, read_as
+from rlquant.files import reading, write_file
+from rlquant_experiments.targets.settings import TargetsSettings
+
+FLOAT = "float"
+THEIRS, THEIRS_BY_IMPORTANCE = "llama.cpp", "llama.cpp, imatrix"
+NEAREST, GPTQ, SEARCHED = "rlquant, nearest", "rlquant, GPTQ", "rlquant, searched"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is measured.
+
+    Attributes:
+        recipe: gives the types, or the bytes that a search may use; "" for the float network.
+        way: how weights are encoded, or `SEARCHED`.
+        seed: of a search.
+    """
+
+    recipe: str
+    way: str
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """The row's file, without folder and extension."""
+        words = [
+            self.recipe,
+            *self.way.replace(",", "").split(),
+            *([str(self.seed)] * self.searched),
+        ]
+        return "-".join(word.lower() for word in words if word)
+
+    @property
+    def searched(self) -> bool:
+        """Whether a search found it."""
+        return self.way == SEARCHED
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What was measured of a row, on test data where nothing else is said.
+
+    Attributes:
+        promised: bytes of the file, counted before it was written.
+        bytes: of the file; 0 where none was written.
+        kl, kl_999: divergence from the float network, in nats: mean, and 99.9th percentile.
+        perplexity, agreement: of the next token; how often the likeliest token is the float one's.
+        types: how many tensors have which type.
+        minutes: of encoding or searching.
+        runtime_kl: mean divergence of llama.cpp's answers from ours; None where it was not run.
+        token_seconds: that llama.cpp takes for a token, one at a time on one thread.
+    """
+
+    promised: int
+    bytes: int
+    kl: float
+    kl_999: float
+    perplexity: float
+    agreement: float
+    types: str
+    minutes: float
+    runtime_kl: float | None = None
+    token_seconds: float | None = None
+
+
+def rows_of(settings: TargetsSettings) -> Iterator[Row]:
+    """Yield every row, the first seed of all searches before the second."""
+    yield Row("", FLOAT)
+    theirs = () if settings.llama_cpp is None else (THEIRS, THEIRS_BY_IMPORTANCE)
+    for recipe in settings.recipes:
+        for way in (*theirs, NEAREST, GPTQ):
+            yield Row(recipe, way)
+    for seed in range(settings.seeds if settings.searcher else 0):
+        for recipe in settings.recipes:
+            yield Row(recipe, SEARCHED, seed)
+
+
+def read_row(row: Row, settings: TargetsSettings) -> Figures | None:
+    """Return the figures of a row that was measured under the same settings, if it was."""
+    path = settings.out / f"{row.name}.json"
+    if not path.exists():
+        return None
+    with reading(path):
+        document = read_as(dict[str, Any], parse_json(path.read_text()))
+        if document.get("settings") != _settings(row, settings):
+            return None
+        return read_as(Figures, document["figures"])
+
+
+def keep_row(row: Row, settings: TargetsSettings, figures: Figures) -> None:
+    """Keep the figures of a row."""
+    document = {"settings": _settings(row, settings), "figures": asdict(figures)}
+    write_file(settings.out / f"{row.name}.json", json.dumps(document) + "\n")
+
+
+def _settings(row: Row, settings: TargetsSettings) -> dict[str, Any]:
+    """Return the settings that a row's figures depend on."""
+    found: dict[str, Any] = {"calibration": settings.calibration, "test": settings.test}
+    if row.searched:
+        found |= {
+            field: getattr(settings, field) for field in ("searcher", "evaluations", "validation")
+        }
+    return found
