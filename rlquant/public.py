@@ -1,6 +1,6 @@
 """The public names of `rlquant`, which loads them when the first of them is used."""
 
-from rlquant import errors, tasks, tie
+from rlquant import errors, tasks, tie, visualization
 from rlquant.config import Fidelity, LayerChoice, QuantizationConfig
 from rlquant.cost.budget import AverageBitsCost, BopsCost, Budget, Cost, NetworkCosts, SizeCost
 from rlquant.cost.feasible import FeasibleSet
@@ -26,6 +26,7 @@ from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.layer_problem import layer_problem
 from rlquant.network.quantize import quantize
 from rlquant.objective import Classification, Distillation, NextToken, Objective, Regression
+from rlquant.optuna_objective import optuna_objective
 from rlquant.probing.probe import BudgetShare, Probe, probe
 from rlquant.problem.live import QuantizationProblem
 from rlquant.problem.protocol import Problem
@@ -104,6 +105,7 @@ __all__ = [
     "load",
     "load_table",
     "measure",
+    "optuna_objective",
     "pack",
     "prepare",
     "probe",
@@ -115,4 +117,5 @@ __all__ = [
     "tie",
     "train",
     "unpack",
+    "visualization",
 ]

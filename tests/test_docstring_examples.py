@@ -23,7 +23,8 @@ EXPLAINED = {
         for name in (
             *("EvaluationSettings", "LayerChoice", "QuantizationConfig", "QuantizationProblem"),
             *("Score", "SearchSpace"),
-            *("export_onnx", "find_layers", "load", "load_table", "pack", "probe", "quantize"),
+            *("export_onnx", "find_layers", "load", "load_table", "optuna_objective", "pack"),
+            *("probe", "quantize"),
             *("save", "train", "unpack"),
         )
     },

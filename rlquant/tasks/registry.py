@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 
 import torch
 from torch import nn
@@ -17,6 +17,7 @@ from rlquant.ambient import isolated
 from rlquant.arguments import explained
 from rlquant.errors import SettingsError, UnknownNameError, require_finite, unknown_name
 from rlquant.paths import PathLike
+from rlquant.plugins import TASKS, plugins
 from rlquant.tasks.cifar import CIFAR10, CIFAR100
 from rlquant.tasks.digits import load_digits
 from rlquant.tasks.fashion_mnist import FASHION_MNIST
@@ -89,9 +90,14 @@ def register_network(name: str, build: Builder, *, largest_rate: float | None = 
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of all tasks: "<data set>/<network>", and those of pretrained networks."""
+    """Return the names of all tasks: "<data set>/<network>", pretrained networks, plugins."""
     trained = (f"{data_set}/{network}" for data_set in DATA_SETS for network in NETWORKS)
-    return (*trained, *PRETRAINED)
+    return (*trained, *_loaders())
+
+
+def _loaders() -> Mapping[str, str]:
+    """Return the tasks that have a loader of their own: ours, and those that packages add."""
+    return {**plugins(TASKS), **PRETRAINED}
 
 
 def default_settings(data_name: str, network_name: str) -> FloatTrainSettings:
@@ -151,7 +157,7 @@ def load(
     """
     if name not in names():
         raise _unknown_task(name)
-    if name in PRETRAINED:
+    if name in _loaders():
         return _load_pretrained(name, cache_folder(cache), settings).to(torch.device(device))
     data_name, network_name = name.split("/")
     splits = load_data(data_name, cache=cache)
@@ -170,8 +176,14 @@ def load(
 def _load_pretrained(name: str, cache: Path, settings: FloatTrainSettings | None) -> Task:
     if settings is not None:
         raise SettingsError(f"settings: {name!r} is pretrained, it is not trained again; leave out")
-    module, _, function = PRETRAINED[name].partition(":")
-    task: Task = getattr(import_module(module), function)(cache)
+    place = _loaders()[name]
+    try:
+        load_task = resolve_name(place)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingsError(f"task {name!r}: {place} cannot be imported ({error})") from error
+    task = load_task(cache)
+    if not isinstance(task, Task):
+        raise SettingsError(f"task {name!r}: {place} returned {task!r:.80}, not a Task")
     return task
 
 
@@ -181,7 +193,7 @@ def _unknown_task(name: str) -> UnknownNameError:
     hint = f"did you mean {near[0]!r}? " if near else ""
     return UnknownNameError(
         f"unknown task {name!r}; {hint}use <data set>/<network>: data sets {', '.join(DATA_SETS)}; "
-        f"networks {', '.join(NETWORKS)}; or {', '.join(PRETRAINED)}"
+        f"networks {', '.join(NETWORKS)}; or {', '.join(_loaders())}"
     )
 
 

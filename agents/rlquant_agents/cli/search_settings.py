@@ -10,6 +10,7 @@ from typing import Any
 
 from rlquant import Budget, tasks
 from rlquant.errors import SettingsError
+from rlquant.plugins import SEARCHERS, TASKS, plugins
 from rlquant_agents.cli.task_settings import TaskSettings
 from rlquant_agents.reporting.run_files import SETTINGS
 from rlquant_agents.search.run_settings import read_settings
@@ -136,9 +137,12 @@ class SearchSettings(TaskSettings):
 
     @property
     def repeatable(self) -> bool:
-        """Whether settings and files say all: not of folders and of networks made by code."""
+        """Whether settings and files say all: not of folders, and not of code of somebody else."""
         own = (self.model, self.images, self.export_source)
-        return not any(own) and self.agent in (None, PRETRAINED) and self.task in tasks.names()
+        if any(own) or self.agent not in (None, PRETRAINED) or self.task not in tasks.names():
+            return False
+        added = {*plugins(TASKS), *plugins(SEARCHERS)}
+        return not added & {self.task, self.searcher, *self.baselines}
 
     def files(self) -> list[Path]:
         """Return the files that a search reads, those of its task apart, and its own report."""

@@ -16,6 +16,7 @@ from rlquant.ambient import callers_generators, isolated
 from rlquant.arguments import explained
 from rlquant.errors import SettingsError, unknown_name, whole_number
 from rlquant.executors.opening import transport_of
+from rlquant.plugins import SEARCHERS, plugins
 from rlquant.score import resolve_reward
 from rlquant_agents.search.checks import require_settings, whole_seed
 from rlquant_agents.search.closing import closed_after
@@ -182,7 +183,7 @@ class Searcher(ABC):
         )
 
 
-_REGISTRY: dict[str, str] = {
+_REGISTRY: dict[str, str | type[Searcher]] = {
     "auto": "rlquant_agents.searchers.auto:Auto",
     "dyna-ppo": "rlquant_agents.searchers.dyna_ppo.searcher:DynaPPO",
     "masked-ppo": "rlquant_agents.searchers.ppo.searcher:MaskedPPO",
@@ -196,7 +197,7 @@ _REGISTRY: dict[str, str] = {
     "pairwise": "rlquant_agents.searchers.pairwise:Pairwise",
     "successive-halving": "rlquant_agents.searchers.successive_halving:SuccessiveHalving",
 }
-"""Name -> where its class is; imported on request, since some need large libraries."""
+"""Name -> its class, or where that is: imported on request, since some need large libraries."""
 
 
 def searchers() -> tuple[str, ...]:
@@ -207,19 +208,25 @@ def searchers() -> tuple[str, ...]:
         >>> "dyna-ppo" in searchers()
         True
     """
-    return tuple(_REGISTRY)
+    return tuple(_places())
+
+
+def _places() -> dict[str, str | type[Searcher]]:
+    """Return the place of every searcher: ours, and those that packages add by entry points."""
+    return {**plugins(SEARCHERS), **_REGISTRY}
 
 
 @explained
-def register_searcher(name: str, place: str) -> None:
+def register_searcher(name: str, place: str | type[Searcher]) -> None:
     """Make a searcher of one's own known by name, in this process.
 
     Args:
         name: what it is asked for by.
-        place: where its class is, "module:Class"; imported on request.
+        place: its class, or where that is, "module:Class", which is imported on request. Other
+            processes, such as those of a comparison, know what has a place alone.
 
     Raises:
-        SettingsError: the name is taken, or `place` is not of that form.
+        SettingsError: the name is taken, or `place` is neither.
 
     Example:
         >>> from rlquant_agents import make_searcher, register_searcher
@@ -233,8 +240,12 @@ def register_searcher(name: str, place: str) -> None:
         raise SettingsError(
             f"register_searcher: {name!r} is taken by {_REGISTRY[name]}; use another name"
         )
-    if not isinstance(place, str) or not all(place.partition(":")):
-        raise SettingsError(f"register_searcher: place={place!r}, write it as 'module:Class'")
+    is_class = isinstance(place, type) and issubclass(place, Searcher)
+    if not is_class and not (isinstance(place, str) and all(place.partition(":"))):
+        raise SettingsError(
+            f"register_searcher: place={place!r}, give a Searcher class, or write it as "
+            f"'module:Class'"
+        )
     _REGISTRY[name] = place
 
 
@@ -245,15 +256,19 @@ def searcher_class(name: str) -> type[Searcher]:
         UnknownNameError: no searcher has that name; it suggests a near one.
         SettingsError: no searcher stands where its name was registered.
     """
-    if name not in _REGISTRY:
-        raise unknown_name("searcher", name, _REGISTRY)
-    module, _, attribute = _REGISTRY[name].partition(":")
+    places = _places()
+    if name not in places:
+        raise unknown_name("searcher", name, places)
+    place = places[name]
+    if isinstance(place, type):
+        return place
+    module, _, attribute = place.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute, None)
     except ImportError as error:
         raise SettingsError(f"searcher {name!r}: {module} cannot be imported ({error})") from error
     if not isinstance(found, type) or not issubclass(found, Searcher):
-        raise SettingsError(f"searcher {name!r}: {_REGISTRY[name]} is no Searcher class")
+        raise SettingsError(f"searcher {name!r}: {place} is no Searcher class")
     return found
 
 

@@ -1,0 +1,22 @@
+"""What other packages add by entry points: the name, and where it is, "module:attribute".
+
+A package says in its `pyproject.toml`
+
+    [project.entry-points."rlquant.tasks"]
+    mine = "my_package.tasks:load"
+
+and `mine` is known wherever the package is installed. Nothing is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+
+TASKS, SEARCHERS = "rlquant.tasks", "rlquant.searchers"
+"""Groups of entry points."""
+
+
+def plugins(group: str) -> dict[str, str]:
+    """Return what installed packages add to a group: name -> "module:attribute", sorted."""
+    found = sorted(entry_points(group=group), key=lambda point: (point.name, point.value))
+    return {point.name: point.value for point in found}
