@@ -141,6 +141,18 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         info = {"budget": self._problem.budget, "action_mask": self.action_masks()}
         return self._observer.observe(0, self._spent, None), info
 
+    def completed_by(self, action: Action) -> list[int] | None:
+        """Return the option indices of the configuration that an action would complete.
+
+        None where it is not the last decision. Nothing is decided: who steps several environments
+        hands over together what all of them are about to measure.
+        """
+        chosen = self.require_running()
+        if len(chosen) + 1 < len(self._problem.feasible):
+            return None
+        wanted = self._options[self._number(action)]
+        return [*chosen, self._fitting.nearest(len(chosen), wanted, self._spent)]
+
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decide the next layer; the last decision has the network measured."""
         chosen = self.require_running()

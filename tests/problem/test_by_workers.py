@@ -29,10 +29,12 @@ def drawn(of: QuantizationProblem, count: int) -> list[QuantizationConfig]:
     return [of.feasible.config(of.feasible.sample(draw)) for _ in range(count)]
 
 
-def test_processes_measure_what_this_one_does_to_the_last_bit(tmp_path: Path) -> None:
+def test_workers_measure_what_this_process_does_and_this_one_stores_it(
+    tmp_path: Path, threads: ThreadPoolExecutor
+) -> None:
     asked, here = problem("conv", store=tmp_path / "store.db"), problem("conv")
     configs = drawn(asked, 6)
-    assert asked.evaluate_many(configs, executor="local:1") == here.evaluate_many(configs)
+    assert asked.evaluate_many(configs, executor=threads) == here.evaluate_many(configs)
     assert asked.store is not None
     assert asked.store.count(asked.fingerprint) == len(set(configs))
     again = problem("conv", store=asked.store)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from rlquant.escaping import printable
+from rlquant.executors.workload import Workload
 from rlquant.files import make_folder
 from rlquant.paths import PathLike, path_of
 from rlquant_agents.search.event_log import WRITER, EventLog
@@ -39,6 +41,11 @@ class Callbacks(Callback):
         for callback in self._callbacks:
             callback.on_progress(session, stage, done, total)
 
+    def on_workload(self, session: Session, workload: Workload) -> None:
+        """Pass on."""
+        for callback in self._callbacks:
+            callback.on_workload(session, workload)
+
     def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
         """Pass on."""
         for callback in self._callbacks:
@@ -59,6 +66,7 @@ class Callbacks(Callback):
 class ProgressBar(Callback):
     """A bar on standard error with the best loss so far, time spent and left.
 
+    With workers it says how many there are, how many evaluations wait for one, and the rate.
     Long stages before and between evaluations have bars of their own, which go when they are done.
     """
 
@@ -66,9 +74,12 @@ class ProgressBar(Callback):
         self._description = description
         self._bar: Any = None
         self._stages: dict[str, Any] = {}
+        self._workers = ""
+        self._started = 0.0
 
     def on_start(self, session: Session) -> None:
         """Open the bar."""
+        self._started = time.perf_counter()
         self._bar = self._opened(session.evaluations, "", unit="evaluation")
 
     def _opened(self, total: int, stage: str, **settings: Any) -> Any:
@@ -89,10 +100,22 @@ class ProgressBar(Callback):
 
     def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
         """Move the bar on."""
-        if session.best is not None:
-            score = session.best.score
-            self._bar.set_postfix_str(f"loss {score.loss:.4f}", refresh=False)
+        self._show_state(session)
         self._bar.update(1)
+
+    def on_workload(self, session: Session, workload: Workload) -> None:
+        """Show how busy the workers are."""
+        rate = len(session.history) / max(time.perf_counter() - self._started, 1e-9)
+        self._workers = (
+            f"{workload.running}/{workload.workers} workers, {workload.queued} queued, {rate:.3g}/s"
+        )
+        self._show_state(session)
+        self._bar.update(0)
+
+    def _show_state(self, session: Session) -> None:
+        best = session.best
+        loss = "" if best is None else f"loss {best.score.loss:.4f}"
+        self._bar.set_postfix_str(", ".join(filter(None, (loss, self._workers))), refresh=False)
 
     def close(self) -> None:
         """Close the bars."""
@@ -116,6 +139,8 @@ class TensorBoardLog(Callback):
     def __init__(self, folder: PathLike) -> None:
         self._folder = path_of("folder", folder)
         self._log: EventLog | None = None
+        self._workload: Workload | None = None
+        self._started = 0.0
 
     @property
     def event_log(self) -> EventLog | None:
@@ -124,6 +149,7 @@ class TensorBoardLog(Callback):
 
     def on_start(self, session: Session) -> None:
         """Open the event file."""
+        self._started = time.perf_counter()
         make_folder(self._folder)
         self._log = EventLog(self._folder, WRITER)
 
@@ -139,12 +165,28 @@ class TensorBoardLog(Callback):
             "search/evaluations": float(evaluation.number),
             "search/episodes": float(session.episodes),
         }
+        scalars |= self._speed(evaluation.number)
         if best is not None:
             scalars["search/best_accuracy"] = best.score.accuracy
             scalars["search/best_loss"] = best.score.loss
         if self._log.differs(evaluation.number, "search/loss", score.loss):
             self._log.cut(evaluation.number, "search/")
         self._log.add(evaluation.number, scalars)
+
+    def on_workload(self, session: Session, workload: Workload) -> None:
+        """Take note of what workers have done."""
+        self._workload = workload
+
+    def _speed(self, evaluations: int) -> dict[str, float]:
+        """Return the speed so far, and of workers the share of the time that they have worked."""
+        if self._workload is None:
+            return {}
+        seconds = max(time.perf_counter() - self._started, 1e-9)
+        return {
+            "search/evaluations_per_second": evaluations / seconds,
+            "search/worker_utilisation": self._workload.busy_seconds
+            / (self._workload.workers * seconds),
+        }
 
     def on_end(self, session: Session, result: SearchResult) -> None:
         """Write what was asked and what was found, but of interrupted searches, which go on."""

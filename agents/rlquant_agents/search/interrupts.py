@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from rlquant.executors.workload import Workload
 from rlquant_agents.search.event_log import EventLog
 from rlquant_agents.search.result import Evaluation, SearchResult
 from rlquant_agents.search.session import Callback, Session
@@ -117,6 +118,11 @@ class Uninterrupted(Callback):
         """Pass on."""
         with interrupts_held():
             self._callback.on_progress(session, stage, done, total)
+
+    def on_workload(self, session: Session, workload: Workload) -> None:
+        """Pass on."""
+        with interrupts_held():
+            self._callback.on_workload(session, workload)
 
     def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
         """Pass on."""

@@ -239,6 +239,11 @@ class Session:
             configs = [self.feasible.config(vector) for vector in new]
             self._ahead_at(self.fidelity).begin(configs, self._incumbent())
 
+    @property
+    def has_workers(self) -> bool:
+        """Whether workers evaluate."""
+        return self._executor is not None
+
     def _ahead_at(self, fidelity: Fidelity) -> Ahead:
         """Return the evaluations by workers at a fidelity, made when they are first needed."""
         assert self._executor is not None

@@ -16,6 +16,7 @@ class Auto(Searcher):
     """Choose by evidence (`docs/results/search.md`) and say what was chosen, and why."""
 
     name: ClassVar[str] = "auto"
+    least_batch: ClassVar[int] = 4
 
     def explore(self, session: Session, seed: int) -> None:
         """Measure everything where the evaluations suffice, else search as `dyna-ppo` does.

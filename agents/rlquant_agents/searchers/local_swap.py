@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,8 +25,9 @@ SHAKES = 50
 class LocalSwap(Searcher):
     """Improve the knapsack's solution by changes of one or two layers, best predicted first.
 
-    The first change that measures better is taken. Where `tries` new neighbours are no better, the
-    best so far is shaken at `kick` random layers and the search goes on from there.
+    The first change that measures better is taken; as many as a batch has are measured together.
+    Where `tries` new neighbours are no better, the best so far is shaken at `kick` random layers
+    and the search goes on from there.
 
     Attributes:
         kick: layers that change at random when stuck.
@@ -60,14 +63,15 @@ class LocalSwap(Searcher):
     def _better_neighbour(
         self, session: Session, effects: Effects, place: Indices, value: float
     ) -> tuple[Indices, float] | None:
-        measured = 0
-        for neighbour in neighbours(session, effects, place):
+        rows, measured = neighbours(session, effects, place), 0
+        for number, neighbour in enumerate(rows):
             known = session.recall(neighbour.tolist())
             if known is None:
-                if measured == self.tries:
+                count = min(session.batch, self.tries - measured)
+                if not count:
                     break
-                known = session.ask_indices(neighbour.tolist())
-                measured += 1
+                known, *others = session.ask_rows(unknown(session, rows[number:], count))
+                measured += 1 + len(others)
             if known.value > value:
                 return neighbour, known.value
         return None
@@ -83,6 +87,12 @@ class LocalSwap(Searcher):
             if session.recall(shaken.tolist()) is None:
                 return shaken
         return session.feasible.sample(generator)
+
+
+def unknown(session: Session, rows: Sequence[Indices], count: int) -> list[list[int]]:
+    """Return the first rows, so many, that have not been asked for."""
+    vectors = (row.tolist() for row in rows)
+    return list(itertools.islice((v for v in vectors if session.recall(v) is None), count))
 
 
 def neighbours(session: Session, effects: Effects, place: Indices) -> list[Indices]:

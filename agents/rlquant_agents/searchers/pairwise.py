@@ -60,19 +60,19 @@ class Pairwise(Searcher):
         effects = measure_effects(session)
         solution = solve_knapsack(effects, feasible)
         session.ask_indices(solution.tolist())
-        for indices in self._pairs(session, effects, solution):
-            session.ask_indices(indices.tolist())
+        session.ask_rows([row.tolist() for row in self._pairs(session, effects, solution)])
         observed = Observations(session, partial=False)
         prediction = BestPrediction(feasible, observed, generator)
         correlation = exponential_correlation(feasible.options)
         while True:
-            row, best = None, observed.best(feasible.limit)
+            rows: list[Indices] = []
+            best = observed.best(feasible.limit)
             if best is not None:
                 prior = self._prior(effects / observed.spread, correlation)
-                row = prediction.find(prior.fit(observed).predict, best[0])
-            if row is None:
-                row = feasible.sample(generator)
-            session.ask_indices(row.tolist())
+                rows = prediction.find_several(prior.fit(observed).predict, best[0], session.batch)
+            if not rows:
+                rows = [feasible.sample(generator) for _ in range(session.batch)]
+            session.ask_rows([row.tolist() for row in rows])
             observed.update()
 
     def _pairs(self, session: Session, effects: Effects, solution: Indices) -> list[Indices]:

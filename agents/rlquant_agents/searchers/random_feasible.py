@@ -21,4 +21,5 @@ class RandomFeasible(Searcher):
         """Draw until the evaluations are spent."""
         generator = np.random.default_rng(seed)
         while True:
-            session.ask_indices(session.feasible.sample(generator).tolist())
+            drawn = [session.feasible.sample(generator) for _ in range(session.batch)]
+            session.ask_rows([row.tolist() for row in drawn])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from rlquant.cost.feasible import Indices
@@ -47,12 +49,17 @@ class RefinedEffects:
         Returns:
             Whether anything was measured.
         """
-        before = len(self._session.history)
+        before, base = len(self._session.history), self._base.tolist()
         while len(self._session.history) < before + count and self._has_room():
-            found = self._most_uncertain(solution)
-            if found is None:
+            room = before + count - len(self._session.history)
+            groups = self._most_uncertain(solution, min(self._session.batch, room))
+            if not groups:
                 break
-            self._refine(found, solution)
+            rows = [changed(base, self._moved(_half(group), solution)) for group in groups]
+            self._session.prefetch([base, *rows][: self._session.remaining - 1])
+            for group in groups:
+                if self._has_room():
+                    self._refine(group, solution)
         return len(self._session.history) > before
 
     def _has_room(self) -> bool:
@@ -60,27 +67,29 @@ class RefinedEffects:
         known = self._session.recall(self._base.tolist()) is not None
         return self._session.remaining > (1 if known else 2)
 
-    def _most_uncertain(self, solution: Indices) -> int | None:
-        """Return the group whose effects are the largest of those that may still be wrong."""
+    def _most_uncertain(self, solution: Indices, count: int) -> list[Indices]:
+        """Return groups whose effects may still be wrong, those first that are the largest."""
         layers = np.arange(len(solution))
         at_stake = np.abs(self.effects[layers, solution]) * (solution != self._base)
         values = [float(at_stake[group].sum()) for group in self._groups]
-        for number in map(int, np.argsort(values, kind="stable")[::-1]):
-            if values[number] <= 0:
-                return None
-            group = self._groups[number]
-            if len(group) > 1 or not self._is_known(group, solution):
-                return number
-        return None
+        found = (
+            self._groups[number]
+            for number in np.argsort(values, kind="stable")[::-1]
+            if values[number] > 0 and self._is_uncertain(self._groups[number], solution)
+        )
+        return list(itertools.islice(found, count))
+
+    def _is_uncertain(self, group: Indices, solution: Indices) -> bool:
+        return len(group) > 1 or not self._is_known(group, solution)
 
     def _is_known(self, group: Indices, solution: Indices) -> bool:
         row = changed(self._base.tolist(), self._moved(group, solution))
         return self._session.recall(row) is not None
 
-    def _refine(self, number: int, solution: Indices) -> None:
+    def _refine(self, group: Indices, solution: Indices) -> None:
         """Measure a half of a group, or the single layer that it is."""
-        group = self._groups.pop(number)
-        half, rest = group[: (len(group) + 1) // 2], group[(len(group) + 1) // 2 :]
+        self._groups = [other for other in self._groups if other is not group]
+        half, rest = _half(group), group[len(_half(group)) :]
         total, expected = self._sum(group, solution), self._sum(half, solution)
         moved = self._moved(half, solution)
         measured = effect_of(self._session, self._base.tolist(), moved) if moved else 0.0
@@ -100,3 +109,8 @@ class RefinedEffects:
         """Return which of some layers a solution moves from the reference, and where."""
         moved = layers[solution[layers] != self._base[layers]]
         return dict(zip(moved.tolist(), solution[moved].tolist(), strict=True))
+
+
+def _half(group: Indices) -> Indices:
+    """Return the half of a group that is measured."""
+    return group[: (len(group) + 1) // 2]

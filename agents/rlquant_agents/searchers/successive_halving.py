@@ -46,12 +46,14 @@ class SuccessiveHalving(Searcher):
         sizes = rung_sizes(session.evaluations, len(rungs) + 1, self.reduction)
         drawn = self._draw(session, generator, sizes[0]) if rungs else []
         for fidelity, size in zip(rungs, sizes[1:], strict=False):
-            screened = [session.screen(config, fidelity) for config in drawn]
+            screened = session.screen_many(drawn, fidelity)
             drawn = best_of(drawn, screened, size)
+        session.prefetch([session.feasible.indices(config).tolist() for config in drawn])
         for config in drawn:
             session.ask(config)
         while True:  # what screening left over, if anything
-            session.ask_indices(session.feasible.sample(generator).tolist())
+            rows = [session.feasible.sample(generator) for _ in range(session.batch)]
+            session.ask_rows([row.tolist() for row in rows])
 
     def rungs(self, session: Session) -> tuple[Fidelity, ...]:
         """Return the fidelities below the problem's that are used, lowest first."""

@@ -45,5 +45,7 @@ class Uniform(Searcher):
 
     def explore(self, session: Session, seed: int) -> None:
         """Ask for each uniform configuration that keeps the budget."""
-        for config in uniform_configs(session.feasible):
+        configs = uniform_configs(session.feasible)
+        session.prefetch([session.feasible.indices(config).tolist() for config in configs])
+        for config in configs:
             session.ask(config)

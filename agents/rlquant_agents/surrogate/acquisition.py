@@ -139,16 +139,37 @@ class BestPrediction:
         self._feasible, self._observed, self._generator = feasible, observed, generator
         self._unknown = feasible.all_indices() if feasible.count() <= COMPLETE else None
         self._removed = 0
+        self._taken: set[tuple[int, ...]] = set()
+
+    def find_several(self, predict: Predict, start: Indices, count: int) -> list[Indices]:
+        """Return the best predicted configurations, one after the other; fewer where none is left.
+
+        Predictions stay as they are in between: none of what is returned has been measured.
+        """
+        found: list[Indices] = []
+        while len(found) < count:
+            row = self.find(predict, start)
+            if row is None:
+                break
+            found.append(row)
+            self._taken.add(tuple(row.tolist()))
+        self._taken.clear()
+        return found
 
     def find(self, predict: Predict, start: Indices) -> Indices | None:
         """Return the best predicted configuration that is not known; None where none is found."""
         if self._unknown is not None:
             unknown = self._without_known(self._unknown)
+            for taken in self._taken:
+                unknown = unknown[(unknown != taken).any(axis=1)]
             return unknown[predict(unknown).argmin()] if len(unknown) else None
         descents = 0 if len(self._feasible) > MANY_LAYERS else DESCENTS
         starts = [start, *(self._feasible.sample(self._generator) for _ in range(descents))]
         found = [row for row in (self._descend(predict, s) for s in starts) if row is not None]
         return found[predict(np.array(found)).argmin()] if found else None
+
+    def _is_known(self, row: Indices) -> bool:
+        return self._observed.is_known(row) or tuple(row.tolist()) in self._taken
 
     def _without_known(self, rows: Indices) -> Indices:
         for row in self._observed.asked[self._removed :]:
@@ -165,7 +186,7 @@ class BestPrediction:
             for number in np.argsort(values, kind="stable"):
                 if values[number] >= best_value:
                     break
-                if not self._observed.is_known(rows[number]):
+                if not self._is_known(rows[number]):
                     best, best_value = rows[number], values[number]
                     break
             if values.min() >= lowest:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -160,3 +162,16 @@ def test_the_events_of_several_callbacks_are_those_of_the_first_that_has_some(
     assert both.event_log is None  # nothing is open before a search begins
     both.on_start(Session(ToyProblem(1), 1))
     assert both.event_log is logs[0].event_log is not None
+
+
+def test_workers_are_seen_on_the_bar_and_in_tensorboard(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    told = Callbacks([ProgressBar("search"), TensorBoardLog(tmp_path)])
+    with ThreadPoolExecutor(2) as threads:
+        make_searcher("random", batch=6).search(ToyProblem(4, 4.0), 12, 0, told, threads)
+    shown = capfd.readouterr().err
+    assert re.search(r"12/12 .*loss 0\.\d+, \d/2 workers, \d queued, [\d.]+/s", shown)
+    read = events(tmp_path)
+    assert len(values(read, "search/evaluations_per_second")) == 12
+    assert all(0 <= share <= 1 for _, share in values(read, "search/worker_utilisation"))

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor
+from torch.nn import functional
 
-from rlquant import Budget, QuantizationConfig, Score
+from problems import problem
+from rlquant import Budget, QuantizationConfig, Score, TrainSettings
 from rlquant.errors import SettingsError, WorkerError
 from rlquant.tabular.tabular_problem import TabularProblem
 from rlquant.testing import ToyProblem, random_table
@@ -23,7 +26,8 @@ from rlquant_agents import SearchResult, make_searcher, search_problem
 from rlquant_agents.search.session import Callback, Session
 from rlquant_agents.searchers.random_feasible import RandomFeasible
 
-BATCHED = ("random",)
+QUICK = ("random", "uniform", "local-swap", "knapsack", "pairwise", "tpe", "nsga2")
+SLOW = ("auto", "dyna-ppo", "masked-ppo")
 
 
 class Delayed(ToyProblem):
@@ -49,15 +53,51 @@ def found(searcher: str, executor: Any, batch: int | None, evaluations: int = 24
     )
 
 
-@pytest.mark.parametrize("searcher", BATCHED)
+@pytest.mark.parametrize("searcher", [*QUICK, *SLOW])
 def test_a_search_depends_on_seed_and_batch_alone(searcher: str) -> None:
-    results = []
-    for workers in (1, 2, 4):
+    evaluations = 24 if searcher in QUICK else 14
+    here = history(found(searcher, None, 5, evaluations))
+    assert len(here) == len(dict(here)) <= evaluations
+    for workers in (1, 2, 4) if searcher in QUICK else (2,):
         with ThreadPoolExecutor(workers) as threads:
-            results.append(history(found(searcher, threads, 4)))
-    here = history(found(searcher, None, 4))
-    assert results == [here] * 3
-    assert len(here) == len(dict(here)) <= 24
+            assert history(found(searcher, threads, 5, evaluations)) == here
+
+
+def test_rungs_of_lower_fidelity_are_measured_by_workers_too(tmp_path: Path) -> None:
+    def screened(executor: Any) -> SearchResult:
+        live = problem("mlp", fidelity="tuned", training=TrainSettings(steps=2))
+        search = make_searcher("successive-halving", batch=2)
+        return search.search(live, 8, 0, None, executor)
+
+    with ThreadPoolExecutor(2) as threads:
+        assert history(screened(threads)) == history(screened(None))
+
+
+def test_a_pruner_needs_this_process() -> None:
+    pruned = make_searcher("tpe", pruner="median")
+    with (
+        ThreadPoolExecutor(1) as threads,
+        pytest.raises(SettingsError, match="use pruner='none', or no executor"),
+    ):
+        search_problem(ToyProblem(), searcher=pruned, executor=threads)
+
+
+@pytest.mark.parametrize("searcher", ["local-swap", "knapsack", "pairwise", "tpe", "random"])
+def test_all_of_a_batch_is_asked_before_the_first_is_known(searcher: str) -> None:
+    class Counted(ThreadPoolExecutor):
+        tasks = 0
+
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            self.tasks += 1
+            self.most = max(getattr(self, "most", 0), sum(not f.done() for f in self.running) + 1)
+            future = super().submit(fn, *args, **kwargs)
+            self.running.append(future)
+            return future
+
+    with Counted(1) as threads:
+        threads.running = []
+        found(searcher, threads, 4)
+    assert threads.most >= 4
 
 
 def test_by_default_a_batch_is_twice_the_workers() -> None:
@@ -68,19 +108,18 @@ def test_by_default_a_batch_is_twice_the_workers() -> None:
         RandomFeasible(batch=0)
 
 
-class Deadly(ToyProblem):
-    """A toy problem of which one process dies once, or always at one configuration."""
+class Fatal:
+    """An objective of which one worker dies once."""
 
-    def __init__(self, folder: Path, always: str = "") -> None:
-        super().__init__(4, 4.0)
-        self.folder, self.always = folder, always
+    def __init__(self, folder: Path) -> None:
+        self.died, self.here = folder / "died", os.getpid()
 
-    def evaluate(self, config: QuantizationConfig) -> Score:
-        once = self.folder / "died"
-        if config.key == self.always or (config["layer0"].bits == 4 and not once.exists()):
-            once.touch()
+    def __call__(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        if os.getpid() != self.here and not self.died.exists():
+            self.died.touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().evaluate(config)
+        right = (outputs.argmax(dim=1) == targets).sum()
+        return functional.cross_entropy(outputs, targets, reduction="sum"), right
 
 
 @contextmanager
@@ -93,19 +132,26 @@ def dask_of_threads() -> Iterator[Any]:
         yield cluster
 
 
-def test_a_killed_process_changes_nothing_nor_does_dask(tmp_path: Path) -> None:
-    here = search_problem(ToyProblem(4, 4.0), searcher="random", evaluations=12, batch=4)
-    killed = search_problem(
-        Deadly(tmp_path), searcher="random", evaluations=12, batch=4, executor="local:1"
-    )
+def test_a_killed_process_changes_nothing_to_the_last_bit(tmp_path: Path) -> None:
+    def searched(executor: str | None) -> SearchResult:
+        live = problem("conv", objective=Fatal(tmp_path), store=tmp_path / f"{executor}.sqlite")
+        found = search_problem(
+            live, searcher="random", evaluations=8, batch=4, seed=1, executor=executor
+        )
+        assert live.store is not None
+        assert live.store.count(live.fingerprint) == 8
+        return found
+
+    killed, here = searched("local:1"), searched(None)
     assert (tmp_path / "died").exists()
     assert history(killed) == history(here)
+    assert killed.score == here.score
+
+
+def test_a_cluster_of_dask_finds_the_same() -> None:
     with dask_of_threads() as cluster:
         address = f"dask:{cluster.scheduler_address}"
-        dask = search_problem(
-            ToyProblem(4, 4.0), searcher="random", evaluations=12, batch=4, executor=address
-        )
-    assert history(dask) == history(here)
+        assert history(found("random", address, 4)) == history(found("random", None, 4))
 
 
 class Dying(ThreadPoolExecutor):

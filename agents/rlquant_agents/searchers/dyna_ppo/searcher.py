@@ -60,7 +60,8 @@ class DynaPPO(Searcher):
         sensitivities: whether each option is measured at each layer alone before anything else;
             with many layers as `knapsack` does it, with what it solves in between.
         first: configurations of the policy that are evaluated before the first round.
-        batch: configurations evaluated in a round.
+        batch: configurations evaluated in a round, each chosen as if those before it had measured
+            what is predicted of them; by default 4, or twice as many as there are workers.
         rollouts: updates of the policy in a round; 0 for a policy that never learns.
         environments: episodes of an update, side by side; fewer where they are long, see
             `MOST_DECISIONS`.
@@ -85,10 +86,11 @@ class DynaPPO(Searcher):
 
     name: ClassVar[str] = "dyna-ppo"
 
+    least_batch: ClassVar[int] = 4
+
     agent: str = "pretrained"
     sensitivities: bool = False
     first: int = 8
-    batch: int = 4
     rollouts: int = 1
     environments: int = 64
     neighbours: int = 200
@@ -104,7 +106,7 @@ class DynaPPO(Searcher):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_one_of("agent", AGENTS)
-        self.require_whole(1, "first", "batch", "patience", "environments")
+        self.require_whole(1, "first", "patience", "environments")
         self.require_whole(1, "epochs", "minibatches")
         self.require_whole(0, "rollouts", "neighbours")
         self.require_number("learning_rate", above=0.0)
@@ -193,7 +195,7 @@ class _Exploration:
             if self._observed.stagnation > self._settings.patience and round_ % 2:
                 candidates = self._with_random(candidates)
                 acquisition = self._upper_confidence_bound()
-            batch = select_batch(candidates, self._settings.batch, self._surrogate, acquisition)
+            batch = select_batch(candidates, self._session.batch, self._surrogate, acquisition)
             self._observed.evaluate(batch)
 
     def _first(self) -> Indices:

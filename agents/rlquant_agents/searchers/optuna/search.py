@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -57,19 +57,28 @@ class OptunaSearch(Searcher):
 
     def explore(self, session: Session, seed: int) -> None:
         """Ask and tell until the evaluations are spent."""
+        if self.pruner != "none" and session.has_workers:
+            raise SettingsError(
+                f"searcher {self.name!r}: pruner={self.pruner!r} watches trainings, which workers "
+                f"do elsewhere; use pruner='none', or no executor"
+            )
         pruner = PRUNERS[self.pruner]()
         study = quiet_study(self.directions, self.sampler(session, seed), pruner)
         decoder = DECODERS[self.decoding](session)
         generator = np.random.default_rng(seed)
         repeats = 0
-        while True:
+
+        def suggested() -> tuple[optuna.Trial, list[int]]:
             if repeats >= self.patience:  # a model that only repeats itself gets something new
                 drawn = session.feasible.sample(generator)
                 study.enqueue_trial(dict(decoder.parameters(drawn)))
             trial = study.ask()
+            return trial, decoder.suggest(trial).tolist()
+
+        for trial, row in together(session, suggested):
             known = len(session.history)
             watch = None if self.pruner == "none" else Reporter(trial)
-            asked = session.ask_indices(decoder.suggest(trial).tolist(), watch)
+            asked = session.ask_indices(row, watch)
             repeats = repeats + 1 if len(session.history) == known else 0
             trial.set_user_attr("average_bits", asked.score.average_bits)
             if not asked.final:
@@ -79,6 +88,16 @@ class OptunaSearch(Searcher):
             else:
                 share = session.feasible.spent(session.feasible.indices(asked.config))
                 study.tell(trial, [session.log_loss(asked), share / session.feasible.limit])
+
+
+def together(
+    session: Session, suggested: Callable[[], tuple[optuna.Trial, list[int]]]
+) -> Iterator[tuple[optuna.Trial, list[int]]]:
+    """Yield trials for ever, a batch of which is asked for before the first of it is told."""
+    while True:
+        batch = [suggested() for _ in range(session.batch)]
+        session.prefetch([row for _, row in batch])
+        yield from batch
 
 
 def quiet_study(
@@ -135,9 +154,13 @@ class TPE(OptunaSearch):
         self.require_whole(1, "startup")
 
     def sampler(self, session: Session, seed: int) -> optuna.samplers.BaseSampler:
-        """Return the sampler, every default that changed between versions stated."""
+        """Return the sampler, every default that changed between versions stated.
+
+        In a batch, trials that have no value yet count as bad ones (constant liar).
+        """
+        liar = session.batch > 1
         return optuna.samplers.TPESampler(
-            n_startup_trials=self.startup, multivariate=True, constant_liar=False, seed=seed
+            n_startup_trials=self.startup, multivariate=True, constant_liar=liar, seed=seed
         )
 
 

@@ -11,12 +11,13 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 from rlquant.ambient import seeded
 from rlquant_agents.search.closing import closed_after
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import EPISODES_PER_EVALUATION, Session
+from rlquant_agents.searchers.ppo.evaluated_together import EvaluatedTogether
 from rlquant_agents.searchers.ppo.event_logger import logger_into
 from rlquant_agents.searchers.ppo.imitation import Demonstrations
 from rlquant_envs import LayerwiseQuantization
@@ -32,7 +33,8 @@ class PPOSearch(Searcher):
     An episode that ends in a known configuration costs no evaluation but still teaches.
 
     Attributes:
-        environments: episodes that run side by side; one forward pass of the policy serves all.
+        environments: episodes that run side by side, or as many as a batch has where those are
+            more; one forward pass of the policy serves all, and they are evaluated together.
         episodes: episodes between two updates, a multiple of `environments`.
         learning_rate: Adam's.
         epochs: passes over the episodes of an update.
@@ -85,15 +87,17 @@ class PPOSearch(Searcher):
         def make() -> LayerwiseQuantization:
             return LayerwiseQuantization(session, reward=self.reward)
 
-        return VecMonitor(DummyVecEnv([make] * self.environments))
+        count = max(self.environments, session.batch)
+        return VecMonitor(EvaluatedTogether([make] * count, session))
 
     def make_model(self, environments: VecEnv, layers: int, seed: int) -> OnPolicyAlgorithm:
         """Return a new agent for episodes of `layers` steps."""
-        rollout = max(1, self.episodes // self.environments) * layers
+        count = environments.num_envs
+        rollout = max(1, self.episodes // count) * layers
         settings: dict[str, Any] = {
             "learning_rate": self.learning_rate,
             "n_steps": rollout,
-            "batch_size": max(2, rollout * self.environments // self.minibatches),
+            "batch_size": max(2, rollout * count // self.minibatches),
             "n_epochs": self.epochs,
             "gamma": 1.0,
             "gae_lambda": self.gae_lambda,
