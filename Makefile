@@ -56,7 +56,7 @@ $(RUN): pyproject.toml $(CONSTRAINTS)
 	  { echo "rlquant needs Python 3.11 or newer and '$(PYTHON)' is not: name one, as in make PYTHON=python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "'$(PYTHON)' cannot make virtual environments (no ensurepip): install its venv package, on Debian python3-venv" >&2; exit 1; }
-	@echo "installing into $(VENV): about 1 GB, a few minutes the first time"
+	@echo "installing into $(VENV): 1.4 GB, or 5.9 GB with CUDA (docs/how-to/install.md), some minutes the first time"
 	@$(PYTHON) -m venv $(VENV)
 	@$(INSTALL) .
 	@touch $@

@@ -24,3 +24,10 @@ def test_the_index_has_every_page_but_results() -> None:
     linked = {(index.parent / t).resolve() for t in LINK.findall(index.read_text("utf-8"))}
     pages = {page for page in PAGES[1:] if "results" not in page.parts} - {index}
     assert pages - linked == set()
+
+
+def test_the_index_of_results_has_every_page() -> None:
+    index = ROOT / "docs" / "results" / "index.md"
+    linked = set(LINK.findall(index.read_text(encoding="utf-8")))
+    pages = {page.name for page in index.parent.glob("*.md")} - {index.name}
+    assert pages - linked == set()
