@@ -65,6 +65,8 @@ def _mean_squares(file: GgufFile, name: str, inputs: int) -> Tensor:
             f"{file.path} is of another network: {name!r} has {len(sums)} inputs there, in the "
             f"network {inputs}"
         )
-    if not np.isfinite(sums).all() or sums.min() < 0 or not 0 < counts[0] < np.inf:
+    with np.errstate(all="ignore"):
+        squares = sums / counts[0]
+    if not np.isfinite(squares).all() or squares.min() < 0 or not 0 < counts[0] < np.inf:
         raise FileFormatError(f"{file.path}: {name!r} has sums or counts that cannot be")
-    return torch.from_numpy(sums / counts[0])[None]
+    return torch.from_numpy(squares)[None]

@@ -101,6 +101,13 @@ def test_a_file_of_something_else_is_refused(
         read_imatrix(write(tmp_path / "i.gguf", change), tiny_network(), layers)
 
 
+def test_sums_over_next_to_no_tokens_are_refused(tmp_path: Path) -> None:
+    layers = [LayerFacts(UP, "linear", (128, 64), 128 * 64, 128 * 64)]
+    path = write(tmp_path / "i.gguf", {"blk.0.ffn_up.weight": np.ones(64)}, count=1e-42)
+    with pytest.raises(FileFormatError, match="that cannot be"):
+        read_imatrix(path, tiny_network(), layers)
+
+
 def test_mistakes_are_named_before_anything_is_measured(imatrix: Path, tmp_path: Path) -> None:
     layers = [LayerFacts(UP, "linear", (128, 64), 128 * 64, 128 * 64)]
 

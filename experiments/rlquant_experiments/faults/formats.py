@@ -45,6 +45,12 @@ from rlquant_agents.policies.saved_agent import from_agent
 from rlquant_experiments.comparison.variants import read_variants
 from rlquant_experiments.faults import toys
 from rlquant_experiments.faults.campaign import require
+from rlquant_experiments.faults.language_models import (
+    read_gguf,
+    read_importances,
+    write_gguf,
+    write_imatrix,
+)
 from rlquant_experiments.tables.enumeration import Enumeration
 
 Check = Callable[[Path], None]
@@ -315,6 +321,8 @@ FORMATS: tuple[Format, ...] = (
     Format("agent", _write_agent, _read_agent, skip=("tfevents",), share=2, cpu_seconds=4),
     Format("run, for its report", _write_run, _read_run_report, skip=_RUN_SKIPPED, share=4),
     Format("run that goes on", _write_run, _resume_run, _RUN_SKIPPED, share=0.5, cpu_seconds=30),
+    Format("GGUF file", write_gguf, read_gguf, share=4),
+    Format("importance matrix", write_imatrix, read_importances),
     Format("enumeration that goes on", _write_enumeration, _resume_enumeration),
 )
 
