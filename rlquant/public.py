@@ -11,6 +11,7 @@ from rlquant.evaluation.measure import measure
 from rlquant.evaluation.racing import Racing
 from rlquant.evaluation.store import EvaluationStore
 from rlquant.evaluation_settings import EvaluationSettings
+from rlquant.export import recipes
 from rlquant.export.compressed_tensors.exporter import (
     CompressedTensorsExport,
     export_compressed_tensors,
@@ -110,6 +111,7 @@ __all__ = [
     "prepare",
     "probe",
     "quantize",
+    "recipes",
     "refine",
     "save",
     "table_names",

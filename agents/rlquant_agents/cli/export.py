@@ -20,6 +20,7 @@ from rlquant.samples import Samples
 from rlquant_agents.cli.command_line import recorded, run_command
 from rlquant_agents.cli.config_file import CommandSettings
 from rlquant_agents.cli.hints import near
+from rlquant_agents.cli.recipe_export import RecipeName, write_recipe_of
 from rlquant_agents.cli.saved_result import CPU, SavedResult
 from rlquant_agents.cli.target_export import OWN_FORMS, TargetExport, export_source_of
 from rlquant_agents.cli.terminal import say
@@ -43,6 +44,8 @@ class ExportSettings(CommandSettings):
         export_source: for --target gguf and compressed-tensors, the network's folder of
             transformers (for gguf a GGUF file of it, too), whose tokenizer and metadata are taken
             over; by default the model that was searched.
+        recipe: no network but a recipe by which another tool quantizes the float one: the widths,
+            group sizes and types of the layers, without scales.
         out: file to write; by default model.onnx, model.gguf or the folder compressed-tensors in
             the folder of the search.
     """
@@ -57,6 +60,7 @@ class ExportSettings(CommandSettings):
         "compressed-tensors",
     ] = "onnxruntime-int8"
     export_source: Path | None = None
+    recipe: RecipeName | None = None
     out: Path | None = None
 
 
@@ -123,6 +127,10 @@ def export_for(
 def run(settings: ExportSettings, command: Sequence[str] = ()) -> int:
     """Load the network, export it, and say how exact the file is."""
     saved = SavedResult.of(settings.result, settings.task)
+    if settings.recipe is not None:
+        float_network = lambda: saved.task.network  # noqa: E731 - loaded where it is needed
+        say(write_recipe_of(settings.recipe, settings.result, settings.out, float_network))
+        return 0
     if settings.target in OWN_FORMS:
         say(run_own_form(settings, saved, command))
         return 0
