@@ -12,7 +12,14 @@ import torch
 import rlquant
 from gguf_models import read_network, save_model, save_tokenizer, tiny_network
 from rlquant import Budget, Distillation, GgufTarget, QuantizationProblem, SearchSpace
-from rlquant.errors import BudgetError, ChoiceError, DataError, NetworkError, UnknownNameError
+from rlquant.errors import (
+    BudgetError,
+    ChoiceError,
+    DataError,
+    NetworkError,
+    SettingsError,
+    UnknownNameError,
+)
 from rlquant.shared_embedding import share_embedding
 from rlquant_agents import search
 from strategies import seeded
@@ -197,3 +204,17 @@ def test_rows_that_fit_no_block_are_named(tmp_path: Path) -> None:
     )
     problem = problem_of(tmp_path, network, space=left)
     assert [layer.name for layer in problem.layers] == ["model.layers.0.mlp.down_proj"]
+
+
+def test_a_budget_leaves_room_for_the_cache_and_buffers(source: Path) -> None:
+    network, target = tiny_network(), GgufTarget(source)
+    cache = 100 * 2 * 2 * 2 * 16 * 2  # tokens, both, layers, heads, their width, bytes
+    buffers = 512 * (2 * 300 + 6 * 64 + 3 * 128) * 4
+    budget = target.budget_within("40MB", network, context=100)
+    assert budget == Budget.size_bytes(40_000_000 - 2**25 - cache - buffers)
+    with pytest.raises(BudgetError, match=r"take 36,\d\d\d,\d\d\d bytes, which leaves none"):
+        target.budget_within("36 MB", network, context=100)
+    with pytest.raises(SettingsError, match="context"):
+        target.budget_within("4MB", network, context=0)
+    with pytest.raises(NetworkError):
+        target.budget_within("4MB", torch.nn.Linear(2, 2))

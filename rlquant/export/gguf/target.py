@@ -11,13 +11,16 @@ from torch import nn
 
 from rlquant.arguments import explained
 from rlquant.config import Fidelity, LayerChoice
-from rlquant.cost.budget import NetworkCosts
+from rlquant.cost.budget import Budget, NetworkCosts
 from rlquant.cost.file_layout import stored_tensors
 from rlquant.cost.size import LayerStorage
+from rlquant.errors import BudgetError, whole_number
 from rlquant.export.deployment import expressible
 from rlquant.export.targets import DEFAULT_TYPES, GGUF, gguf_space, target_of_types
+from rlquant.gguf.architecture import architecture_of
 from rlquant.gguf.container import padded
 from rlquant.gguf.ggml_types import GgmlType, refusal, require_types, type_of
+from rlquant.gguf.memory import memory_beside_file
 from rlquant.gguf.plan import GgufPlan
 from rlquant.layers import LayerFacts
 from rlquant.paths import PathLike
@@ -53,6 +56,33 @@ class GgufTarget:
     def restrict(self, space: SearchSpace, network: nn.Module) -> SearchSpace:
         """Return what the types can express of a space; see `Target.restrict`."""
         return target_of_types(self.types).restrict(space)
+
+    @explained
+    def budget_within(
+        self, memory: str | int, network: nn.Module, *, context: int = 4096
+    ) -> Budget:
+        """Limit the file so that llama.cpp runs it in so much memory.
+
+        Args:
+            memory: bytes, or as people write them: "4GB", "1.5 GiB".
+            network: the float network.
+            context: tokens that it may read and write in one go, all of whose keys and values are
+                kept; see `memory_beside_file` for what is allowed beside the file.
+
+        Raises:
+            NetworkError: a network that such a file cannot hold.
+            SettingsError: a context below 1.
+            BudgetError: no size, or nothing is left for the file.
+        """
+        architecture_of(network)
+        beside = memory_beside_file(network, whole_number("context", context, 1))
+        whole = int(Budget.file_size(memory).limit)
+        if whole <= beside:
+            raise BudgetError(
+                f"memory={memory!r}: the cache of {context:,} tokens and llama.cpp's buffers take "
+                f"{beside:,} bytes, which leaves none for the file; give more, or a shorter context"
+            )
+        return Budget.size_bytes(whole - beside)
 
     def deploy(self, network: nn.Module) -> GgufDeployment:
         """Return what the file of a float network takes; see `GgufPlan.of` for errors."""
