@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from rlquant.ambient import torch_generator_kept
 from rlquant.config import LayerChoice, QuantizationConfig
@@ -18,13 +18,14 @@ from rlquant.evaluation.incremental import IncrementalNetwork
 from rlquant.evaluation.looks import LooksAt
 from rlquant.evaluation.measure import measure_float, score_outputs
 from rlquant.evaluation.process_memory import close_gaps
+from rlquant.evaluation.sequential import Assign, SequentialPass
 from rlquant.evaluation.weight_bank import WeightBank
 from rlquant.evaluation.weight_folder import WeightFolder
 from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.gguf.imatrix import read_imatrix
 from rlquant.layers import LayerFacts, modules_of
 from rlquant.network.calibrate import FloatReference, calibrate
-from rlquant.network.hessians import output_hessian
+from rlquant.network.hessians import output_hessian, shift_corrected
 from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized, quantizes_activations
@@ -183,6 +184,32 @@ class Evaluator:
         quantized = build_quantized(self.network, config, self.bank.tensor, ranges)
         calibrate(quantized, self.reference, self.calibration)
         return quantized
+
+    @property
+    def shift_corrected(self) -> set[str]:
+        """The layers of which calibration takes back a constant shift of the outputs."""
+        return shift_corrected(self.layers, self._calibrate)
+
+    def assign_in_order(
+        self, names: Sequence[str], values: Mapping[str, Tensor], assign: Assign
+    ) -> None:
+        """Have layers assigned again in execution order, see `SequentialPass`.
+
+        Args:
+            names: of layers that are run once.
+            values: weights of all searched layers, to begin with.
+            assign: is asked for new weights of layers that read one tensor.
+        """
+        sites = {f.name: site_of(self._working, f.name) for f in self.layers}
+        runners = {n: self._working.get_submodule(site.runner) for n, site in sites.items()}
+        self._uninstall()
+        run = self.incremental
+        try:
+            SequentialPass(run.pieces, run.stages, self.calibration, runners, self._weights).run(
+                names, self._float, values, assign
+            )
+        finally:
+            self._uninstall()
 
     def measure_float(self) -> Measurement:
         """Measure the float network as it is; `DataError` where the targets do not fit."""

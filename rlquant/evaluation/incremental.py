@@ -33,7 +33,7 @@ Decisions = Sequence[Hashable]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Stage:
+class Stage:
     """A segment with what calibration does in it; stages follow one another.
 
     Attributes:
@@ -252,13 +252,13 @@ def _of_layers(pieces: Cut, parts: Mapping[str, Sequence[str]]) -> Cut:
 
 def _stages(
     network: nn.Module, segments: Sequence[Segment], reference: FloatReference
-) -> list[_Stage]:
+) -> list[Stage]:
     later: dict[str, None] = {}
-    stages: list[_Stage] = []
+    stages: list[Stage] = []
     decisions = sum(len(segment.decided) for segment in segments)
     for segment in reversed(segments):
         calibrator = Calibrator(network, reference, segment.modules)
         later = dict.fromkeys((*segment.layers, *later))
-        stages.append(_Stage(segment, calibrator, decisions, tuple(later)))
+        stages.append(Stage(segment, calibrator, decisions, tuple(later)))
         decisions -= len(segment.decided)
     return stages[::-1]

@@ -143,7 +143,7 @@ class Recorder:
     def _plus(self, sums: InputSums | None, module: nn.Module, given: Tensor) -> InputSums | None:
         """Return sums with the rows of some inputs added, None where there are no rows at all."""
         number = next(self._numbers)
-        for part in _parts(module, given):
+        for part in parts_of(module, given):
             rows = input_rows(module, part).float()  # float16 would overflow
             if rows.shape[1]:
                 sums = sums or InputSums.before(rows, self._product)
@@ -198,7 +198,7 @@ def _reading(module: nn.Module) -> Hashable:
     return repr((kernel, padding))  # some networks set lists
 
 
-def _parts(module: nn.Module, inputs: Tensor) -> Sequence[Tensor]:
+def parts_of(module: nn.Module, inputs: Tensor) -> Sequence[Tensor]:
     """Return the inputs of a convolution in parts of samples whose rows take `ROW_BYTES`."""
     if isinstance(module, nn.Linear) or len(inputs) < 2:
         return (inputs,)

@@ -8,11 +8,12 @@ so far, and the loss of the whole network.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
@@ -25,7 +26,7 @@ from rlquant.evaluation.repeated import RepeatedEvaluator
 from rlquant.export.quantized_layers import dequantize
 from rlquant.network.calibrate import calibrate
 from rlquant.network.gradients import require_gradients
-from rlquant.network.hessians import output_hessian
+from rlquant.network.paired_inputs import PairedInputs
 from rlquant.network.quantize import build_quantized, quantizes_activations
 from rlquant.network.weights import quantize_weight
 from rlquant.objective import Classification
@@ -140,20 +141,43 @@ def in_execution_order(
     config: QuantizationConfig,
     weights: Weights,
 ) -> Weights:
-    """Return the weights assigned by inputs in the network whose earlier layers are quantized."""
+    """Return the weights assigned by what layers read behind the quantized ones before them.
+
+    What a layer misses of the inputs that it has in the float network, it makes up for as well as
+    it can: the weight that is quantized is the one of least squared error of the layer's outputs
+    (asymmetric calibration, Li et al. 2025, "GPTAQ").
+
+    Args:
+        problem: gives the float network and the calibration samples.
+        evaluator: of the problem.
+        config: canonical.
+        weights: to begin with, by layer.
+    """
     found = dict(weights)
-    for facts in problem.layers:
-        choice = config[facts.name]
-        if choice.rounding not in HESSIAN_BASED:
-            continue
-        plain = dequantize(network_with(evaluator, config, found))
-        found[facts.name] = quantize_weight(
-            site_of(problem.network, choice.layer).weight_in(problem.network).detach(),
-            choice,
-            channel_axis=facts.channel_axis,
-            seed=problem.seed,
-            moments=partial(output_hessian, plain, (facts,), problem.calibration),
-        )
+    facts = {each.name: each for each in problem.layers}
+    floats = {name: site_of(problem.network, name).weight_in(problem.network) for name in facts}
+
+    def assign(names: Sequence[str], given: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+        module, mask = problem.network.get_submodule(names[0]), problem.calibration.mask
+        inputs: dict[bool, PairedInputs] = {}
+        for name in names:
+            centred = name in evaluator.shift_corrected
+            if centred not in inputs:
+                inputs[centred] = PairedInputs.of(module, given, wanted, mask, centred=centred)
+            own = inputs[centred]
+            found[name] = quantize_weight(
+                own.target(floats[name].detach()),
+                config[name],
+                channel_axis=facts[name].channel_axis,
+                seed=problem.seed,
+                moments=partial(dict, ((name, own.whole.second),)),
+            )
+        return {name: found[name].dequantize() for name in names}
+
+    again = [c.layer for c in config if c.rounding in HESSIAN_BASED and facts[c.layer].calls == 1]
+    values = {name: weight.detach() for name, weight in floats.items()}
+    values |= {name: tensor.dequantize() for name, tensor in found.items()}
+    evaluator.assign_in_order(again, values, assign)
     return found
 
 

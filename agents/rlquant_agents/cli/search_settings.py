@@ -49,8 +49,9 @@ class SearchSettings(TaskSettings):
         reward: what makes a configuration better: log_loss, loss or accuracy.
         final_epochs: train the best configurations for this many epochs at the end, beside uniform
             and ternary networks of the same budget, and write model-trained.rlq; 0 for no training.
-        refine: assign the weights of the best configuration again at the end, in execution order
-            and, for rounding learned, across layers by the network's loss.
+        refine: assign the weights of the best configuration again at the end, for roundings gptq
+            and learned: in execution order, each layer by what it misses of the float network's
+            inputs, and, for learned, across layers by the network's loss.
         report: Markdown file for the results and every layer's choice, where wanted.
         out: folder to write; by default runs/<task>-<searcher>-<budget>-seed<seed>, with -2, -3
             and so on behind it where that holds a search with other settings.

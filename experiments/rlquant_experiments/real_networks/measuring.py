@@ -21,6 +21,7 @@ from rlquant import (
     LayerChoice,
     QuantizationConfig,
     QuantizationProblem,
+    Score,
     SearchSpace,
     tasks,
 )
@@ -29,6 +30,7 @@ from rlquant.network_kind import is_transformer_like
 from rlquant_agents.api import search_problem
 from rlquant_experiments.real_networks.foresight import foresee
 from rlquant_experiments.real_networks.rows import (
+    AGENT,
     Figures,
     Row,
     keep_row,
@@ -36,7 +38,11 @@ from rlquant_experiments.real_networks.rows import (
     searched_rows,
     uniform_rows,
 )
-from rlquant_experiments.real_networks.settings import GROUP_SIZES, RealNetworkSettings
+from rlquant_experiments.real_networks.settings import (
+    GROUP_SIZES,
+    REFINED,
+    RealNetworkSettings,
+)
 from rlquant_experiments.real_networks.test_set import TestSet
 
 logger = logging.getLogger(__name__)
@@ -82,18 +88,8 @@ class Lab:
             store=self._kept / "evaluations.sqlite",
         )
 
-    def figures(
-        self,
-        problem: QuantizationProblem,
-        config: QuantizationConfig,
-        minutes: float,
-        **other: int,
-    ) -> Figures:
-        """Return the figures of a configuration; its network is built and tested once."""
-        start = time.perf_counter()
-        score = problem.evaluate(config)
-        network = problem.build(config)
-        minutes += (time.perf_counter() - start) / 60
+    def figures(self, score: Score, network: nn.Module, minutes: float, **other: int) -> Figures:
+        """Return the figures of a quantized network, which is tested once."""
         test = self.test.measure(network)
         return Figures(
             score.size_bytes,
@@ -160,7 +156,8 @@ def _measure_uniform(lab: Lab, row: Row) -> Figures:
         return lab.float_figures()
     start = time.perf_counter()
     config = uniform(lab.problem, row)
-    return lab.figures(lab.problem, config, (time.perf_counter() - start) / 60)
+    score, network = lab.problem.evaluate(config), lab.problem.build(config)
+    return lab.figures(score, network, (time.perf_counter() - start) / 60)
 
 
 def uniform(problem: QuantizationProblem, row: Row) -> QuantizationConfig:
@@ -200,12 +197,17 @@ def search_row(row: Row, settings: RealNetworkSettings) -> Figures:
     lab, start = Lab(row.task, settings), time.perf_counter()
     problem = lab.problem_within(Budget.average_bits(row.bits))
     result = search_problem(
-        problem, searcher=row.searcher, evaluations=lab.evaluations, seed=row.seed
+        problem,
+        searcher=row.searcher.removesuffix(REFINED),
+        evaluations=lab.evaluations,
+        seed=row.seed,
+        refine=lab.task.train if row.searcher.endswith(REFINED) else None,
     )
+    assert result.network is not None
     minutes = (time.perf_counter() - start) / 60
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     counts = {"peak_bytes": peak, "evaluations": len(result.history)}
-    if row.searcher == "auto":
+    if row.searcher == AGENT:
         foreseen = foresee(problem, result.history, lab.evaluations)
         counts |= {"foreseen": foreseen.foreseen, "within": foreseen.within}
-    return lab.figures(problem, result.best, minutes, **counts)
+    return lab.figures(result.score, result.network, minutes, **counts)

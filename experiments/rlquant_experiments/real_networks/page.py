@@ -10,7 +10,7 @@ from rlquant_agents.reporting.figure_files import png
 from rlquant_experiments.comparison.report_file import Report, image, made_by
 from rlquant_experiments.real_networks.figures import figure_of
 from rlquant_experiments.real_networks.rows import AGENT, Rows, grouped, mean_of
-from rlquant_experiments.real_networks.settings import RealNetworkSettings
+from rlquant_experiments.real_networks.settings import REFINED, RealNetworkSettings
 
 MEGA = 1e6
 INTRODUCTION = """# Real networks
@@ -117,7 +117,8 @@ def _verdicts(rows: Rows) -> list[str]:
     means = {row: mean_of(found) for row, found in grouped(rows).items()}
     lines = []
     for budget in sorted({row.bits for row in means if row.searcher}):
-        searched = {r.searcher: f for r, f in means.items() if r.searcher and r.bits == budget}
+        at_budget = {r.searcher: f for r, f in means.items() if r.searcher and r.bits == budget}
+        searched = {name: f for name, f in at_budget.items() if not name.endswith(REFINED)}
         if AGENT not in searched:
             continue
         agent = searched.pop(AGENT)

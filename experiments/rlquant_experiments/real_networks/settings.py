@@ -14,6 +14,9 @@ from rlquant_experiments.baselines.registration import register_baselines
 
 SEARCHERS = ("auto", "knapsack", "knapsack-fisher", "local-swap", "random")
 
+REFINED = "+refine"
+"""Behind the name of a searcher: the weights of its answer are assigned again, see `refine`."""
+
 
 class Amounts(NamedTuple):
     """Samples of calibration, those that searches see, those of tests; evaluations of a search."""
@@ -40,7 +43,8 @@ class RealNetworkSettings:
         tasks: pretrained tasks.
         bits: uniform bit-widths.
         budgets: average bits of searches, scales included.
-        searchers: names of searchers; none for uniform configurations alone.
+        searchers: names of searchers, with `REFINED` behind them or not; none for uniform
+            configurations alone.
         seeds: searches of each kind.
         evaluations: of each search; by default `AMOUNTS` of the task, as the next three.
         calibration: samples of calibration, at most.
@@ -71,7 +75,7 @@ class RealNetworkSettings:
         register_baselines()
         for names, known, kind in (
             (self.tasks, tuple(PRETRAINED), "pretrained task"),
-            (self.searchers, searchers(), "searcher"),
+            ([n.removesuffix(REFINED) for n in self.searchers], searchers(), "searcher"),
         ):
             for name in names:
                 if name not in known:
