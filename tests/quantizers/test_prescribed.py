@@ -32,7 +32,7 @@ def test_groups_known_by_hand() -> None:
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(w=weights(), kind=st.sampled_from(("iq4_nl", "mxfp4", "tied_ternary")))
 def test_every_weight_is_at_its_nearest_point(w: torch.Tensor, kind: Any) -> None:
     found = quantize_prescribed(w, kind, group_size="channel")

@@ -47,7 +47,7 @@ def test_the_error_is_less_than_with_positive_scales(bits: int, share: float) ->
     assert errors[0] < share * errors[1]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 99), bits=st.integers(2, 5))
 def test_what_is_turned_over_is_rounded_alike(seed: int, bits: int) -> None:
     """Weights and scales with the other sign: every rounding by outputs takes the same codes."""
