@@ -76,6 +76,11 @@ class Samples:
     def __len__(self) -> int:
         return len(tensors_in(self._inputs)[0])
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of inputs and targets."""
+        return sum(tensor.nbytes for tensor in self._columns())
+
     def first(self, count: int) -> Samples:
         """Return the first `count` samples (views)."""
         return self._with(lambda tensor: tensor[:count])

@@ -65,6 +65,7 @@ from rlquant.problem.increases import (
 )
 from rlquant.problem.measurements import Measurements
 from rlquant.problem.measuring import Measuring
+from rlquant.problem.named_data import LoadData
 from rlquant.problem.protocol import Evaluations
 from rlquant.problem.training_plan import TrainingPlan
 from rlquant.samples import require_different
@@ -387,6 +388,7 @@ class QuantizationProblem:
         other._measurements = Measurements(
             measuring, measuring.fingerprint(self.float_score.loss), self.store
         )
+        other._measurements.load_data = self._measurements.load_data
         return other
 
     @explained
@@ -397,6 +399,24 @@ class QuantizationProblem:
         other._measurements = self._measurements.with_store(
             None if store is None else as_store(store)
         )
+        return other
+
+    @explained
+    def with_data_from(self, load: LoadData) -> QuantizationProblem:
+        """Return the same problem, whose large samples workers load by themselves.
+
+        Samples of 64 MiB and more are then not sent. What a worker loads is held to the
+        fingerprints of the samples here. Where configurations are trained all data are sent.
+
+        Args:
+            load: returns (training data, validation data) as they were given; a function of a
+                module, or another object that can be pickled.
+        """
+        if not callable(load):
+            raise SettingsError(f"load={load!r}, use a function that returns the two data")
+        other = self.with_budget(self.budget)
+        other._measurements = copy.copy(self._measurements)
+        other._measurements.load_data = load
         return other
 
     @property

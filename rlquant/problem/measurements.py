@@ -23,6 +23,7 @@ from rlquant.evaluation.store import EvaluationStore
 from rlquant.evaluation.trained import TrainingEvaluator, Watched
 from rlquant.problem.fingerprint import require_told_apart
 from rlquant.problem.measuring import Measuring
+from rlquant.problem.named_data import LoadData, NamedData, is_large
 from rlquant.score import Measurement
 from rlquant.training.watching import Watcher
 
@@ -70,6 +71,9 @@ class Measurements:
         fingerprint: of what a measurement depends on, the store's key.
         store: keeps measurements beyond this process, where there is one.
 
+    Attributes:
+        load_data: gives the data again in another process; None where they have no name.
+
     Raises:
         SettingsError: a store, but nothing tells the objective from others of its name.
     """
@@ -86,11 +90,15 @@ class Measurements:
         self._increases: dict[str, Floats] = {}
         self._evaluator: Evaluator | TrainingEvaluator | None = None
         self._lock = RLock()  # the evaluator has one working copy, for one thread at a time
+        self.load_data: LoadData | None = None
+        self._named: NamedData | None = None
 
     @property
     def evaluator(self) -> Evaluator | TrainingEvaluator:
         """The evaluator, made on first use in each process."""
         with self._lock:
+            if self._named is not None:
+                self.measuring, self._named = self._named.back_in(self.measuring), None
             if self._evaluator is None:
                 self._evaluator = self.measuring.evaluator()
             return self._evaluator
@@ -239,6 +247,7 @@ class Measurements:
 
     def answer(self, question: Question) -> Answer:
         """Measure what another process asks; nothing is stored here."""
+        assert self.evaluator is not None  # which has the samples loaded, where they were not sent
         if question.incumbent is not None and question.looks is not None:
             self._seen.put(question.incumbent, question.looks)
         start = time.perf_counter()
@@ -263,6 +272,8 @@ class Measurements:
     def sent(self, *, same_machine: bool) -> Measurements:
         """Return what other processes get: the same without store, and with nothing remembered.
 
+        Large samples stay here where `load_data` gives them there too, unless they train networks.
+
         Args:
             same_machine: whether they see the folder in which quantized weights are kept.
         """
@@ -270,7 +281,11 @@ class Measurements:
         if not same_machine:
             evaluation = dataclasses.replace(measuring.evaluation, weight_bank_folder=None)
             measuring = dataclasses.replace(measuring, evaluation=evaluation)
-        return Measurements(measuring, self.fingerprint, None)
+        other = Measurements(measuring, self.fingerprint, None)
+        if self.load_data is not None and measuring.plan is None and is_large(measuring):
+            other._named = NamedData.of(measuring, self.load_data)
+            other.measuring = other._named.out_of(measuring)
+        return other
 
     def unknown(self, configs: Iterable[QuantizationConfig]) -> list[QuantizationConfig]:
         """Return those that are not remembered, each once."""
@@ -305,6 +320,7 @@ class Measurements:
         """Return the same with another store and nothing remembered; the evaluator is shared."""
         other = Measurements(self.measuring, self.fingerprint, store)
         other._evaluator, other._lock = self.evaluator, self._lock
+        other.load_data = self.load_data
         return other
 
     def __getstate__(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,10 +13,13 @@ import pytest
 
 from problems import problem
 from rlquant import QuantizationConfig, QuantizationProblem, Racing, Score
-from rlquant.errors import WorkerError
+from rlquant.data import Data
+from rlquant.errors import DataError, SettingsError, WorkerError
+from rlquant.problem import named_data
 from rlquant.problem.by_workers import evaluations_on, scores_on
 from rlquant.tabular.grouped import GroupedProblem
 from rlquant.testing import ToyProblem
+from small_networks import samples_of
 
 
 @pytest.fixture
@@ -96,3 +100,29 @@ def test_a_failure_is_raised_after_the_rest_is_kept(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("rlquant.executors.calls.Calls.completed", completed)
     with pytest.raises(WorkerError, match="the worker died"):
         asked.evaluate_many(configs[:1], executor="local:1")
+
+
+def shifted() -> tuple[Data, Data]:
+    return samples_of("conv", 40, seed=1), samples_of("conv", 50, seed=3)
+
+
+def same() -> tuple[Data, Data]:
+    return samples_of("conv", 40, seed=1), samples_of("conv", 50, seed=2)
+
+
+def test_large_samples_stay_here_and_are_loaded_and_checked_there(
+    monkeypatch: pytest.MonkeyPatch, threads: ThreadPoolExecutor
+) -> None:
+    monkeypatch.setattr(named_data, "LARGE", 1)
+    here = problem("conv", racing=Racing())
+    configs = drawn(here, 3)
+    loading = here.with_data_from(same)
+    sent = loading._measurements.sent(same_machine=False)
+    assert len(pickle.dumps(sent)) < len(pickle.dumps(here._measurements.sent(same_machine=False)))
+    assert sent.measuring.validation is named_data.NONE
+    found = loading.with_budget(loading.budget).evaluate_many(configs, executor=threads)
+    assert found == problem("conv", racing=Racing()).evaluate_many(configs)
+    with pytest.raises(DataError, match=r"validation_data: what a worker loads differs .*RLQUANT"):
+        here.with_data_from(shifted).evaluate_many(drawn(here, 4), executor=threads)
+    with pytest.raises(SettingsError, match="load=3, use a function"):
+        here.with_data_from(3)  # type: ignore[arg-type]

@@ -263,7 +263,7 @@ class TaskSettings(CommandSettings):
             store=store,
             racing=Racing() if self.racing else None,
             target=self.deployment(),
-        )
+        ).with_data_from(self.source().data)
 
     @property
     def file_name(self) -> str:

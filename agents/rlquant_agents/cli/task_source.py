@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlquant import tasks
+from rlquant.data import Data
 from rlquant.paths import path_of
 from rlquant.tasks import Task
 
@@ -32,6 +33,11 @@ class TaskSource:
         if ":" not in self.task:
             return tasks.load(self.task, device=device)
         return tasks.load_model(self.task, text=self.text, images=self.images, device=device)
+
+    def data(self) -> tuple[Data, Data]:
+        """Load the training and the validation data alone, as workers do."""
+        task = self.load()
+        return task.train, task.validation
 
     @property
     def file_name(self) -> str:
