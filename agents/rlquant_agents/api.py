@@ -55,7 +55,7 @@ _SEARCHER = "give searcher=make_searcher(name, {}=...)"
 _SEARCHED = "make a QuantizationProblem and give search_problem(problem, {}=...)"
 _PROBLEM = "give QuantizationProblem(..., {}=...) and search that with search_problem"
 ELSEWHERE = {
-    **dict.fromkeys(("reward", "settings"), _SEARCHER),
+    **dict.fromkeys(("batch", "reward", "settings"), _SEARCHER),
     **dict.fromkeys(("callback", "progress", "refine"), _SEARCHED),
     **dict.fromkeys(("racing", "store", "teacher", "training", "warm_start"), _PROBLEM),
     "quantizer_seed": "give QuantizationProblem(..., seed=...) and search that with search_problem",
@@ -81,7 +81,6 @@ def search(
     out: PathLike | None = None,
     target: DeploymentTarget | None = None,
     executor: Executor | str | None = None,
-    batch: int | None = None,
 ) -> SearchResult:
     """Find how each layer of a trained network should be quantized, within a budget.
 
@@ -109,10 +108,9 @@ def search(
             are counted; None for the packed file.
         executor: whose workers evaluate: a `concurrent.futures.Executor`, or a text such as
             "local:4" (processes of this machine) or "dask:HOST:8786" (a cluster); None for this
-            process. Each worker gets the problem once and computes with one thread.
-        batch: configurations that are asked for together; by default what suits the searcher, and
-            twice as many as there are workers. The same batch gives the same result, by however
-            many workers.
+            process. Each worker gets the problem once and computes with one thread. As many
+            configurations are asked for together as the searcher's `batch` says, by default twice
+            as many as there are workers.
 
     Returns:
         The best configuration, its score, and `network`, the very network that was scored.
@@ -135,7 +133,7 @@ def search(
         >>> rlquant.save(result.network, "network.rlq") == result.score.size_bytes
         True
     """
-    plan = _Plan.of(searcher, None, None, evaluations, seed, None, out, executor, batch)
+    plan = _Plan.of(searcher, None, None, evaluations, seed, None, out, executor, None)
     with signals_interrupt(), _held(out) as folder, opened(executor) as workers:
         problem = QuantizationProblem(
             network,
@@ -156,7 +154,6 @@ def search(
             out=folder,
             progress=_is_terminal(sys.stderr),
             executor=workers,
-            batch=batch,
         )
         if folder is not None and result.stopped != "interrupted":
             remove_weights(folder.path)
@@ -205,7 +202,8 @@ def search_problem(
         refine: training data by which the weights of the best configuration are assigned again in
             the end, see `rlquant.refine`; None for not.
         executor: whose workers evaluate, as of `search`.
-        batch: configurations that are asked for together, as of `search`.
+        batch: configurations that are asked for together; by default the searcher's. The same batch
+            gives the same result, by however many workers.
 
     Raises:
         SettingsError: a setting out of range, or `out` holds another run.

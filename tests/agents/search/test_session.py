@@ -209,7 +209,7 @@ def test_it_shows_the_problem_that_it_searches() -> None:
     for name in ("layers", "space", "budget", "seed", "fidelity", "feasible", "fingerprint"):
         assert getattr(session, name) == getattr(problem, name)
     assert session.float_score == problem.float_score
-    assert session.log_folder is None
+    assert session.event_log is None
 
 
 def test_a_search_has_one_budget() -> None:
