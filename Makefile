@@ -19,7 +19,7 @@ INSTALL     := $(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) 
 PYTEST      := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help search test test-slow test-experiments fuzz check constraints
+.PHONY: help search test test-slow test-experiments fuzz check docs constraints
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -44,10 +44,14 @@ check: $(DEV)  ## run ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(RUN)  ## build the site of docs/ into build/site; what is wrong with it ends the build
+	$(INSTALL) '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict $(ARGS)
+
 # Pins that are there stay; start from an empty VENV with CONSTRAINTS=/dev/null to take new versions.
 # The local part of a version (2.13.0+cpu) is cut: it names one build, and would lock out the others.
 constraints: $(DEV)  ## write constraints.txt: the versions in VENV, with every extra installed
-	$(INSTALL) '.[dev,onnx,dashboard,hf,vision]'
+	$(INSTALL) '.[dev,docs,onnx,dashboard,hf,vision]'
 	$(BIN)/python -m pip freeze --exclude-editable > $(VENV)/frozen.txt
 	sed 's/+[^ ]*$$//' $(VENV)/frozen.txt > constraints.txt
 
