@@ -89,6 +89,8 @@ class SearchResult:
         seed: seed of the search.
         notes: what the reader should know, e.g. what was extrapolated.
         network: the very network that was scored, where the problem can build it.
+        source: where the best configuration comes from, in words, such as "the policy"; "" where
+            the searcher does not say.
     """
 
     best: QuantizationConfig
@@ -101,6 +103,7 @@ class SearchResult:
     seed: int
     notes: tuple[str, ...] = ()
     network: nn.Module | None = None
+    source: str = ""
 
     def __repr__(self) -> str:
         score = self.score

@@ -170,6 +170,8 @@ class Searcher(ABC):
 
     def _result(self, session: Session, seed: int, stopped: str) -> SearchResult:
         best = session.best or session.ask_cheapest()
+        source = session.source
+        notes = [f"the best configuration was proposed by {source}"] if source else []
         return SearchResult(
             best=best.config,
             score=best.score,
@@ -179,7 +181,8 @@ class Searcher(ABC):
             episodes=session.episodes,
             searcher=self.name,
             seed=seed,
-            notes=tuple(session.notes),
+            notes=(*session.notes, *notes),
+            source=source,
         )
 
 

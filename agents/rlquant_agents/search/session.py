@@ -144,6 +144,7 @@ class Session:
         self._log_shift = log_shift(problem.float_score.loss)
         self._rewards_log_loss = reward in ("log_loss", log_loss_reward)
         self._known: dict[tuple[int, ...], Evaluation] = {}
+        self._sources: dict[tuple[int, ...], str] = {}
         self._screened: dict[tuple[QuantizationConfig, Fidelity], Evaluation] = {}
         self._lowered: dict[Fidelity, Problem] = {}
         self._races = problem if isinstance(problem, Races) else None
@@ -262,6 +263,23 @@ class Session:
         for ahead in self._ahead.values():
             ahead.close()
         self._ahead.clear()
+
+    def propose(self, source: str, rows: Iterable[Sequence[int]]) -> None:
+        """Say where configurations come from that are asked for next, for the result to tell.
+
+        Args:
+            source: in words, such as "the policy"; of several the first stays.
+            rows: vectors of option indices.
+        """
+        for row in rows:
+            self._sources.setdefault(tuple(map(int, row)), source)
+
+    @property
+    def source(self) -> str:
+        """Where the best configuration comes from, "" where that was not said."""
+        if self.best is None:
+            return ""
+        return self._sources.get(self.feasible.vector(self.best.config) or (), "")
 
     def screen_many(
         self, configs: Sequence[QuantizationConfig], fidelity: Fidelity

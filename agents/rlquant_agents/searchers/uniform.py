@@ -34,7 +34,10 @@ def ask_widest_uniforms(session: Session, increases: Effects | None = None) -> N
         sums = increases[np.arange(rows.shape[1]), rows].sum(axis=1)
         order = np.argsort(sums, kind="stable")
         configs = [configs[i] for i in order if sums[i] <= LIKELY * sums.min()]
-    session.ask_many(configs[: int(SHARE * session.evaluations)])
+    configs = configs[: int(SHARE * session.evaluations)]
+    indices = [session.feasible.indices(config).tolist() for config in configs]
+    session.propose("a uniform configuration", indices)
+    session.ask_many(configs)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,6 +113,9 @@ def test_auto_starts_from_gradients_and_keeps_its_evaluations(evaluations: int) 
     uniform = best_uniform(given, 99)
     assert uniform is not None
     assert result.score.loss < uniform[1].loss
+    assert result.source
+    assert result.source != "a uniform configuration"
+    assert f"the best configuration was proposed by {result.source}" in result.notes
 
 
 def test_the_same_seed_finds_the_same() -> None:

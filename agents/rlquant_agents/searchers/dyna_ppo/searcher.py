@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -41,6 +42,8 @@ EXPLORATION_COEFFICIENT = 1.0
 """Of the upper confidence bound when patience ends, and as much more each time it ends again."""
 MOST_DECISIONS, LEAST_EPISODES = 4096, 8
 """Decisions of an update, at most, but for so many episodes: with many layers each says more."""
+POLICY = "the policy"
+"""The source of what it plays."""
 N_LIMITS = 24
 """Limits under which improvements count where a whole front is searched for."""
 
@@ -151,6 +154,10 @@ class DynaPPO(Searcher):
         )
 
 
+def _holds(rows: Indices, row: Indices) -> bool:
+    return bool((rows == row).all(axis=1).any())
+
+
 class _Exploration:
     """One search: its surrogate, its policy, and what it has observed."""
 
@@ -183,19 +190,27 @@ class _Exploration:
         if beginning.effects is not None:
             self._features.set_effects(beginning.effects)
         self._observed.update()
-        first = self._first() if beginning.answer is None else beginning.answer
+        if beginning.answer is None:
+            first = self._first()
+            self._session.propose(POLICY, first)
+        else:
+            first = beginning.answer
+            self._session.propose("the knapsack of expected increases", first)
         self._observed.evaluate(first)
         for round_ in itertools.count():
             self._choose_limit()
             self._surrogate.fit(self._observed.rows, self._observed.log_losses)
             base, self._best = self._incumbent()
             self._features.set_effects(self._surrogate.effects(base) / self._surrogate.spread)
-            candidates = self._candidates(base)
+            found = self._found(base)
+            candidates = self._unknown(found)
             acquisition: Acquisition = self._expected_improvement()
             if self._observed.stagnation > self._settings.patience and round_ % 2:
                 candidates = self._with_random(candidates)
                 acquisition = self._upper_confidence_bound()
             batch = select_batch(candidates, self._session.batch, self._surrogate, acquisition)
+            for source, rows in reversed(found.items()):  # the rarer first
+                self._session.propose(source, [row for row in batch if _holds(rows, row)])
             self._observed.evaluate(batch)
 
     def _first(self) -> Indices:
@@ -242,19 +257,24 @@ class _Exploration:
         drawn = [self._feasible.sample(self._generator) for _ in range(N_RANDOM_CANDIDATES)]
         return np.concatenate([rows, self._observed.unknown(np.array(drawn).tolist())])
 
-    def _candidates(self, base: Indices) -> Indices:
-        """Return what may be evaluated next: configurations of rollouts, neighbours of the best."""
-        found = [self._rolled_out()]
+    def _found(self, base: Indices) -> dict[str, Indices]:
+        """Return what may be evaluated next, by where it comes from."""
+        found = {POLICY: self._rolled_out()}
         if self._settings.neighbours:
             options, count = self._features.options, self._settings.neighbours
-            near = (
-                single_changes(base, options),
-                random_changes(base, options, count, self._generator),
-            )
-            found += [rows[self._observed.spent(rows) <= self._limit] for rows in near]
+            near = {
+                "a change of one layer": single_changes(base, options),
+                "a change of some layers": random_changes(base, options, count, self._generator),
+            }
+            for source, rows in near.items():
+                found[source] = rows[self._observed.spent(rows) <= self._limit]
         if self._further is not None:
-            found.append(self._further(self._generator))
-        rows = self._observed.unknown(np.concatenate(found).tolist())
+            found["a knapsack of increases that evaluations moved"] = self._further(self._generator)
+        return found
+
+    def _unknown(self, found: Mapping[str, Indices]) -> Indices:
+        """Return what was found and is not known; where all is known, what is one change away."""
+        rows = self._observed.unknown(np.concatenate(list(found.values())).tolist())
         return rows if len(rows) else self._frontier()
 
     def _frontier(self) -> Indices:
