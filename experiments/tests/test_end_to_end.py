@@ -19,7 +19,10 @@ def test_a_comparison_on_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[s
     arguments += ["--searchers", "random", "local-swap"]
     arguments += ["--out", str(tmp_path / "runs"), "--report", str(report)]
     assert compare.main(arguments) == 0
-    assert report.read_text(encoding="utf-8") in capsys.readouterr().out
+    printed, written = capsys.readouterr().out, report.read_text(encoding="utf-8")
+    assert f"whole report: {report}" in printed
+    table_printed = printed[printed.index("| searcher") : printed.index("\n\nwhole report")]
+    assert table_printed in written
     assert report.with_name("small-3.0.png").stat().st_size > 10_000
     rows = list(csv.DictReader(report.with_suffix(".csv").read_text().splitlines()))
     assert [(row["searcher"], row["seed"]) for row in rows] == [

@@ -76,8 +76,8 @@ BAD = bits(3, 3, 3)
 
 def told(made: QuantizationProblem) -> None:
     """Take the loser's measurement over, as from a worker."""
-    worker = raced(store=made.store)
-    made._measurements.remember(LOSER, worker._measurements.get(LOSER))
+    kept = made._measurements
+    kept.take(LOSER, raced()._measurements.answer(kept.question(LOSER)))
 
 
 def told_between_races(made: QuantizationProblem) -> None:

@@ -16,8 +16,8 @@ from rlquant_agents.search.event_texts import outcome_values
 from rlquant_agents.search.result import Evaluation, SearchResult
 from rlquant_agents.search.session import Callback, Session
 
-BAR = "{desc}: {n_fmt}/{total_fmt} |{bar}| {elapsed}<{remaining}{postfix}"
-"""A progress bar that leaves room for its bar in 80 columns."""
+BAR = "{desc}: {n_fmt}/{total_fmt} |{bar}| {elapsed}<{remaining}, {rate_fmt}{postfix}"
+"""How far, time spent and left, rate; in 80 columns there is room for a bar."""
 
 
 class Callbacks(Callback):
@@ -66,7 +66,7 @@ class Callbacks(Callback):
 class ProgressBar(Callback):
     """A bar on standard error with the best loss so far, time spent and left.
 
-    With workers it says how many there are, how many evaluations wait for one, and the rate.
+    With workers it says how many there are, and how many evaluations wait for one.
     Long stages before and between evaluations have bars of their own, which go when they are done.
     """
 
@@ -75,12 +75,10 @@ class ProgressBar(Callback):
         self._bar: Any = None
         self._stages: dict[str, Any] = {}
         self._workers = ""
-        self._started = 0.0
 
     def on_start(self, session: Session) -> None:
         """Open the bar."""
-        self._started = time.perf_counter()
-        self._bar = self._opened(session.evaluations, "", unit="evaluation")
+        self._bar = self._opened(session.evaluations, "", unit="eval")
 
     def _opened(self, total: int, stage: str, **settings: Any) -> Any:
         from tqdm import tqdm  # here: importing the agents stays light
@@ -105,10 +103,7 @@ class ProgressBar(Callback):
 
     def on_workload(self, session: Session, workload: Workload) -> None:
         """Show how busy the workers are."""
-        rate = len(session.history) / max(time.perf_counter() - self._started, 1e-9)
-        self._workers = (
-            f"{workload.running}/{workload.workers} workers, {workload.queued} queued, {rate:.3g}/s"
-        )
+        self._workers = f"{workload.running}/{workload.workers} workers, {workload.queued} queued"
         self._show_state(session)
         self._bar.update(0)
 
