@@ -48,6 +48,10 @@ _BOOKKEEPING = {
     *("__annotations_cache__", "__classdictcell__"),
 }
 
+_PER_PROCESS = {"_original_object_hash"}
+"""Attributes that are another number in every process: transformers' `GenerationConfig`, which
+every language model of Hugging Face has, keeps a hash of itself."""
+
 
 def fingerprint(*parts: Any) -> str:
     """Return a hash of `parts` (see `describe`), the same in every process (hex)."""
@@ -164,7 +168,8 @@ class _Description:
             case _ if isinstance(value, _PLAIN):  # of a class that is derived from theirs
                 return next(kind.__repr__(value) for kind in _PLAIN if isinstance(value, kind))
             case Mapping():
-                return sorted((repr(self.of(k)), self.of(v)) for k, v in value.items())
+                kept = ((k, v) for k, v in value.items() if k not in _PER_PROCESS)
+                return sorted((repr(self.of(k)), self.of(v)) for k, v in kept)
             case Sequence():
                 return [self.of(item) for item in value]
             case Set():

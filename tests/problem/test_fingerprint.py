@@ -231,17 +231,39 @@ print(fingerprint(network))
 """
 
 
-def test_another_process_has_the_same_fingerprint() -> None:
+def printed_by(code: str) -> str:
     ran = subprocess.run(
-        [sys.executable, "-c", CHILD],
+        [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": str(ROOT / "tests"), "PYTHONHASHSEED": "7"},
         capture_output=True,
         text=True,
     )
     assert ran.returncode == 0, ran.stderr
+    return ran.stdout.strip()
+
+
+LANGUAGE_MODEL = """
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+torch.manual_seed(0)
+sizes = dict(hidden_size=8, intermediate_size=8, num_attention_heads=2, num_hidden_layers=1)
+network = LlamaForCausalLM(LlamaConfig(vocab_size=11, **sizes))
+"""
+
+
+def test_a_language_model_has_the_same_fingerprint_in_another_process() -> None:
+    """Its settings for generation hold a hash of themselves."""
+    pytest.importorskip("transformers")
+    here: dict[str, Any] = {}
+    exec(LANGUAGE_MODEL, here)
+    there = "from rlquant.problem.fingerprint import fingerprint\nprint(fingerprint(network))"
+    assert printed_by(LANGUAGE_MODEL + there) == fingerprint(here["network"])
+
+
+def test_another_process_has_the_same_fingerprint() -> None:
     network: Any = fresh(NETWORKS["conv"].build)
     network.options = argparse.Namespace(names={"a", "b", "c"}, activation=torch.relu, k=0.1)
-    assert ran.stdout.strip() == fingerprint(network)
+    assert printed_by(CHILD) == fingerprint(network)
 
 
 def test_a_script_is_named_alike_in_a_process_that_it_spawns() -> None:
