@@ -62,7 +62,8 @@ def _searched(rows: Rows) -> str:
     for row, figures in found.items():
         cells.setdefault(row.searcher, {})[row.bits] = _mean_and_range([f.loss for f in figures])
     uniform = {bits: _best_uniform(rows, bits) for bits in budgets}
-    cells["best uniform that fits"] = {b: f"{loss:.4f}" for b, loss in uniform.items() if loss}
+    if any(uniform.values()):
+        cells["best uniform that fits"] = {b: f"{loss:.4f}" for b, loss in uniform.items() if loss}
     lines = [[name, *(own.get(bits, "") for bits in budgets)] for name, own in cells.items()]
     headings = ["loss, test", *(f"{bits:g} bits" for bits in budgets)]
     return markdown_table(headings, lines, "l" + "r" * len(budgets))
