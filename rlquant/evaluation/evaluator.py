@@ -82,6 +82,9 @@ class Evaluator:
         close_gaps()
         sites = {f.name: site_of(self._working, f.name) for f in layers}
         self._modules = {name: site.owner_in(self._working) for name, site in sites.items()}
+        self._runners = {
+            name: self._working.get_submodule(site.runner) for name, site in sites.items()
+        }
         self._weights = {name: site.weight_in(self._working) for name, site in sites.items()}
         self._float = {name: weight.detach() for name, weight in self._weights.items()}
         self._installed: dict[str, LayerChoice] = {}
@@ -200,14 +203,12 @@ class Evaluator:
             values: weights of all searched layers, to begin with.
             assign: is asked for new weights of layers that read one tensor.
         """
-        sites = {f.name: site_of(self._working, f.name) for f in self.layers}
-        runners = {n: self._working.get_submodule(site.runner) for n, site in sites.items()}
         self._uninstall()
         run = self.incremental
         try:
-            SequentialPass(run.pieces, run.stages, self.calibration, runners, self._weights).run(
-                names, self._float, values, assign
-            )
+            SequentialPass(
+                run.pieces, run.stages, self.calibration, self._runners, self._weights
+            ).run(names, self._float, values, assign)
         finally:
             self._uninstall()
 

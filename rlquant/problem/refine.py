@@ -33,6 +33,8 @@ from rlquant.objective import Classification
 from rlquant.problem.protocol import Refines
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.rounding import layer_generator
+from rlquant.rounding.layer_hessians import LayerHessians
+from rlquant.rounding.triangles import Triangles
 from rlquant.samples import Samples
 from rlquant.score import Score
 from rlquant.training.batches import SampleBatches, Teacher
@@ -156,22 +158,24 @@ def in_execution_order(
     found = dict(weights)
     facts = {each.name: each for each in problem.layers}
     floats = {name: site_of(problem.network, name).weight_in(problem.network) for name in facts}
+    corrected = evaluator.shift_corrected
 
     def assign(names: Sequence[str], given: Tensor, wanted: Tensor) -> dict[str, Tensor]:
         module, mask = problem.network.get_submodule(names[0]), problem.calibration.mask
-        inputs: dict[bool, PairedInputs] = {}
-        for name in names:
-            centred = name in evaluator.shift_corrected
-            if centred not in inputs:
-                inputs[centred] = PairedInputs.of(module, given, wanted, mask, centred=centred)
-            own = inputs[centred]
-            found[name] = quantize_weight(
-                own.target(floats[name].detach()),
-                config[name],
-                channel_axis=facts[name].channel_axis,
-                seed=problem.seed,
-                moments=partial(dict, ((name, own.whole.second),)),
-            )
+        for centred in {name in corrected: None for name in names}:
+            alike = [name for name in names if (name in corrected) == centred]
+            inputs = PairedInputs.of(module, given, wanted, mask, centred=centred)
+            matrix = Triangles.of(inputs.whole.second)  # one, so that its factor is shared
+            matrices: dict[str, Triangles] = dict.fromkeys(alike, matrix)
+            hessians = LayerHessians(matrices.copy)
+            for name in alike:
+                found[name] = quantize_weight(
+                    inputs.target(floats[name].detach()),
+                    config[name],
+                    channel_axis=facts[name].channel_axis,
+                    seed=problem.seed,
+                    moments=partial(_itself, hessians),
+                )
         return {name: found[name].dequantize() for name in names}
 
     again = [c.layer for c in config if c.rounding in HESSIAN_BASED and facts[c.layer].calls == 1]
@@ -179,6 +183,10 @@ def in_execution_order(
     values |= {name: tensor.dequantize() for name, tensor in found.items()}
     evaluator.assign_in_order(again, values, assign)
     return found
+
+
+def _itself(hessians: LayerHessians) -> LayerHessians:
+    return hessians
 
 
 def across_layers(
