@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from rlquant.config import GroupSize
 from rlquant.errors import unknown_name, whole_number
+from rlquant.precision import Precision
 from rlquant.tasks.registry import PRETRAINED
 from rlquant_agents.search.searcher import searchers
 from rlquant_experiments.baselines.registration import register_baselines
@@ -50,6 +51,8 @@ class RealNetworkSettings:
         calibration: samples of calibration, at most.
         validation: samples that searches see, at most.
         test: samples that every row is measured on once, at most.
+        precision: in which searches run validation samples, see `EvaluationSettings`; test data
+            runs in the network's own.
         threads: of PyTorch.
         out: folder that keeps every finished row.
         page_only: whether nothing is measured, and the page is made of the rows that are kept.
@@ -65,6 +68,7 @@ class RealNetworkSettings:
     calibration: int | None = None
     validation: int | None = None
     test: int | None = None
+    precision: Precision = "own"
     threads: int = 1
     out: Path = Path("runs/real-networks")
     page_only: bool = False
