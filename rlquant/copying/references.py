@@ -8,7 +8,7 @@ import inspect
 import logging
 from collections import deque
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 from weakref import ReferenceType
@@ -19,6 +19,9 @@ from torch import Tensor, nn
 
 COMPILED_FROM = "_torchdynamo_orig_callable"
 """Where torch.compile keeps the function that it compiled."""
+
+REMEMBERED = 4096
+"""Functions whose names are kept: a network is copied many times, and its code stays the same."""
 
 ENTRANCES = ("forward", "__call__", "__getattr__", "__getitem__")
 """Methods through which a module is used without being named in its code."""
@@ -98,7 +101,7 @@ def used_globals(function: FunctionType) -> Mapping[str, Any]:
     if is_of_torch(function):
         return {}
     known = function.__globals__
-    mentioned = {name for code in _codes(function.__code__) for name in code.co_names}
+    mentioned = _mentioned_names(function.__code__)
     named = {name: known[name] for name in mentioned & known.keys()}
     found = {name: value for name, value in named.items() if _may_hold(value, known)}
     for name, module in named.items():
@@ -107,12 +110,7 @@ def used_globals(function: FunctionType) -> Mapping[str, Any]:
             found |= {key: value for key, value in inside.items() if _may_hold(value, known)}
     if not found:
         return {}
-    read = {
-        instruction.argval
-        for code in _codes(function.__code__)
-        for instruction in dis.get_instructions(code)
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME")
-    }
+    read = _read_globals(function.__code__)
     return {name: value for name, value in found.items() if name.partition(".")[0] in read}
 
 
@@ -130,7 +128,7 @@ def mentioned_in_forward(cls: type[nn.Module]) -> Iterator[tuple[str, Any]]:
                 continue
             inner = inspect.unwrap(found)
             assert isinstance(inner, FunctionType)
-            mentioned = {name for code in _codes(inner.__code__) for name in code.co_names}
+            mentioned = _mentioned_names(inner.__code__)
             todo += sorted(mentioned - seen)
             seen |= mentioned
         yield name, found
@@ -165,6 +163,23 @@ def _may_hold(value: Any, known: Mapping[str, Any]) -> bool:
     if isinstance(value, FunctionType):
         return value.__globals__ is known
     return isinstance(value, Tensor) or not isinstance(value, LEAVES)
+
+
+@lru_cache(REMEMBERED)
+def _mentioned_names(code: CodeType) -> frozenset[str]:
+    """Return all names that a function's code and the functions inside it mention."""
+    return frozenset(name for each in _codes(code) for name in each.co_names)
+
+
+@lru_cache(REMEMBERED)
+def _read_globals(code: CodeType) -> frozenset[str]:
+    """Return the names among them that are looked up as globals."""
+    return frozenset(
+        instruction.argval
+        for each in _codes(code)
+        for instruction in dis.get_instructions(each)
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    )
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
