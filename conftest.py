@@ -1,6 +1,7 @@
 """One torch thread a test process: the small tensors here are slower with more."""
 
 import contextlib
+import copy
 import functools
 import logging
 import re
@@ -18,16 +19,33 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _operators_are_read_once() -> Iterator[None]:
-    """Have PyTorch's exporter parse its 500 operators once, not for every ONNX file."""
+def _exporter_prepares_once() -> Iterator[None]:
+    """Have PyTorch's exporter list operators and read their signatures once, not for every file."""
     with pytest.MonkeyPatch.context() as patch:
         if "onnx" in sys.modules:  # otherwise no test of this run writes such files
-            with contextlib.suppress(ImportError):
-                from onnxscript._framework_apis import torch_2_5 as exporter
-
-                once = functools.cache(exporter.get_torchlib_ops)
-                patch.setattr(exporter, "get_torchlib_ops", once)
+            with contextlib.suppress(ImportError, AttributeError):  # other versions: as they are
+                _remember_operators(patch)
         yield
+
+
+def _remember_operators(patch: pytest.MonkeyPatch) -> None:
+    from onnxscript._framework_apis import torch_2_5 as translations
+    from torch._export import utils
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    for module, name in (
+        (translations, "get_torchlib_ops"),
+        (utils, "_materialize_cpp_cia_ops"),
+    ):
+        patch.setattr(module, name, functools.cache(getattr(module, name)))
+    filled = functools.cache(ONNXRegistry.from_torchlib)
+
+    def from_torchlib(**settings: int) -> ONNXRegistry:
+        registry = copy.copy(filled(**settings))
+        registry.functions = {target: list(each) for target, each in registry.functions.items()}
+        return registry
+
+    patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(from_torchlib))
 
 
 @pytest.fixture(autouse=True)

@@ -137,21 +137,16 @@ def test_clean_code_passes() -> None:
     assert list(unclean(source)) == []
 
 
-def test_imports_are_light_and_silent(tmp_path: Path) -> None:
+def test_imports_are_light_and_silent_and_those_that_follow_take_no_public_name(
+    tmp_path: Path,
+) -> None:
     # Loaded modules go to a file, so that standard output holds only what the imports wrote.
+    # A folder has the name of a function in rlquant_agents: whichever is bound last is seen.
     report = tmp_path / "modules"
     packages = ", ".join(PACKAGES)
-    code = f"import sys, {packages}; open({str(report)!r}, 'w').write('\\n'.join(sys.modules))"
-    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    assert (ran.stdout, ran.stderr) == ("", "")
-    assert set(HEAVY) & set(report.read_text().splitlines()) == set()
-
-
-def test_modules_that_are_loaded_later_take_no_public_name(tmp_path: Path) -> None:
-    # A folder has the name of a function in rlquant_agents: whichever is bound last is seen.
     code = (
-        "import pkgutil, rlquant, rlquant_envs, rlquant_agents\n"
+        f"import sys, {packages}; open({str(report)!r}, 'w').write('\\n'.join(sys.modules))\n"
+        "import pkgutil\n"
         "from importlib import import_module\n"
         "for package in (rlquant, rlquant_envs, rlquant_agents):\n"
         "    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}\n"
@@ -162,6 +157,8 @@ def test_modules_that_are_loaded_later_take_no_public_name(tmp_path: Path) -> No
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
+    assert (ran.stdout, ran.stderr) == ("", "")
+    assert set(HEAVY) & set(report.read_text().splitlines()) == set()
 
 
 def test_no_file_names_a_host() -> None:

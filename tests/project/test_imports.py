@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -154,12 +155,19 @@ def modules(root: Path) -> dict[str, Path]:
     return found
 
 
+@functools.cache
+def nodes(source: str) -> tuple[ast.AST, ...]:
+    """Return what a file may import or name with: parsed once for all tests."""
+    kinds = (ast.Import, ast.ImportFrom, ast.Call, ast.Constant)
+    return tuple(node for node in ast.walk(ast.parse(source)) if isinstance(node, kinds))
+
+
 def imports(root: Path) -> Iterator[Import]:
     """Yield every import, inside functions and under TYPE_CHECKING too."""
     known = modules(root)
     for module, path in known.items():
         place = path.relative_to(root).as_posix()
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path.read_text(encoding="utf-8")):
             for target in targets(node, known):
                 yield Import(place, node.lineno, module, target)  # type: ignore[attr-defined]
 
@@ -185,7 +193,7 @@ def targets(node: ast.AST, known: dict[str, Path]) -> list[str]:
 
 def registered(path: Path) -> Iterator[str]:
     """Yield the modules that the strings of a file name as "module:attribute"."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path.read_text(encoding="utf-8")):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             found = PLACE.fullmatch(node.value)
             if found:

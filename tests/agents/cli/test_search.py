@@ -12,13 +12,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import rlquant
 from html_page import HtmlPage
-from rlquant import EvaluationStore, QuantizationConfig, Score, measure
+from rlquant import EvaluationStore, QuantizationConfig, Score
 from rlquant.__main__ import main
+from rlquant.evaluation.evaluator import Evaluator
 from rlquant.finished_run import finished_run
 from rlquant_agents.cli import search
 from rlquant_agents.cli.search_settings import SearchSettings
@@ -32,7 +34,9 @@ pytestmark = pytest.mark.usefixtures("blank_figures")
 # started in the background ignores it.
 WATCHED = """
 import runpy, signal, sys, time
+from matplotlib.figure import Figure
 from rlquant.evaluation.evaluator import Evaluator
+from rlquant_agents.reporting import report
 
 log, quick, *arguments = sys.argv[1:]
 measure, measured = Evaluator.measure, []
@@ -44,7 +48,10 @@ def watched(self, config, watch=None, following=None):
     time.sleep(0.2 if len(measured) > int(quick) else 0.0)
     return measure(self, config, watch, following)
 
-Evaluator.measure = watched
+def blank(runs):
+    return {name: Figure(figsize=(1, 1)) for name in ("pareto", "layers", "search")}
+
+Evaluator.measure, report._figures = watched, blank
 signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.argv = ["rlquant", "search", *arguments]
 runpy.run_module("rlquant", run_name="__main__")
@@ -79,8 +86,8 @@ def test_it_writes_a_network_within_the_budget_and_shows_it(
     assert rows[-1]["score"]["average_bits"] <= 3.2
     task = rlquant.tasks.load("digits/mlp")
     network = rlquant.load(out / "model.rlq", task.network)
-    assert measure(network, task.test).accuracy == rows[-1]["test_accuracy"]
-    assert measure(network, task.validation).accuracy == rows[-1]["score"]["accuracy"]
+    assert rlquant.measure(network, task.test).accuracy == rows[-1]["test_accuracy"]
+    assert rlquant.measure(network, task.validation).accuracy == rows[-1]["score"]["accuracy"]
     assert (out / "model.rlq").stat().st_size == rows[-1]["score"]["size_bytes"]
     assert (out / "comparison.png").stat().st_size > 10_000
     assert f"written to {out}:\n  model.rlq " in shown
@@ -113,7 +120,8 @@ def test_uniform_is_the_same_everywhere_and_listed_once(
 ) -> None:
     out = tmp_path / "run"
     given = tiny(out, "--fidelity", "tuned", "--budget", "2.3", "--steps", "2", "--final-epochs")
-    assert search.main([*given, "1", "--searcher", "random", "--baselines", "uniform"]) == 0
+    few = ("--bits", "2", "3", "--group-size", "channel")
+    assert search.main([*given, "1", *few, "--searcher", "random", "--baselines", "uniform"]) == 0
     terminal = capsys.readouterr().out
     (row,) = (r for r in json.loads((out / "summary.json").read_text()) if r["name"] == "uniform")
     found = json.loads((out / "baselines" / "uniform" / "result.json").read_text())
@@ -176,7 +184,7 @@ def test_a_report_of_uniform_alone_and_of_its_trained_network(tmp_path: Path) ->
     rows = {row["name"]: row for row in json.loads((tmp_path / "run/summary.json").read_text())}
     task = rlquant.tasks.load("digits/mlp")
     network = rlquant.load(tmp_path / "run" / "model-trained.rlq", task.network)
-    assert measure(network, task.test).accuracy == rows["uniform, trained"]["test_accuracy"]
+    assert rlquant.measure(network, task.test).accuracy == rows["uniform, trained"]["test_accuracy"]
 
 
 def test_the_main_job_runs_with_all_of_its_baselines(tmp_path: Path) -> None:
@@ -297,12 +305,13 @@ def start(log: Path, arguments: list[str], quick: int = 10_000) -> subprocess.Po
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-def test_killed_in_the_middle_it_goes_on_and_computes_nothing_again(tmp_path: Path) -> None:
+def test_killed_in_the_middle_it_goes_on_and_computes_nothing_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, store = tmp_path / "killed" / "run", tmp_path / "killed" / "evaluations.sqlite"
-    logs = [tmp_path / "first.log", tmp_path / "second.log"]
     arguments = process_arguments(out, "tpe", "--evaluations", "24")
 
-    process = start(logs[0], arguments, quick=12)
+    process = start(tmp_path / "log", arguments, quick=12)
     with process:
         wait_for(store, 12, process)
         process.kill()
@@ -312,11 +321,17 @@ def test_killed_in_the_middle_it_goes_on_and_computes_nothing_again(tmp_path: Pa
     left = QuantizationConfig.from_json((out / "config.json").read_text())
     assert left.key in recorded
 
-    process = start(logs[1], arguments)
-    said = process.communicate()[1].decode().splitlines()
+    measured_again, measure = set[str](), Evaluator.measure
+
+    def watched(self: Evaluator, config: QuantizationConfig, *more: Any) -> Any:
+        measured_again.add(config.key)
+        return measure(self, config, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluator, "measure", watched)
+        assert search.main(arguments) == 0
+    said = capsys.readouterr().err.splitlines()
     assert [line for line in said if not line.endswith(("is the most", "of biases"))] == []
-    assert process.returncode == 0
-    measured_again = set(logs[1].read_text().split())
     assert measured_again & recorded == set()
     assert measured_again | recorded == recorded_keys(store)
     assert len(set(keys_of(out))) == len(keys_of(out)) > 12

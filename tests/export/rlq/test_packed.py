@@ -128,7 +128,7 @@ def test_the_bytes_of_a_file() -> None:
     )  # fmt: skip
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_headers_are_as_small_as_they_are_said_to_be(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(NETWORKS)))
