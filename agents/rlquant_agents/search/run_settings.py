@@ -104,9 +104,13 @@ def require_named(reward: Any) -> None:
 
 
 def _settings_of(searcher: Any) -> dict[str, Any]:
-    """Return the fields of a searcher, of one that is no dataclass its public attributes."""
+    """Return what of a searcher decides what it finds.
+
+    Its fields, or the public attributes of one that is no dataclass.
+    """
     if dataclasses.is_dataclass(searcher):
-        return {f.name: getattr(searcher, f.name) for f in dataclasses.fields(searcher)}
+        recorded = (f for f in dataclasses.fields(searcher) if f.metadata.get("recorded", True))
+        return {f.name: getattr(searcher, f.name) for f in recorded}
     attributes = getattr(searcher, "__dict__", {})
     return {k: v for k, v in attributes.items() if not k.startswith("_") and k != "name"}
 

@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import numbers
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -22,6 +22,9 @@ from rlquant_agents.search.checks import require_settings, whole_seed
 from rlquant_agents.search.closing import closed_after
 from rlquant_agents.search.result import SearchResult, pareto_front, require_finite_loss
 from rlquant_agents.search.session import Callback, SearchEnded, Session
+
+UNRECORDED: Mapping[str, Any] = {"recorded": False}
+"""Metadata of a searcher's field that decides nothing of what is found, such as where to report."""
 
 
 class Searches(Protocol):

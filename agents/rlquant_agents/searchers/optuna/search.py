@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import numpy as np
 import optuna
 
 from rlquant.errors import SettingsError
-from rlquant_agents.search.searcher import Searcher
+from rlquant_agents.search.result import Evaluation
+from rlquant_agents.search.searcher import UNRECORDED, Searcher
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.optuna.decoding import DECODERS
+from rlquant_agents.searchers.optuna.stored_study import StoredStudy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,10 @@ class OptunaSearch(Searcher):
         pruner: "none", or "median" to end the training of configurations whose loss on the
             training labels is above the median of earlier ones at the same step; only where
             configurations are trained, and with one objective.
+        storage: of Optuna's, where the trials are written as well: a URL such as
+            sqlite:///study.db, which `optuna-dashboard` shows, or a storage; None for nowhere. It
+            decides nothing of the search, and a search that goes on adds what is missing.
+        study: what the study is called there; by default after searcher, problem, budget and seed.
     """
 
     directions: ClassVar[tuple[Literal["minimize", "maximize"], ...]] = ("maximize",)
@@ -39,12 +46,21 @@ class OptunaSearch(Searcher):
     decoding: str = "shrunk"
     patience: int = 5
     pruner: str = "none"
+    storage: str | optuna.storages.BaseStorage | None = field(
+        default=None, repr=False, metadata=UNRECORDED
+    )
+    study: str | None = field(default=None, metadata=UNRECORDED)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_whole(1, "patience")
         self.require_one_of("decoding", tuple(DECODERS))
         self.require_one_of("pruner", tuple(PRUNERS))
+        if self.study is not None and self.storage is None:
+            raise SettingsError(
+                f"searcher {self.name!r}: study={self.study!r} needs a storage, such as "
+                f"storage='sqlite:///study.db'"
+            )
         if self.pruner != "none" and len(self.directions) > 1:
             raise SettingsError(
                 f"searcher {self.name!r}: pruner={self.pruner!r} needs one objective, this one has "
@@ -62,6 +78,7 @@ class OptunaSearch(Searcher):
                 f"searcher {self.name!r}: pruner={self.pruner!r} watches trainings, which workers "
                 f"do elsewhere; use pruner='none', or no executor"
             )
+        stored = self._stored(session, seed)
         pruner = PRUNERS[self.pruner]()
         study = quiet_study(self.directions, self.sampler(session, seed), pruner)
         decoder = DECODERS[self.decoding](session)
@@ -81,13 +98,30 @@ class OptunaSearch(Searcher):
             asked = session.ask_indices(row, watch)
             repeats = repeats + 1 if len(session.history) == known else 0
             trial.set_user_attr("average_bits", asked.score.average_bits)
-            if not asked.final:
-                study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-            elif len(self.directions) == 1:
-                study.tell(trial, asked.value)
-            else:
-                share = session.feasible.spent(session.feasible.indices(asked.config))
-                study.tell(trial, [session.log_loss(asked), share / session.feasible.limit])
+            if stored is not None:
+                trial.set_user_attr("config", asked.config.to_json())
+            told = self._tell(study, trial, session, asked)
+            if stored is not None:
+                stored.add(told)
+
+    def _stored(self, session: Session, seed: int) -> StoredStudy | None:
+        if self.storage is None:
+            return None
+        problem = session.problem
+        limit, fingerprint = f"{session.budget.limit:g}", problem.fingerprint[:8]
+        name = self.study or f"{self.name}-{fingerprint}-{limit}-seed{seed}"
+        with quiet():
+            return StoredStudy(self.storage, name, self.directions)
+
+    def _tell(
+        self, study: optuna.Study, trial: optuna.Trial, session: Session, asked: Evaluation
+    ) -> optuna.trial.FrozenTrial:
+        if not asked.final:
+            return study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        if len(self.directions) == 1:
+            return study.tell(trial, asked.value)
+        share = session.feasible.spent(session.feasible.indices(asked.config))
+        return study.tell(trial, [session.log_loss(asked), share / session.feasible.limit])
 
 
 def together(
@@ -105,11 +139,18 @@ def quiet_study(
     sampler: optuna.samplers.BaseSampler,
     pruner: optuna.pruners.BasePruner,
 ) -> optuna.Study:
-    """Return a study in memory, without the line that Optuna writes on making one."""
+    """Return a study in memory."""
+    with quiet():
+        return optuna.create_study(directions=list(directions), sampler=sampler, pruner=pruner)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out the line that Optuna writes on making a study."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        return optuna.create_study(directions=list(directions), sampler=sampler, pruner=pruner)
+        yield
     finally:
         optuna.logging.set_verbosity(verbosity)
 
