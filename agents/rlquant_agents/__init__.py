@@ -6,6 +6,7 @@ from rlquant_agents.api import search, search_problem
 from rlquant_agents.reporting import write_report
 from rlquant_agents.runs.run_folder import RunFolder
 from rlquant_agents.search.callbacks import Callbacks, ProgressBar, TensorBoardLog
+from rlquant_agents.search.loggers import MlflowLog, WandbLog, make_logger
 from rlquant_agents.search.result import Evaluation, SearchResult
 from rlquant_agents.search.searcher import Searcher, make_searcher, register_searcher, searchers
 from rlquant_agents.search.session import Callback, Session
@@ -16,6 +17,7 @@ __all__ = [
     "Callback",
     "Callbacks",
     "Evaluation",
+    "MlflowLog",
     "ProgressBar",
     "RunFolder",
     "SearchResult",
@@ -24,6 +26,8 @@ __all__ = [
     "TensorBoardLog",
     "TensorBoardTrainingLog",
     "TrainingProgressBar",
+    "WandbLog",
+    "make_logger",
     "make_searcher",
     "register_searcher",
     "search",

@@ -55,8 +55,10 @@ from rlquant_agents.reporting.run_files import (
 )
 from rlquant_agents.reporting.run_summary import SUMMARY
 from rlquant_agents.reporting.text import wrapped
+from rlquant_agents.search.callbacks import Callbacks
 from rlquant_agents.search.checks import whole_evaluations, whole_seed
 from rlquant_agents.search.curves import best_losses
+from rlquant_agents.search.loggers import make_logger
 from rlquant_agents.search.result import SearchResult
 from rlquant_agents.search.searcher import Searcher, make_searcher
 from rlquant_agents.search.uniform import uniform_evaluations
@@ -78,6 +80,8 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
     whole_evaluations(settings.evaluations)
     whole_seed(settings.seed)
     require_executor(settings.executor)
+    for name in settings.log:
+        make_logger(name)
     budget = settings.budget_of(settings.limits()[1])
     settings.space()  # a mistake in the options shows before anything is loaded
     settings.source()
@@ -184,6 +188,7 @@ def searched(
             refine=task.train if settings.refine else None,
             executor=workers,
             batch=settings.batch,
+            callback=Callbacks([make_logger(name) for name in settings.log]),
         )
         # Networks of baselines are made again one after the other, as they are large.
         results.append(replace(result, network=None) if results else result)

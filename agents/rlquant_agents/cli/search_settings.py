@@ -23,7 +23,7 @@ ASKED = "asked"
 MAY_DIFFER = frozenset(
     {
         *("evaluations", "baselines", "final_epochs", "refine", "report", "out", "store"),
-        *("progress", "threads", "device", "executor"),
+        *("progress", "threads", "device", "executor", "log"),
     }
 )
 """Settings with which a search may go on that has begun with others."""
@@ -60,6 +60,8 @@ class SearchSettings(TaskSettings):
         progress: show progress bars.
         executor: what evaluates: local:4 for four processes of this machine, local for one a core,
             dask:HOST:8786 for a cluster of Dask; by default this process.
+        log: experiment trackers that are told of every search beside TensorBoard: mlflow, wandb;
+            each takes settings from its own environment, e.g. MLFLOW_TRACKING_URI or WANDB_MODE.
         batch: configurations that are asked for together; by default what suits the searcher, and
             twice as many as there are workers.
     """
@@ -83,6 +85,7 @@ class SearchSettings(TaskSettings):
     progress: bool = True
     executor: str | None = None
     batch: int | None = None
+    log: tuple[str, ...] = ()
 
     def sized(self) -> SearchSettings:
         """Return the settings with `size` as quantity and budget.

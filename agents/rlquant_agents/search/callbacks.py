@@ -14,6 +14,7 @@ from rlquant.paths import PathLike, path_of
 from rlquant_agents.search.event_log import WRITER, EventLog
 from rlquant_agents.search.event_texts import outcome_values
 from rlquant_agents.search.result import Evaluation, SearchResult
+from rlquant_agents.search.scalars import scalars_of
 from rlquant_agents.search.session import Callback, Session
 
 BAR = "{desc}: {n_fmt}/{total_fmt} |{bar}| {elapsed}<{remaining}, {rate_fmt}{postfix}"
@@ -151,20 +152,8 @@ class TensorBoardLog(Callback):
     def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
         """Write the evaluation and the best so far."""
         assert self._log is not None
-        score, best = evaluation.score, session.best
-        scalars = {
-            "search/accuracy": score.accuracy,
-            "search/loss": score.loss,
-            "search/average_bits": score.average_bits,
-            "search/size_bytes": float(score.size_bytes),
-            "search/evaluations": float(evaluation.number),
-            "search/episodes": float(session.episodes),
-        }
-        scalars |= self._speed(evaluation.number)
-        if best is not None:
-            scalars["search/best_accuracy"] = best.score.accuracy
-            scalars["search/best_loss"] = best.score.loss
-        if self._log.differs(evaluation.number, "search/loss", score.loss):
+        scalars = scalars_of(session, evaluation) | self._speed(evaluation.number)
+        if self._log.differs(evaluation.number, "search/loss", evaluation.score.loss):
             self._log.cut(evaluation.number, "search/")
         self._log.add(evaluation.number, scalars)
 

@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 def outcome_values(session: Session, result: SearchResult) -> list[Value]:
     """Return the settings and the best configuration as texts, and both as hyperparameters."""
     settings = settings_of(session, result)
-    score = result.score
-    found = {
-        "outcome/loss": score.loss,
-        "outcome/accuracy": score.accuracy,
-        "outcome/average_bits": score.average_bits,
-        "outcome/size_bytes": float(score.size_bytes),
-    }
     rows = [
         [c.layer, str(c.bits), c.method, c.points, c.rounding, str(c.group_size)]
         for c in result.best
@@ -33,12 +26,23 @@ def outcome_values(session: Session, result: SearchResult) -> list[Value]:
     return [
         *text_values("settings", markdown_table(["setting", "value"], shown)),
         *text_values("best configuration", markdown_table(heads, rows)),
-        *hyperparameter_values(settings, found),
+        *hyperparameter_values(settings, outcome_of(result)),
     ]
 
 
+def outcome_of(result: SearchResult) -> dict[str, float]:
+    """Return the figures of the best configuration."""
+    score = result.score
+    return {
+        "outcome/loss": score.loss,
+        "outcome/accuracy": score.accuracy,
+        "outcome/average_bits": score.average_bits,
+        "outcome/size_bytes": float(score.size_bytes),
+    }
+
+
 def settings_of(session: Session, result: SearchResult) -> dict[str, str | float]:
-    """Return what was asked, as TensorBoard compares runs by it."""
+    """Return what was asked, as TensorBoard and others compare runs by it."""
     return {
         "searcher": result.searcher,
         "quantity": session.budget.quantity,

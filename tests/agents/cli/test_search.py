@@ -246,6 +246,7 @@ def test_a_loss_that_is_not_finite_is_null_in_the_summary() -> None:
         (["--searcher", "knapsak"], "did you mean 'knapsack'"),
         (["--baselines", "randm"], "did you mean 'random'"),
         (["--reward", "los"], "did you mean 'loss'"),
+        (["--log", "wandbb"], "did you mean 'wandb'"),
         (["--budget", "0.5"], "smallest reachable"),
         (["--budget", "-1"], "positive number"),
         (["--evaluations", "0"], "at least 1"),
