@@ -1,9 +1,10 @@
 """Ambient state of PyTorch: isolation of public calls from what a caller has set.
 
-Default type and device, autocast, gradient and inference mode, the switches of PyTorch's backends
-and NumPy's error handling belong to the caller, and so do the global random generators. What is
-public here computes inside `isolated`: as in a process in which nobody has set anything. The
-caller finds all of it as it was, also when an exception passes.
+Default type and device, autocast, gradient and inference mode, the switches of PyTorch's backends,
+NumPy's error handling and the C library's allocator belong to the caller, and so do the global
+random generators. What is public here computes inside `isolated`: as in a process in which nobody
+has set anything, but for freed memory, which is kept for what comes next. The caller finds all of
+it as it was, also when an exception passes.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from torch import overrides
 from torch.backends import cuda
 from torch.nn.utils import parametrize
 from torch.utils._device import DeviceContext
+
+from rlquant.allocator import Allocator
 
 T = TypeVar("T")
 
@@ -88,6 +91,7 @@ def _whole_float32(setting: _Setting) -> _Setting:
     return _Setting(lambda: setting.read().replace("ieee", "none"), setting.write, setting.ours)
 
 
+_ALLOCATOR = Allocator()
 _MATMULS = _backends("mkldnn.matmul.fp32_precision", "cuda.matmul.fp32_precision", ours="none")
 _OF_THE_PROCESS = (
     _Setting(torch.get_default_dtype, torch.set_default_dtype, torch.float32),
@@ -105,6 +109,8 @@ _OF_THE_PROCESS = (
     _Setting(cuda.flash_sdp_enabled, cuda.enable_flash_sdp, True),
     _Setting(cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp, True),
     _Setting(cuda.math_sdp_enabled, cuda.enable_math_sdp, True),
+    # Else most of the time of a network with large activations is the system's, emptying pages.
+    _attribute(_ALLOCATOR, "keeps", True),
 )
 
 

@@ -31,8 +31,9 @@ class EvaluationSettings:
     Attributes:
         calibration_samples: at most so many training samples are used for calibration.
         validation_samples: at most so many validation samples are used.
-        batch_size: samples of a validation batch; by default 250 (larger batches of images are
-            slower on a CPU), or fewer where the outputs of a batch would take more than 128 MiB.
+        batch_size: samples of a validation batch; by default 250, or fewer where the outputs of a
+            batch would take more than 128 MiB, or on a CPU a tensor inside the network more than
+            16 MiB: larger ones fit no cache.
         calibrate: what is taken back of the shift that quantization makes: "statistics" of
             BatchNorms, "biases" of layers with no BatchNorm behind them, where that lowers the
             error of their outputs, "auto", both of them, or "none".

@@ -181,8 +181,8 @@ def measure(
         network: float or quantized; a copy is run in eval mode, it is left as it is.
         data: all of its samples are used.
         objective: cross-entropy and accuracy by default.
-        batch_size: samples of a batch; by default 250, or fewer where their outputs would take more
-            than 128 MiB.
+        batch_size: samples of a batch; by default 250, or fewer where their tensors are large, see
+            `EvaluationSettings`.
         float_network: what `Distillation` compares the network with.
 
     Raises:

@@ -7,12 +7,11 @@ nothing is done.
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import os
-from functools import cache
 from pathlib import Path
-from typing import Any
+
+from rlquant.allocator import trim
 
 ALLOWED = 32 * 2**20
 """Bytes beyond the limit that are left alone."""
@@ -40,15 +39,6 @@ def available_bytes() -> int | None:
         return None
 
 
-@cache
-def _trim() -> Any:
-    """Return glibc's `malloc_trim`, or None."""
-    try:
-        return ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError, TypeError):
-        return None
-
-
 def close_gaps() -> None:
     """Give back what copies of a network left, where they were large.
 
@@ -56,8 +46,7 @@ def close_gaps() -> None:
     """
     if resident_bytes() > LARGE:
         gc.collect()
-        if _trim() is not None:
-            _trim()(ctypes.c_size_t(0))
+        trim()
 
 
 class Gaps:
@@ -82,6 +71,5 @@ class Gaps:
         resident = resident_bytes()
         if self._usual is None:
             self._usual = resident - held
-        elif resident > self._usual + self._limit + ALLOWED and _trim() is not None:
-            _trim()(ctypes.c_size_t(0))
+        elif resident > self._usual + self._limit + ALLOWED and trim():
             self._usual = max(self._usual, resident_bytes() - self._limit - ALLOWED)

@@ -17,7 +17,7 @@ def trims(*looks: tuple[int, int]) -> int:
     """How often memory is given back over looks of (resident, held) bytes."""
     trim = mock.Mock()
     gaps = Gaps(LIMIT)
-    with mock.patch.object(process_memory, "_trim", return_value=trim):
+    with mock.patch.object(process_memory, "trim", trim):
         for resident, held in looks:
             with mock.patch.object(process_memory, "resident_bytes", lambda r=resident: r):
                 gaps.close(held)

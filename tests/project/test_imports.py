@@ -32,6 +32,7 @@ ROOMS = {
     "rlquant": (
         *(
             "errors",
+            "allocator",
             "ambient",
             "paths",
             "pasting",
