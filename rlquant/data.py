@@ -89,6 +89,41 @@ def take_samples(
     return samples
 
 
+def samples_behind(
+    data: Data, first: int, count: int, *, name: str, device: torch.device
+) -> Samples | None:
+    """Take samples of `data` behind those that `take_samples` takes, in order.
+
+    Args:
+        data: which `take_samples` has taken `first` samples of.
+        first: how many are passed over.
+        count: at most so many are taken.
+        name: what the data are called in errors.
+        device: where the samples are kept.
+
+    Returns:
+        None where there is none, where they do not fit each other, or where a second pass may give
+        those of the first one again.
+    """
+    if isinstance(getattr(data, "sampler", None), RandomSampler):
+        return None
+    parts: list[Samples] = []
+    passed = taken = 0
+    for batch in iterate(data, name):
+        whole = _as_samples(batch, name)
+        part = whole.behind(first - passed).first(count - taken)
+        passed += min(len(whole), first - passed)
+        if len(part):
+            parts.append(part)
+            taken += len(part)
+        if taken >= count:
+            break
+    try:
+        return Samples.joined(parts).to(device) if parts else None
+    except (RuntimeError, ValueError):  # of several lengths, which calibration had only one of
+        return None
+
+
 def repeats(data: object) -> TypeGuard[Sized]:
     """Return whether every pass over the data is known to give as many samples."""
     if isinstance(data, (tuple, list, Mapping)):

@@ -85,6 +85,10 @@ class Samples:
         """Return the first `count` samples (views)."""
         return self._with(lambda tensor: tensor[:count])
 
+    def behind(self, count: int) -> Samples:
+        """Return what comes behind the first `count` samples (views); none is left where few."""
+        return self._with(lambda tensor: tensor[max(0, count) :])
+
     def shortened(self, positions: int) -> Samples:
         """Return the first positions of samples of tokens; any other samples as they are.
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from rlquant.data import is_pair, iterate, take_samples
+from rlquant.data import is_pair, iterate, samples_behind, take_samples
 from rlquant.errors import DataError, SettingsError
 from rlquant.samples import Samples, fingerprint_tensors, require_different
 from small_networks import FEATURES, Pair, samples
@@ -343,3 +343,40 @@ def test_other_data_are_let_through(caplog: pytest.LogCaptureFixture) -> None:
     require_different(base, take((inputs, targets + 1), 20))
     require_different(base, take(((inputs, inputs), targets), 20))
     assert caplog.messages == []
+
+
+# --- samples behind the first ones
+
+
+def behind(data: Any, first: int, count: int) -> Samples | None:
+    return samples_behind(data, first, count, name="train_data", device=CPU)
+
+
+@given(
+    sizes=st.lists(st.integers(1, 5), min_size=1, max_size=6),
+    first=st.integers(1, 20),
+    count=st.integers(1, 20),
+)
+def test_samples_behind_follow_the_first_ones(sizes: list[int], first: int, count: int) -> None:
+    parts = torch.arange(float(sum(sizes))).split(sizes)
+    data = [(part[:, None], part) for part in parts]
+    found = behind(data, first, count)
+    expected = torch.arange(float(sum(sizes)))[first : first + count]
+    if found is None:
+        assert not len(expected)
+    else:
+        assert torch.equal(found.targets, expected)
+        assert torch.equal(found.inputs[0][:, 0], expected)  # type: ignore[index]
+
+
+def test_a_shuffled_loader_has_none_behind() -> None:
+    inputs, targets = samples(20)
+    loader = DataLoader(TensorDataset(inputs, targets), batch_size=4, shuffle=True)
+    assert behind(loader, 4, 4) is None
+    assert behind(DataLoader(TensorDataset(inputs, targets), batch_size=4), 4, 4) is not None
+
+
+def test_batches_of_other_lengths_are_none_behind() -> None:
+    data = [(torch.zeros(2, 3), torch.zeros(2)), (torch.zeros(2, 4), torch.zeros(2))]
+    assert behind(data, 1, 1) is not None
+    assert behind(data, 1, 2) is None

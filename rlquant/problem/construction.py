@@ -13,7 +13,7 @@ from rlquant.batch_size import batch_size_within
 from rlquant.config import Fidelity
 from rlquant.copying.network_copy import shared_copy
 from rlquant.cost.float_share import FloatShare
-from rlquant.data import Data, take_samples
+from rlquant.data import Data, samples_behind, take_samples
 from rlquant.errors import DataError
 from rlquant.evaluation.measure import measure_float
 from rlquant.evaluation.process_memory import close_gaps
@@ -39,6 +39,9 @@ from rlquant.space import SearchSpace
 from rlquant.weight_sites import weight_sites
 
 logger = logging.getLogger(__name__)
+
+GRADIENT_SAMPLES = 64
+"""Training samples that sensitivities are measured on, at most."""
 
 
 def samples_of(
@@ -74,6 +77,25 @@ def samples_of(
     if racing is not None:  # so that each batch is a fair draw of all samples
         validation = racing.shuffled(validation)
     return calibration, validation
+
+
+def unfitted_samples(train_data: Data, calibration: Samples, validation: Samples) -> Samples:
+    """Return the samples that sensitivities are measured on.
+
+    They are training samples behind those of calibration: quantizers are fitted to the ones of
+    calibration, whose errors are smaller, and searches to the ones of validation, on which they
+    would find what suits these samples alone. Where there are too few, it is those of validation.
+    """
+    found = samples_behind(
+        train_data,
+        len(calibration),
+        GRADIENT_SAMPLES,
+        name="train_data",
+        device=calibration.device,
+    )
+    if found is None or len(found) < min(GRADIENT_SAMPLES, len(validation)):
+        return validation
+    return found
 
 
 def with_batch_size(

@@ -65,8 +65,8 @@ def increases_of(
 ) -> Floats:
     """Return the expected increases, shape `(layers, options)`; see `expected_increases`.
 
-    They are measured on validation samples: on those that the quantizers were fitted to, errors are
-    smaller.
+    They are measured on `problem.unfitted`: on samples that the quantizers were fitted to, errors
+    are smaller.
 
     Args:
         problem: a predictable one.
@@ -79,7 +79,7 @@ def increases_of(
     """
     evaluator = problem.evaluator
     assert isinstance(evaluator, Evaluator)
-    one = problem.validation.first(1)
+    one = problem.unfitted.first(1)
     weights = _weights_of(problem)
     require_gradients(problem.network, list(weights), one, problem.objective, "expected_increases")
     logger.info("quantizing %d pairs of layer and option, then %d gradients", plan.pairs, draws)
@@ -92,7 +92,7 @@ def increases_of(
     )
     sampler = GradientSampler(
         problem.network,
-        problem.validation,
+        problem.unfitted,
         problem.objective,
         {name: found.mean for name, found in moments.items()},
         draws,
@@ -102,9 +102,15 @@ def increases_of(
     return expected_increases(plan, weights, quantized, sampler, most, progress)
 
 
-def cost_in_evaluations(plan: IncreasePlan, samples: int, draws: int) -> float:
-    """Return what so many gradients cost in evaluations of so many samples, by passes.
+def cost_in_evaluations(plan: IncreasePlan, draws: int, samples: int, of_evaluation: int) -> float:
+    """Return what so many gradients cost in evaluations, by passes; a backward one counts as two.
 
-    A backward one counts as two. It follows from the plan alone, not from the memory that is free.
+    It follows from the plan alone, not from the memory that is free.
+
+    Args:
+        plan: of the problem.
+        draws: gradients.
+        samples: that they are taken on.
+        of_evaluation: samples of an evaluation.
     """
-    return plan.parts * (min(draws, samples) + 2 * draws) / samples
+    return plan.parts * (min(draws, samples) + 2 * draws) / of_evaluation

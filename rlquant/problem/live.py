@@ -53,6 +53,7 @@ from rlquant.problem.construction import (
     require_measurable,
     require_options,
     samples_of,
+    unfitted_samples,
     with_batch_size,
     without_idle_overrides,
 )
@@ -169,6 +170,7 @@ class QuantizationProblem:
         self.calibration, self.validation = samples_of(
             train_data, validation_data, self.evaluation, self.racing, place
         )
+        self.unfitted = unfitted_samples(train_data, self.calibration, self.validation)
         excluded = excluded_layers(self.network, self.space.exclude)
         self.evaluation = with_batch_size(self.network, self.calibration, self.evaluation)
         self.layers, self._kept_macs = found_layers(
@@ -446,12 +448,13 @@ class QuantizationProblem:
         plan = self._plan_of_increases
         shape = (len(self.layers), plan.options)
         return self._measurements.increases(
-            plan.key(draws), shape, lambda: increases_of(self, plan, draws, progress)
+            plan.key(draws, self.unfitted), shape, lambda: increases_of(self, plan, draws, progress)
         )
 
     def prediction_cost(self, draws: int) -> float:
         """Return what so many gradients cost in evaluations, for each part of the weights."""
-        return cost_in_evaluations(self._plan_of_increases, len(self.validation), draws)
+        sizes = len(self.unfitted), len(self.validation)
+        return cost_in_evaluations(self._plan_of_increases, draws, *sizes)
 
     @property
     def _plan_of_increases(self) -> IncreasePlan:

@@ -257,6 +257,10 @@ class Refines(Live, Protocol):
         """The samples that scores are of."""
 
     @property
+    def unfitted(self) -> Samples:
+        """Samples that no quantizer was fitted to, which sensitivities are measured on."""
+
+    @property
     def evaluator(self) -> Evaluator | TrainingEvaluator:
         """What measures, made on first use."""
 

@@ -15,11 +15,12 @@ from rlquant.config import LayerChoice
 from rlquant.cost.feasible import FeasibleSet
 from rlquant.evaluation.default_limits import increase_limit
 from rlquant.evaluation.packed_weight import code_bytes
+from rlquant.samples import Samples
 from rlquant.sensitivity.anchors import anchor_options, profiled_layers
 from rlquant.space import for_layer
 
 Floats = npt.NDArray[np.float64]
-VERSION = 2
+VERSION = 3
 """Raised whenever the same plan would give other increases; part of keys."""
 
 
@@ -91,10 +92,16 @@ class IncreasePlan:
         if chunk:
             yield chunk
 
-    def key(self, draws: int) -> str:
-        """Return what tells the increases of this plan from others of the same problem."""
+    def key(self, draws: int, samples: Samples) -> str:
+        """Return what tells the increases of this plan from others of the same problem.
+
+        Args:
+            draws: gradients.
+            samples: that they are taken on.
+        """
         asked = [{i: asdict(c) for i, c in found.items()} for found in self.choices.values()]
-        document = json.dumps([VERSION, draws, self.options, self.profiles, asked])
+        parts = [VERSION, draws, samples.fingerprint(), self.options, self.profiles, asked]
+        document = json.dumps(parts)
         return hashlib.sha256(document.encode()).hexdigest()
 
 

@@ -28,9 +28,10 @@ from rlquant.errors import (
     UnknownNameError,
 )
 from rlquant.evaluation.store import EvaluationStore
-from rlquant.evaluation_settings import Calibrate
+from rlquant.evaluation_settings import Calibrate, EvaluationSettings
 from rlquant.network.modules import quantized_weight
 from rlquant.objective import Classification
+from rlquant.problem.live import QuantizationProblem
 from rlquant.score import Score
 from rlquant.space import SearchSpace
 from small_networks import (
@@ -449,3 +450,22 @@ def test_layers_that_never_run_are_left_out() -> None:
     made = problem(network=network)
     assert [facts.name for facts in made.layers] == ["first", "second", "last"]
     assert made.evaluate(bits(4, 4, 4)).size_bytes > problem().evaluate(bits(4, 4, 4)).size_bytes
+
+
+# --- samples of sensitivities
+
+
+@pytest.mark.parametrize(("count", "own"), [(64 + 70, 64), (64 + 20, 20), (64 + 19, 0), (64, 0)])
+def test_sensitivities_are_measured_on_what_neither_quantizers_nor_searches_see(
+    count: int, own: int
+) -> None:
+    train, validation = samples_of("mlp", count, seed=1), samples_of("mlp", 20, seed=2)
+    made = QuantizationProblem(
+        fresh(Mlp),
+        train,
+        validation,
+        budget=Budget.average_bits(8.0),
+        evaluation=EvaluationSettings(calibration_samples=64),
+    )
+    expected = train[0][64 : 64 + own] if own else validation[0]
+    assert torch.equal(made.unfitted.inputs[0], expected)  # type: ignore[index]

@@ -176,6 +176,7 @@ def test_chunks_hold_at_most_so_much_and_every_layer_once() -> None:
 def test_a_plan_has_its_own_key() -> None:
     weights = {"a": torch.zeros(4), "b": torch.zeros(4)}
     plans = [plan_of(weights, (4,)), plan_of(weights, (4, 8)), plan_of({"c": torch.zeros(4)}, (4,))]
-    keys = [plan.key(draws) for plan in plans for draws in (8, 16)]
+    few, more = (Samples((torch.zeros(count, 1),), torch.zeros(count)) for count in (2, 3))
+    keys = [plan.key(draws, on) for plan in plans for draws in (8, 16) for on in (few, more)]
     assert len(set(keys)) == len(keys)
-    assert keys[0] == plan_of(weights, (4,)).key(8)
+    assert keys[0] == plan_of(weights, (4,)).key(8, few)

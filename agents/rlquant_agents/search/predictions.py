@@ -13,7 +13,7 @@ from rlquant.errors import DataError, NetworkError, SettingsError
 from rlquant.problem.protocol import Predicts
 from rlquant.sensitivity.progress import Progress
 
-N_DRAWS, PREDICTION_SHARE = (32, 16, 8), 1 / 3
+N_DRAWS, PREDICTION_SHARE = (64, 32, 16, 8), 1 / 2
 """Gradients that expected increases are made of, as many as a share of the evaluations affords."""
 
 

@@ -99,9 +99,9 @@ def test_gradients_are_paid_for_with_evaluations_once() -> None:
 
 
 def test_where_evaluations_are_too_few_gradients_are_not_taken() -> None:
-    session = Session(shared(), 2)
+    session = Session(shared(), 1)
     assert session.expected_increases() is None
-    assert session.remaining == 2
+    assert session.remaining == 1
 
 
 @pytest.mark.parametrize("evaluations", [6, 16])
@@ -224,7 +224,7 @@ def test_a_search_that_is_interrupted_at_its_gradients_goes_on(
         assert pressed.told[-1][:2] == (stage, step)
     done = Interrupts("nothing", 0)
     whole = search_problem(shared(), store=store, callback=done, **asked)
-    assert done.told[-1] == (GRADIENTS, 16, 16)
+    assert done.told[-1] == (GRADIENTS, 32, 32)
     monkeypatch.setattr(live, "increases_of", None)  # they are in the store from here on
     again = search_problem(shared(), store=store, **asked)
     assert [e.config for e in again.history] == [e.config for e in whole.history]
