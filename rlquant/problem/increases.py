@@ -19,6 +19,7 @@ from rlquant.sensitivity.expected_increases import expected_increases
 from rlquant.sensitivity.plan import IncreasePlan
 from rlquant.sensitivity.progress import Progress, unheard
 from rlquant.sensitivity.sampled_gradients import GradientSampler
+from rlquant.sensitivity.smoothing import smoothed
 from rlquant.weight_sites import site_of
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,9 @@ def label_variance(problem: Refines) -> float:
 def increases_of(
     problem: Refines, plan: IncreasePlan, draws: int, progress: Progress = unheard
 ) -> Floats:
-    """Return the expected increases, shape `(layers, options)`; see `expected_increases`.
+    """Return the expected increases, shape `(layers, options)`.
+
+    See `sensitivity.expected_increases` and `smoothed`.
 
     They are measured on `problem.unfitted`: on samples that the quantizers were fitted to, errors
     are smaller.
@@ -99,7 +102,8 @@ def increases_of(
         problem.seed,
     )
     quantized, most = evaluator.bank.packed, within_free(plan.limit)
-    return expected_increases(plan, weights, quantized, sampler, most, progress)
+    halves = expected_increases(plan, weights, quantized, sampler, most, progress)
+    return smoothed(halves, list(weights))
 
 
 def cost_in_evaluations(plan: IncreasePlan, draws: int, samples: int, of_evaluation: int) -> float:

@@ -50,7 +50,7 @@ def expected_increases(
     most: int,
     progress: Progress,
 ) -> Floats:
-    """Return by how much each option at each layer alone is expected to raise the loss.
+    """Return by how much each option at each layer alone is expected to raise the loss, twice.
 
     Half the quadratic form of the weight errors in the Gauss-Newton matrix (of a likelihood the
     Fisher information) of a whole layer, with all that its weights, positions and tokens have in
@@ -61,16 +61,17 @@ def expected_increases(
         plan: which options are quantized where.
         weights: float weight of each layer.
         quantized: gives the quantized weight of a choice.
-        sampler: of gradients.
+        sampler: of two gradients and more.
         most: bytes of codes that are held at a time; gradients are taken once for each such part.
             The result does not depend on it.
         progress: told how many weights are quantized and gradients are taken.
 
     Returns:
-        Shape `(layers, options)`, for the mean loss of a unit; 0 where a layer lacks an option.
+        Two estimates, of every other draw each, shape `(2, layers, options)`; for the mean loss of
+        a unit; 0 where a layer lacks an option.
     """
     names, chunks = list(plan.counts), list(plan.chunks(most))
-    found = np.full((len(names), plan.options), np.nan)
+    found = np.full((2, len(names), plan.options), np.nan)
     quantizing = counted(progress, QUANTIZING, plan.pairs)
     drawing = counted(progress, GRADIENTS, sampler.draws * len(chunks))
     progress(QUANTIZING, 0, plan.pairs)  # the first one has layer Hessians measured
@@ -84,23 +85,25 @@ def expected_increases(
             errors[name] = _Errors(weights[name], tuple(packed))
         close_gaps()  # that quantizing left
         for name, increases in _increases(errors, sampler, drawing).items():
-            found[names.index(name), list(plan.choices[name])] = increases.numpy()
+            found[:, names.index(name), list(plan.choices[name])] = increases.numpy()
         del errors
         close_gaps()
-    return filled(found, plan.profiles)
+    return np.stack([filled(half, plan.profiles) for half in found])
 
 
 def _increases(
     errors: Mapping[str, _Errors], sampler: GradientSampler, drawn: Callable[[], None]
 ) -> dict[str, Tensor]:
     asked = {name: found for name, found in errors.items() if found.quantized}
-    sums = {n: torch.zeros(len(e.quantized), dtype=torch.float64) for n, e in asked.items()}
+    sums = {n: torch.zeros(2, len(e.quantized), dtype=torch.float64) for n, e in asked.items()}
+    units = torch.zeros(2, 1, dtype=torch.float64)
+    half = 0
 
     def add(name: str, gradient: Tensor) -> None:
-        sums[name] += asked[name].products(gradient).square().cpu()
+        sums[name][half] += asked[name].products(gradient).square().cpu()
 
-    units = 0
     for more in sampler.sample(list(asked), add):
-        units += more
+        units[half] += more
+        half = 1 - half
         drawn()
     return {name: total / (2 * units) for name, total in sums.items()}

@@ -20,7 +20,7 @@ from rlquant.sensitivity.anchors import anchor_options, profiled_layers
 from rlquant.space import for_layer
 
 Floats = npt.NDArray[np.float64]
-VERSION = 3
+VERSION = 4
 """Raised whenever the same plan would give other increases; part of keys."""
 
 

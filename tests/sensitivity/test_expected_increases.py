@@ -73,9 +73,8 @@ def increases(
 
     sampler = GradientSampler(built, samples(), Regression(), means or {}, draws, 0)
     plan = plan_of(weights, WIDTHS if error is None else (8,))
-    rows: list[list[float]] = expected_increases(
-        plan, weights, packed, sampler, most, progress
-    ).tolist()
+    halves = expected_increases(plan, weights, packed, sampler, most, progress)
+    rows: list[list[float]] = halves.mean(axis=0).tolist()
     return rows
 
 
