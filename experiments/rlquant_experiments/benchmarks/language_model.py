@@ -1,4 +1,4 @@
-"""Benchmark of a pretrained language model: construction, evaluations and memory, as ratios."""
+"""Benchmark of a pretrained network: construction, evaluations and memory, as ratios."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 from tqdm import trange
 
 from rlquant import EvaluationSettings, QuantizationProblem, SearchSpace, tasks
+from rlquant.ambient import isolated
 from rlquant.evaluation.process_memory import resident_bytes
 from rlquant.forward_pass import run
 from rlquant.samples import Samples
@@ -24,12 +25,9 @@ from rlquant_experiments.benchmarks.clocked import evaluator_of
 from rlquant_experiments.benchmarks.evaluation import NO_LIMIT, warm_weights
 from rlquant_experiments.benchmarks.figure import Figure
 from rlquant_experiments.benchmarks.memory import peak_megabytes
+from rlquant_experiments.real_networks.measuring import float_layers
 
-SEQUENCES = 4
-"""Of calibration, and as many of validation."""
-SPACE = SearchSpace(
-    bits=(3, 4), group_size=(64,), points=("symmetric",), exclude=("lm_head", "*.embed_tokens")
-)
+SPACE = SearchSpace(bits=(3, 4), group_size=(64,), points=("symmetric",))
 MEGABYTE = 2**20
 
 
@@ -42,19 +40,22 @@ class Times:
     whole: tuple[float, ...]
     bare: tuple[float, ...]
     last_third: tuple[float, ...]
+    calibrated: bool
 
 
-def language_model(task_name: str, count: int) -> list[Figure]:
-    """Measure construction, evaluations and memory on a few sequences.
+def language_model(task_name: str, count: int, samples: int) -> list[Figure]:
+    """Measure construction, evaluations and memory on a few samples.
 
     Args:
-        task_name: a task's name whose network runs on tokens.
+        task_name: name of a pretrained task. An evaluation of a network that is calibrated runs its
+            calibration samples too, and so does the forward pass beside it.
         count: pairs of evaluations, and evaluations of which the peak of memory is taken.
+        samples: of calibration, and as many of validation.
     """
     torch.set_num_threads(1)
-    times = _times(tasks.load(task_name), count)
+    times = _times(tasks.load(task_name), count, samples)
     pairs = list(zip(times.whole, times.bare, times.last_third, strict=True))
-    peak = _peak(task_name, count)
+    peak = _peak(task_name, count, samples)
     return [
         Figure(
             f"construction and evaluator, {task_name}",
@@ -67,7 +68,7 @@ def language_model(task_name: str, count: int) -> list[Figure]:
             f"evaluation from the bank, {task_name}",
             median(whole / bare for whole, bare, _ in pairs),
             "x forward",
-            1.1,
+            1.15 if times.calibrated else 1.1,
             detail=f"{median(times.whole):.2f} s, forward {median(times.bare):.2f} s",
         ),
         Figure(
@@ -81,21 +82,22 @@ def language_model(task_name: str, count: int) -> list[Figure]:
     ]
 
 
-def _problem(task: Task) -> QuantizationProblem:
+def _problem(task: Task, samples: int) -> QuantizationProblem:
     return QuantizationProblem(
         task.network,
         task.train,
         task.validation,
-        space=SPACE,
+        space=replace(SPACE, exclude=float_layers(task.network)),
         budget=NO_LIMIT,
         objective=task.objective,
-        evaluation=EvaluationSettings(calibration_samples=SEQUENCES, validation_samples=SEQUENCES),
+        evaluation=EvaluationSettings(calibration_samples=samples, validation_samples=samples),
     )
 
 
-def _times(task: Task, count: int) -> Times:
+@isolated()
+def _times(task: Task, count: int, samples: int) -> Times:
     started = time.process_time()
-    problem = _problem(task)
+    problem = _problem(task, samples)
     evaluator = evaluator_of(problem)
     construction = time.process_time() - started
 
@@ -107,14 +109,16 @@ def _times(task: Task, count: int) -> Times:
     both = forward([*parts, *evaluator.batches])
     warm_weights(problem)
     rows = _rows(len(problem.layers), count)
+    calibrated = not evaluator.reference.is_empty
+    own = [*(parts if calibrated else []), *evaluator.batches]
     found: list[tuple[float, float, float]] = []
     for number in trange(count, desc=f"evaluations of {task.name}", unit="pair"):
         whole, last = (problem.feasible.config(row) for row in rows[2 * number : 2 * number + 2])
         taken = _cpu(partial(evaluator.measure, whole))
-        bare = forward(evaluator.batches)
+        bare = forward(own)
         found.append((taken, bare, _cpu(partial(evaluator.measure, last))))
     wholes, bares, lasts = zip(*found, strict=True)
-    return Times(both, construction, wholes, bares, lasts)
+    return Times(both, construction, wholes, bares, lasts, calibrated)
 
 
 def _rows(layers: int, count: int) -> list[list[int]]:
@@ -133,24 +137,25 @@ def _cpu(work: Callable[[], Any]) -> float:
     return time.process_time() - start
 
 
-def _peak(task_name: str, count: int) -> float:
+def _peak(task_name: str, count: int, samples: int) -> float:
     """Return the peak of a process that evaluates, less what Python takes, in float networks."""
     program = (
         "from rlquant_experiments.benchmarks.language_model import report_peak; "
-        f"report_peak({task_name!r}, {count})"
+        f"report_peak({task_name!r}, {count}, {samples})"
     )
     command = [sys.executable, "-c", program]
     return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
 
 
-def report_peak(task_name: str, count: int) -> None:
+@isolated()
+def report_peak(task_name: str, count: int, samples: int) -> None:
     """Evaluate, and write the peak over the float network's bytes to the output."""
     import transformers  # noqa: F401 - what it takes is Python's, not the network's
 
     torch.set_num_threads(1)
     before = resident_bytes() / MEGABYTE
     task = tasks.load(task_name)
-    problem = _problem(task)
+    problem = _problem(task, samples)
     for row in _rows(len(problem.layers), count):
         problem.evaluator.measure(problem.feasible.config(row))
     network = sum(p.nbytes for p in task.network.parameters()) / MEGABYTE

@@ -71,7 +71,8 @@ class BenchmarkSettings:
         codes: how many are packed and unpacked.
         width: of the four square layers of a network that is loaded.
         export_task: task whose network is exported.
-        language_task: task of the language-model benchmark.
+        language_task: task of the language-model benchmark, which any pretrained network may be of.
+        language_samples: its samples of calibration, and as many of validation.
         pairs: of evaluations of it.
         search_arguments: arguments for `rlquant search`, as in --search-arguments="--seed 1".
         json: file for the figures, where wanted.
@@ -96,6 +97,7 @@ class BenchmarkSettings:
     width: int = 2500
     export_task: str = "fashion-mnist/resnet14"
     language_task: str = "smollm2-135m"
+    language_samples: int = 4
     pairs: int = 5
     search_arguments: str = ""
     json: Path | None = None
@@ -147,7 +149,7 @@ def search_benchmark(settings: BenchmarkSettings) -> list[Figure]:
 
 def language_model_benchmark(settings: BenchmarkSettings) -> list[Figure]:
     """Set construction, evaluations and memory of a language model against its forward pass."""
-    return language_model(settings.language_task, settings.pairs)
+    return language_model(settings.language_task, settings.pairs, settings.language_samples)
 
 
 def gguf_benchmark(settings: BenchmarkSettings) -> list[Figure]:

@@ -118,17 +118,21 @@ class Lab:
 
 
 def space_of(network: nn.Module) -> SearchSpace:
-    """Return the space that suits a transformer; of other networks groups and GPTQ as well.
-
-    Embeddings and a language model's head stay float: what the literature calls a network of 4 bits
-    leaves them alone.
-    """
-    embeddings = [n for n, m in network.named_modules() if isinstance(m, nn.Embedding)]
-    head = [name for name, _ in network.named_children() if name == "lm_head"]
-    space = replace(SearchSpace.for_network(network), exclude=(*embeddings, *head))
+    """Return the space that suits a transformer; of other networks groups and GPTQ as well."""
+    space = replace(SearchSpace.for_network(network), exclude=float_layers(network))
     if is_transformer_like(network):
         return space
     return replace(space, rounding=("gptq",), group_size=GROUP_SIZES)
+
+
+def float_layers(network: nn.Module) -> tuple[str, ...]:
+    """Return the embeddings and a language model's head.
+
+    What the literature calls a network of 4 bits leaves them alone.
+    """
+    embeddings = [n for n, m in network.named_modules() if isinstance(m, nn.Embedding)]
+    head = [name for name, _ in network.named_children() if name == "lm_head"]
+    return (*embeddings, *head)
 
 
 def measure_rows(settings: RealNetworkSettings) -> Iterator[tuple[Row, Figures]]:
