@@ -83,7 +83,8 @@ ROOMS = {
         *("cli", "testing", "__init__"),
     ),
     "rlquant_experiments": (
-        *("baselines", "tables", "comparison", "benchmarks", "pretraining", "reproduction"),
+        *("float_layers", "baselines", "tables", "comparison", "benchmarks"),
+        *("pretraining", "reproduction"),
         *("faults", "reference", "real_networks", "targets", "commands", "__init__"),
     ),
 }

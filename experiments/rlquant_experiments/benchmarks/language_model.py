@@ -25,7 +25,7 @@ from rlquant_experiments.benchmarks.clocked import evaluator_of
 from rlquant_experiments.benchmarks.evaluation import NO_LIMIT, warm_weights
 from rlquant_experiments.benchmarks.figure import Figure
 from rlquant_experiments.benchmarks.memory import peak_megabytes
-from rlquant_experiments.real_networks.measuring import float_layers
+from rlquant_experiments.float_layers import float_layers
 
 SPACE = SearchSpace(bits=(3, 4), group_size=(64,), points=("symmetric",))
 MEGABYTE = 2**20

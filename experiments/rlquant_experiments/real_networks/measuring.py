@@ -28,6 +28,7 @@ from rlquant import (
 from rlquant.errors import SettingsError
 from rlquant.network_kind import is_transformer_like
 from rlquant_agents.api import search_problem
+from rlquant_experiments.float_layers import float_layers
 from rlquant_experiments.real_networks.foresight import foresee
 from rlquant_experiments.real_networks.rows import (
     AGENT,
@@ -123,16 +124,6 @@ def space_of(network: nn.Module) -> SearchSpace:
     if is_transformer_like(network):
         return space
     return replace(space, rounding=("gptq",), group_size=GROUP_SIZES)
-
-
-def float_layers(network: nn.Module) -> tuple[str, ...]:
-    """Return the embeddings and a language model's head.
-
-    What the literature calls a network of 4 bits leaves them alone.
-    """
-    embeddings = [n for n, m in network.named_modules() if isinstance(m, nn.Embedding)]
-    head = [name for name, _ in network.named_children() if name == "lm_head"]
-    return (*embeddings, *head)
 
 
 def measure_rows(settings: RealNetworkSettings) -> Iterator[tuple[Row, Figures]]:
