@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import re
 import secrets
@@ -109,13 +108,7 @@ def sync_folder(path: Path) -> None:
 def part_name() -> str:
     """Return a name for what is being written, which says by what process."""
     own = ProcessIdentity.own()
-    return f".{own.pid}-{own.started or 0}-{_place(own)}-{secrets.token_hex(4)}.part"
-
-
-def _place(process: ProcessIdentity) -> str:
-    """Return where a process's number counts, as a hash: files tell nobody the machine's name."""
-    place = f"{process.host}|{process.boot}|{process.space}"
-    return hashlib.blake2b(place.encode(), digest_size=6).hexdigest()
+    return f".{own.pid}-{own.started or 0}-{own.place}-{secrets.token_hex(4)}.part"
 
 
 def _is_left_behind(part: Path) -> bool:
@@ -125,7 +118,7 @@ def _is_left_behind(part: Path) -> bool:
         return False
     own = ProcessIdentity.own()
     pid, started, place = int(found[1]), int(found[2]), found[3]
-    if place != _place(own):
+    if place != own.place:
         with contextlib.suppress(FileNotFoundError):
             return time.time() - part.lstat().st_mtime > _OLD
         return False

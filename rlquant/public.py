@@ -9,7 +9,6 @@ from rlquant.data import Data
 from rlquant.errors import RlquantError
 from rlquant.evaluation.measure import measure
 from rlquant.evaluation.racing import Racing
-from rlquant.evaluation.store import EvaluationStore
 from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.export import recipes
 from rlquant.export.compressed_tensors.exporter import (
@@ -41,6 +40,7 @@ from rlquant.score import (
     Score,
 )
 from rlquant.space import TRAINING_SPACE, Head, SearchSpace
+from rlquant.store.store import EvaluationStore
 from rlquant.tabular.grouped import GroupedProblem
 from rlquant.tabular.shipped import load_table, table_names
 from rlquant.tabular.table import Table

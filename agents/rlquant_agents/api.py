@@ -28,7 +28,6 @@ from rlquant.arguments import explained
 from rlquant.config import Fidelity
 from rlquant.data import Data
 from rlquant.errors import SettingsError
-from rlquant.evaluation.store import as_store
 from rlquant.evaluation.weight_folder import remove_weights
 from rlquant.evaluation_settings import require_evaluation
 from rlquant.executors.opening import opened, require_executor, transport_of
@@ -38,6 +37,7 @@ from rlquant.objective import ObjectiveFunction
 from rlquant.paths import PathLike
 from rlquant.problem.protocol import Live, Refines, Stores, require_problem
 from rlquant.problem.refine import require_refinable
+from rlquant.store.store import as_store
 from rlquant_agents.runs.run_folder import RunFolder
 from rlquant_agents.search.callbacks import Callbacks, ProgressBar, TensorBoardLog
 from rlquant_agents.search.checks import whole_evaluations, whole_seed
@@ -192,8 +192,8 @@ def search_problem(
         evaluations: distinct configurations that may be measured.
         seed: of the search.
         out: folder for everything that is found, told in its report.html.
-        store: file that keeps every evaluation; the problem's own by default, else
-            `<out>/evaluations.sqlite`.
+        store: keeps every evaluation, a file or the URL of a PostgreSQL database (see
+            `EvaluationStore`); the problem's own by default, else `<out>/evaluations.sqlite`.
         progress: show a progress bar on standard error.
         reward: what makes a configuration better; by default the searcher's.
         settings: of the searcher, where that is a name.

@@ -13,7 +13,12 @@ from rlquant.errors import WorkerError
 from rlquant.executors.calls import Calls
 from rlquant.executors.opening import opened, transport_of
 from rlquant.executors.workload import Listener, unheard
-from rlquant.problem.measurements import Answer, Measurements, Question
+from rlquant.problem.measurements import (
+    Answer,
+    Measurements,
+    Question,
+    waits,
+)
 from rlquant.problem.protocol import Distributes, Evaluations
 from rlquant.score import Measurement, Score
 
@@ -51,6 +56,14 @@ class Asking(Protocol[Asked, Answered]):
     def take(self, config: QuantizationConfig, answer: Answered) -> Score:
         """Keep what a worker has answered; return the score."""
 
+    def claim(
+        self, configs: Sequence[QuantizationConfig], waited: float
+    ) -> list[QuantizationConfig]:
+        """Return those that nobody else measures now, all after a wait of many seconds."""
+
+    def release(self, configs: Iterable[QuantizationConfig]) -> None:
+        """Let others measure what was claimed and has no answer."""
+
 
 class WorkerEvaluations(Generic[Q, A]):
     """Evaluations of configurations by workers.
@@ -74,11 +87,7 @@ class WorkerEvaluations(Generic[Q, A]):
         """Evaluate configurations; see `Evaluations.scores`."""
         asked = [self._asking.canonical(config) for config in configs]
         opponent = None if incumbent is None else self._asking.canonical(incumbent)
-        found: dict[QuantizationConfig, Score | WorkerError] = {}
-        for config in asked:
-            known = self._asking.known(config, opponent)
-            if known is not None:
-                found[config] = known
+        found: dict[QuantizationConfig, Score | WorkerError] = {**self._known(asked, opponent)}
         new = [config for config in dict.fromkeys(asked) if config not in found]
         with closing(self._arriving(new, opponent)) as arriving:
             for config in asked:
@@ -90,6 +99,33 @@ class WorkerEvaluations(Generic[Q, A]):
     def _arriving(
         self, configs: Sequence[QuantizationConfig], incumbent: QuantizationConfig | None
     ) -> Generator[tuple[QuantizationConfig, Score | WorkerError], None, None]:
+        left, waiting = list(configs), waits()
+        while left:
+            mine = self._asking.claim(left, next(waiting))
+            found = self._known(left, incumbent)  # perhaps since somebody else let go of it
+            try:
+                yield from found.items()
+                yield from self._answered([c for c in mine if c not in found], incumbent)
+            finally:
+                self._asking.release(mine)
+            if mine or found:
+                waiting = waits()
+                done = {*mine, *found}
+                left = [config for config in left if config not in done]
+
+    def _known(
+        self, configs: Iterable[QuantizationConfig], incumbent: QuantizationConfig | None
+    ) -> dict[QuantizationConfig, Score]:
+        """Return the scores of those for which no worker is needed."""
+        scores = ((config, self._asking.known(config, incumbent)) for config in configs)
+        return {config: score for config, score in scores if score is not None}
+
+    def _answered(
+        self, configs: Sequence[QuantizationConfig], incumbent: QuantizationConfig | None
+    ) -> Generator[tuple[QuantizationConfig, Score | WorkerError], None, None]:
+        """Yield the answers of workers, as they come."""
+        if not configs:
+            return
         questions = [self._asking.question(config, incumbent) for config in configs]
         chunk = max(1, len(configs) // (TASKS_EACH * self.workers))
         with closing(self._calls.completed(questions, chunk)) as completed:
@@ -124,6 +160,15 @@ class _Scores:
     def take(self, config: QuantizationConfig, answer: Score) -> Score:
         """Return it."""
         return answer
+
+    def claim(
+        self, configs: Sequence[QuantizationConfig], waited: float
+    ) -> list[QuantizationConfig]:
+        """Return all: nobody else knows of them."""
+        return list(configs)
+
+    def release(self, configs: Iterable[QuantizationConfig]) -> None:
+        """Do nothing."""
 
 
 class _Measurements:
@@ -160,6 +205,16 @@ class _Measurements:
         """Remember and store."""
         self._kept.take(config, answer)
         return self._score(config, answer.measured)
+
+    def claim(
+        self, configs: Sequence[QuantizationConfig], waited: float
+    ) -> list[QuantizationConfig]:
+        """Return those that no process measures that shares the store."""
+        return self._kept.claim(configs, waited)
+
+    def release(self, configs: Iterable[QuantizationConfig]) -> None:
+        """Let such processes measure what has no answer."""
+        self._kept.release(configs)
 
 
 def measurements_by_workers(

@@ -26,7 +26,6 @@ from rlquant.errors import LARGEST_SEED, SettingsError, unknown_name, whole_numb
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.process_memory import close_gaps
 from rlquant.evaluation.racing import Racing, require_racing
-from rlquant.evaluation.store import EvaluationStore, as_store
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation_settings import EvaluationSettings, require_evaluation
 from rlquant.executors.workload import Listener
@@ -74,6 +73,7 @@ from rlquant.score import Measurement, Score
 from rlquant.sensitivity.plan import IncreasePlan
 from rlquant.sensitivity.progress import Progress, unheard
 from rlquant.space import SearchSpace
+from rlquant.store.store import EvaluationStore, as_store
 from rlquant.training.settings import TrainSettings
 from rlquant.training.watching import Watcher
 
@@ -99,7 +99,8 @@ class QuantizationProblem:
         training: how configurations are trained; by default what suits the fidelity.
         teacher: network that distilled layers learn from; the float network by default.
         warm_start: train from layers that were adapted on their own to the float layers' outputs.
-        store: file that keeps every evaluation; None keeps them in memory only.
+        store: keeps every evaluation: an SQLite file, or the URL of a PostgreSQL database (see
+            `EvaluationStore`); None keeps them in memory only.
         racing: how evaluations that cannot win are ended early; None has every one run whole.
         target: where the network will run, e.g. `GgufTarget(source)`: leaves what can be expressed
             there of the space, and sizes are those of its file. None for the packed file.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any
@@ -19,15 +19,19 @@ from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.looks import Ended, Ending, Look, LooksMemory, Recorder
 from rlquant.evaluation.order import sharing_order
 from rlquant.evaluation.racing import Losses, Race
-from rlquant.evaluation.store import EvaluationStore
 from rlquant.evaluation.trained import TrainingEvaluator, Watched
 from rlquant.problem.fingerprint import require_told_apart
 from rlquant.problem.measuring import Measuring
 from rlquant.problem.named_data import LoadData, NamedData, is_large
 from rlquant.score import Measurement
+from rlquant.store.store import EvaluationStore
 from rlquant.training.watching import Watcher
 
 Floats = npt.NDArray[np.float64]
+FIRST_PAUSE, LONGEST_PAUSE = 0.02, 1.0
+"""Seconds between two looks at whether another process has measured something."""
+PATIENCE = 60.0
+"""Seconds that are waited for it, and three times as long as evaluations have taken here."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +64,15 @@ class Answer:
     looks: Sequence[Look] | None
 
 
+def waits() -> Iterator[float]:
+    """Yield the seconds waited so far, and wait a little before each but the first."""
+    begun, pause = time.monotonic(), FIRST_PAUSE
+    while True:
+        yield time.monotonic() - begun
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
 class Measurements:
     """Answers for canonical configurations, never measuring what is remembered or stored.
 
@@ -89,6 +102,7 @@ class Measurements:
         self._following: dict[QuantizationConfig, QuantizationConfig] = {}
         self._increases: dict[str, Floats] = {}
         self._evaluator: Evaluator | TrainingEvaluator | None = None
+        self._longest = 0.0
         self._lock = RLock()  # the evaluator has one working copy, for one thread at a time
         self.load_data: LoadData | None = None
         self._named: NamedData | None = None
@@ -119,7 +133,7 @@ class Measurements:
         Raises:
             EvaluationStopped: `watch` ended the training.
         """
-        with self._lock:
+        with self._lock, self._turn(config):
             return self._get(config, watch, incumbent)
 
     def _get(
@@ -139,6 +153,44 @@ class Measurements:
         if any(ending.ends(look) for look in looks or ()):
             return ending.outcome()
         return whole or self._measure(config, ending, known=len(looks or ()))
+
+    @contextmanager
+    def _turn(self, config: QuantizationConfig) -> Iterator[None]:
+        """Wait while another process measures a configuration, then let none but this one do so.
+
+        That spares work and decides nothing: what two measure at once is the same.
+        """
+        for waited in waits():
+            if self._has_all(config) or self.claim([config], waited):
+                break
+        try:
+            yield
+        finally:
+            self.release([config])
+
+    def _has_all(self, config: QuantizationConfig) -> bool:
+        """Return whether nothing of a configuration can have to be measured."""
+        if self._whole(config) is None:
+            return False
+        return not self.measuring.is_looked_at or self._looks(config) is not None
+
+    def claim(
+        self, configs: Sequence[QuantizationConfig], waited: float = 0.0
+    ) -> list[QuantizationConfig]:
+        """Return those of canonical configurations that no other process measures now.
+
+        None of those that share the store begins with them until `take` or `release`. Who has
+        `waited` for much longer than evaluations take gets all: nobody waits for ever.
+        """
+        if self.store is None or waited > PATIENCE + 3 * self._longest:
+            return list(configs)
+        return self.store.claim(self.fingerprint, configs)
+
+    def release(self, configs: Iterable[QuantizationConfig]) -> None:
+        """Let other processes measure what was claimed and has no answer."""
+        if self.store is not None:
+            for config in configs:
+                self.store.release(self.fingerprint, config)
 
     def _ending(self, watch: Watcher | None, incumbent: QuantizationConfig | None) -> Ending | None:
         """Return what may end an evaluation early, if anything may."""
@@ -189,6 +241,7 @@ class Measurements:
         with suppress(Ended):
             measured = evaluator.measure(config, recorder, self._following.get(config))
         seconds = time.perf_counter() - start
+        self._longest = max(self._longest, seconds)
         looks = None if recorder is None else recorder.looks
         if looks is not None:
             self._seen.put(config, looks)
@@ -259,6 +312,7 @@ class Measurements:
         """Remember and store what another process has measured."""
         whole = None if answer.measured.partial else answer.measured
         with self._lock:
+            self._longest = max(self._longest, answer.seconds)
             if whole is not None:
                 self._known[config] = whole
             if answer.looks is None:

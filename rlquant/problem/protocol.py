@@ -20,7 +20,6 @@ from rlquant.cost.feasible import FeasibleSet
 from rlquant.errors import SettingsError, WorkerError
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.racing import Racing
-from rlquant.evaluation.store import EvaluationStore
 from rlquant.evaluation.trained import TrainingEvaluator
 from rlquant.evaluation_settings import EvaluationSettings
 from rlquant.executors.workload import Listener
@@ -31,6 +30,7 @@ from rlquant.samples import Samples
 from rlquant.score import Measurement, Score
 from rlquant.sensitivity.progress import Progress, unheard
 from rlquant.space import SearchSpace
+from rlquant.store.store import EvaluationStore
 from rlquant.training.watching import Watcher
 
 

@@ -12,9 +12,9 @@ import pytest
 from problems import bits, counting, problem
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.order import sharing_order
-from rlquant.evaluation.store import EvaluationStore
 from rlquant.problem.measurements import Answer, Measurements
 from rlquant.score import Measurement
+from rlquant.store.store import EvaluationStore
 
 ALL = [bits(*widths) for widths in itertools.product((2, 4), repeat=3)]
 

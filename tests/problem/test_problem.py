@@ -27,13 +27,13 @@ from rlquant.errors import (
     FileFormatError,
     UnknownNameError,
 )
-from rlquant.evaluation.store import EvaluationStore
 from rlquant.evaluation_settings import Calibrate, EvaluationSettings
 from rlquant.network.modules import quantized_weight
 from rlquant.objective import Classification
 from rlquant.problem.live import QuantizationProblem
 from rlquant.score import Score
 from rlquant.space import SearchSpace
+from rlquant.store.store import EvaluationStore
 from small_networks import (
     CLASSES,
     FEATURES,

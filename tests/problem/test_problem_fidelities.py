@@ -18,8 +18,8 @@ from problems import bits, problem
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
 from rlquant.errors import SettingsError
-from rlquant.evaluation.store import EvaluationStore
 from rlquant.space import TRAINING_SPACE, SearchSpace
+from rlquant.store.store import EvaluationStore
 from rlquant.training.settings import TRAINED, TUNED, TrainSettings
 from small_networks import NETWORKS, Mlp, fresh, samples_of, trained
 from training_runs import outputs_of, same

@@ -21,8 +21,8 @@ from torch.nn.functional import cross_entropy
 from problems import ROOT, problem
 from rlquant.cost.budget import Budget
 from rlquant.errors import EvaluationStopped, NetworkError
-from rlquant.evaluation.store import EvaluationStore
 from rlquant.score import WORST_REWARD, Score, resolve_reward
+from rlquant.store.store import EvaluationStore
 from rlquant.training.settings import TrainSettings
 from rlquant_agents.search.searcher import make_searcher
 from small_networks import Mlp, fresh

@@ -72,6 +72,7 @@ ROOMS = {
             "network",
             "training",
             "evaluation",
+            "store",
             "sensitivity",
         ),
         *("visualization", "export", "problem", "optuna_objective", "tabular", "probing"),
@@ -119,6 +120,8 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "experiments": (),
     "loky": ("rlquant/executors/*.py",),
     "distributed": ("rlquant/executors/cluster.py",),
+    "sqlalchemy": ("rlquant/store/*.py",),
+    "psycopg": ("rlquant/store/postgres.py",),
     "pytest": ("rlquant/testing/[cr]*", f"{AGENTS}/testing/searchers.py"),
     "tests": (),
 }

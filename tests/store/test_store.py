@@ -17,16 +17,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rlquant.documents.database
-import rlquant.evaluation.store
+import rlquant.store.sqlite_file
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.errors import FileFormatError, RlquantError, SettingsError, StorageError
 from rlquant.evaluation.looks import Look
-from rlquant.evaluation.store import EvaluationStore
 from rlquant.score import Measurement
+from rlquant.store.sqlite_file import SqliteFile
+from rlquant.store.store import EvaluationStore
 from strategies import damage
 
 MEASURED = Measurement(0.25, 0.75, 200)
@@ -52,11 +54,20 @@ def written(path: Path) -> Path:
     return path
 
 
+def raw(store: EvaluationStore) -> sqlite3.Connection:
+    """Return the one connection of a store that one thread uses."""
+    database = store.records.database
+    assert isinstance(database, SqliteFile)
+    with database.engine.connect() as connection:
+        found = connection.connection.dbapi_connection
+    assert isinstance(found, sqlite3.Connection)
+    return found
+
+
 # --- what is kept
 
 
-def test_what_was_put_is_found_by_problem_and_configuration(tmp_path: Path) -> None:
-    store = EvaluationStore(tmp_path / "store.db")
+def test_what_was_put_is_found_by_problem_and_configuration(store: EvaluationStore) -> None:
     assert store.get("p", config(3)) is None
     store.put("p", config(3), MEASURED, 0.1)
     assert store.get("p", config(3)) == MEASURED
@@ -64,14 +75,12 @@ def test_what_was_put_is_found_by_problem_and_configuration(tmp_path: Path) -> N
     assert store.get("q", config(3)) is None
 
 
-def test_an_infinite_loss_is_kept(tmp_path: Path) -> None:
-    store = EvaluationStore(tmp_path / "store.db")
+def test_an_infinite_loss_is_kept(store: EvaluationStore) -> None:
     store.put("p", config(3), Measurement(math.inf, 0.1, 200), 0.1)
     assert store.get("p", config(3)) == Measurement(math.inf, 0.1, 200)
 
 
-def test_a_metric_that_is_no_number_is_kept(tmp_path: Path) -> None:
-    store = EvaluationStore(tmp_path / "store.db")
+def test_a_metric_that_is_no_number_is_kept(store: EvaluationStore) -> None:
     store.put("p", config(3), Measurement(0.5, math.nan, 200), 0.1)
     found = store.get("p", config(3))
     assert found is not None
@@ -79,15 +88,13 @@ def test_a_metric_that_is_no_number_is_kept(tmp_path: Path) -> None:
     assert (found.loss, found.samples) == (0.5, 200)
 
 
-def test_numbers_come_back_bit_for_bit(tmp_path: Path) -> None:
-    store = EvaluationStore(tmp_path / "store.db")
+def test_numbers_come_back_bit_for_bit(store: EvaluationStore) -> None:
     measured = Measurement(0.1 + 0.2, 1 / 3, 7)
     store.put("p", config(3), measured, 0.1)
     assert store.get("p", config(3)) == measured
 
 
-def test_the_first_record_stays(tmp_path: Path) -> None:
-    store = EvaluationStore(tmp_path / "store.db")
+def test_the_first_record_stays(store: EvaluationStore) -> None:
     store.put("p", config(3), MEASURED, 0.1)
     store.put("p", config(3), Measurement(9.0, 0.0, 1), 0.1)
     assert store.get("p", config(3)) == MEASURED
@@ -103,8 +110,7 @@ def seen(store: EvaluationStore, *sizes: int) -> list[list[float]] | None:
     return None if found is None else [look.tolist() for look in found]
 
 
-def test_looks_come_back_bit_for_bit_in_their_sizes(tmp_path: Path) -> None:
-    store = EvaluationStore(tmp_path / "store.db")
+def test_looks_come_back_bit_for_bit_in_their_sizes(store: EvaluationStore) -> None:
     assert seen(store, 3, 2) is None
     given = looks(3, 2)
     given[1][0] = math.inf
@@ -115,16 +121,17 @@ def test_looks_come_back_bit_for_bit_in_their_sizes(tmp_path: Path) -> None:
     assert store.looks("q", config(3), (3, 2)) is None
 
 
-def test_no_looks_are_told_from_none_recorded(tmp_path: Path) -> None:
-    store = EvaluationStore(tmp_path / "store.db")
+def test_no_looks_are_told_from_none_recorded(store: EvaluationStore) -> None:
     store.put("p", config(3), MEASURED, 0.1, [])
     assert seen(store, 3) == []
     store.put("p", config(4), MEASURED, 0.1)
     assert store.looks("p", config(4), (3,)) is None
 
 
-def test_more_looks_take_the_place_of_fewer_until_the_evaluation_is_whole(tmp_path: Path) -> None:
-    store = EvaluationStore(tmp_path / "store.db")
+def test_more_looks_take_the_place_of_fewer_until_the_evaluation_is_whole(
+    store: EvaluationStore,
+) -> None:
+    store.put("p", config(4), MEASURED, 0.1, looks(2))  # another's, which is whole already
     for measured, sizes, kept in (
         (None, (2,), 1),
         (None, (2, 2, 2), 3),
@@ -146,12 +153,14 @@ def test_looks_of_another_form_are_refused(tmp_path: Path, blob: str) -> None:
         EvaluationStore(path).looks("p", config(3), (1, 2, 3))
 
 
-def test_expected_increases_come_back_bit_for_bit_and_the_first_ones_stay(tmp_path: Path) -> None:
-    store, found = EvaluationStore(tmp_path / "store.db"), np.array([[0.1, 2.0, 0.0]]) / 3
+def test_expected_increases_come_back_bit_for_bit_and_the_first_ones_stay(
+    store: EvaluationStore,
+) -> None:
+    found = np.array([[0.1, 2.0, 0.0]]) / 3
     assert store.increases("p", "plan", (1, 3)) is None
     store.put_increases("p", "plan", found)
     store.put_increases("p", "plan", found + 1)
-    again = EvaluationStore(tmp_path / "store.db")
+    again = EvaluationStore(store.place)
     for problem, plan, known in (("p", "plan", True), ("q", "plan", False), ("p", "other", False)):
         stored = again.increases(problem, plan, (1, 3))
         assert (stored is not None and np.array_equal(stored, found)) == known
@@ -165,8 +174,7 @@ def test_expected_increases_of_another_form_are_refused(tmp_path: Path, blob: st
         EvaluationStore(path).increases("p", "plan", (1, 1))
 
 
-def test_records_are_counted_by_problem_or_all(tmp_path: Path) -> None:
-    store = EvaluationStore(tmp_path / "store.db")
+def test_records_are_counted_by_problem_or_all(store: EvaluationStore) -> None:
     assert store.count() == store.count("p") == 0
     for bits, problem in ((2, "p"), (3, "p"), (2, "q")):
         store.put(problem, config(bits), MEASURED, 0.1)
@@ -198,23 +206,22 @@ def test_the_configuration_can_be_read_with_any_sqlite(tmp_path: Path) -> None:
     assert seconds == 0.1
 
 
-def test_a_store_crosses_processes_as_its_path(tmp_path: Path) -> None:
-    store = EvaluationStore(tmp_path / "store.db")
+def test_a_store_crosses_processes_as_its_path(store: EvaluationStore) -> None:
     store.put("p", config(3), MEASURED, 0.1)
     copied = pickle.loads(pickle.dumps(store))
-    assert copied.path == store.path
+    assert copied.place == store.place
     assert copied.get("p", config(3)) == MEASURED
 
 
-def test_a_forked_process_opens_its_own_connection(tmp_path: Path) -> None:
-    store = EvaluationStore(tmp_path / "store.db")
+def test_a_forked_process_opens_its_own_connection(store: EvaluationStore) -> None:
     store.put("p", config(3), MEASURED, 0.1)
-    mine = store._connection()
+    mine = store.records
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "getpid", lambda: -1)
-        assert store._connection() is not mine
+        assert store.records is not mine
         assert store.get("p", config(3)) == MEASURED
-    mine.close()
+        store.close()
+    assert store.records is mine
 
 
 # --- what is refused
@@ -231,7 +238,7 @@ def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_store_of_another_version_is_left_alone(tmp_path: Path) -> None:
     path = spoiled(written(tmp_path / "store.db"), "PRAGMA user_version = 7")
-    with pytest.raises(FileFormatError, match="store version 7, this one reads 3; move it"):
+    with pytest.raises(FileFormatError, match="store version 7, this one reads up to 4; m"):
         EvaluationStore(path).count()
 
 
@@ -269,7 +276,7 @@ def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
 
 def test_a_fault_in_the_program_is_not_said_to_be_damage(tmp_path: Path) -> None:
     store = EvaluationStore(written(tmp_path / "store.db"))
-    store._connection().close()
+    raw(store).close()
     with pytest.raises(sqlite3.ProgrammingError, match="closed database"):
         store.count()
 
@@ -435,7 +442,7 @@ def test_a_statement_that_does_not_end_is_interrupted(
     store = EvaluationStore(written(tmp_path / "store.db"))
     assert store.count() == 1
     with pytest.raises(FileFormatError, match=r"\(interrupted\); move it away"):
-        store._run((f"SELECT COUNT(i) FROM ({ENDLESS})", ()))
+        store.records.database.run((sa.text(f"SELECT COUNT(i) FROM ({ENDLESS})"), {}))
     assert store.count() == 1
 
 
@@ -457,7 +464,7 @@ def test_any_damage_is_refused_or_leaves_a_measurement(
 
 def test_a_full_disk_is_said_to_be(tmp_path: Path) -> None:
     store = EvaluationStore(tmp_path / "store.db")
-    connection = store._connection()
+    connection = raw(store)
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StorageError, match=r"cannot be used \(database or disk is full\)"):
@@ -479,7 +486,7 @@ def test_a_file_that_stays_locked_is_said_to_be(
     make: Callable[[Path], Path],
     statements: tuple[str, ...],
 ) -> None:
-    monkeypatch.setattr(rlquant.evaluation.store, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(rlquant.store.sqlite_file, "BUSY_SECONDS", 0.05)
     path = make(tmp_path / "store.db")
     other = sqlite3.connect(path)
     for statement in statements:
@@ -505,7 +512,7 @@ def test_many_may_make_the_same_file_at_the_same_time(tmp_path: Path) -> None:
             errors.append(error)
         store.close()
 
-    for attempt in range(25):
+    for attempt in range(10):
         path, barrier = tmp_path / f"{attempt}.db", threading.Barrier(6)
         threads = [threading.Thread(target=work, args=(path, i + 1, barrier)) for i in range(6)]
         for thread in threads:
@@ -546,8 +553,9 @@ def test_two_processes_write_to_one_file(tmp_path: Path) -> None:
     code = """
 import sys
 from rlquant.config import LayerChoice, QuantizationConfig
-from rlquant.evaluation.store import EvaluationStore
 from rlquant.score import Measurement
+from rlquant.store.sqlite_file import SqliteFile
+from rlquant.store.store import EvaluationStore
 store = EvaluationStore(sys.argv[1])
 for number in range(int(sys.argv[2]), int(sys.argv[2]) + 100):
     choice = LayerChoice(f"layer{number}", 3)
@@ -570,8 +578,9 @@ def test_what_was_written_survives_a_killed_process(tmp_path: Path) -> None:
     code = """
 import os, signal, sys
 from rlquant.config import LayerChoice, QuantizationConfig
-from rlquant.evaluation.store import EvaluationStore
 from rlquant.score import Measurement
+from rlquant.store.sqlite_file import SqliteFile
+from rlquant.store.store import EvaluationStore
 store = EvaluationStore(sys.argv[1])
 store.put("p", QuantizationConfig((LayerChoice("conv", 3),)), Measurement(0.25, 0.75, 200), 0.1)
 os.kill(os.getpid(), signal.SIGKILL)
