@@ -48,6 +48,10 @@ COMMANDS = {
         "rlquant_agents.cli.profile_latency:main",
         "measure how long each layer takes here, for latency budgets",
     ),
+    "store": Command(
+        "rlquant_agents.cli.store:main",
+        "show, merge and prune the stores that keep evaluations",
+    ),
 }
 """By name. The commands stand above this package, so that they are named, not imported."""
 
@@ -67,7 +71,8 @@ options:
   --completion SHELL
                    print what completes commands and options in bash, zsh or fish
 
-Every command takes its options from a YAML file too: --config run.yaml; flags win over it.
+Every command but store takes its options from a YAML file too: --config run.yaml; flags win
+over it.
 """
 
 

@@ -13,6 +13,7 @@ from rlquant_agents.cli.export import ExportSettings
 from rlquant_agents.cli.profile_latency import LatencySettings
 from rlquant_agents.cli.report import ReportSettings
 from rlquant_agents.cli.search_settings import SearchSettings
+from rlquant_agents.cli.store import StoreSettings
 from rlquant_agents.cli.train_agent import AgentSettings
 
 SETTINGS: dict[str, type[Any]] = {
@@ -22,6 +23,7 @@ SETTINGS: dict[str, type[Any]] = {
     "eval": EvalSettings,
     "train-agent": AgentSettings,
     "profile-latency": LatencySettings,
+    "store": StoreSettings,
 }
 """Command -> its settings."""
 

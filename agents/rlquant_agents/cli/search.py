@@ -24,6 +24,7 @@ from rlquant.export.targets import INT4, INT8, MATMULNBITS
 from rlquant.files import write_file
 from rlquant.finished_run import FinishedRun
 from rlquant.folder_lock import HeldFolder, held
+from rlquant.store.place import require_no_password
 from rlquant.tasks import Task
 from rlquant_agents.api import search_problem
 from rlquant_agents.cli.command_line import INTERRUPTED, recorded, run_command
@@ -82,6 +83,7 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
     require_executor(settings.executor)
     for name in settings.log:
         make_logger(name)
+    require_no_password("--store", settings.store)
     budget = settings.budget_of(settings.limits()[1])
     settings.space()  # a mistake in the options shows before anything is loaded
     settings.source()

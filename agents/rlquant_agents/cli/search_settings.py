@@ -55,8 +55,9 @@ class SearchSettings(TaskSettings):
         report: Markdown file for the results and every layer's choice, where wanted.
         out: folder to write; by default runs/<task>-<searcher>-<budget>-seed<seed>, with -2, -3
             and so on behind it where that holds a search with other settings.
-        store: file that keeps every evaluation; by default evaluations.sqlite beside the folder,
-            shared by all searches there.
+        store: keeps every evaluation: an SQLite file, or for several machines
+            postgresql+psycopg://USER@HOST/DATABASE; by default evaluations.sqlite beside the
+            folder, shared by all searches there.
         progress: show progress bars.
         executor: what evaluates: local:4 for four processes of this machine, local for one a core,
             dask:HOST:8786 for a cluster of Dask; by default this process.
@@ -81,7 +82,7 @@ class SearchSettings(TaskSettings):
     refine: bool = False
     report: Path | None = None
     out: Path | None = None
-    store: Path | None = None
+    store: str | None = None
     progress: bool = True
     executor: str | None = None
     batch: int | None = None

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rlquant.files import write_file
 from rlquant.folder_lock import HeldFolder, held
+from rlquant.store.place import require_no_password
 from rlquant_agents.cli.command_line import INTERRUPTED, run_command
 from rlquant_agents.cli.config_file import CommandSettings
 from rlquant_agents.cli.hints import near, rlquant
@@ -34,7 +35,8 @@ class AgentSettings(CommandSettings):
         episodes: to learn from, those before an interruption included.
         seed: decides everything random.
         out: folder for the agent, its TensorBoard events and answers.json.
-        store: file that keeps every evaluation, shared with other searches.
+        store: keeps every evaluation, shared with other searches: an SQLite file, or
+            postgresql+psycopg://USER@HOST/DATABASE.
         checkpoint_every: episodes between two checkpoints.
         learning_rate: of the agent's optimizer.
         entropy: weight of the entropy bonus.
@@ -49,7 +51,7 @@ class AgentSettings(CommandSettings):
     episodes: int = 2000
     seed: int = 0
     out: Path = Path("runs/agent")
-    store: Path = Path("runs/evaluations.sqlite")
+    store: str = "runs/evaluations.sqlite"
     checkpoint_every: int = 200
     learning_rate: float = MaskedPPO.learning_rate
     entropy: float = MaskedPPO.entropy
@@ -64,6 +66,7 @@ class AgentSettings(CommandSettings):
 
 def run(settings: AgentSettings) -> int:
     """Train, then show and write what the agent answers."""
+    require_no_password("--store", settings.store)
     with held(settings.out) as folder:
         agent = trained(settings, folder)
         report(agent)
