@@ -72,5 +72,6 @@ leases = sa.Table(
     _text("config_key", key=True),
     _text("owner"),
     _number("expires_at"),
+    prefixes=["UNLOGGED"],  # of PostgreSQL: a crash may forget them, and nobody waits for the disk
 )
 """What somebody measures at this moment, by the database's clock."""

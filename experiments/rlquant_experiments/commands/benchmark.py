@@ -7,7 +7,8 @@ evaluations against float training, `assignment` takes the time in which one lay
 assigned, `export` sets packing and loading against copies and exported networks against those of
 onnxruntime's own quantizer, and `search` takes the time of the main job, `rlquant search` with
 its defaults. `language-model`, if named, sets construction, evaluations and memory of a pretrained
-transformer against its forward pass, and `gguf` times the types and the export of GGUF files.
+transformer against its forward pass, `gguf` times the types and the export of GGUF files, and
+`store` counts the evaluations that four processes record in the store of --store.
 """
 
 from __future__ import annotations
@@ -42,11 +43,12 @@ from rlquant_experiments.benchmarks.memory import memory
 from rlquant_experiments.benchmarks.onnx_speed import onnx_speed
 from rlquant_experiments.benchmarks.packing import packing
 from rlquant_experiments.benchmarks.sharing import sharing
+from rlquant_experiments.benchmarks.stores import stores
 from rlquant_experiments.benchmarks.training import training
 
 BENCHMARKS = ("evaluation", "environment", "training", "assignment", "export", "search")
-LANGUAGE_MODEL, GGUF = "language-model", "gguf"
-"""Not among those by default, as their network has to be fetched."""
+LANGUAGE_MODEL, GGUF, STORE = "language-model", "gguf", "store"
+"""Not among those by default: their network has to be fetched, or a server to run."""
 SEARCH_TARGET = 180.0
 
 
@@ -56,7 +58,7 @@ class BenchmarkSettings:
 
     Attributes:
         run: evaluation, environment, training, assignment, export and search, or some of them; or
-            language-model, or gguf.
+            language-model, gguf or store.
         task: task of the evaluation, training and assignment benchmarks.
         configs: random configurations to evaluate.
         shared_tasks: tasks to enumerate (every layer on its own; in groups by stage where it has
@@ -74,6 +76,8 @@ class BenchmarkSettings:
         language_task: task of the language-model benchmark, which any pretrained network may be of.
         language_samples: its samples of calibration, and as many of validation.
         pairs: of evaluations of it.
+        store: new store of the store benchmark, the path of an SQLite file or the URL of a
+            PostgreSQL database.
         search_arguments: arguments for `rlquant search`, as in --search-arguments="--seed 1".
         json: file for the figures, where wanted.
     """
@@ -100,6 +104,7 @@ class BenchmarkSettings:
     language_samples: int = 4
     pairs: int = 5
     search_arguments: str = ""
+    store: str | None = None
     json: Path | None = None
 
 
@@ -157,6 +162,13 @@ def gguf_benchmark(settings: BenchmarkSettings) -> list[Figure]:
     return [*encoding(), *writing()]
 
 
+def store_benchmark(settings: BenchmarkSettings) -> list[Figure]:
+    """Count the evaluations that processes record in a second."""
+    if settings.store is None:
+        raise SettingsError("store: which one? give --store, a path or the URL of a database")
+    return stores(settings.store)
+
+
 def table(figures: Sequence[Figure]) -> Table:
     """Return the figures for the terminal."""
     rows = [
@@ -184,6 +196,7 @@ def run(settings: BenchmarkSettings) -> int:
         "search": search_benchmark,
         LANGUAGE_MODEL: language_model_benchmark,
         GGUF: gguf_benchmark,
+        STORE: store_benchmark,
     }
     for name in settings.run:
         if name not in known:
