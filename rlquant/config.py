@@ -94,7 +94,7 @@ class LayerChoice:
             the last group of a channel may be shorter.
         activation_bits: width of the layer's input, 2..16; `None` leaves it float.
 
-    Example:
+    Examples:
         >>> from rlquant import LayerChoice
         >>> LayerChoice("last", 4, points="clipped").bits
         4
@@ -203,7 +203,7 @@ class QuantizationConfig:
 
     Layers of the network that are not named are kept in float32.
 
-    Example:
+    Examples:
         >>> from rlquant import LayerChoice, QuantizationConfig
         >>> config = QuantizationConfig((LayerChoice("hidden", 3), LayerChoice("last", 8)))
         >>> config["last"].bits
@@ -234,8 +234,9 @@ class QuantizationConfig:
             choice: whatever layer it names.
             layers: names in execution order.
 
-        >>> [c.layer for c in QuantizationConfig.uniform(LayerChoice("", 4), ("conv1", "fc"))]
-        ['conv1', 'fc']
+        Examples:
+            >>> [c.layer for c in QuantizationConfig.uniform(LayerChoice("", 4), ("conv1", "fc"))]
+            ['conv1', 'fc']
         """
         return cls(tuple(replace(choice, layer=layer) for layer in layers))
 

@@ -36,7 +36,7 @@ def matching(kind: str, patterns: Iterable[str], names: Iterable[str]) -> tuple[
 def role(name: str) -> str:
     """Return a layer's name without the numbers of its blocks: what it does in each of them.
 
-    Example:
+    Examples:
         >>> role("model.layers.7.self_attn.q_proj")
         'model.layers.*.self_attn.q_proj'
     """

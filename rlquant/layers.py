@@ -146,7 +146,7 @@ def find_layers(
         DataError: `example_input` holds no sample, or the network does not run on it.
         UnknownNameError: `exclude` has a name or pattern of no layer.
 
-    Example:
+    Examples:
         >>> import rlquant
         >>> from rlquant.testing import toy_network
         >>> network, data, _ = toy_network()

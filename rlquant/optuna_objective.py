@@ -46,7 +46,7 @@ def optuna_objective(
     Raises:
         SettingsError: no such field.
 
-    Example:
+    Examples:
         >>> import optuna, rlquant
         >>> from rlquant.testing import ToyProblem
         >>> optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -60,7 +60,7 @@ class Score:
         metrics: further ones of the objective by name, such as "perplexity" or "kl_99.9".
         precision: in which the network ran.
 
-    Example:
+    Examples:
         >>> from rlquant.testing import ToyProblem
         >>> score = ToyProblem(3, 4.0).float_score
         >>> score.loss, score.average_bits > 30

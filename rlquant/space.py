@@ -60,7 +60,7 @@ class SearchSpace:
         tie: layers that share one decision: a pattern, a mapping of names to patterns, a function
             of the layers such as `rlquant.tie.fused`, or a sequence of these.
 
-    Example:
+    Examples:
         >>> from rlquant import SearchSpace
         >>> space = SearchSpace(bits=(2, 4, 8), points=("clipped", "kmeans"))
         >>> len(space.options())

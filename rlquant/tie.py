@@ -44,7 +44,7 @@ def fused(layers: Sequence[LayerFacts]) -> dict[str, tuple[str, ...]]:
 
     Linear layers of one module that have as many inputs and names of one row of `FUSED`.
 
-    Example:
+    Examples:
         >>> from rlquant import LayerFacts
         >>> names = ("attn.q_proj", "attn.k_proj", "attn.v_proj", "attn.o_proj")
         >>> fused([LayerFacts(name, "linear", (4, 4), 16, 16) for name in names])
@@ -161,7 +161,7 @@ def _pairs(tie: OneTie, layers: Sequence[LayerFacts], names: list[str]) -> list[
 def joint_name(layers: Sequence[str]) -> str:
     """Return a name for several layers: what all begin with, and what each adds.
 
-    Example:
+    Examples:
         >>> joint_name(["0.attn.q", "0.attn.k"])
         '0.attn.q+k'
     """

@@ -119,7 +119,7 @@ def search(
         RlquantError: a child that names what is wrong with network, data, budget, space, searcher,
             settings or folder.
 
-    Example:
+    Examples:
         >>> import rlquant
         >>> from rlquant.testing import toy_network
         >>> network, data, validation_data = toy_network()
@@ -210,7 +210,7 @@ def search_problem(
         UnknownNameError: no searcher or reward has that name.
         StorageError: `out` or `store` cannot be written.
 
-    Example:
+    Examples:
         >>> from rlquant.testing import ToyProblem
         >>> from rlquant_agents import search_problem
         >>> result = search_problem(ToyProblem(3, 4.0), searcher="local-swap", evaluations=20)

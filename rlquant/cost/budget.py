@@ -165,7 +165,7 @@ class Budget:
     def average_bits(cls, limit: float) -> Budget:
         """Limit the stored bits per weight of the searched layers, scales included.
 
-        Example:
+        Examples:
             >>> from rlquant import Budget
             >>> print(Budget.average_bits(3.5))
             average bits 3.5
@@ -176,7 +176,7 @@ class Budget:
     def size_bytes(cls, limit: float) -> Budget:
         """Limit the bytes of the whole packed file.
 
-        Example:
+        Examples:
             >>> from rlquant import Budget
             >>> Budget.size_bytes(12_000).limit
             12000
@@ -194,7 +194,7 @@ class Budget:
         Raises:
             BudgetError: no number with one of these units.
 
-        Example:
+        Examples:
             >>> from rlquant import Budget
             >>> Budget.file_size("1.5MB").limit
             1500000
@@ -213,7 +213,7 @@ class Budget:
     def size_ratio(cls, limit: float) -> Budget:
         """Limit the packed file as a share of the float network's bytes (below 1 is smaller).
 
-        Example:
+        Examples:
             >>> from rlquant import Budget
             >>> print(Budget.size_ratio(0.25))
             size ratio 0.25
@@ -224,7 +224,7 @@ class Budget:
     def bops(cls, limit: float) -> Budget:
         """Limit the bit-operations of one sample.
 
-        Example:
+        Examples:
             >>> from rlquant import Budget
             >>> print(Budget.bops(2e9))
             bops 2e+09

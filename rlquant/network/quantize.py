@@ -133,7 +133,7 @@ def quantize(
         UnknownNameError: `config` names a layer that is not there.
         NetworkError, DataError, QuantizationError: see `find_layers`, `take_samples`.
 
-    Example:
+    Examples:
         >>> import rlquant
         >>> from rlquant.testing import toy_network
         >>> network, data, _ = toy_network()

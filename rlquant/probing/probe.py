@@ -171,7 +171,7 @@ def probe(
             loss among those drawn.
         BudgetError: a budget that no configuration keeps.
 
-    Example:
+    Examples:
         >>> import rlquant
         >>> from rlquant.testing import ToyProblem
         >>> print(rlquant.probe(ToyProblem(3, 5.0), samples=20))

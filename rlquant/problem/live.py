@@ -117,7 +117,7 @@ class QuantizationProblem:
         SettingsError: any other argument outside what is allowed.
         BudgetError: a budget below the smallest reachable value (which it names).
 
-    Example:
+    Examples:
         >>> import rlquant
         >>> from rlquant.testing import toy_network
         >>> network, data, validation_data = toy_network()

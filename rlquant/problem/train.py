@@ -93,7 +93,7 @@ def train(
         DataError: an empty loader, labels out of range, a teacher with other outputs.
         NetworkError: see `find_layers`.
 
-    Example:
+    Examples:
         >>> import rlquant
         >>> from rlquant.testing import toy_network
         >>> network, data, _ = toy_network()

@@ -60,7 +60,7 @@ def quantize_affine(
     Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
     Integer-Arithmetic-Only Inference" (the shifted range).
 
-    Example:
+    Examples:
         >>> import torch
         >>> from rlquant.quantizers import quantize_affine
         >>> quantize_affine(torch.tensor([0.0, 0.4, 3.0]), 2).dequantize()

@@ -62,7 +62,7 @@ def quantize_to_points(
 
     Source: Polino et al. 2018, "Differentiable quantization" (the assignment step).
 
-    Example:
+    Examples:
         >>> import torch
         >>> from rlquant.quantizers import quantize_to_points
         >>> points = torch.tensor([0.0, 0.25, 1.0])

@@ -61,7 +61,7 @@ def quantize_integer(
     Raises:
         QuantizationError: weights not quantizable, or an argument outside its range.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from rlquant.quantizers import quantize_integer
         >>> quantize_integer(torch.tensor([[-1.0, 0.3, 1.5]]), 3).dequantize()

@@ -60,7 +60,7 @@ def quantize_prescribed(
     Source: Open Compute Project 2023, "OCP Microscaling Formats (MX) Specification", "E2M1" and
         "E8M0"; `ggml-common.h` of llama.cpp for the values of IQ4_NL.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from rlquant.quantizers import quantize_prescribed
         >>> quantize_prescribed(torch.tensor([[0.5, -0.4, 0.1, 0.5]]), "tied_ternary").codes

@@ -60,7 +60,7 @@ def quantize_signed_scale(
     Raises:
         QuantizationError: weights not quantizable, or an argument outside its range.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from rlquant.quantizers import quantize_signed_scale
         >>> quantize_signed_scale(torch.tensor([[-1.5, 0.5, 2.0]]), 3).dequantize()

@@ -53,7 +53,7 @@ def quantize_zero_point(
     Source: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
     Integer-Arithmetic-Only Inference", "Quantization scheme".
 
-    Example:
+    Examples:
         >>> import torch
         >>> from rlquant.quantizers import quantize_zero_point
         >>> quantize_zero_point(torch.tensor([-1.4, 0.0, 4.6]), 2).dequantize()

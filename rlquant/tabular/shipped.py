@@ -32,7 +32,7 @@ def load_table(table: PathLike) -> Table:
         SettingsError: neither a name nor a path.
         FileFormatError, StorageError: a file that cannot be read; see `read_table`.
 
-    Example:
+    Examples:
         >>> import rlquant
         >>> table = rlquant.load_table("digits-cnn")
         >>> problem = rlquant.TabularProblem(table, rlquant.Budget.average_bits(3.0))

@@ -148,7 +148,7 @@ def load(
         DataError: the data are missing or damaged; the message says what to do.
         SettingsError: `settings` for a pretrained network.
 
-    Example:
+    Examples:
         >>> import rlquant
         >>> task = rlquant.tasks.load("digits/mlp")
         >>> inputs, labels = task.validation

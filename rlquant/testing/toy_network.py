@@ -19,7 +19,7 @@ def toy_network(samples: int = 96, seed: int = 0) -> tuple[nn.Module, Pair, Pair
         The network, the samples it was trained on, and as many for validation: inputs
         `(samples, 8)` with labels `(samples,)` in 0..2.
 
-    Example:
+    Examples:
         >>> from rlquant.testing import toy_network
         >>> network, train_data, validation_data = toy_network()
         >>> network(validation_data[0]).shape

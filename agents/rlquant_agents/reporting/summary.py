@@ -102,7 +102,7 @@ def same_configurations(runs: Runs) -> list[str]:
 def in_groups(configs: Mapping[str, QuantizationConfig]) -> list[str]:
     """Return the names of configurations that are equal, those of one joined by commas.
 
-    Example:
+    Examples:
         >>> from rlquant import LayerChoice, QuantizationConfig
         >>> two, three = (QuantizationConfig((LayerChoice("a", bits),)) for bits in (2, 3))
         >>> in_groups({"auto": two, "tpe": three, "random": two})

@@ -209,7 +209,7 @@ _REGISTRY: dict[str, str | type[Searcher]] = {
 def searchers() -> tuple[str, ...]:
     """Return the names of all searchers.
 
-    Example:
+    Examples:
         >>> from rlquant_agents import searchers
         >>> "dyna-ppo" in searchers()
         True
@@ -234,7 +234,7 @@ def register_searcher(name: str, place: str | type[Searcher]) -> None:
     Raises:
         SettingsError: the name is taken, or `place` is neither.
 
-    Example:
+    Examples:
         >>> from rlquant_agents import make_searcher, register_searcher
         >>> register_searcher("mine", "rlquant_agents.searchers.random_feasible:RandomFeasible")
         >>> make_searcher("mine").name
@@ -286,7 +286,7 @@ def make_searcher(name: str, /, **settings: Any) -> Searcher:
         UnknownNameError: no searcher has that name.
         SettingsError: it has no such setting, or a value is out of range.
 
-    Example:
+    Examples:
         >>> from rlquant_agents import make_searcher
         >>> make_searcher("local-swap", tries=10).tries
         10

@@ -104,7 +104,7 @@ def export_onnx(
             compressed-tensors, which `export_gguf` and `export_compressed_tensors` write.
         StorageError: the file cannot be written.
 
-    Example:
+    Examples:
         >>> import rlquant
         >>> from rlquant.testing import toy_network
         >>> network, data, _ = toy_network()

@@ -78,7 +78,7 @@ def save(quantized: nn.Module, path: PathLike, *, entropy_coding: bool = False) 
         SettingsError: no path, or entropy coding without constriction installed.
         StorageError: the file cannot be written.
 
-    Example:
+    Examples:
         >>> import rlquant
         >>> from rlquant.testing import toy_network
         >>> network, data, _ = toy_network()
@@ -114,7 +114,7 @@ def load(path: PathLike, network: nn.Module) -> nn.Module:
         NetworkError: `network` is no plain float network.
         SettingsError: no path, or the file is entropy-coded and constriction not installed.
 
-    Example:
+    Examples:
         >>> import rlquant
         >>> from rlquant.testing import toy_network
         >>> network, data, _ = toy_network()
@@ -150,7 +150,7 @@ def read_config(path: PathLike) -> QuantizationConfig:
 def pack(quantized: nn.Module, *, entropy_coding: bool = False) -> bytes:
     """Return the packed file of a quantized network as bytes; see `save`.
 
-    Example:
+    Examples:
         >>> import rlquant
         >>> from rlquant.testing import toy_network
         >>> network, data, _ = toy_network()
@@ -184,7 +184,7 @@ def pack(quantized: nn.Module, *, entropy_coding: bool = False) -> bytes:
 def unpack(data: bytes, network: nn.Module) -> nn.Module:
     """Return the quantized network that `pack` packed; see `load`.
 
-    Example:
+    Examples:
         >>> import rlquant
         >>> from rlquant.testing import toy_network
         >>> network, data, _ = toy_network()
