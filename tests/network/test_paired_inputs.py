@@ -78,6 +78,7 @@ def test_what_helps_unseen_samples_is_made_in_full_and_noise_is_not() -> None:
     draw = torch.Generator().manual_seed(0)
     x = torch.randn(200, 4, generator=draw)
     layer = nn.Linear(4, 3, bias=False)
+    layer.weight.data = torch.randn(3, 4, generator=draw)
     rows = layer.weight.detach().double()[None]
     shrunk = PairedInputs.of(layer, 0.5 * x, x, None, centred=False)
     assert shrunk.share(rows) == 1.0
