@@ -1,7 +1,7 @@
 """The C library's allocator: whether it keeps freed memory for the next tensor.
 
-By default glibc asks the system for each tensor above 32 MiB and gives it back when it goes. The
-system hands over every page anew and empty, which takes longer than most operations on the tensor.
+By default glibc maps memory for each tensor above 32 MiB and unmaps it when the tensor is freed. The
+page faults of new memory take longer than most operations on the tensor.
 Elsewhere than with glibc nothing is done.
 """
 

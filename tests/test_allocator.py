@@ -18,7 +18,7 @@ LARGE = 2**24
 
 
 def new_pages(numbers: int) -> int:
-    """How many pages the system hands over for a tensor that goes at once."""
+    """Return the page faults of a tensor that is freed at once."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(numbers)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
