@@ -94,6 +94,11 @@ def unfitted_samples(train_data: Data, calibration: Samples, validation: Samples
         device=calibration.device,
     )
     if found is None or len(found) < min(GRADIENT_SAMPLES, len(validation)):
+        logger.info(
+            "train_data has %d samples behind those of calibration, or is shuffled: sensitivities "
+            "are measured on validation samples, which a search may fit",
+            0 if found is None else len(found),
+        )
         return validation
     return found
 

@@ -50,7 +50,7 @@ def expected_increases(
     most: int,
     progress: Progress,
 ) -> Floats:
-    """Return by how much each option at each layer alone is expected to raise the loss, twice.
+    """Return two estimates of how much each option at each layer alone raises the loss.
 
     Half the quadratic form of the weight errors in the Gauss-Newton matrix (of a likelihood the
     Fisher information) of a whole layer, with all that its weights, positions and tokens have in
