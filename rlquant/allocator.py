@@ -1,8 +1,8 @@
 """The C library's allocator: whether it keeps freed memory for the next tensor.
 
-By default glibc maps memory for each tensor above 32 MiB and unmaps it when the tensor is freed. The
-page faults of new memory take longer than most operations on the tensor.
-Elsewhere than with glibc nothing is done.
+By default glibc maps memory for each tensor above 32 MiB and unmaps it when the tensor is freed.
+The page faults of new memory take longer than most operations on the tensor. Elsewhere than
+with glibc nothing is done.
 """
 
 from __future__ import annotations
