@@ -89,15 +89,35 @@ class Samples:
         """Return what comes behind the first `count` samples (views); none is left where few."""
         return self._with(lambda tensor: tensor[max(0, count) :])
 
+    @property
+    def tokens(self) -> Tensor:
+        """How many tokens each sample has that count, int64 `(samples,)`; 1 for what has none."""
+        if not self._are_of_tokens:
+            return torch.ones(len(self), dtype=torch.int64, device=self.device)
+        if self.mask is not None:
+            return self.mask.sum(dim=1)
+        positions = tensors_in(self._inputs)[0].shape[1]
+        return torch.full((len(self),), positions, dtype=torch.int64, device=self.device)
+
+    def within(self, tokens: int) -> Samples:
+        """Return the first samples that have at most so many tokens together, at least one."""
+        fitting = int((self.tokens.cumsum(dim=0) <= tokens).sum())
+        return self.first(max(1, fitting))
+
+    @property
+    def _are_of_tokens(self) -> bool:
+        """Whether inputs are integers alone, all of one shape `(samples, positions)`."""
+        tensors = tensors_in(self._inputs)
+        integers = all(t.dim() == 2 and not t.is_floating_point() for t in tensors)
+        return integers and len({t.shape for t in tensors}) == 1
+
     def shortened(self, positions: int) -> Samples:
         """Return the first positions of samples of tokens; any other samples as they are.
 
         Samples of tokens have integer inputs alone, all of one shape `(samples, positions)`, and no
         sample whose first positions are all masked.
         """
-        tensors = tensors_in(self._inputs)
-        tokens = all(t.dim() == 2 and not t.is_floating_point() for t in tensors)
-        if not tokens or len({t.shape for t in tensors}) > 1 or tensors[0].shape[1] <= positions:
+        if not self._are_of_tokens or tensors_in(self._inputs)[0].shape[1] <= positions:
             return self
         if self.mask is not None and not self.mask[:, :positions].any(dim=1).all():
             return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -34,6 +35,9 @@ from rlquant.rounding.layer_hessians import LayerHessians
 from rlquant.samples import Samples
 from rlquant.score import Measurement
 from rlquant.weight_sites import site_of
+
+OTHER_PREFIXES = 1 / 4
+"""Of the memory for shared activations, what an evaluator on other batches has besides."""
 
 
 class Evaluator:
@@ -73,21 +77,11 @@ class Evaluator:
         self.calibration = calibration
         self.batches = list(batches)
         self.reference = FloatReference.measure(network, layers, calibration, evaluation.calibrate)
+        self._evaluation = evaluation
         self._range_method = evaluation.activation_range
         self._calibrate = evaluation.calibrate
         self._imatrix = evaluation.imatrix
-        written = {network.get_parameter(f"{name}.bias") for name in self.reference.output_means}
-        shared = [p for p in network.parameters() if p not in written]
-        self._working = copy_network(network, shared=shared)
-        close_gaps()
-        sites = {f.name: site_of(self._working, f.name) for f in layers}
-        self._modules = {name: site.owner_in(self._working) for name, site in sites.items()}
-        self._runners = {
-            name: self._working.get_submodule(site.runner) for name, site in sites.items()
-        }
-        self._weights = {name: site.weight_in(self._working) for name, site in sites.items()}
-        self._float = {name: weight.detach() for name, weight in self._weights.items()}
-        self._installed: dict[str, LayerChoice] = {}
+        self._make_working_copy()
         self.bank = WeightBank(
             self._float,
             layers,
@@ -96,16 +90,46 @@ class Evaluator:
             moments=lambda: self.moments,
             folder=folder,
         )
-        names = [facts.name for facts in layers]
+        self._make_incremental(_prefix_bytes(network, evaluation))
+
+    def _make_working_copy(self) -> None:
+        network = self.network
+        written = {network.get_parameter(f"{name}.bias") for name in self.reference.output_means}
+        shared = [p for p in network.parameters() if p not in written]
+        self._working = copy_network(network, shared=shared)
+        close_gaps()
+        sites = {f.name: site_of(self._working, f.name) for f in self.layers}
+        self._modules = {name: site.owner_in(self._working) for name, site in sites.items()}
+        self._runners = {
+            name: self._working.get_submodule(site.runner) for name, site in sites.items()
+        }
+        self._weights = {name: site.weight_in(self._working) for name, site in sites.items()}
+        self._float = {name: weight.detach() for name, weight in self._weights.items()}
+        self._installed: dict[str, LayerChoice] = {}
+
+    def _make_incremental(self, prefix_bytes: int | None) -> None:
         self.incremental = IncrementalNetwork(
             self._working,
-            names,
+            [facts.name for facts in self.layers],
             self.reference,
-            calibration,
+            self.calibration,
             self.batches,
-            _prefix_bytes(network, evaluation),
-            evaluation.precision,
+            prefix_bytes,
+            self._evaluation.precision,
         )
+
+    def on(self, batches: Sequence[Samples]) -> Evaluator:
+        """Return an evaluator of the same on other batches: it measures what this one quantizes.
+
+        It calibrates on the same samples, and keeps at most a share of the activations
+        (`OTHER_PREFIXES`) that this one keeps.
+        """
+        other = copy.copy(self)
+        other.batches = list(batches)
+        other._make_working_copy()
+        limit = _prefix_bytes(self.network, self._evaluation)
+        other._make_incremental(None if limit is None else int(OTHER_PREFIXES * limit))
+        return other
 
     @cached_property
     def input_ranges(self) -> Ranges:

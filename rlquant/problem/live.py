@@ -394,6 +394,45 @@ class QuantizationProblem:
         other._measurements.load_data = self._measurements.load_data
         return other
 
+    @property
+    def tokens(self) -> int:
+        """Tokens of the validation samples that count; 1 for each sample without tokens."""
+        return int(self.validation.tokens.sum())
+
+    @isolated(seed=0)
+    def at_tokens(self, tokens: int) -> QuantizationProblem:
+        """Return the same problem, evaluated on the first samples of at most so many tokens.
+
+        At least one sample is taken. Quantized weights are shared, scores are not: the two have
+        different fingerprints, and nothing races.
+
+        Args:
+            tokens: of validation samples; where these have none, each sample counts as one.
+
+        Raises:
+            SettingsError: more than `tokens` of this problem; or configurations are trained, beside
+                which validation costs nothing.
+        """
+        whole_number("tokens", tokens, 1, self.tokens)
+        if self.plan is not None:
+            raise SettingsError(
+                f"tokens={tokens!r} saves validation samples, which cost nothing beside the "
+                f"training of fidelity {self.fidelity!r}; use fidelity='calibrated'"
+            )
+        few = self.validation.within(tokens)
+        if len(few) == len(self.validation):
+            return self
+        other = copy.copy(self)
+        other.validation, other.racing = few, None
+        measuring = dataclasses.replace(self._measurements.measuring, validation=few, racing=None)
+        measured = float_measurement(
+            self.network, measuring.batches, self.objective, self.evaluation, few
+        )
+        kept = self.canonical(QuantizationConfig(()))
+        other.float_score = self._score(kept, measured, latency=False)
+        other._measurements = self._measurements.on(measuring, measuring.fingerprint(measured.loss))
+        return other
+
     @explained
     @isolated()
     def with_store(self, store: PathLike | EvaluationStore | None) -> QuantizationProblem:

@@ -106,6 +106,7 @@ class Measurements:
         self._lock = RLock()  # the evaluator has one working copy, for one thread at a time
         self.load_data: LoadData | None = None
         self._named: NamedData | None = None
+        self._whole_measurements: Measurements | None = None
 
     @property
     def evaluator(self) -> Evaluator | TrainingEvaluator:
@@ -114,8 +115,20 @@ class Measurements:
             if self._named is not None:
                 self.measuring, self._named = self._named.back_in(self.measuring), None
             if self._evaluator is None:
-                self._evaluator = self.measuring.evaluator()
+                self._evaluator = self._new_evaluator()
             return self._evaluator
+
+    def _new_evaluator(self) -> Evaluator | TrainingEvaluator:
+        whole = None if self._whole_measurements is None else self._whole_measurements.evaluator
+        if isinstance(whole, Evaluator):
+            return whole.on(self.measuring.batches)
+        return self.measuring.evaluator()
+
+    def on(self, measuring: Measuring, fingerprint: str) -> Measurements:
+        """Return measurements on other validation samples; quantized weights are shared."""
+        other = Measurements(measuring, fingerprint, self.store)
+        other._whole_measurements, other._lock = self, self._lock
+        return other
 
     def get(
         self,
@@ -378,7 +391,12 @@ class Measurements:
         return other
 
     def __getstate__(self) -> dict[str, Any]:
-        local: dict[str, Any] = {"_evaluator": None, "_following": {}, "_seen": LooksMemory()}
+        local: dict[str, Any] = {
+            "_evaluator": None,
+            "_whole_measurements": None,
+            "_following": {},
+            "_seen": LooksMemory(),
+        }
         return {k: v for k, v in self.__dict__.items() if k != "_lock"} | local
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -127,6 +127,18 @@ class Trains(Problem, Protocol):
 
 
 @runtime_checkable
+class Tokenized(Problem, Protocol):
+    """It can be evaluated on fewer tokens, for first looks at many configurations."""
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of an evaluation: those of its samples that count; 1 for each without tokens."""
+
+    def at_tokens(self, tokens: int) -> Problem:
+        """Return the same problem, evaluated on the first samples of at most so many tokens."""
+
+
+@runtime_checkable
 class Stores(Problem, Protocol):
     """Its evaluations take time and can be kept in a file."""
 

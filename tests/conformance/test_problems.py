@@ -32,6 +32,7 @@ def table() -> Problem:
 
 MAKERS: dict[str, Callable[[], Problem]] = {
     "live": live,
+    "on few tokens": lambda: live().at_tokens(9),
     "grouped": lambda: GroupedProblem(live(), GROUPS),
     "table": table,
     "table of a live one": lambda: TabularProblem(live_table(), LOOSE),

@@ -18,7 +18,7 @@ from rlquant.testing.random_table import random_table
 from rlquant_agents import Session
 
 ABILITIES = (
-    *("Indexed", "Orders", "Races", "Trains", "Stores", "Distributes"),
+    *("Indexed", "Orders", "Races", "Trains", "Tokenized", "Stores", "Distributes"),
     *("Live", "Refines", "Enumerates", "Complete", "Groups"),
 )
 

@@ -184,7 +184,7 @@ class Searcher(ABC):
             episodes=session.episodes,
             searcher=self.name,
             seed=seed,
-            notes=(*session.notes, *notes),
+            notes=(*session.notes, *session.looks.notes, *notes),
             source=source,
         )
 

@@ -38,6 +38,7 @@ from rlquant_agents.search.checks import require_raceable, whole_evaluations
 from rlquant_agents.search.event_log import EventLog
 from rlquant_agents.search.predictions import Prediction, predict
 from rlquant_agents.search.result import Evaluation, SearchResult
+from rlquant_agents.search.token_looks import TokenLooks
 
 EPISODES_PER_EVALUATION = 20
 """A search that keeps asking for what it knows ends after so many episodes per evaluation."""
@@ -152,6 +153,8 @@ class Session:
         self.batch = whole_number("batch", batch, 1)
         self._executor = None if self._indexed is not None else executor
         self._ahead: dict[Fidelity, Ahead] = {}
+        by_workers = None if self._executor is None else self._ahead_of
+        self.looks = TokenLooks(problem, reward, by_workers)
         self._feasible_asked = 0
         self._feasible_count = problem.feasible.count()
         self._started = time.perf_counter()
@@ -250,8 +253,12 @@ class Session:
         assert self._executor is not None
         if fidelity not in self._ahead:
             problem = self.problem if fidelity == self.fidelity else self._lower(fidelity)
-            self._ahead[fidelity] = Ahead(problem, self._executor, self._tell_workload)
+            self._ahead[fidelity] = self._ahead_of(problem)
         return self._ahead[fidelity]
+
+    def _ahead_of(self, problem: Problem) -> Ahead:
+        assert self._executor is not None
+        return Ahead(problem, self._executor, self._tell_workload)
 
     def end_workers(self) -> None:
         """End what workers compute; they can be asked again."""
@@ -263,6 +270,7 @@ class Session:
         for ahead in self._ahead.values():
             ahead.close()
         self._ahead.clear()
+        self.looks.close()
 
     def propose(self, source: str, rows: Iterable[Sequence[int]]) -> None:
         """Say where configurations come from that are asked for next, for the result to tell.
@@ -380,8 +388,15 @@ class Session:
     @property
     def remaining(self) -> int:
         """How many evaluations are left."""
+        return self._left_after(self.looks.spent)
+
+    def affords_looks(self, rows: Sequence[tuple[int, ...]], tokens: int) -> bool:
+        """Return whether an evaluation is left when rows have been looked at on few tokens."""
+        return self._left_after(self.looks.cost(rows, tokens)) >= 1
+
+    def _left_after(self, looks: int) -> int:
         spent = 0 if self._prediction is None else self._prediction.spent
-        return self.evaluations - len(self.history) - spent
+        return self.evaluations - len(self.history) - spent - looks
 
     def _of_searched_layers(self, config: QuantizationConfig) -> QuantizationConfig:
         """Return the configuration; `ChoiceError` where it names a layer that is not searched."""

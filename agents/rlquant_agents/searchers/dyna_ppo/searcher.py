@@ -18,6 +18,7 @@ from rlquant.problem.protocol import racing_of
 from rlquant_agents.search.closing import closed_after
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import SearchEnded, Session
+from rlquant_agents.search.token_racing import require_tokenized, survivors, token_stages
 from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, answers, make_agent, train
 from rlquant_agents.searchers.dyna_ppo.beginning import begin
 from rlquant_agents.searchers.dyna_ppo.option_features import OptionFeatures
@@ -76,6 +77,9 @@ class DynaPPO(Searcher):
         patience: evaluations without a better one (stagnation) after which every other round
             maximises an upper confidence bound in place of the expected improvement, with random
             configurations among the candidates.
+        tokens: of stages in which a round's candidates race before the best are evaluated whole,
+            e.g. (2048,); () for no race. Counted by their share of an evaluation's tokens.
+        raced: candidates that begin a stage for each that is left of it.
         lowest: smallest limit, where the search is for a whole front between it and the budget, in
             the budget's unit; None for the budget alone.
         learning_rate: Adam's.
@@ -100,6 +104,8 @@ class DynaPPO(Searcher):
     optimism: float = 1.0
     shaping: bool = False
     patience: int = 40
+    tokens: tuple[int, ...] = ()
+    raced: int = 4
     lowest: float | None = None
     learning_rate: float = 1e-3
     epochs: int = 3
@@ -112,13 +118,20 @@ class DynaPPO(Searcher):
         self.require_whole(1, "first", "patience", "environments")
         self.require_whole(1, "epochs", "minibatches")
         self.require_whole(0, "rollouts", "neighbours")
+        self.require_whole(2, "raced")
+        object.__setattr__(self, "tokens", token_stages(self._tokens, self.tokens))
         self.require_number("learning_rate", above=0.0)
         self.require_number("optimism", "entropy", least=0.0)
         if self.lowest is not None:
             self.require_number("lowest", above=0.0)
 
+    @property
+    def _tokens(self) -> str:
+        return f"searcher {self.name!r}: tokens"
+
     def check(self, problem: Problem) -> None:
-        """Raise `SettingsError` for a lowest limit that cannot be, or a front of races."""
+        """Raise `SettingsError` for stages or a limit that cannot be, or a front of races."""
+        require_tokenized(self._tokens, self.tokens, problem)
         if self.lowest is None:
             return
         if racing_of(problem) is not None:
@@ -208,10 +221,18 @@ class _Exploration:
             if self._observed.stagnation > self._settings.patience and round_ % 2:
                 candidates = self._with_random(candidates)
                 acquisition = self._upper_confidence_bound()
-            batch = select_batch(candidates, self._session.batch, self._surrogate, acquisition)
+            batch = self._raced(candidates, acquisition)
             for source, rows in reversed(found.items()):  # the rarer first
                 self._session.propose(source, [row for row in batch if _holds(rows, row)])
             self._observed.evaluate(batch)
+
+    def _raced(self, candidates: Indices, acquisition: Acquisition) -> Indices:
+        """Return the batch of a round, of more candidates where they race on few tokens."""
+        stages = self._settings.tokens
+        places = range(len(stages), -1, -1)
+        sizes = [self._session.batch * self._settings.raced**place for place in places]
+        rows = select_batch(candidates, sizes[0], self._surrogate, acquisition)
+        return survivors(self._session, rows, stages, sizes)
 
     def _first(self) -> Indices:
         """Return the policy's likeliest configurations, and draws of it, as far as they differ."""
