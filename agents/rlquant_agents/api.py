@@ -107,10 +107,10 @@ def search(
         target: where the network will run, e.g. `rlquant.GgufTarget(source)`, whose file's bytes
             are counted; None for the packed file.
         executor: whose workers evaluate: a `concurrent.futures.Executor`, or a text such as
-            "local:4" (processes of this machine) or "dask:HOST:8786" (a cluster); None for this
-            process. Each worker gets the problem once and computes with one thread. As many
-            configurations are asked for together as the searcher's `batch` says, by default twice
-            as many as there are workers.
+            "local:4" (processes of this machine), "dask:HOST:8786" (a cluster) or
+            "slurm:partition=NAME,jobs=32"; None for this process. Each worker gets the problem once
+            and computes with one thread. As many configurations are asked for together as the
+            searcher's `batch` says, by default twice as many as there are workers.
 
     Returns:
         The best configuration, its score, and `network`, the very network that was scored.

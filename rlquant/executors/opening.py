@@ -1,4 +1,4 @@
-"""Executors by name, as in `local:4` or `dask:HOST:8786`, and what each kind needs."""
+"""Executors by name, as in `local:4`, `dask:HOST:8786` or `slurm:partition=NAME`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from typing import Any
 from rlquant.errors import SettingsError
 from rlquant.executors.cluster import ClusterExecutor, ClusterTransport, cluster
 from rlquant.executors.local import LocalExecutor
+from rlquant.executors.slurm import SlurmJobs, require_slurm, slurm
 from rlquant.executors.transport import Transport
 
-USAGE = "use local (a worker a core), local:4, dask:HOST:8786, or a concurrent.futures.Executor"
+USAGE = (
+    "use local (a worker a core), local:4, dask:HOST:8786, slurm:partition=NAME,jobs=32, or a "
+    "concurrent.futures.Executor"
+)
 
 
 @contextmanager
@@ -83,8 +87,15 @@ def _dask(address: str) -> AbstractContextManager[Executor]:
     return cluster(address)
 
 
+def _slurm(jobs: str) -> AbstractContextManager[Executor]:
+    parsed = SlurmJobs.parsed(jobs)
+    require_slurm()
+    return slurm(parsed)
+
+
 KINDS: dict[str, Callable[[str], AbstractContextManager[Executor]]] = {
     "local": _local,
     "dask": _dask,
+    "slurm": _slurm,
 }
 """Kind -> what opens one at the place behind the colon."""

@@ -14,12 +14,12 @@ from rlquant.executors import cluster
 from rlquant.executors.local import LocalExecutor
 from rlquant.executors.opening import opened, require_executor, transport_of
 
-USAGE = r"use local \(a worker a core\), local:4, dask:HOST:8786, or a concurrent.futures.Executor"
-
-
-@pytest.mark.parametrize(
-    "text", ["", "locl:2", "local:0", "local:two", "local:-1", "slurm:partition=x", "dask:", 3, []]
+USAGE = (
+    r"use local \(a worker a core\), local:4, dask:HOST:8786, slurm:partition=NAME,jobs=32, or a "
 )
+
+
+@pytest.mark.parametrize("text", ["", "locl:2", "local:0", "local:two", "local:-1", "dask:", 3, []])
 def test_what_is_no_executor_is_refused(text: Any) -> None:
     with pytest.raises(SettingsError, match=USAGE):
         require_executor(text)

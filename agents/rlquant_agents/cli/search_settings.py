@@ -60,7 +60,8 @@ class SearchSettings(TaskSettings):
             folder, shared by all searches there.
         progress: show progress bars.
         executor: what evaluates: local:4 for four processes of this machine, local for one a core,
-            dask:HOST:8786 for a cluster of Dask; by default this process.
+            dask:HOST:8786 for a cluster of Dask, slurm:partition=NAME,jobs=32 for jobs of SLURM;
+            by default this process.
         log: experiment trackers that are told of every search beside TensorBoard: mlflow, wandb;
             each takes settings from its own environment, e.g. MLFLOW_TRACKING_URI or WANDB_MODE.
         batch: configurations that are asked for together; by default what suits the searcher, and
