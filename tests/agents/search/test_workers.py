@@ -148,10 +148,12 @@ def test_a_killed_process_changes_nothing_to_the_last_bit(tmp_path: Path) -> Non
     assert killed.score == here.score
 
 
-def test_a_cluster_of_dask_finds_the_same() -> None:
+def test_processes_and_a_cluster_of_dask_find_the_same() -> None:
+    here = history(found("local-swap", None, 4))
+    assert history(found("local-swap", "local:2", 4)) == here
     with dask_of_threads() as cluster:
         address = f"dask:{cluster.scheduler_address}"
-        assert history(found("random", address, 4)) == history(found("random", None, 4))
+        assert history(found("local-swap", address, 4)) == here
 
 
 class Dying(ThreadPoolExecutor):
