@@ -90,7 +90,7 @@ def require_slurm() -> None:
 @contextmanager
 def slurm(jobs: SlurmJobs) -> Iterator[Executor]:
     """Submit jobs, wait for the first to begin, and cancel them behind the block."""
-    from dask_jobqueue import SLURMCluster
+    from dask_jobqueue.slurm import SLURMCluster
     from distributed import Client
 
     with SLURMCluster(**jobs.arguments()) as cluster, Client(cluster) as client:  # type: ignore[no-untyped-call]

@@ -1,0 +1,279 @@
+"""What the simulation is told and the page shows of this machine: measured once, kept in a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import torch
+
+from rlquant import (
+    Budget,
+    EvaluationStore,
+    QuantizationConfig,
+    QuantizationProblem,
+    Score,
+    TabularProblem,
+    load_table,
+    tasks,
+)
+from rlquant.documents import read_as, read_json
+from rlquant.errors import FileFormatError
+from rlquant.executors.calls import Calls
+from rlquant.executors.local import LocalExecutor
+from rlquant.files import reading, write_file
+from rlquant.store.tables import evaluations
+from rlquant.testing import ToyProblem
+from rlquant_agents import make_searcher
+from rlquant_agents.search.result import Evaluation
+from rlquant_agents.search.session import Callback, Session
+from rlquant_experiments.benchmarks.evaluation import NO_LIMIT, random_configs, warm_weights
+from rlquant_experiments.scaling.settings import ScalingSettings
+
+EMPTY_TASKS = 200
+HANDLED, SKIPPED = 120, 20
+"""Evaluations of the search whose handling is measured, and how many of them come before that."""
+ROUNDS = 2
+BATCHES_EACH = 4
+"""A search of evaluations that wait has so many batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """CPU seconds in which a searcher proposes a batch."""
+
+    batch: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Evaluations by so many workers; 0 workers are this process.
+
+    Attributes:
+        workers: processes.
+        evaluations: how many.
+        each: seconds of one, as it was asked to take; 0 for real ones.
+        seconds: wall clock of all of them; the least of the rounds.
+    """
+
+    workers: int
+    evaluations: int
+    each: float
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Evaluations a second."""
+        return self.evaluations / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Seconds of the evaluations of a network."""
+
+    name: str
+    seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Everything that was measured here.
+
+    Attributes:
+        times: what evaluations take, of several networks.
+        task: whose evaluations by workers were timed.
+        latency: CPU seconds of worker and searching process for a task that does nothing: for so
+            long it keeps a worker where cores are free.
+        gap: wall-clock seconds between two answers of one worker to such tasks; the median.
+        handling: CPU seconds that an evaluation by a worker takes the process that searches.
+        proposals: of the searcher, by batch.
+        waiting: evaluations that sleep, so that no core is wanted.
+        real: the task's evaluations.
+        load: processes that ran or wanted to, on average over a minute.
+        cores: of the machine.
+    """
+
+    times: tuple[Times, ...]
+    task: str
+    latency: float
+    gap: float
+    handling: float
+    proposals: tuple[Proposal, ...]
+    waiting: tuple[Timed, ...]
+    real: tuple[Timed, ...]
+    load: float
+    cores: int
+
+
+def measured(settings: ScalingSettings, path: Path) -> Measured:
+    """Return what a file keeps; measure and write it where there is none.
+
+    Raises:
+        FileFormatError: the file holds something else.
+    """
+    if path.exists():
+        with reading(path):
+            try:
+                return read_as(Measured, read_json(path))
+            except FileFormatError as error:
+                raise FileFormatError(f"no measurements ({error}); move it away") from error
+    found = _measure(settings)
+    write_file(path, json.dumps(asdict(found), indent=1) + "\n")
+    return found
+
+
+def _measure(settings: ScalingSettings) -> Measured:
+    torch.set_num_threads(1)
+    stored = tuple(_stored(name, path) for name, path in settings.stores)
+    problem = _problem(settings.task, NO_LIMIT)
+    warm_weights(problem)
+    configs = random_configs(problem, settings.timed * (ROUNDS + 1))
+    here = Times(settings.task, tuple(_cpu_seconds(problem, config) for config in configs))
+    latency, gap = _empty_tasks()
+    return Measured(
+        times=(*stored, here),
+        task=settings.task,
+        latency=latency,
+        gap=gap,
+        handling=_handling(settings.task, settings.budget),
+        proposals=tuple(_proposal(settings, batch) for batch in settings.batches),
+        waiting=tuple(_waiting(workers, settings.sleep) for workers in settings.sleeping),
+        real=_real(problem, configs),
+        load=os.getloadavg()[0],
+        cores=os.cpu_count() or 1,
+    )
+
+
+def _stored(name: str, path: Path) -> Times:
+    """Return what evaluations of the problem took that a store knows most of."""
+    with closing(EvaluationStore(path)) as store:
+        problems = store.records.summaries()
+        problem, count, *_ = max(problems, key=lambda summary: summary[1])
+        columns = [column.name for column in evaluations.columns]
+        rows = store.records.best(problem, count)
+        return Times(name, tuple(row[columns.index("seconds")] for row in rows))
+
+
+def _problem(task_name: str, budget: Budget, store: Path | None = None) -> QuantizationProblem:
+    task = tasks.load(task_name)
+    return QuantizationProblem(
+        task.network, task.train, task.validation, budget=budget, store=store
+    )
+
+
+def _cpu_seconds(problem: QuantizationProblem, config: QuantizationConfig) -> float:
+    start = time.process_time()
+    problem.evaluate(config)
+    return time.process_time() - start
+
+
+# --- overheads
+
+
+def _empty_tasks() -> tuple[float, float]:
+    """Return CPU and wall-clock seconds of a task that does nothing, of one worker's."""
+    with LocalExecutor(1) as executor, closing(Calls(executor, _spent, None)) as calls:
+        clocks = [
+            (time.process_time() + theirs, time.perf_counter())
+            for _, theirs in calls.completed(range(EMPTY_TASKS))
+            if isinstance(theirs, float)
+        ]
+    gaps = [after[1] - before[1] for before, after in pairwise(clocks)]
+    return (clocks[-1][0] - clocks[0][0]) / len(gaps), median(gaps)
+
+
+class _Clock(Callback):
+    """Notes the CPU time of this process at every evaluation."""
+
+    def __init__(self) -> None:
+        self.at: list[float] = []
+
+    def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
+        """Note it."""
+        self.at.append(time.process_time())
+
+
+def _handling(task_name: str, budget: float) -> float:
+    """Return CPU seconds of this process for an evaluation by a worker, recorded in a store."""
+    clock = _Clock()
+    with TemporaryDirectory() as folder, LocalExecutor(1) as executor:
+        problem = _problem(task_name, Budget.average_bits(budget), Path(folder) / "s.sqlite")
+        make_searcher("random", batch=8).search(problem, HANDLED, 0, clock, executor)
+    return (clock.at[-1] - clock.at[SKIPPED]) / (len(clock.at) - 1 - SKIPPED)
+
+
+def _proposal(settings: ScalingSettings, batch: int) -> Proposal:
+    """Return the mean over a search on each table of what a batch of proposals takes."""
+    spent, rounds = 0.0, 0.0
+    for name in settings.tables:
+        problem = TabularProblem(load_table(name), Budget.average_bits(settings.budget))
+        searcher = make_searcher(settings.searcher, batch=batch)
+        start = time.process_time()
+        result = searcher.search(problem, settings.evaluations, 0)
+        spent += time.process_time() - start
+        rounds += len(result.history) / batch
+    return Proposal(batch, spent / rounds)
+
+
+# --- workers of this machine
+
+
+class Waiting(ToyProblem):
+    """A toy problem whose evaluations sleep.
+
+    Args:
+        seconds: that each takes.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(8, 4.0)
+        self.seconds = seconds
+
+    def evaluate(self, config: QuantizationConfig) -> Score:
+        """Sleep, and score."""
+        time.sleep(self.seconds)
+        return super().evaluate(config)
+
+
+def _waiting(workers: int, each: float) -> Timed:
+    """Time a search by workers that run already."""
+    count, batch = 2 * BATCHES_EACH * workers, 2 * workers
+    searcher = make_searcher("random", batch=batch)
+    with LocalExecutor(workers) as executor:
+        searcher.search(Waiting(0.1), batch, 0, None, executor)  # starts the processes
+        start = time.perf_counter()
+        searcher.search(Waiting(each), count, 0, None, executor)
+        return Timed(workers, count, each, time.perf_counter() - start)
+
+
+def _real(problem: QuantizationProblem, configs: Sequence[QuantizationConfig]) -> tuple[Timed, ...]:
+    """Time the same evaluations in this process, by one worker and by two, in turn."""
+    taken: dict[int, list[float]] = {0: [], 1: [], 2: []}
+    each = len(configs) // (ROUNDS + 1)
+    with LocalExecutor(1) as one, LocalExecutor(2) as two:
+        for number in range(ROUNDS + 1):
+            asked = configs[number * each : (number + 1) * each]  # workers remember the others
+            for workers, executor in {0: None, 1: one, 2: two}.items():
+                again = problem.with_store(None)  # which remembers nothing here
+                start = time.perf_counter()
+                again.evaluate_many(asked, executor=executor)  # by one thread each
+                if number:  # the first round starts processes and quantizes weights
+                    taken[workers].append(time.perf_counter() - start)
+    return tuple(Timed(workers, each, 0.0, min(took)) for workers, took in taken.items())
+
+
+# --- in the workers
+
+
+def _spent(shared: None, item: int) -> float:
+    """Do nothing; return the CPU time of this process so far."""
+    return time.process_time()
