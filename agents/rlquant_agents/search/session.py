@@ -154,6 +154,7 @@ class Session:
         self._executor = None if self._indexed is not None else executor
         self._ahead: dict[Fidelity, Ahead] = {}
         by_workers = None if self._executor is None else self._ahead_of
+        self._charged = 0
         self.looks = TokenLooks(problem, reward, by_workers)
         self._feasible_asked = 0
         self._feasible_count = problem.feasible.count()
@@ -396,7 +397,18 @@ class Session:
 
     def _left_after(self, looks: int) -> int:
         spent = 0 if self._prediction is None else self._prediction.spent
-        return self.evaluations - len(self.history) - spent - looks
+        return self.evaluations - len(self.history) - spent - self._charged - looks
+
+    def charge(self, evaluations: float, what: str) -> None:
+        """Count what a searcher has run by itself; of the last evaluation nothing is taken.
+
+        Args:
+            evaluations: that it took as long as; rounded up.
+            what: for the result's notes, in words.
+        """
+        taken = min(math.ceil(evaluations), max(0, self.remaining - 1))
+        self._charged += taken
+        self.say(f"{what}: that took as long as {taken} evaluations, which count as asked for")
 
     def _of_searched_layers(self, config: QuantizationConfig) -> QuantizationConfig:
         """Return the configuration; `ChoiceError` where it names a layer that is not searched."""

@@ -11,6 +11,7 @@ BASELINES = {
     "knapsack-weight-error": f"{_PACKAGE}.knapsack_weight_error:KnapsackWeightError",
     "knapsack-fisher": f"{_PACKAGE}.knapsack_fisher:KnapsackFisher",
     "knapsack-output-error": f"{_PACKAGE}.knapsack_output_error:KnapsackOutputError",
+    "knapsack-linearity": f"{_PACKAGE}.knapsack_linearity:KnapsackLinearity",
     "evopress": f"{_PACKAGE}.evopress:EvoPress",
     "amq": f"{_PACKAGE}.amq:AMQ",
     "fitted-knapsack": f"{_PACKAGE}.fitted_knapsack:FittedKnapsack",

@@ -7,7 +7,8 @@ from rlquant_agents.testing import SearcherConformance
 from rlquant_experiments.baselines.registration import BASELINES
 
 ASKS_ONCE = "knapsack-weight-error"
-NEED_A_NETWORK = {"knapsack-fisher", "knapsack-output-error"}  # their own tests run them
+# their own tests run them
+NEED_A_NETWORK = {"knapsack-fisher", "knapsack-output-error", "knapsack-linearity"}
 DRAWS_NOTHING = "greedy"
 
 

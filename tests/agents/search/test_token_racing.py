@@ -128,3 +128,14 @@ def test_stages_that_a_problem_cannot_have_are_refused(made: Any, words: str) ->
     tokens = (40,) if words.startswith("cost") else (10, 50)
     with pytest.raises(SettingsError, match=words):
         search_problem(made(), searcher=Auto(tokens=tokens), evaluations=5)
+
+
+def test_what_a_searcher_runs_by_itself_counts_but_for_the_last_evaluation() -> None:
+    session = Session(raced(), 6)
+    session.charge(2.1, "noise in 3 layers")
+    assert session.remaining == 3
+    session.charge(9.0, "more of it")
+    assert session.remaining == 1
+    assert session.notes[0] == (
+        "noise in 3 layers: that took as long as 3 evaluations, which count as asked for"
+    )

@@ -1,0 +1,193 @@
+"""Problems, a network under a budget each, made of the rows that `real_networks` keeps."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlquant.documents import parse_json, read_as
+from rlquant.errors import DataError
+from rlquant.files import reading
+from rlquant_experiments.real_networks.rows import AGENT, Figures
+from rlquant_experiments.real_networks.settings import REFINED, Amounts
+
+UNIFORM, FLOAT = "uniform", "float"
+"""Labels: the best uniform configuration that fits, and the float network."""
+NAME = re.compile(r"(?P<label>.+)-(?P<bits>[\d.]+)-(seed(?P<seed>\d+)|g(?P<group>\w+))")
+"""Of a row's file, behind the task's name; see `Row.name`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A row that was read.
+
+    Attributes:
+        task: pretrained task.
+        label: searcher, "uniform-..." or "float".
+        bits: that were asked for.
+        seed: of a search.
+        amounts: samples and evaluations that it was measured with; 0 evaluations where nothing is
+            searched.
+        precision: of evaluations.
+        figures: what was measured.
+    """
+
+    task: str
+    label: str
+    bits: float
+    seed: int
+    amounts: Amounts
+    precision: str
+    figures: Figures
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it is the answer of a search."""
+        return self.amounts.evaluations > 0
+
+    @property
+    def samples(self) -> tuple[Any, ...]:
+        """What rows have to share to be compared: samples of all parts, and the precision."""
+        return (*self.amounts[:3], self.precision)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A network under a budget, and what was found for it.
+
+    Attributes:
+        task: pretrained task.
+        bits: average bits, scales included.
+        float_loss: of the float network on test data.
+        runs: by searcher, and `UNIFORM`, the runs of all seeds.
+        uniforms: uniform configurations that fit and were measured.
+    """
+
+    task: str
+    bits: float
+    float_loss: float
+    runs: Mapping[str, Sequence[Found]]
+    uniforms: int
+
+    @property
+    def words(self) -> str:
+        """Its bits as they are written."""
+        return f"{self.bits:g}"
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return f"{self.task}, {self.words} bits"
+
+
+def read_rows(folders: Sequence[Path], tasks: Sequence[str]) -> list[Found]:
+    """Return all rows of folders, in the order of their names.
+
+    Raises:
+        DataError: a folder without rows of these tasks, or a row that is in two folders.
+        FileFormatError: a file that holds no row.
+    """
+    found: dict[str, Found] = {}
+    for folder in folders:
+        own = dict(_rows_in(folder, tasks))
+        if not own:
+            raise DataError(
+                f"--rows {folder} has no rows of {', '.join(tasks)}; give folders that "
+                f"scripts/real_networks.py wrote (--out)"
+            )
+        for name in own.keys() & found.keys():
+            raise DataError(f"--rows: {name}.json is in two folders; give one of them")
+        found |= own
+    return [found[name] for name in sorted(found)]
+
+
+def _rows_in(folder: Path, tasks: Sequence[str]) -> Iterator[tuple[str, Found]]:
+    for path in sorted(folder.glob("*.json")):
+        task = next((t for t in tasks if path.stem.startswith(f"{t}-")), None)
+        match = NAME.fullmatch(path.stem.removeprefix(f"{task}-"))
+        if task is not None and match is not None:
+            with reading(path):
+                document = read_as(dict[str, Any], parse_json(path.read_text()))
+                yield path.stem, _found(task, match, document)
+
+
+def _found(task: str, match: re.Match[str], document: Mapping[str, Any]) -> Found:
+    settings = read_as(dict[str, Any], document.get("settings"))
+    amounts = Amounts(*(read_as(int, settings.get(name, 0)) for name in Amounts._fields))
+    return Found(
+        task,
+        match["label"],
+        float(match["bits"]),
+        int(match["seed"] or 0),
+        amounts,
+        str(settings.get("precision", "own")),
+        read_as(Figures, document.get("figures")),
+    )
+
+
+def problems_of(rows: Sequence[Found]) -> tuple[list[Problem], list[str]]:
+    """Return the problems, and in words what is left out of them.
+
+    Rows of one task are compared where they were measured on the same samples: those that most of
+    its searches were.
+    """
+    problems, notes = [], []
+    for task in dict.fromkeys(row.task for row in rows):
+        own = [row for row in rows if row.task == task]
+        searched = Counter(row.samples for row in own if row.is_search)
+        if not searched:
+            notes.append(f"{task}: no searches")
+            continue
+        samples, _ = searched.most_common(1)[0]
+        alike = [row for row in own if row.samples == samples]
+        if len(alike) < len(own):
+            notes.append(f"{task}: {len(own) - len(alike)} rows of other samples are left out")
+        same = [row for row in alike if not row.label.endswith(REFINED)]
+        if len(same) < len(alike):
+            notes.append(f"{task}: {len(alike) - len(same)} rows with {REFINED} are left out")
+        base = [row.figures.loss for row in same if row.label == FLOAT]
+        if not base:
+            notes.append(f"{task}: left out, as its float network was not measured")
+            continue
+        for bits in sorted({row.bits for row in same if row.is_search}):
+            problems.append(_problem(same, task, bits, base[0]))
+    return problems, notes
+
+
+def _problem(rows: Sequence[Found], task: str, bits: float, float_loss: float) -> Problem:
+    runs: dict[str, list[Found]] = {}
+    for row in rows:
+        if row.is_search and row.bits == bits:
+            runs.setdefault(row.label, []).append(row)
+    uniform = [r for r in rows if r.label.startswith(UNIFORM) and r.figures.average_bits <= bits]
+    if uniform:  # chosen by what a search sees, never by test data
+        runs[UNIFORM] = [min(uniform, key=lambda row: row.figures.validation_loss)]
+    return Problem(task, bits, float_loss, runs, len(uniform))
+
+
+def missing(
+    problems: Sequence[Problem], searchers: Sequence[str], seeds: Mapping[str, int]
+) -> list[str]:
+    """Return in words which searches have no row.
+
+    Args:
+        problems: that there are.
+        searchers: that each should have, beside the agent.
+        seeds: of each task.
+    """
+    lacking: dict[str, list[str]] = {}
+    for problem in problems:
+        for searcher in dict.fromkeys((AGENT, *searchers)):
+            have = {row.seed for row in problem.runs.get(searcher, ())}
+            left = [str(n) for n in range(seeds[problem.task]) if n not in have]
+            words = f"seeds {', '.join(left)} at" if have else "no seed at"
+            if left:
+                lacking.setdefault(f"{problem.task}, {searcher}: {words}", []).append(problem.words)
+        if UNIFORM not in problem.runs:
+            start = f"{problem.task}, {UNIFORM}: none measured that fits"
+            lacking.setdefault(start, []).append(problem.words)
+    return [f"{start} {', '.join(bits)} bits" for start, bits in lacking.items()]
