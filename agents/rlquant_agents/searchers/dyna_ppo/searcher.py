@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from stable_baselines3.common.logger import Logger
 
 from rlquant import Problem
 from rlquant.ambient import seeded
@@ -19,11 +20,9 @@ from rlquant_agents.search.closing import closed_after
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import SearchEnded, Session
 from rlquant_agents.search.token_racing import require_tokenized, survivors, token_stages
-from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings, answers, make_agent, train
+from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings
 from rlquant_agents.searchers.dyna_ppo.beginning import begin
-from rlquant_agents.searchers.dyna_ppo.option_features import OptionFeatures
-from rlquant_agents.searchers.dyna_ppo.pretrained import load_pretrained
-from rlquant_agents.searchers.dyna_ppo.rollouts import SimulatedEpisodes
+from rlquant_agents.searchers.dyna_ppo.simulated_policy import PolicySettings, SimulatedPolicy
 from rlquant_agents.searchers.ppo.searcher import make_logger
 from rlquant_agents.surrogate.acquisition import (
     Acquisition,
@@ -33,6 +32,7 @@ from rlquant_agents.surrogate.acquisition import (
 )
 from rlquant_agents.surrogate.neighbours import random_changes, single_changes
 from rlquant_agents.surrogate.observations import Observations
+from rlquant_agents.surrogate.weight_error import Effects
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,8 +41,6 @@ N_RANDOM_CANDIDATES = 200
 """Configurations that a round draws against stagnation, beside the other candidates."""
 EXPLORATION_COEFFICIENT = 1.0
 """Of the upper confidence bound when patience ends, and as much more each time it ends again."""
-MOST_DECISIONS, LEAST_EPISODES = 4096, 8
-"""Decisions of an update, at most, but for so many episodes: with many layers each says more."""
 POLICY = "the policy"
 """The source of what it plays."""
 N_LIMITS = 24
@@ -56,7 +54,8 @@ class DynaPPO(Searcher):
     A round fits a Gaussian process to all evaluations so far, trains the policy on simulated
     episodes whose reward is an optimistic prediction, and evaluates those of its configurations
     (and of the neighbours of the best one) with the largest expected improvement. Rollouts cost no
-    evaluation.
+    evaluation. Where gradients tell the increases of many layers there is no policy: knapsacks of
+    increases that are drawn around what evaluations made of them take its place.
 
     Attributes:
         agent: what the policy is in the beginning: "pretrained" on other networks, or "fresh", the
@@ -68,7 +67,7 @@ class DynaPPO(Searcher):
             what is predicted of them; by default 4, or twice as many as there are workers.
         rollouts: updates of the policy in a round; 0 for a policy that never learns.
         environments: episodes of an update, side by side; fewer where they are long, see
-            `MOST_DECISIONS`.
+            `PolicySettings`.
         neighbours: configurations drawn near the best one, beside all that differ from it in one
             layer; 0 for none of both.
         optimism: standard deviations that a rollout's reward lies above the prediction.
@@ -152,18 +151,23 @@ class DynaPPO(Searcher):
         with seeded(seed):
             logger = make_logger(session)
             with closed_after(logger.close):
-                exploration = _Exploration(self, session, seed)
-                exploration.model.set_logger(logger)
-                exploration.run()
+                _Exploration(self, session, seed, logger).run()
 
     @property
-    def ppo(self) -> PPOSettings:
-        """PPO's own settings."""
-        return PPOSettings(
+    def policy(self) -> PolicySettings:
+        """How the policy begins and is trained."""
+        ppo = PPOSettings(
             learning_rate=self.learning_rate,
             epochs=self.epochs,
             minibatches=self.minibatches,
             entropy=self.entropy,
+        )
+        return PolicySettings(
+            pretrained=self.agent == "pretrained",
+            rollouts=self.rollouts,
+            environments=self.environments,
+            shaping=self.shaping,
+            ppo=ppo,
         )
 
 
@@ -174,47 +178,27 @@ def _holds(rows: Indices, row: Indices) -> bool:
 class _Exploration:
     """One search: its surrogate, its policy, and what it has observed."""
 
-    def __init__(self, settings: DynaPPO, session: Session, seed: int) -> None:
+    def __init__(self, settings: DynaPPO, session: Session, seed: int, logger: Logger) -> None:
         self._settings, self._session = settings, session
-        self._feasible = session.feasible
+        self._seed, self._logger = seed, logger
+        self._feasible, self._options = session.feasible, len(session.feasible.options)
         self._generator = np.random.default_rng(seed)
         self._lowest = self._lowest_limit()
         self._limit = float(self._feasible.limit)
-        self._features = OptionFeatures(session)
         self._observed = Observations(session)
         self._best = 0.0
-        affordable = max(LEAST_EPISODES, MOST_DECISIONS // len(self._feasible))
-        self._count = min(settings.environments, affordable)
-        self._episodes = SimulatedEpisodes(
-            self._features,
-            self._count,
-            self._limits,
-            self._predicted_rewards,
-            shaping=settings.shaping,
-        )
-        self.model = make_agent(self._episodes, len(self._feasible), seed, settings.ppo)
-        if settings.agent == "pretrained":
-            load_pretrained(self.model.policy)
 
     def run(self) -> None:
         """Go on until the session ends it."""
         beginning = begin(self._session, sensitivities=self._settings.sensitivities)
         self._surrogate, self._further = beginning.surrogate, beginning.candidates
-        if beginning.effects is not None:
-            self._features.set_effects(beginning.effects)
+        self._policy = self._new_policy(beginning.effects) if beginning.answer is None else None
         self._observed.update()
-        if beginning.answer is None:
-            first = self._first()
-            self._session.propose(POLICY, first)
-        else:
-            first = beginning.answer
-            self._session.propose("the knapsack of expected increases", first)
-        self._observed.evaluate(first)
+        self._observed.evaluate(self._first(beginning.answer))
         for round_ in itertools.count():
             self._choose_limit()
             self._surrogate.fit(self._observed.rows, self._observed.log_losses)
             base, self._best = self._incumbent()
-            self._features.set_effects(self._surrogate.effects(base) / self._surrogate.spread)
             found = self._found(base)
             candidates = self._unknown(found)
             acquisition: Acquisition = self._expected_improvement()
@@ -234,15 +218,27 @@ class _Exploration:
         rows = select_batch(candidates, sizes[0], self._surrogate, acquisition)
         return survivors(self._session, rows, stages, sizes)
 
-    def _first(self) -> Indices:
-        """Return the policy's likeliest configurations, and draws of it, as far as they differ."""
-        limits = self._spread_limits(self._count)
-        likeliest = answers(
-            self.model, self._features, limits[:: len(limits) // 4 or 1], greedy=True
+    def _new_policy(self, effects: Effects | None) -> SimulatedPolicy:
+        return SimulatedPolicy(
+            self._session,
+            effects,
+            self._limits,
+            self._predicted_rewards,
+            self._seed,
+            self._settings.policy,
+            self._logger,
         )
-        drawn = answers(self.model, self._features, limits, greedy=False)
-        rows = self._observed.unknown(np.concatenate([likeliest, drawn]).tolist())
-        return rows[: self._settings.first]
+
+    def _first(self, answer: Indices | None) -> Indices:
+        """Return what is evaluated before the first round: a solution, or what the policy says."""
+        if self._policy is None:
+            assert answer is not None
+            self._session.propose("the knapsack of expected increases", answer)
+            return answer
+        found = self._policy.untrained_answers(self._spread_limits(self._policy.count))
+        first = self._observed.unknown(found.tolist())[: self._settings.first]
+        self._session.propose(POLICY, first)
+        return first
 
     def _choose_limit(self) -> None:
         """Draw the limit of the round, where there are several."""
@@ -280,9 +276,13 @@ class _Exploration:
 
     def _found(self, base: Indices) -> dict[str, Indices]:
         """Return what may be evaluated next, by where it comes from."""
-        found = {POLICY: self._rolled_out()}
+        found = {}
+        if self._policy is not None:
+            self._policy.show(self._surrogate.effects(base) / self._surrogate.spread)
+            limits = np.full(self._policy.count, self._limit)
+            found[POLICY] = self._policy.trained_answers(limits)
         if self._settings.neighbours:
-            options, count = self._features.options, self._settings.neighbours
+            options, count = self._options, self._settings.neighbours
             near = {
                 "a change of one layer": single_changes(base, options),
                 "a change of some layers": random_changes(base, options, count, self._generator),
@@ -305,25 +305,12 @@ class _Exploration:
         nothing is found.
         """
         for row in self._observed.rows[np.argsort(self._observed.log_losses, kind="stable")]:
-            near = single_changes(row, self._features.options)
+            near = single_changes(row, self._options)
             within = near[self._observed.spent(near) <= self._feasible.limit]
             rows = self._observed.unknown(within.tolist())
             if len(rows):
                 return rows
         raise SearchEnded("exhausted")
-
-    def _rolled_out(self) -> Indices:
-        """Train on rollouts; return their configurations, and the policy's likeliest one."""
-        self._episodes.finished.clear()
-        self.model.set_env(self._episodes)  # new episodes: those that had begun saw other effects
-        for _ in range(self._settings.rollouts):
-            train(self.model)
-        limits = np.full(self._count, self._limit)
-        played = [rows for rows, _ in self._episodes.finished]
-        if not played:
-            played = [answers(self.model, self._features, limits, greedy=False)]
-        likeliest = answers(self.model, self._features, limits[:1], greedy=True)
-        return np.concatenate([*played, likeliest])
 
     def _predicted_rewards(self, rows: Indices, limits: Floats) -> Floats:
         """Return by how much rows may be better than the best, in spreads of the log losses."""
