@@ -86,8 +86,8 @@ ROOMS = {
     "rlquant_experiments": (
         *("float_layers", "baselines", "tables", "comparison", "benchmarks"),
         *("pretraining", "reproduction"),
-        *("faults", "reference", "real_networks", "at_scale", "targets", "scaling"),
-        *("commands", "__init__"),
+        *("faults", "reference", "real_networks", "landscapes", "layer_policy", "at_scale"),
+        *("targets", "scaling", "commands", "__init__"),
     ),
 }
 
