@@ -74,7 +74,8 @@ class BenchmarkSettings:
         width: of the four square layers of a network that is loaded.
         export_task: task whose network is exported.
         language_task: task of the language-model benchmark, which any pretrained network may be of.
-        language_samples: its samples of calibration, and as many of validation.
+        language_samples: its samples of calibration, and as many of validation; of the language
+            model 4,096 tokens each.
         pairs: of evaluations of it.
         store: new store of the store benchmark, the path of an SQLite file or the URL of a
             PostgreSQL database.
@@ -101,7 +102,7 @@ class BenchmarkSettings:
     width: int = 2500
     export_task: str = "fashion-mnist/resnet14"
     language_task: str = "smollm2-135m"
-    language_samples: int = 4
+    language_samples: int = 16
     pairs: int = 5
     search_arguments: str = ""
     store: str | None = None
