@@ -117,7 +117,8 @@ def _rows_in(folder: Path, tasks: Sequence[str]) -> Iterator[tuple[str, Found]]:
 
 def _found(task: str, match: re.Match[str], document: Mapping[str, Any]) -> Found:
     settings = read_as(dict[str, Any], document.get("settings"))
-    amounts = Amounts(*(read_as(int, settings.get(name, 0)) for name in Amounts._fields))
+    counted = ("calibration", "validation", "test", "evaluations")
+    amounts = Amounts(*(read_as(int, settings.get(name, 0)) for name in counted))
     return Found(
         task,
         match["label"],

@@ -63,7 +63,6 @@ class Lab:
         torch.set_num_threads(settings.threads)
         self.task = tasks.load(name)
         self._amounts = settings.amounts(name)
-        self._precision = settings.precision
         self.evaluations = self._amounts.evaluations
         self._kept = settings.out  # what searches share: quantized weights, evaluations, gradients
 
@@ -85,7 +84,7 @@ class Lab:
             evaluation=EvaluationSettings(
                 calibration_samples=self._amounts.calibration,
                 validation_samples=self._amounts.validation,
-                precision=self._precision,
+                precision=self._amounts.precision,
                 weight_bank_folder=str(self._kept / "weights"),
             ),
             store=self._kept / "evaluations.sqlite",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from rlquant.escaping import markdown_table
+from rlquant.files import reading
 from rlquant_agents.reporting.figure_files import png
 from rlquant_experiments.comparison.report_file import Report, image, made_by
 from rlquant_experiments.real_networks.figures import figure_of
@@ -27,6 +28,9 @@ evaluations and gradients: minutes are those of what none had measured before.
 def write_page(settings: RealNetworkSettings, rows: Rows, command: Sequence[str]) -> str:
     """Write the page into the folder of the rows, and where the settings say; return its text."""
     parts = [INTRODUCTION, made_by(command, settings.threads) + "\n"]
+    if settings.findings is not None:
+        with reading(settings.findings):
+            parts.append(settings.findings.read_text(encoding="utf-8"))
     figures = {}
     for task in settings.tasks:
         own = {row: found for row, found in rows.items() if row.task == task}
@@ -88,7 +92,7 @@ def _table(rows: Rows) -> str:
     headings = [
         *("quantized", "bits asked", "groups", "average bits", "MB", "loss, searched on"),
         *("loss, test", "accuracy, test", *(f"{name}, test" for name in names)),
-        *("evaluations", "minutes", "peak GB"),
+        *("seeds", "evaluations", "minutes", "peak GB"),
     ]
     cells = []
     for row, found in grouped(rows).items():
@@ -105,6 +109,7 @@ def _table(rows: Rows) -> str:
                 f"{mean.loss:.4f}",
                 f"{mean.accuracy:.4f}",
                 *metrics,
+                str(len(found)) if row.searcher else "",
                 str(mean.evaluations or ""),
                 f"{mean.minutes:.1f}",
                 f"{mean.peak_bytes / 1e9:.2f}" if mean.peak_bytes else "",

@@ -132,8 +132,8 @@ def keep_row(folder: Path, row: Row, settings: RealNetworkSettings, figures: Fig
 def _settings(row: Row, settings: RealNetworkSettings) -> dict[str, Any]:
     """Return the settings that a row's figures depend on."""
     found: dict[str, Any] = settings.amounts(row.task)._asdict()
-    if settings.precision != "own":
-        found["precision"] = settings.precision
+    if found["precision"] == "own":
+        del found["precision"]  # as of rows that were kept before there was a choice
     if not row.searcher:
         del found["evaluations"]
     return found

@@ -20,20 +20,30 @@ REFINED = "+refine"
 
 
 class Amounts(NamedTuple):
-    """Samples of calibration, those that searches see, those of tests; evaluations of a search."""
+    """What the rows of a task are measured on.
+
+    Attributes:
+        calibration: samples of calibration, at most.
+        validation: samples that searches see, at most.
+        test: samples that every row is measured on once, at most.
+        evaluations: of a search.
+        precision: in which searches run validation samples, see `EvaluationSettings`; test data
+            runs in the network's own.
+    """
 
     calibration: int
     validation: int
     test: int
     evaluations: int
+    precision: Precision = "own"
 
 
 AMOUNTS = {
-    "smollm2-135m": Amounts(64, 8, 16, 30),  # of 256 tokens each
+    "smollm2-135m": Amounts(64, 16, 48, 30, "bfloat16"),  # of 256 tokens each
     "minilm-l6": Amounts(96, 48, 256, 40),
     "efficientnet-lite0": Amounts(64, 128, 444, 30),
 }
-"""As many as one core can run: an evaluation takes some seconds."""
+"""As much as one core can run: an evaluation takes some seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +57,12 @@ class RealNetworkSettings:
         searchers: names of searchers, with `REFINED` behind them or not; none for uniform
             configurations alone.
         seeds: searches of each kind.
-        evaluations: of each search; by default `AMOUNTS` of the task, as the next three.
-        calibration: samples of calibration, at most.
-        validation: samples that searches see, at most.
-        test: samples that every row is measured on once, at most.
-        precision: in which searches run validation samples, see `EvaluationSettings`; test data
-            runs in the network's own.
+        evaluations, calibration, validation, test, precision: see `Amounts`; by default those of
+            the task in `AMOUNTS`.
         threads: of PyTorch.
         out: folder that keeps every finished row.
         page_only: whether nothing is measured, and the page is made of the rows that are kept.
+        findings: Markdown file of what people should know before they read the tables.
         report: Markdown file to write; the figure goes beside it.
     """
 
@@ -68,10 +75,11 @@ class RealNetworkSettings:
     calibration: int | None = None
     validation: int | None = None
     test: int | None = None
-    precision: Precision = "own"
+    precision: Precision | None = None
     threads: int = 1
     out: Path = Path("runs/real-networks")
     page_only: bool = False
+    findings: Path | None = None
     report: Path | None = None
 
     def check(self) -> None:
@@ -89,7 +97,7 @@ class RealNetworkSettings:
                 whole_number(f"--{field}", getattr(self, field), 1)
 
     def amounts(self, task: str) -> Amounts:
-        """Return how many samples of each part of a task are used, and how many evaluations."""
+        """Return what the rows of a task are measured on."""
         own = {
             name: given for name in Amounts._fields if (given := getattr(self, name)) is not None
         }

@@ -22,7 +22,11 @@ from rlquant_experiments.real_networks.rows import (
     searched_rows,
     uniform_rows,
 )
-from rlquant_experiments.real_networks.settings import QUANTIZERS, RealNetworkSettings
+from rlquant_experiments.real_networks.settings import (
+    AMOUNTS,
+    QUANTIZERS,
+    RealNetworkSettings,
+)
 from rlquant_experiments.real_networks.test_set import Joined
 
 TASK = "minilm-l6"
@@ -56,10 +60,21 @@ def test_a_kept_row_is_read_under_the_same_settings_alone(tmp_path: Path) -> Non
 
 
 def test_a_page_of_kept_rows_measures_nothing(tmp_path: Path) -> None:
-    chosen = replace(settings(tmp_path), page_only=True)
+    findings = tmp_path / "findings.md"
+    findings.write_text("Groups of 64 are worth their scales.\n")
+    chosen = replace(settings(tmp_path), page_only=True, findings=findings)
     keep_row(tmp_path, Row(TASK, 3.0, searcher="auto", seed=1), chosen, figures(0.25))
     assert run(chosen, ["real_networks"]) == 0
-    assert "| auto | 0.2500 |" in (tmp_path / "real-networks.md").read_text()
+    text = (tmp_path / "real-networks.md").read_text()
+    assert "| auto | 0.2500 |" in text
+    assert text.index("worth their scales") < text.index(f"## {TASK}")
+
+
+def test_amounts_are_those_of_the_task_where_none_are_given(tmp_path: Path) -> None:
+    chosen = replace(settings(tmp_path), test=7)
+    assert chosen.amounts("smollm2-135m") == AMOUNTS["smollm2-135m"]._replace(test=7)
+    assert chosen.amounts("smollm2-135m").precision == "bfloat16"
+    assert replace(chosen, precision="own").amounts("smollm2-135m").precision == "own"
 
 
 @pytest.mark.parametrize(("agent", "word"), [(0.1, "ahead of"), (0.3, "**behind**")])
