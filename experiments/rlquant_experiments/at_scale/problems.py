@@ -117,14 +117,16 @@ def _rows_in(folder: Path, tasks: Sequence[str]) -> Iterator[tuple[str, Found]]:
 
 def _found(task: str, match: re.Match[str], document: Mapping[str, Any]) -> Found:
     settings = read_as(dict[str, Any], document.get("settings"))
-    counted = ("calibration", "validation", "test", "evaluations")
-    amounts = Amounts(*(read_as(int, settings.get(name, 0)) for name in counted))
+
+    def amount(name: str) -> int:
+        return read_as(int, settings.get(name, 0))
+
     return Found(
         task,
         match["label"],
         float(match["bits"]),
         int(match["seed"] or 0),
-        amounts,
+        Amounts(amount("calibration"), amount("validation"), amount("test"), amount("evaluations")),
         str(settings.get("precision", "own")),
         read_as(Figures, document.get("figures")),
     )
