@@ -79,8 +79,10 @@ class SearcherConformance:
         if problem.feasible.count() == 1:
             assert result.stopped in ("exhausted", "finished")
 
-    @pytest.mark.parametrize("evaluations", [1, 2, 7])
-    @pytest.mark.parametrize("fraction", [0.0, 0.02, 0.5, 1.0])
+    @pytest.mark.parametrize(
+        ("fraction", "evaluations"),
+        [(0.0, 1), (0.0, 7), (0.02, 1), (0.02, 2), (0.5, 7), (1.0, 2)],
+    )
     def test_keeps_the_tightest_and_the_loosest_budgets(
         self, searcher: Searcher, fraction: float, evaluations: int
     ) -> None:
@@ -104,7 +106,7 @@ class SearcherConformance:
 
     def test_the_seed_decides_the_history(self, searcher: Searcher) -> None:
         first, again, other = (
-            keys(searcher.search(ToyProblem(3, 4.0), 12, seed=seed)) for seed in (5, 5, 6)
+            keys(searcher.search(ToyProblem(3, 4.0), 8, seed=seed)) for seed in (5, 5, 6)
         )
         assert first == again
         assert (first == other) is not self.draws

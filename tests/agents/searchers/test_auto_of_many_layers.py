@@ -120,7 +120,7 @@ def test_auto_starts_from_gradients_and_keeps_its_evaluations(evaluations: int) 
 
 def test_the_same_seed_finds_the_same() -> None:
     found = [
-        search_problem(given, searcher="auto", evaluations=14, seed=3).best
+        search_problem(given, searcher="auto", evaluations=8, seed=3).best
         for given in (problem(), shared())
     ]
     assert found[0] == found[1]
