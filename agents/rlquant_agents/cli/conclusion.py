@@ -36,9 +36,9 @@ def conclusion(results: Sequence[SearchResult], out: Path) -> str:
     lines += [line for note in notes(results) for line in wrapped(note)]
     lines += [f"{first.searcher}: {STOPPED[first.stopped]}", "", f"written to {out}:"]
     lines += [f"  {name:<18}{words}" for name, words in FILES.items() if (out / name).exists()]
-    folder, logs = quote(str(out)), quote(str(out.parent))
-    lines += ["", "measure the file again, and see the curves of all searches:"]
-    lines += [f"  {rlquant()} eval {folder}", f"  {python()} -m tensorboard.main --logdir {logs}"]
+    folder = quote(str(out))
+    lines += ["", "measure the file again, and see the curves:"]
+    lines += [f"  {rlquant()} eval {folder}", f"  {python()} -m tensorboard.main --logdir {folder}"]
     return "\n".join(lines)
 
 

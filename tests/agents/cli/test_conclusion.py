@@ -24,3 +24,4 @@ def test_equal_configurations_are_said(tmp_path: Path) -> None:
     text = conclusion([found, replace(found, searcher="tpe"), other], tmp_path)
     assert text.splitlines()[0] == "the same configuration: local-swap, tpe"
     assert "model.rlq" not in text  # what was not written is not named
+    assert text.endswith(f" --logdir {tmp_path}")
