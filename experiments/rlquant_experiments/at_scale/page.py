@@ -29,7 +29,8 @@ Searches of pretrained networks under average-bit budgets, measured by `scripts/
 test data that no search saw. The log loss increase is the log of the loss over the float network's;
 where the loss is a distance to the float network's own answers, the log of the loss. Of several
 seeds it is the interquartile mean. `uniform` is the best uniform configuration that fits, chosen on
-the samples that searches see. Intervals are of 95 %, by bootstrap.
+the samples that searches see. Intervals are of 95 %, by bootstrap over problems and, where there
+are several, seeds.
 
 A gradient counts as three forward passes, and an evaluation takes all validation samples;
 calibration and quantizing, which all searchers need, are not counted. Searches have the same

@@ -13,10 +13,17 @@ from rlquant.documents import parse_json, read_as
 from rlquant.errors import DataError
 from rlquant.files import reading
 from rlquant_experiments.real_networks.rows import AGENT, Figures
-from rlquant_experiments.real_networks.settings import REFINED, Amounts
+from rlquant_experiments.real_networks.settings import (
+    GROUP_SIZES,
+    QUANTIZERS,
+    REFINED,
+    Amounts,
+)
 
 UNIFORM, FLOAT = "uniform", "float"
 """Labels: the best uniform configuration that fits, and the float network."""
+WIDTH = len(QUANTIZERS) * len(GROUP_SIZES)
+"""Uniform configurations of one bit-width; as many fit at least."""
 NAME = re.compile(r"(?P<label>.+)-(?P<bits>[\d.]+)-(seed(?P<seed>\d+)|g(?P<group>\w+))")
 """Of a row's file, behind the task's name; see `Row.name`."""
 
@@ -190,7 +197,7 @@ def missing(
             words = f"seeds {', '.join(left)} at" if have else "no seed at"
             if left:
                 lacking.setdefault(f"{problem.task}, {searcher}: {words}", []).append(problem.words)
-        if UNIFORM not in problem.runs:
-            start = f"{problem.task}, {UNIFORM}: none measured that fits"
+        if problem.uniforms < WIDTH:
+            start = f"{problem.task}, {UNIFORM}: {problem.uniforms} measured that fit"
             lacking.setdefault(start, []).append(problem.words)
     return [f"{start} {', '.join(bits)} bits" for start, bits in lacking.items()]

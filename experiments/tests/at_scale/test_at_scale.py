@@ -122,7 +122,8 @@ def test_what_is_missing_is_listed(folder: Path) -> None:
     lines = missing(problems(folder), ("random", "amq"), dict.fromkeys(TASKS, 2))
     assert "efficientnet-lite0, random: seeds 1 at 3 bits" in lines
     assert "minilm-l6, amq: no seed at 3 bits" in lines
-    assert "efficientnet-lite0, uniform: none measured that fits 3 bits" in lines
+    assert "efficientnet-lite0, uniform: 0 measured that fit 3 bits" in lines
+    assert "minilm-l6, uniform: 2 measured that fit 3 bits" in lines
     assert not any(line.startswith("minilm-l6, auto") for line in lines)
 
 
