@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from typing import Any
 
@@ -16,13 +16,13 @@ from torch import nn
 
 from rlquant.ambient import isolated, isolated_steps
 from rlquant.arguments import explained
-from rlquant.config import FIDELITIES, Fidelity, LayerChoice, QuantizationConfig
+from rlquant.config import FIDELITIES, Fidelity, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
-from rlquant.cost.budget import Budget, NetworkCosts, total
+from rlquant.cost.budget import Budget, NetworkCosts
 from rlquant.cost.distinct_options import standing_options
 from rlquant.cost.feasible import FeasibleSet
 from rlquant.data import Data
-from rlquant.errors import LARGEST_SEED, SettingsError, unknown_name, whole_number
+from rlquant.errors import LARGEST_SEED, SettingsError, whole_number
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.evaluation.process_memory import close_gaps
 from rlquant.evaluation.racing import Racing, require_racing
@@ -67,6 +67,7 @@ from rlquant.problem.measurements import Measurements
 from rlquant.problem.measuring import Measuring
 from rlquant.problem.named_data import LoadData
 from rlquant.problem.protocol import Evaluations
+from rlquant.problem.scores import canonical_in, score_of
 from rlquant.problem.training_plan import TrainingPlan
 from rlquant.samples import require_different
 from rlquant.score import Measurement, Score
@@ -342,14 +343,7 @@ class QuantizationProblem:
         """Return the canonical form in execution order; layers not named are kept in float32."""
         if self.feasible.vector(config) is not None:
             return config
-        named = {choice.layer: choice for choice in config}
-        names = [facts.name for facts in self.layers]
-        for name in named.keys() - set(names):
-            raise unknown_name("searched layer", name, names)
-        kept = {n: LayerChoice(n, 32, method="float") for n in names if n not in named}
-        return QuantizationConfig(
-            tuple((named.get(n) or kept[n]).canonical(self.fidelity) for n in names)
-        )
+        return canonical_in(self.layers, config, self.fidelity)
 
     @explained
     @isolated(seed=0)
@@ -521,26 +515,9 @@ class QuantizationProblem:
     def _score(
         self, config: QuantizationConfig, measured: Measurement, *, latency: bool = True
     ) -> Score:
-        choices: Mapping[str, LayerChoice] = {c.layer: c for c in config}
-        costs = self.costs
         timed = self.feasible.cost if latency and self.budget.table is not None else None
-        size_bytes = total(costs.size, self.layers, choices)
-        bits = total(costs.average_bits, self.layers, choices)
-        return Score(
-            loss=measured.loss,
-            accuracy=measured.accuracy,
-            size_bytes=size_bytes,
-            average_bits=costs.average_bits.value(bits),
-            size_ratio=size_bytes / costs.size.float_bytes,
-            bops=total(costs.bops, self.layers, choices),
-            latency=timed.value(total(timed, self.layers, choices)) if timed is not None else None,
-            samples=measured.samples,
-            fidelity=self.fidelity,
-            partial=measured.partial,
-            standard_error=measured.standard_error,
-            metrics=dict(measured.metrics),
-            precision=self.evaluation.precision,
-        )
+        precision = self.evaluation.precision
+        return score_of(config, measured, self.layers, self.costs, timed, self.fidelity, precision)
 
     def _set_feasible(self) -> None:
         """Make the feasible set of budget and fidelity, and forget what was planned on another."""
