@@ -14,7 +14,7 @@ from rlquant_agents.reporting.figure_files import png
 from rlquant_agents.search.curves import Curve
 from rlquant_experiments.comparison.report_file import Report, image, made_by
 from rlquant_experiments.comparison.stratum import Stratum
-from rlquant_experiments.scaling.measured import Measured, Timed
+from rlquant_experiments.scaling.measured import Measured, Timed, Times
 from rlquant_experiments.scaling.quality import (
     TARGET,
     evaluations_to,
@@ -27,6 +27,8 @@ from rlquant_experiments.scaling.settings import ScalingSettings
 from rlquant_experiments.scaling.simulated import BATCHES, Simulated, simulated
 from rlquant_experiments.scaling.speedup import Speedup, speedups
 
+DEFAULT = 2
+"""The default batch is so many times the number of workers."""
 INTRODUCTION = """# Many workers
 
 What more workers bring to a search, and what asking for many configurations at once costs
@@ -43,7 +45,9 @@ when all answers to the last one are there, so that what it finds is a function 
 batch alone; rlquant searches so. An asynchronous one proposes one more configuration at
 each answer, with two for each worker on their way; what it finds depends on timing, and
 rlquant has none. Either makes {rounds} evaluations for each worker. The network of a
-cluster is not in it."""
+cluster is not in it.
+
+{sources}"""
 QUALITY = """## What is found, by batch
 
 `{searcher}` on {tables} at {budget:g} average bits, {seeds} seeds each, {evaluations}
@@ -53,7 +57,8 @@ all its evaluations."""
 RULE = """## Which batch for how many workers
 
 Both together: how many times as fast a search comes to a regret of {target:g} as one worker
-whose batch is 1, wherever searches with that batch were run."""
+whose batch is 1, wherever searches with that batch were run. Times of the simulation, evaluations
+of the tables above. The default batch is twice the number of workers."""
 HERE = """## Measured here
 
 On {cores} cores, while {load:.1f} processes on average ran or wanted to: CPU seconds are
@@ -88,7 +93,12 @@ def write_page(
         made_by(command, 1),
         image("efficiency against workers, and regret by batch", ""),
         _efficiency_tables(found),
-        MODEL.format(share=settings.stragglers, slowdown=settings.slowdown, rounds=settings.rounds),
+        MODEL.format(
+            share=settings.stragglers,
+            slowdown=settings.slowdown,
+            rounds=settings.rounds,
+            sources="\n".join(_source(times) for times in measured.times),
+        ),
         _quality(settings, strata, curves),
         _rule(settings, found, strata),
         _measured_here(measured),
@@ -98,6 +108,13 @@ def write_page(
     for report in settings.reports:
         write_file(report.with_suffix(".json"), json.dumps(asdict(measured), indent=1) + "\n")
     return text
+
+
+def _source(times: Times) -> str:
+    least, most = min(times.seconds), max(times.seconds)
+    return (
+        f"- {times.name}: {len(times.seconds)} evaluations of {_seconds(least)} to {_seconds(most)}"
+    )
 
 
 def _efficiency_tables(found: Sequence[Simulated]) -> str:
@@ -142,10 +159,21 @@ def _rule(settings: ScalingSettings, found: Sequence[Simulated], strata: Sequenc
     parts = [RULE.format(target=TARGET)]
     for network in found:
         rows = speedups(settings, network, strata)
-        parts.append(f"Evaluations of {network.network}:")
+        parts.append(f"Evaluations of {network.network}; {_behind(rows)}:")
         headings = ["workers", *(f"batch {times} x workers" for times in BATCHES)]
         parts.append(markdown_table(headings, [_cells(row) for row in rows], "r" * len(headings)))
     return "\n\n".join(parts)
+
+
+def _behind(rows: Sequence[Speedup]) -> str:
+    """Return how far the default batch is behind the best one where several were run."""
+    default = BATCHES.index(DEFAULT)
+    behind = [
+        1 - speed / max(s for s in row.by_multiple if s is not None)
+        for row in rows
+        if (speed := row.by_multiple[default]) is not None
+    ]
+    return f"the default is at most {max(behind, default=0.0):.0%} behind the best"
 
 
 def _cells(row: Speedup) -> list[str]:

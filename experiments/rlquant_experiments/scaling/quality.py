@@ -16,7 +16,7 @@ from rlquant_experiments.comparison.stratum import RegretScale, Stack, Stratum
 from rlquant_experiments.comparison.variants import Variant
 from rlquant_experiments.scaling.settings import ScalingSettings
 
-TARGET = 0.05
+TARGET = 0.001
 """The regret to which searches are timed."""
 RANDOM = Variant.plain("random")
 """What needs no answers to ask: the least that a search with any batch should beat."""

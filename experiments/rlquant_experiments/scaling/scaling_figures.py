@@ -15,7 +15,7 @@ from rlquant_agents.search.curves import Curve
 from rlquant_experiments.scaling.simulated import ASYNCHRONOUS, Simulated
 
 COLUMNS = 2
-LEAST = 1e-3
+LEAST = 1e-4
 """Smaller regrets are drawn here, zero among them."""
 
 

@@ -42,10 +42,10 @@ class ScalingSettings:
     rounds: int = 64
     stragglers: float = 0.1
     slowdown: float = 3.0
-    tables: tuple[str, ...] = ("digits-resnet8", "fashion-mnist-resnet8")
+    tables: tuple[str, ...] = ("digits-resnet8", "digits-resnet8-layers", "fashion-mnist-resnet8")
     budget: float = 2.6
     searcher: str = "auto"
-    batches: tuple[int, ...] = (1, 4, 16, 64)
+    batches: tuple[int, ...] = (1, 4, 8, 16, 32, 64)
     seeds: int = 20
     evaluations: int = 128
     out: Path = Path("runs/scaling")
