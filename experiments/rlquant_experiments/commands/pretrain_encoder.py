@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from rlquant.errors import SettingsError, whole_number
+from rlquant.errors import SettingsError, require_finite, whole_number
 from rlquant.folder_lock import held
 from rlquant_agents.cli.command_line import command_of, run_command
 from rlquant_agents.cli.terminal import say
@@ -47,6 +47,7 @@ class PretrainEncoderSettings:
         a_budget: configurations measured of each network under each budget.
         folder: keeps networks, evaluations, landscapes and first answers.
         steps: of imitation.
+        pull: weight of the corrections' mean square, which draws them to nothing.
         updates: rounds of reinforcement after imitation; 0 leaves it out.
         seeds: encoders of each way of teaching; their corrections' mean counts.
         real: folders of `scripts/real_networks.py`, each as task=folder, that encoders are checked
@@ -60,6 +61,7 @@ class PretrainEncoderSettings:
     a_budget: int = 28
     folder: Path = Path("runs/layer-policy")
     steps: int = ImitationSettings.steps
+    pull: float = ImitationSettings.pull
     updates: int = ReinforcementSettings.updates
     seeds: int = TrainingSettings.seeds
     real: tuple[str, ...] = ()
@@ -72,6 +74,7 @@ class PretrainEncoderSettings:
         whole_number("--networks", self.networks, 2, len(NETWORKS))
         whole_number("--a-budget", self.a_budget, 4)
         whole_number("--steps", self.steps, 10)
+        require_finite("--pull", "pull", self.pull)
         whole_number("--updates", self.updates, 0)
         whole_number("--seeds", self.seeds, 1)
         for given in self.real:
@@ -82,7 +85,7 @@ class PretrainEncoderSettings:
     def training(self) -> TrainingSettings:
         """How encoders are taught."""
         return TrainingSettings(
-            imitation=ImitationSettings(steps=self.steps),
+            imitation=ImitationSettings(steps=self.steps, pull=self.pull),
             reinforcement=ReinforcementSettings(updates=self.updates),
             seeds=self.seeds,
         )

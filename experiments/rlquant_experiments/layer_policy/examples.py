@@ -104,6 +104,11 @@ def examples_of(landscapes: Sequence[Landscape]) -> Examples:
     )
 
 
+def noise_floor(landscape: Landscape) -> float:
+    """Return the increase below which differences say nothing."""
+    return LEAST_ABOVE * landscape.float_loss + 1e-7
+
+
 def solution_of(landscape: Landscape, limit: int, corrections: Floats | None = None) -> Indices:
     """Return the knapsack over a landscape's increases, corrected or not, shape `(layers,)`."""
     logs = np.log(np.maximum(landscape.increases, LEAST))
@@ -118,5 +123,5 @@ def _measured(landscape: Landscape, budget: int) -> tuple[Indices, Floats]:
     chosen = landscape.budgets == budget
     rows, first = np.unique(landscape.rows[chosen], axis=0, return_index=True)
     above = landscape.losses[chosen][first] - landscape.float_loss
-    kept = above > LEAST_ABOVE * landscape.float_loss + 1e-7
+    kept = above > noise_floor(landscape)
     return rows[kept], np.log(above[kept])

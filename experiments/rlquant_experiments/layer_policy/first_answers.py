@@ -12,7 +12,7 @@ from rlquant_agents.searchers.knapsack import solve_by_price
 from rlquant_experiments.landscapes.landscape import Landscape
 from rlquant_experiments.landscapes.measuring import budgets_of, problem_of
 from rlquant_experiments.landscapes.networks import SmallNetwork
-from rlquant_experiments.layer_policy.examples import examples_of
+from rlquant_experiments.layer_policy.examples import examples_of, noise_floor
 from rlquant_experiments.layer_policy.features import LEAST
 from rlquant_experiments.layer_policy.folds import GRADIENTS, Ensemble
 
@@ -30,15 +30,17 @@ class Answers:
         name, family: of the network.
         increases: by way the loss above the float network's under each budget; `BEST` is the least
             of a landscape, whose configurations are changes of what gradients would choose.
+        floor: below which an increase is noise, and counts as so much.
     """
 
     name: str
     family: str
     increases: Mapping[str, Sequence[float]]
+    floor: float
 
     def logs(self, way: str, over: str = GRADIENTS) -> float:
         """Return the mean over the budgets of the log of one way's increase over another's."""
-        one, other = (np.maximum(self.increases[each], 1e-9) for each in (way, over))
+        one, other = (np.maximum(self.increases[each], self.floor) for each in (way, over))
         return float(np.log(one / other).mean())
 
 
@@ -68,4 +70,4 @@ def measure_answers(
             row = solve_by_price(np.exp(logs + of[number]), feasibles[budget])
             loss = problem.evaluate(problem.feasible.config(row)).loss
             found[way].append(loss - landscape.float_loss)
-    return Answers(landscape.name, landscape.family, found)
+    return Answers(landscape.name, landscape.family, found, noise_floor(landscape))

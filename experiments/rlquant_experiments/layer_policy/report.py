@@ -27,6 +27,8 @@ begins at no correction, is taught on small networks (regression on measured con
 PPO with rewards of a surrogate that is fitted to them), and the knapsack is solved over what it
 corrected. A family is always held out. Intervals (95 %) are over networks.
 """
+ENOUGH = 6
+"""Networks for an interval over them."""
 Foreseen = Mapping[str, Mapping[str, Sequence[Foresight]]]
 """By network and way."""
 
@@ -74,7 +76,7 @@ def foresight_section(title: str, foreseen: Foreseen) -> str:
         "their logs less its mean, within a budget, mean over the budgets."
     )
     parts = [f"## {title}", words, table]
-    if len(foreseen) > 2:
+    if len(foreseen) >= ENOUGH:
         lines = []
         for way in ways:
             if way == GRADIENTS:
