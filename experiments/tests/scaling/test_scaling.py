@@ -33,7 +33,7 @@ class Reached(Stratum):
 def test_a_run_that_never_gets_there_counts_with_all_its_evaluations() -> None:
     one = Reached({"batch-1": [[1.0, 0.05, 0.0, 0.0], [1.0, 0.9, 0.8, 0.7]]})
     two = Reached({"batch-1": [[0.0, 0.0, 0.0, 0.0]]})
-    assert evaluations_to([one, two], "batch-1", 4).tolist() == [2, 4, 1]
+    assert evaluations_to([one, two], "batch-1", 4, target=0.05).tolist() == [2, 4, 1]
 
 
 def test_a_proposal_is_interpolated_and_beyond_in_proportion() -> None:
