@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from rlquant_agents.reporting.figure_axes import own_style
 from rlquant_experiments.real_networks.rows import AGENT, Figures, Rows, grouped, mean_of
@@ -39,7 +40,8 @@ def figure_of(task: str, rows: Rows) -> Figure:
             _draw(axes, label, found, marker=marker, linestyle="none", fillstyle="none")
     axes.set(xlabel="packed file (MB)", ylabel="test loss", title=task, yscale="log")
     axes.yaxis.set_major_formatter("{x:g}")  # powers would need a formula
-    axes.yaxis.set_minor_formatter("")
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    axes.yaxis.set_minor_formatter("{x:g}")
     if lines:
         figure.legend(loc="outside right upper", fontsize="x-small")
     return figure

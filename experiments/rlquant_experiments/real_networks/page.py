@@ -27,7 +27,7 @@ evaluations and gradients: minutes are those of what none had measured before.
 
 def write_page(settings: RealNetworkSettings, rows: Rows, command: Sequence[str]) -> str:
     """Write the page into the folder of the rows, and where the settings say; return its text."""
-    parts = [INTRODUCTION, made_by(command, settings.threads) + "\n"]
+    parts = [INTRODUCTION, made_by(command, settings.threads)]
     if settings.findings is not None:
         with reading(settings.findings):
             parts.append(settings.findings.read_text(encoding="utf-8"))
@@ -38,7 +38,8 @@ def write_page(settings: RealNetworkSettings, rows: Rows, command: Sequence[str]
             figures[f"-{task}"] = png(figure_of(task, own))
             parts.append(_section(task, own))
     targets = [settings.out / "real-networks.md", *([settings.report] if settings.report else [])]
-    return Report("\n".join(parts), figures).write(targets)
+    text = "\n\n".join(part.strip() for part in parts) + "\n"
+    return Report(text, figures).write(targets)
 
 
 def _section(task: str, rows: Rows) -> str:
