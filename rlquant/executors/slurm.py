@@ -37,9 +37,6 @@ class SlurmJobs:
         jobs: how many.
         memory: of each.
         walltime: after which SLURM ends one.
-
-    Raises:
-        SettingsError: a value that is none of its kind.
     """
 
     partition: str | None = None
