@@ -86,6 +86,7 @@ def noted(log: Path) -> list[tuple[int, str]]:
     return [(int(process), shown) for process, shown in (line.split() for line in lines)]
 
 
+@pytest.mark.slow  # starts two processes that search
 def test_two_searches_at_once_measure_nothing_twice(url: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
     searches = [begun(url, log, 0.02, 0, 24, "") for _ in range(2)]
