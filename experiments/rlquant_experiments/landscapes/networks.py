@@ -76,17 +76,24 @@ class Embedder(nn.Module):
         return functional.normalize(hidden.mean(dim=1), dim=1)
 
 
+def _sizes(depth: int, width: int) -> dict[str, Any]:
+    """Return what the configurations of all transformers here have."""
+    return {
+        "initializer_range": width**-0.5,
+        "hidden_size": width,
+        "num_hidden_layers": depth,
+        "num_attention_heads": 4,
+    }
+
+
 def _llama(depth: int, width: int) -> nn.Module:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=VOCABULARY,
-            initializer_range=width**-0.5,
-            hidden_size=width,
             intermediate_size=round(8 / 3 * width / 32) * 32,
-            num_hidden_layers=depth,
-            num_attention_heads=4,
+            **_sizes(depth, width),
             num_key_value_heads=2,
             max_position_embeddings=LENGTH,
             use_cache=False,
@@ -101,11 +108,8 @@ def _neox(depth: int, width: int) -> nn.Module:
     return GPTNeoXForCausalLM(
         GPTNeoXConfig(
             vocab_size=VOCABULARY,
-            initializer_range=width**-0.5,
-            hidden_size=width,
             intermediate_size=4 * width,
-            num_hidden_layers=depth,
-            num_attention_heads=4,
+            **_sizes(depth, width),
             max_position_embeddings=LENGTH,
             use_cache=False,
             **_NO_TOKENS,
@@ -119,11 +123,8 @@ def _bert(depth: int, width: int) -> nn.Module:
     return BertForMaskedLM(
         BertConfig(
             vocab_size=VOCABULARY,
-            initializer_range=width**-0.5,
-            hidden_size=width,
             intermediate_size=4 * width,
-            num_hidden_layers=depth,
-            num_attention_heads=4,
+            **_sizes(depth, width),
             max_position_embeddings=LENGTH,
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
@@ -138,11 +139,8 @@ def _vit(depth: int, width: int) -> nn.Module:
     channels, side, _ = SHAPE
     return ViTForImageClassification(
         ViTConfig(
-            initializer_range=width**-0.5,
-            hidden_size=width,
             intermediate_size=4 * width,
-            num_hidden_layers=depth,
-            num_attention_heads=4,
+            **_sizes(depth, width),
             image_size=side,
             patch_size=2,
             num_channels=channels,
