@@ -57,7 +57,7 @@ def in_order(network: nn.Module, inputs: Arguments, name: str) -> tuple[Tensor, 
     return bound.args
 
 
-def tensors_in(values: Tensor | Arguments) -> list[Tensor]:
+def tensors_in(values: Tensor | Arguments | Mapping[str, Tensor]) -> list[Tensor]:
     """Return the tensors of arguments or targets, in order."""
     if isinstance(values, Tensor):
         return [values]
@@ -73,8 +73,12 @@ def mapped(
 @overload
 def mapped(change: Callable[[Tensor], Tensor], values: dict[str, Tensor]) -> dict[str, Tensor]: ...
 @overload
-def mapped(change: Callable[[Tensor], Tensor], values: Tensor | Arguments) -> Any: ...
-def mapped(change: Callable[[Tensor], Tensor], values: Tensor | Arguments) -> Any:
+def mapped(
+    change: Callable[[Tensor], Tensor], values: Tensor | Arguments | Mapping[str, Tensor]
+) -> Any: ...
+def mapped(
+    change: Callable[[Tensor], Tensor], values: Tensor | Arguments | Mapping[str, Tensor]
+) -> Any:
     """Return arguments or targets of the same form, with every tensor changed."""
     if isinstance(values, Tensor):
         return change(values)

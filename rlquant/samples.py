@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rlquant.errors import DataError
 from rlquant.forward_pass import Arguments, copies, mapped, own, tensors_in
+from rlquant.offloaded_tensors import OffloadedTensors
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class Samples:
     """
 
     _inputs: Arguments
-    _targets: Tensor | dict[str, Tensor]
+    _targets: Targets
 
     @property
     def inputs(self) -> Arguments:
@@ -60,6 +61,8 @@ class Samples:
     @property
     def targets(self) -> Any:
         """Targets along axis 0, a tensor or tensors by name; a copy."""
+        if isinstance(self._targets, OffloadedTensors):
+            return dict(self._targets)  # each is read into memory of its own
         return mapped(own, self._targets)
 
     @property
@@ -147,7 +150,8 @@ class Samples:
 
     def with_targets(self, targets: Targets) -> Samples:
         """Return the same inputs with other targets."""
-        return Samples(self._inputs, targets if isinstance(targets, Tensor) else dict(targets))
+        kept = isinstance(targets, Tensor | OffloadedTensors)
+        return Samples(self._inputs, targets if kept else dict(targets))
 
     def infinite(self) -> list[int]:
         """Return the numbers of the samples with an infinite input, counted from 0."""
@@ -170,7 +174,7 @@ class Samples:
     def fingerprint(self) -> str:
         """Return a hash of names, shapes, types and contents (hex)."""
         found = fingerprint_tensors(self._columns())
-        names = [list(v) for v in (self._inputs, self._targets) if isinstance(v, dict)]
+        names = [list(v) for v in (self._inputs, self._targets) if isinstance(v, Mapping)]
         return f"{found} {names}" if names else found
 
     def rows(self) -> list[bytes]:

@@ -46,6 +46,7 @@ ROOMS = {
         *("config", "quantizers", "copying", "plain_network"),
         *(
             "forward_pass",
+            "offloaded_tensors",
             "samples",
             "objective",
             "batch_size",

@@ -105,6 +105,7 @@ def search_into(
     task, searcher, out = settings.load(), searchers[0], folder.path
     store = settings.store or out.parent / "evaluations.sqlite"
     problem = settings.problem(task, budget, store, weights=out)
+    task = replace(task, network=problem.network)  # the same, and one of them in memory is enough
     say(introduction(problem, task.name, settings))
 
     with opened(settings.executor) as workers:

@@ -155,8 +155,9 @@ def report_peak(task_name: str, count: int, samples: int) -> None:
     torch.set_num_threads(1)
     before = resident_bytes() / MEGABYTE
     task = tasks.load(task_name)
+    network = sum(p.nbytes for p in task.network.parameters()) / MEGABYTE
     problem = _problem(task, samples)
+    del task  # as `rlquant search` does it: the problem has a copy of the network
     for row in _rows(len(problem.layers), count):
         problem.evaluator.measure(problem.feasible.config(row))
-    network = sum(p.nbytes for p in task.network.parameters()) / MEGABYTE
     sys.stdout.write(str((peak_megabytes() - before) / network))

@@ -73,13 +73,12 @@ class Lab:
 
     def problem_within(self, budget: Budget) -> QuantizationProblem:
         """Return the problem of a search under a budget, in the space that suits the network."""
-        network = self.task.network
-        return QuantizationProblem(
-            network,
+        problem = QuantizationProblem(
+            self.task.network,
             self.task.train,
             self.task.validation,
             budget=budget,
-            space=space_of(network),
+            space=space_of(self.task.network),
             objective=self.task.objective,
             evaluation=EvaluationSettings(
                 calibration_samples=self._amounts.calibration,
@@ -89,6 +88,8 @@ class Lab:
             ),
             store=self._kept / "evaluations.sqlite",
         )
+        self.task = replace(self.task, network=problem.network)  # one in memory is enough
+        return problem
 
     def figures(self, score: Score, network: nn.Module, minutes: float, **other: int) -> Figures:
         """Return the figures of a quantized network, which is tested once."""
