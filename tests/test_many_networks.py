@@ -69,6 +69,15 @@ def gpt2() -> Made:
 
 
 def vit() -> Made:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.ViTConfig(
+        image_size=16, patch_size=4, hidden_size=WIDTH, intermediate_size=24, num_hidden_layers=2,
+        num_attention_heads=4, num_labels=4,
+    )  # fmt: skip
+    return made(lambda: transformers.ViTForImageClassification(config)), images, None
+
+
+def timm_vit() -> Made:
     timm = pytest.importorskip("timm")
 
     def build() -> nn.Module:
@@ -136,6 +145,7 @@ NETWORKS: dict[str, Callable[[], Made]] = {
     "bert": bert,
     "gpt2": gpt2,
     "vit": vit,
+    "timm-vit": timm_vit,
     "tagger": lambda: (made(Tagger), texts, Distillation("kl")),
     "u-net": lambda: (made(UNet), images, of_pixels),
     "detector": lambda: (made(Detector), images, Distillation("mse")),
