@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -197,6 +197,9 @@ def decisions_apart(a: LayerChoice, b: LayerChoice) -> int:
     return sum(getattr(a, field) != getattr(b, field) for field in fields)
 
 
+_FIELDS = tuple(field.name for field in fields(LayerChoice))
+
+
 @dataclass(frozen=True)
 class QuantizationConfig:
     """The decision for a whole network: one `LayerChoice` a layer, in execution order.
@@ -270,7 +273,8 @@ class QuantizationConfig:
 
     @property
     def _document(self) -> dict[str, Any]:
-        return {"version": CONFIG_VERSION, "layers": [asdict(c) for c in self.choices]}
+        layers = [{name: getattr(c, name) for name in _FIELDS} for c in self.choices]
+        return {"version": CONFIG_VERSION, "layers": layers}
 
     @cached_property
     def _json(self) -> str:

@@ -21,6 +21,7 @@ QUICK = {
     "full_page_writes": "off",
     "shared_buffers": "16MB",
     "autovacuum": "off",
+    "wal_writer_delay": "10s",
     "max_connections": "30",
 }
 

@@ -40,10 +40,19 @@ class Leases:
         self._held: set[tuple[str, str]] = set()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
-        expiry = self._database.now() + LEASE_SECONDS
+        expiry, own = self._database.now() + LEASE_SECONDS, leases.c.owner == self.owner
+        # Made once: SQLAlchemy takes longer to make a statement than to execute it.
         self._take = _taking(records, expiry)
-        self._extend = sa.update(leases).where(leases.c.owner == self.owner)
-        self._extend = self._extend.values(expires_at=expiry)
+        self._owners = sa.select(leases.c.config_key, leases.c.owner).where(
+            leases.c.problem == sa.bindparam("problem"),
+            leases.c.config_key.in_(sa.bindparam("keys", expanding=True)),
+        )
+        self._end = sa.delete(leases).where(
+            leases.c.problem == sa.bindparam("of_problem"),
+            leases.c.config_key == sa.bindparam("of_key"),
+            own,
+        )
+        self._extend = sa.update(leases).where(own).values(expires_at=expiry)
 
     def claim(self, problem: str, keys: Sequence[str]) -> set[str]:
         """Take leases on evaluations; return those of them that nobody else has.
@@ -74,17 +83,13 @@ class Leases:
         """Take what can be had; return the owners."""
         rows = [{"problem": problem, "config_key": key, "owner": self.owner} for key in keys]
         self._database.run((self._take, rows[0] if len(rows) == 1 else rows))
-        found = sa.select(leases.c.config_key, leases.c.owner).where(
-            leases.c.problem == problem, leases.c.config_key.in_(keys)
-        )
-        return dict(self._database.run((found, {})))
+        return dict(self._database.run((self._owners, {"problem": problem, "keys": list(keys)})))
 
     def ending(self, problem: str, key: str) -> list[Statement]:
         """Return the statement that gives a lease back, none where it is not held."""
         if (problem, key) not in self._held:
             return []
-        row = leases.c.problem == problem, leases.c.config_key == key
-        return [(sa.delete(leases).where(*row, leases.c.owner == self.owner), {})]
+        return [(self._end, {"of_problem": problem, "of_key": key})]
 
     def forget(self, problem: str, key: str) -> None:
         """Take note that a lease was given back."""

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from rlquant.errors import FileFormatError, RlquantError, StorageError
 from rlquant.store.database import Row, Statement, executed
 from rlquant.store.tables import METADATA, STORE_VERSION
+from rlquant.store.unflushed import Unflushed
 
 RETRY_SECONDS = 120.0
 """For which a lost connection is tried again: a server that restarts takes less."""
@@ -57,10 +58,15 @@ class PostgresDatabase:
         self.name = parsed.render_as_string(hide_password=True)
         arguments = {key: value for key, value in CONNECTION.items() if key not in parsed.query}
         self.engine = sa.create_engine(
-            parsed, connect_args=arguments, max_overflow=-1, use_native_hstore=False
+            parsed,
+            connect_args=arguments,
+            max_overflow=-1,
+            use_native_hstore=False,
+            # One statement is a transaction by itself: two trips to the server are saved.
+            isolation_level="AUTOCOMMIT",
         )
-        # One statement is a transaction by itself: two trips to the server are saved.
-        self._single = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._transactions = self.engine.execution_options(isolation_level="READ COMMITTED")
+        self._unflushed = Unflushed(self.engine)
         self._is_prepared = False
 
     def insert(self, table: sa.Table) -> Any:
@@ -95,23 +101,40 @@ class PostgresDatabase:
         if not self._is_prepared:
             self._prepare()
             self._is_prepared = True
-        engine = self._single if len(statements) == 1 else self.engine
+        engine = self.engine if len(statements) == 1 else self._transactions
         rows: list[Row] = []
         with engine.begin() as connection:
+            self._unflushed.restore(connection)
             for statement in statements:
                 rows = executed(connection, statement)
+        self._unflushed.add(statements)
+        if self._unflushed.is_due:
+            self._flush()
         return rows
+
+    def _flush(self) -> None:
+        with self.engine.begin() as connection:
+            self._unflushed.flush(connection)
 
     def shrink(self) -> None:
         """Do nothing: the server does it (autovacuum)."""
 
     def close(self) -> None:
-        """Close all connections."""
+        """Flush what was recorded, and close all connections."""
+        if self._unflushed.has_any:
+            try:
+                self._flush()
+            except DBAPIError as error:
+                _log.warning(
+                    "%s: %s; what was recorded in the last second may have to be measured again",
+                    self.name,
+                    _reason(error),
+                )
         self.engine.dispose()
 
     def _prepare(self) -> None:
         """Make the tables of a new store; refuse those of others, and of other versions."""
-        with self.engine.begin() as connection:
+        with self._transactions.begin() as connection:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
             present = {name for name in (_version.name, *METADATA.tables) if _is(connection, name)}
             if _version.name not in present:

@@ -58,6 +58,10 @@ class SqliteFile:
                 raise cause from None  # a fault in the program, not in the file
             assert isinstance(cause, sqlite3.Error)
             raise failure(self.path, KIND, cause) from error
+        except UnicodeDecodeError as error:  # of SQLite's message, which quotes what is in the file
+            raise FileFormatError(
+                f"{self.path}: damaged or no {KIND} ({error.reason}); move it away"
+            ) from error
 
     def shrink(self) -> None:
         """Give the room of what was deleted back to the disk."""

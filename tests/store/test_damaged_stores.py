@@ -44,8 +44,9 @@ def test_a_store_of_another_version_is_left_alone(tmp_path: Path) -> None:
         lambda content: b"not a database, but long enough to be looked at " * 50,
         lambda content: content[:100] + b"\xff" * (len(content) - 100),
         lambda content: content[: len(content) // 2],
+        lambda content: content.replace(b"CREATE TABLE looks", b"CR\x80ATE TABLE looks"),
     ],
-    ids=["text", "overwritten", "truncated"],
+    ids=["text", "overwritten", "truncated", "misspelt"],
 )
 def test_a_damaged_file_is_said_to_be(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     path = written(tmp_path / "store.db")

@@ -293,3 +293,54 @@ def test_what_is_recorded_can_be_read_with_any_client(url: str) -> None:
         (row,) = connection.execute(f"SELECT config, metrics FROM {schema}.evaluations").fetchall()
     assert QuantizationConfig.from_json(row[0]) == config(3)
     assert json.loads(row[1]) == {"f1": 0.5}
+
+
+# --- what a server had not on its disk
+
+
+def test_what_a_killed_server_had_not_written_is_recorded_again(
+    server: PostgresServer, url: str
+) -> None:
+    store, other = EvaluationStore(url), EvaluationStore(url)
+    for bits in range(1, 13):  # in less than a second, of which the first waits for the disk
+        store.put("p", config(bits), MEASURED, 0.1)
+    assert other.count() == 12
+    server.kill()
+    server.start()
+    assert other.count() < 12
+    assert store.count() == 12
+    assert other.count() == 12
+    store.close()
+    server.kill()
+    server.start()
+    assert other.count() == 12
+    other.close()
+
+
+def test_evaluations_that_take_long_are_on_the_disk_when_put_returns(
+    server: PostgresServer, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlquant.store.unflushed.FLUSH_SECONDS", 0.0)
+    store, other = EvaluationStore(url), EvaluationStore(url)
+    for bits in range(1, 13):
+        store.put("p", config(bits), MEASURED, 0.1)
+    server.kill()
+    server.start()
+    assert other.count() == 12
+    store.close()
+    other.close()
+
+
+def test_a_store_whose_server_has_gone_can_be_closed(
+    server: PostgresServer, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = EvaluationStore(url)
+    for bits in (3, 4):
+        store.put("p", config(bits), MEASURED, 0.1)
+    server.kill()
+    store.close()
+    server.start()
+    (said,) = caplog.messages
+    assert said.endswith("recorded in the last second may have to be measured again")
+    assert store.count() >= 1
+    store.close()
