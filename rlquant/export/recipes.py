@@ -7,6 +7,7 @@ to be kept, export a file.
 
 from __future__ import annotations
 
+import glob
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -112,6 +113,39 @@ def torchao(config: QuantizationConfig, layers: Sequence[LayerFacts]) -> FqnToCo
 
 
 @explained
+def modelopt(config: QuantizationConfig, layers: Sequence[LayerFacts]) -> str:
+    """Return a configuration of ModelOpt in YAML: an entry for each layer, all else left float.
+
+    Entries are a list, as ModelOpt 0.47 has them; `yaml.safe_load` makes the `config` of
+    `modelopt.torch.quantization.quantize(network, config, forward_loop)` of it.
+
+    Args:
+        config: what was found.
+        layers: the layers that were searched, as `problem.layers` or `find_layers` return them.
+
+    Raises:
+        SettingsError: a layer or choice that ModelOpt's integers do not have, by name.
+    """
+    facts = {layer.name: layer for layer in layers}
+    quantized = [choice for choice in config if choice.method != "float"]
+    _require_held(
+        "ModelOpt",
+        quantized,
+        lambda choice: _refused_by_modelopt(choice, *_kind_and_shape(facts, choice.layer)),
+    )
+    entries: list[dict[str, Any]] = [{"quantizer_name": "*", "enable": False}]
+    for choice in quantized:
+        group = choice.group_size
+        shared = {"block_sizes": {-1: group}} if isinstance(group, int) else {"axis": 0}
+        name = f"{glob.escape(choice.layer)}.weight_quantizer"  # a pattern of fnmatch
+        entries.append({"quantizer_name": name, "cfg": {"num_bits": choice.bits, **shared}})
+    clipped = any(choice.points == "clipped" for choice in quantized)
+    found = {"quant_cfg": entries, "algorithm": "mse" if clipped else "max"}
+    recipe: str = yaml.safe_dump(found, sort_keys=False)
+    return recipe
+
+
+@explained
 def llama_cpp(config: QuantizationConfig, network: nn.Module) -> str:
     """Return what `llama-quantize --tensor-type-file` reads: a pattern and a type for each tensor.
 
@@ -153,6 +187,12 @@ def _refused_by_torchao(choice: LayerChoice, kind: str, shape: Sequence[int]) ->
     if choice.bits not in INTX:
         return f"{choice.bits} bits: torchao has integers of 1 to 8"
     return reason
+
+
+def _refused_by_modelopt(choice: LayerChoice, kind: str, shape: Sequence[int]) -> str | None:
+    if choice.points not in scheme.SYMMETRIC:
+        return f"points={choice.points!r}: ModelOpt's integers have none of {scheme.SYMMETRIC}"
+    return scheme.refusal(choice, kind, shape)
 
 
 def _require_held(

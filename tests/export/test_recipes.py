@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from torch import nn
 
@@ -64,6 +65,25 @@ def test_torchao_quantizes_a_network_by_it() -> None:
     assert quantized[0].weight.block_size == (1, 32)  # type: ignore[index]
 
 
+def test_modelopt_has_an_entry_for_each_layer_and_leaves_the_rest_float() -> None:
+    recipe = yaml.safe_load(recipes.modelopt(CONFIG, LAYERS))
+    assert recipe["algorithm"] == "mse"  # as scales are clipped
+    assert recipe["quant_cfg"] == [
+        {"quantizer_name": "*", "enable": False},
+        {"quantizer_name": "0.weight_quantizer", "cfg": {"num_bits": 4, "block_sizes": {-1: 32}}},
+        {"quantizer_name": "2.weight_quantizer", "cfg": {"num_bits": 3, "axis": 0}},
+    ]
+
+
+def test_modelopt_quantizes_a_network_by_it() -> None:
+    modelopt = pytest.importorskip("modelopt.torch.quantization")
+    recipe = yaml.safe_load(recipes.modelopt(CONFIG, LAYERS))
+    quantized = modelopt.quantize(network(), recipe, lambda it: it(torch.ones(2, 64)))
+    weights = [layer.weight_quantizer for layer in (quantized[0], quantized[2], quantized[4])]
+    assert [w.num_bits if w.is_enabled else "float" for w in weights] == [4, 3, "float"]
+    assert weights[0].block_sizes[-1] == 32
+
+
 def test_llama_cpp_has_a_line_for_each_tensor() -> None:
     pytest.importorskip("gguf")
     from gguf_models import tiny_network
@@ -83,6 +103,8 @@ def test_what_a_tool_does_not_have_is_said_by_layer() -> None:
     odd = QuantizationConfig((LayerChoice("0", 4, points="kmeans"), LayerChoice("2", 2)))
     with pytest.raises(SettingsError, match=r"1 layers .* of llm-compressor: '0': 4"):
         recipes.llm_compressor(odd, LAYERS)
+    with pytest.raises(SettingsError, match=r"1 layers .* of ModelOpt: '0': points='kmeans'"):
+        recipes.modelopt(odd, LAYERS)
     with pytest.raises(SettingsError, match="'0' of the configuration is none of"):
         recipes.llm_compressor(odd, LAYERS[1:])
 

@@ -17,7 +17,7 @@ from rlquant.paths import path_of
 from rlquant_agents.cli.hints import near
 from rlquant_agents.reporting.run_files import RunFiles, read_run
 
-RecipeName = Literal["llm-compressor", "torchao", "llama.cpp"]
+RecipeName = Literal["llm-compressor", "torchao", "modelopt", "llama.cpp"]
 Loads = Callable[[], nn.Module]
 """Loads the float network, where a recipe needs it."""
 
@@ -54,6 +54,11 @@ RECIPES: Mapping[RecipeName, Recipe] = {
         "torchao.json",
         _torchao,
         "quantize_(network, torchao.core.config.config_from_dict(json.load(...)), filter_fn=None)",
+    ),
+    "modelopt": Recipe(
+        "modelopt.yaml",
+        lambda run, network: recipes.modelopt(run.config, run.facts.layers),
+        "modelopt.torch.quantization.quantize(network, yaml.safe_load(...), forward_loop)",
     ),
     "llama.cpp": Recipe(
         "tensor-types.txt",
