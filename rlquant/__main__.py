@@ -123,7 +123,7 @@ def _answered(arguments: list[str]) -> bool:
         return False
     folder, run = found
     sys.stdout.write(
-        f"finished before, nothing is computed: the answer of {printable(str(folder))}\n"
+        f"finished before, nothing is computed; the answer of\n{printable(str(folder))}\n"
         f"(to search again, remove that folder or give another --out)\n"
         f"{printable(run.said, lines=True)}\n"
     )

@@ -151,6 +151,29 @@ class LayerChoice:
         return TERNARY_BITS if self.method == "ternary" else self.bits
 
     @property
+    def group_in_words(self) -> str:
+        """Which weights share a scale, e.g. "groups of 64" or "per channel"."""
+        size = self.group_size
+        return f"per {size}" if isinstance(size, str) else f"groups of {size}"
+
+    @property
+    def in_words(self) -> str:
+        """What is unusual of it in words, e.g. "3 bits, clipped, nearest, groups of 64"."""
+        if self.method == "float":
+            return "float32"
+        words = ["ternary"]
+        if self.method != "ternary":
+            bits = "1 bit" if self.bits == 1 else f"{self.bits} bits"
+            words = [bits, plain_name(self.points), plain_name(self.rounding)]
+        if self.method == "distilled":
+            words.append("distilled")
+        if self.group_size != "channel":
+            words.append(self.group_in_words)
+        if self.activation_bits is not None:
+            words.append(f"{self.activation_bits}-bit inputs")
+        return ", ".join(words)
+
+    @property
     def decided(self) -> tuple[str, ...]:
         """The decisions besides bits that mean something under the choice's method."""
         if self.method == "float":
@@ -191,6 +214,12 @@ class LayerChoice:
         )
 
 
+def plain_name(option: object) -> str:
+    """Return an option's name as words."""
+    named: dict[object, str] = {None: "float", "gptq": "GPTQ"}
+    return named.get(option) or str(option).replace("_", " ")
+
+
 def decisions_apart(a: LayerChoice, b: LayerChoice) -> int:
     """Return in how many decisions beside bits two choices differ."""
     fields = ("method", "points", "rounding", "activation_bits", "group_size")
@@ -213,6 +242,9 @@ class QuantizationConfig:
         8
         >>> QuantizationConfig.from_json(config.to_json()) == config
         True
+        >>> print(config)
+        hidden  3 bits, symmetric, nearest
+        last    8 bits, symmetric, nearest
     """
 
     choices: tuple[LayerChoice, ...]
@@ -242,6 +274,11 @@ class QuantizationConfig:
             ['conv1', 'fc']
         """
         return cls(tuple(replace(choice, layer=layer) for layer in layers))
+
+    def __str__(self) -> str:
+        """Return a line for each layer, its name and what was decided."""
+        width = max((len(choice.layer) for choice in self.choices), default=0)
+        return "\n".join(f"{choice.layer:{width}}  {choice.in_words}" for choice in self.choices)
 
     def __iter__(self) -> Iterator[LayerChoice]:
         return iter(self.choices)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rlquant import FeasibleSet, LayerChoice
+from rlquant import FeasibleSet
 from rlquant.errors import RenderModeError
 
 RENDER_MODES = ("ansi", "rgb_array", "human")
@@ -44,7 +44,7 @@ def as_text(feasible: FeasibleSet, options: Sequence[int], spent: int) -> str:
     width = max(map(len, feasible.names), default=0)
     lines = [f"{'layer':{width}}  choice"]
     lines += [
-        f"{name:{width}}  {_words(feasible.options[option])}"
+        f"{name:{width}}  {feasible.options[option].in_words}"
         for name, option in zip(feasible.names, options, strict=False)
     ]
     value = feasible.cost.value
@@ -75,15 +75,3 @@ def as_picture(feasible: FeasibleSet, options: Sequence[int], spent: int) -> Pic
         top = HEIGHT - MARGIN - round(full * min(share, 1.0))
         picture[top : HEIGHT - MARGIN, left : left + bar] = RED if number == bars - 1 else BLUE
     return picture
-
-
-def _words(option: LayerChoice) -> str:
-    """Return the decisions of an option that are not the usual ones."""
-    if option.method == "float":
-        return "float"
-    words = [f"{option.bits} bits", f"groups {option.group_size}", option.points, option.rounding]
-    if option.method != "post_training":
-        words.append(option.method)
-    if option.activation_bits is not None:
-        words.append(f"inputs {option.activation_bits} bits")
-    return ", ".join(words)

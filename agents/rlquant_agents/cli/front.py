@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlquant import QuantizationProblem, Score
+from rlquant.config import plain_name
 from rlquant_agents.reporting.text import aligned
-from rlquant_agents.reporting.words import count, decimal, plain_name
+from rlquant_agents.reporting.words import count, decimal
 from rlquant_agents.search.result import SearchResult
 
 LIMITS = 12

@@ -19,7 +19,6 @@ from rlquant.escaping import markdown_table, printable
 from rlquant.tasks import Task
 from rlquant_agents.cli.final_training import FinalNetwork
 from rlquant_agents.reporting.text import aligned
-from rlquant_agents.reporting.words import group_in_words
 from rlquant_agents.search.result import SearchResult
 
 HEADINGS = (
@@ -157,7 +156,7 @@ def describe(config: QuantizationConfig, layer: str) -> str:
         return choice.method
     words = [f"{choice.bits} bits", choice.points, choice.method.replace("_", "-")]
     if choice.group_size != "channel":
-        words.append(group_in_words(choice))
+        words.append(choice.group_in_words)
     return ", ".join([*words, *(["stochastic"] if choice.rounding == "stochastic" else [])])
 
 
@@ -170,5 +169,5 @@ def mix(config: QuantizationConfig) -> str:
         Counter(c.rounding for c in quantized),
     ]
     if any(choice.group_size != "channel" for choice in quantized):
-        parts.append(Counter(map(group_in_words, quantized)))
+        parts.append(Counter(choice.group_in_words for choice in quantized))
     return "; ".join(", ".join(f"{n} {word}" for word, n in part.most_common()) for part in parts)

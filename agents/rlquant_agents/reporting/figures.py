@@ -31,7 +31,7 @@ from rlquant_agents.reporting.figure_axes import (
 )
 from rlquant_agents.reporting.quantities import QUANTITIES
 from rlquant_agents.reporting.run_files import RunFiles
-from rlquant_agents.reporting.words import choice_in_words, decimal
+from rlquant_agents.reporting.words import decimal
 from rlquant_agents.search.curves import Curve
 
 INK, GREY = "#333333", "#9a9a9a"
@@ -110,7 +110,7 @@ def layers_figure(run: RunFiles) -> Figure:
     axes.barh(rows, bits, color=colors, height=0.66)
     for row, width, choice in zip(rows, bits, choices, strict=True):
         axes.annotate(
-            choice_in_words(choice),
+            choice.in_words,
             (width, row),
             xytext=(4, 0),
             textcoords="offset points",

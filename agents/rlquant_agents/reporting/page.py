@@ -17,7 +17,6 @@ from rlquant_agents.reporting.quantities import QUANTITIES
 from rlquant_agents.reporting.run_files import MODEL, RunFiles
 from rlquant_agents.reporting.summary import Runs, facts_of, headings, made_by, rows, title
 from rlquant_agents.reporting.words import (
-    choice_in_words,
     count,
     decimal,
     neighbour_in_words,
@@ -80,7 +79,7 @@ def _layers(run: RunFiles) -> list[dict[str, Any]]:
     return [
         {
             "facts": facts,
-            "choice": choice_in_words(run.config[facts.name]).split(", "),
+            "choice": run.config[facts.name].in_words.split(", "),
             "bytes": None if size is None else size.units[i][chosen[i]],
             "beside": [each and neighbour_in_words(run, each) for each in beside],
         }
@@ -106,7 +105,7 @@ def _loading(run: RunFiles) -> str:
 
 
 def _layers_told(run: RunFiles) -> str:
-    return "; ".join(f"{c.layer or 'network'}: {choice_in_words(c)}" for c in run.config)
+    return "; ".join(f"{c.layer or 'network'}: {c.in_words}" for c in run.config)
 
 
 def _front_told(run: RunFiles) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rlquant import QuantizationConfig, Score
+from rlquant.config import plain_name
 from rlquant_agents.reporting.run_files import UNIFORM, RunFiles
 from rlquant_agents.reporting.run_summary import SummaryRow
 from rlquant_agents.reporting.words import (
@@ -15,7 +16,6 @@ from rlquant_agents.reporting.words import (
     count,
     decimal,
     duration,
-    plain_name,
     share,
 )
 

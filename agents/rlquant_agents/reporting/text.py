@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from rlquant.escaping import printable
 from rlquant_agents.reporting.summary import Runs, headings, rows, same_configurations, searched
-from rlquant_agents.reporting.words import budget_in_words, choice_in_words
+from rlquant_agents.reporting.words import budget_in_words
 
 SHOWN = {
     "validation loss": ("val.", "loss"),
@@ -34,7 +34,7 @@ def text(runs: Runs) -> str:
     columns = shown[:MOST]
     found = [("", *(lines[part] for _, lines in columns)) for part in (0, 1)]
     found += [(row.name, *(row.cells[i] for i, _ in columns)) for row in rows(runs)]
-    choices = [(choice.layer or "network", choice_in_words(choice)) for choice in run.config]
+    choices = [(choice.layer or "network", choice.in_words) for choice in run.config]
     return "\n".join(
         [
             *wrapped(searched(run)),

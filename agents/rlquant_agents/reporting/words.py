@@ -1,11 +1,9 @@
-"""Numbers and choices as a person reads them, the same on the page and on the terminal."""
+"""Numbers and budgets as a person reads them, the same on the page and on the terminal."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from rlquant import LayerChoice
 from rlquant_agents.reporting.neighbours import Neighbour
 from rlquant_agents.reporting.quantities import UNITS
 from rlquant_agents.reporting.run_files import RunFiles
@@ -44,35 +42,6 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def choice_in_words(choice: LayerChoice) -> str:
-    """Return a layer's choice, e.g. "3 bits, clipped, nearest" or "ternary, 8-bit inputs"."""
-    if choice.method == "float":
-        return "float32"
-    words = ["ternary"]
-    if choice.method != "ternary":
-        bits = "1 bit" if choice.bits == 1 else f"{choice.bits} bits"
-        words = [bits, plain_name(choice.points), plain_name(choice.rounding)]
-    if choice.method == "distilled":
-        words.append("distilled")
-    if choice.group_size != "channel":
-        words.append(group_in_words(choice))
-    if choice.activation_bits is not None:
-        words.append(f"{choice.activation_bits}-bit inputs")
-    return ", ".join(words)
-
-
-def group_in_words(choice: LayerChoice) -> str:
-    """Say which weights share a scale, e.g. "groups of 64"."""
-    size = choice.group_size
-    return f"per {size}" if isinstance(size, str) else f"groups of {size}"
-
-
-def plain_name(name: Any) -> str:
-    """Return an option's name as words."""
-    named = {None: "float", "gptq": "GPTQ"}
-    return named.get(name) or str(name).replace("_", " ")
-
-
 def budget_in_words(run: RunFiles) -> str:
     """Say what the limit is, how much of it is used, and what is left."""
     unit, value = UNITS[run.quantity]
@@ -90,7 +59,7 @@ def neighbour_in_words(run: RunFiles, beside: Neighbour) -> list[str]:
     cost = f"{count(beside.units, '+')} {unit}"
     if beside.size is not None and unit != "bytes":
         cost += f", {count(beside.size, '+')} bytes"
-    words = [choice_in_words(beside.choice), cost]
+    words = [beside.choice.in_words, cost]
     if run.facts.unit != 1.0:
         words.append(f"{decimal(beside.units * run.facts.unit, '+')} {value}")
     over = f"over the budget by {count(beside.over)} {unit}"

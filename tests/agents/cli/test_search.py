@@ -150,7 +150,7 @@ def test_a_finished_search_answers_from_its_folder(
     monkeypatch.setattr(search, "run", None)  # nothing is searched
     assert main(words) == 0
     again = capsys.readouterr().out
-    assert again.startswith("finished before, nothing is computed: the answer of runs/digits-mlp")
+    assert again.startswith("finished before, nothing is computed; the answer of\nruns/digits-mlp")
     assert again.endswith(said[said.index("Best within") :])
     assert finished_run(["--seed", "0", *words[1:]]) is None
     assert finished_run([*words[1:], "--out", str(out)]) is None

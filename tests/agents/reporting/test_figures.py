@@ -30,7 +30,6 @@ from rlquant_agents.reporting.figures import (
 )
 from rlquant_agents.reporting.quantities import QUANTITIES, UNITS
 from rlquant_agents.reporting.run_files import RunFiles
-from rlquant_agents.reporting.words import choice_in_words
 from rlquant_agents.search.curves import best_losses
 
 
@@ -101,7 +100,7 @@ def test_the_layers_figure_has_a_bar_a_name_and_the_choice_of_each_layer(tmp_pat
     widths = [bar.get_width() for bar in axes.patches]  # type: ignore[attr-defined]
     widest = max(option.bits for option in facts.options if option.method != "float")
     assert widths == [choices[0].bits, widest, choices[2].bits]
-    assert [text.get_text() for text in axes.texts] == [choice_in_words(c) for c in choices]
+    assert [text.get_text() for text in axes.texts] == [c.in_words for c in choices]
     names = [text.get_text() for text in axes.get_yticklabels()]
     assert names[0] == f"{'a' * 19}…{'b' * 19} (40)"
     assert names[1] == f"layer1 ({layers[1].parameters})"

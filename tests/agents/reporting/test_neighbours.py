@@ -14,7 +14,7 @@ from rlquant import Budget, LayerChoice, Problem, QuantizationConfig, SearchSpac
 from rlquant.testing.toy_problem import MIXED, SIZES, ToyProblem
 from rlquant_agents.reporting.neighbours import Neighbour, neighbours
 from rlquant_agents.reporting.run_files import RunFiles
-from rlquant_agents.reporting.words import choice_in_words, neighbour_in_words
+from rlquant_agents.reporting.words import neighbour_in_words
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -110,7 +110,7 @@ def test_words_say_exactly_what_it_is(tmp_path: Path) -> None:
     run = run_of(tmp_path, live_problem())
     each = Neighbour(run.config.choices[0], 1152, 144, 1000, None)
     choice, cost, value, fit, loss = neighbour_in_words(run, each)
-    assert choice == choice_in_words(each.choice)
+    assert choice == each.choice.in_words
     assert (cost, fit) == ("+1,152 bits, +144 bytes", "over the budget by 1,000 bits")
     assert re.fullmatch(r"\+[\d.]+ bits per weight", value)
     assert loss == "loss not measured"

@@ -24,7 +24,6 @@ from rlquant.testing.toy_problem import MIXED, ToyProblem, WeightBits
 from rlquant_agents import Callback, write_report
 from rlquant_agents.reporting import make_report
 from rlquant_agents.reporting.run_files import read_run
-from rlquant_agents.reporting.words import choice_in_words
 from rlquant_agents.search.result import Evaluation
 from rlquant_agents.search.session import Session
 from small_networks import trained
@@ -93,7 +92,7 @@ def test_every_layer_has_its_choice_and_its_neighbours(live: Path) -> None:
     text, told = page.text, " ".join(page.values("aria-label"))
     config = read_run(live).config
     for choice in config:
-        assert f"{choice.layer}: {choice_in_words(choice)}" in told
+        assert f"{choice.layer}: {choice.in_words}" in told
     assert text.count("loss not measured") + text.count(", measured ") >= len(config)
     assert "6 x 4 x 3 x 3" in text
 

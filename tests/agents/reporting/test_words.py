@@ -7,7 +7,7 @@ import math
 import pytest
 
 from rlquant import LayerChoice
-from rlquant_agents.reporting.words import choice_in_words, decimal, duration, plain, share
+from rlquant_agents.reporting.words import decimal, duration, plain, share
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_parts_and_plain_numbers() -> None:
     ],
 )
 def test_choices(choice: LayerChoice, words: str) -> None:
-    assert choice_in_words(choice) == words
+    assert choice.in_words == words
