@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from rlquant.arguments import explained
 from rlquant.documents import parse_json, read_as
 from rlquant.errors import ChoiceError, ConfigFormatError, FileFormatError
+from rlquant.plugins import FORMATS, place, plugins
 
 Method = Literal["float", "post_training", "ternary", "distilled"]
 Rounding = Literal["nearest", "stochastic", "gptq", "learned"]
@@ -71,6 +72,16 @@ def is_group_size(value: object) -> bool:
     return isinstance(value, str) and value in ("channel", "tensor")
 
 
+def is_points(value: object) -> bool:
+    """Return whether a value names points: ours, or a weight format that a package adds."""
+    if value in POINTS:
+        return True
+    try:
+        return isinstance(value, str) and bool(place(FORMATS, value))
+    except KeyError:
+        return False
+
+
 def widths_of(points: str) -> range:
     """Return the widths that codes may have with some points."""
     if points in PRESCRIBED_BITS:
@@ -88,7 +99,8 @@ class LayerChoice:
             that there is for those of a file format (iq4_nl, mxfp4: 4; tied_ternary: 2).
         rounding: rule by which a weight goes to one of its two neighbouring points.
         method: how the quantized layer comes about; "float" leaves it in float32.
-        points: where the quantization points lie.
+        points: where the quantization points lie: one of `POINTS`, or the name of a weight format
+            that a package adds by an entry point.
         group_size: weights that share a scale: those of an output channel ("channel"), of the
             whole tensor ("tensor"), or so many consecutive ones (1..65536) of a channel's inputs;
             the last group of a channel may be shorter.
@@ -108,7 +120,7 @@ class LayerChoice:
     bits: int
     rounding: Rounding = "nearest"
     method: Method = "post_training"
-    points: Points = "symmetric"
+    points: Points | str = "symmetric"
     group_size: GroupSize = "channel"
     activation_bits: int | None = None
 
@@ -118,7 +130,8 @@ class LayerChoice:
             raise ChoiceError(f"layer={self.layer!r}, use the name of a layer, a str")
         self._require("method", self.method, METHODS)
         self._require("rounding", self.rounding, ROUNDINGS)
-        self._require("points", self.points, POINTS)
+        if not is_points(self.points):
+            self._require("points", self.points, (*POINTS, *plugins(FORMATS)))
         if not (self.method == "float" and self.bits == FLOAT_BITS):
             widths = widths_of(self.points)
             note = f" with points={self.points!r}"

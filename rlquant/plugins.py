@@ -6,13 +6,15 @@ A package says in its `pyproject.toml`
     mine = "my_package.tasks:load"
 
 and `mine` is known wherever the package is installed. Nothing is imported before it is asked for.
+Names of ours come first.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import entry_points
 
-TASKS, SEARCHERS = "rlquant.tasks", "rlquant.searchers"
+TASKS, SEARCHERS, FORMATS = "rlquant.tasks", "rlquant.searchers", "rlquant.formats"
 """Groups of entry points."""
 
 
@@ -20,3 +22,9 @@ def plugins(group: str) -> dict[str, str]:
     """Return what installed packages add to a group: name -> "module:attribute", sorted."""
     found = sorted(entry_points(group=group), key=lambda point: (point.name, point.value))
     return {point.name: point.value for point in found}
+
+
+@cache
+def place(group: str, name: str) -> str:
+    """Return where something added is; `KeyError` where no package adds it, which may change."""
+    return plugins(group)[name]

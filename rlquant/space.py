@@ -70,7 +70,7 @@ class SearchSpace:
     bits: tuple[int, ...] = (2, 3, 4, 5, 6, 8)
     rounding: tuple[Rounding, ...] = ("nearest",)
     method: tuple[Method, ...] = ("post_training",)
-    points: tuple[Points, ...] = ("clipped",)
+    points: tuple[Points | str, ...] = ("clipped",)
     group_size: tuple[GroupSize, ...] = ("channel",)
     activation_bits: tuple[int | None, ...] = (None,)
     exclude: tuple[str, ...] = ()

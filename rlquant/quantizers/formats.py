@@ -1,20 +1,25 @@
 """Weight formats: one record for each, which sizes, files, targets and trainers ask.
 
 A new format is a record of its own in a file beside this one and a line in `FORMATS`; its name
-goes to `config.Points`, at the end, as files store its place there.
+goes to `config.Points`, at the end, as files store its place there. A package of somebody else adds
+a record by an entry point, with a `layout` of ours, so that anybody can read the files.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from rlquant.config import GroupSize, LayerChoice
+from rlquant.errors import SettingsError
+from rlquant.plugins import FORMATS as ADDED_FORMATS
+from rlquant.plugins import place
 from rlquant.quantizers.affine import quantize_affine
 from rlquant.quantizers.affine_step import quantize_affine_step
 from rlquant.quantizers.codebook import kmeans_points, quantile_points, quantize_to_points
@@ -183,6 +188,7 @@ class WeightFormat:
             share, powers of two), so that they take 32 bits in the packed file and are not fitted
             to codes.
         signed: whether scales may be below 0.
+        layout: points of ours under which files hold it, where it is not one of ours.
     """
 
     name: str
@@ -198,6 +204,7 @@ class WeightFormat:
     mirrored: bool = False
     restricted_scales: bool = False
     signed: bool = False
+    layout: str | None = None
 
     def group_size(self, choice: LayerChoice) -> GroupSize:
         """Return the weights that share a scale."""
@@ -508,4 +515,42 @@ FORMATS: Mapping[str, WeightFormat] = {
 
 def format_of(choice: LayerChoice) -> WeightFormat:
     """Return the format of a quantized layer's weight."""
-    return TERNARY if choice.method == TERNARY.name else FORMATS[choice.points]
+    if choice.method == TERNARY.name:
+        return TERNARY
+    return FORMATS[choice.points] if choice.points in FORMATS else added_format(choice.points)
+
+
+IN_FILES = (
+    *("kind", "has_offset", "has_zero_point", "per_tensor", "mirrored", "restricted_scales"),
+    "signed",
+)
+"""What decides how a file's bytes are read: of a format that is added as of its layout."""
+
+
+@cache
+def added_format(name: str) -> WeightFormat:
+    """Return the format that a package adds under a name.
+
+    Raises:
+        SettingsError: it cannot be imported, is no `WeightFormat` of that name, or has no layout.
+    """
+    where = place(ADDED_FORMATS, name)
+    try:
+        found = resolve_name(where)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingsError(f"points {name!r}: {where} cannot be imported ({error})") from error
+    if not isinstance(found, WeightFormat) or found.name != name:
+        raise SettingsError(f"points {name!r}: {where} is no WeightFormat of that name")
+    if found.layout is None or found.layout not in FORMATS:
+        raise SettingsError(
+            f"points {name!r}: layout={found.layout!r}, name the points whose files it has: one of "
+            f"{', '.join(FORMATS)}"
+        )
+    as_stored = FORMATS[found.layout]
+    wrong = [field for field in IN_FILES if getattr(found, field) != getattr(as_stored, field)]
+    if wrong:
+        raise SettingsError(
+            f"points {name!r}: {', '.join(wrong)} must be as those of its layout "
+            f"{found.layout!r}; make it by dataclasses.replace of that format"
+        )
+    return found

@@ -10,7 +10,7 @@ from typing import Any
 
 from rlquant import Budget, tasks
 from rlquant.errors import SettingsError
-from rlquant.plugins import SEARCHERS, TASKS, plugins
+from rlquant.plugins import FORMATS, SEARCHERS, TASKS, plugins
 from rlquant_agents.cli.task_settings import TaskSettings
 from rlquant_agents.reporting.run_files import SETTINGS
 from rlquant_agents.search.run_settings import read_settings
@@ -147,8 +147,8 @@ class SearchSettings(TaskSettings):
         own = (self.model, self.images, self.export_source)
         if any(own) or self.agent not in (None, PRETRAINED) or self.task not in tasks.names():
             return False
-        added = {*plugins(TASKS), *plugins(SEARCHERS)}
-        return not added & {self.task, self.searcher, *self.baselines}
+        added = {*plugins(TASKS), *plugins(SEARCHERS), *plugins(FORMATS)}
+        return not added & {self.task, self.searcher, *self.baselines, *(self.points or ())}
 
     def files(self) -> list[Path]:
         """Return the files that a search reads, those of its task apart, and its own report."""

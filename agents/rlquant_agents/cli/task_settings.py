@@ -102,7 +102,7 @@ class TaskSettings(CommandSettings):
     bits: tuple[int, ...] | None = None
     rounding: tuple[Rounding, ...] | None = None
     method: tuple[Method, ...] | None = None
-    points: tuple[Points, ...] | None = None
+    points: tuple[Points | str, ...] | None = None
     activation_bits: tuple[int | None, ...] = (None,)
     exclude: tuple[str, ...] = ()
     group_size: tuple[GroupSize, ...] | None = None

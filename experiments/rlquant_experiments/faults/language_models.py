@@ -49,7 +49,7 @@ def write_gguf(folder: Path) -> None:
     """Write a file with weights of several types, and a template that nobody must render."""
     choices = zip(LAYERS, ("signed_scale", "iq4_nl", "affine_step"), strict=True)
     config = QuantizationConfig(
-        tuple(LayerChoice(layer, 4, points=p, group_size=32) for layer, p in choices)  # type: ignore[arg-type]
+        tuple(LayerChoice(layer, 4, points=p, group_size=32) for layer, p in choices)
     )
     with TemporaryDirectory(dir=folder.parent) as source:
         _write_tokenizer(source)

@@ -23,6 +23,7 @@ from rlquant.cost.size import LAYER_RECORD_BYTES
 from rlquant.errors import ChoiceError, FileFormatError
 from rlquant.export.rlq.byte_reader import ByteReader
 from rlquant.export.rlq.entropy import can_be_coded
+from rlquant.quantizers.formats import format_of
 
 RECORD = struct.Struct(f"<{LAYER_RECORD_BYTES}B")
 """Method, rounding, points (as indices), bits, activation bits (0: float), channel axis, type of
@@ -63,7 +64,7 @@ class LayerRecord:
         record = RECORD.pack(
             METHODS.index(choice.method),
             ROUNDINGS.index(choice.rounding),
-            POINTS.index(choice.points),
+            POINTS.index(format_of(choice).layout or choice.points),
             choice.bits,
             choice.activation_bits or 0,
             self.channel_axis,
