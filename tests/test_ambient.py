@@ -19,17 +19,17 @@ import rlquant
 import rlquant_agents
 from ambient_modes import AMBIENT_MODES, together, what_is_set
 from evaluation_values import in_values
-from public_calls import (
+from public_calls import PUBLIC_CALLS
+from public_calls.given import (
     BUDGET,
     CONFIG,
     HESSIAN_BASED,
-    PUBLIC_CALLS,
     QUICK,
     TRAINED,
     fresh_problem,
-    plain,
     prepare,
 )
+from public_calls.plain_values import plain
 from rlquant.ambient import isolated, isolated_steps, seeded
 from rlquant.config import QuantizationConfig
 from rlquant.errors import DataError, NetworkError, SettingsError

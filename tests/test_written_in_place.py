@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-import public_calls
 import rlquant
 from evaluation_values import in_values
-from public_calls import PUBLIC_CALLS, QUICK, TRAINED, plain, prepare
+from public_calls import PUBLIC_CALLS, given
+from public_calls.given import QUICK, TRAINED, prepare
+from public_calls.plain_values import plain
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.cost.budget import Budget
 from rlquant.objective import Classification
@@ -60,13 +61,13 @@ class PureConvNet(ConvNet):
         return super().forward(images * 0.5)
 
 
-def toys_of(mlp: type[Mlp], conv: type[ConvNet]) -> public_calls.Toys:
+def toys_of(mlp: type[Mlp], conv: type[ConvNet]) -> given.Toys:
     """Return what the public calls are given, with networks of these classes."""
     toys = prepare()
     network, images = fresh(mlp), fresh(conv)
     network.load_state_dict(toys.network.state_dict())
     images.load_state_dict(toys.images.state_dict())
-    chosen = public_calls.CONFIG
+    chosen = given.CONFIG
     quantized = rlquant.quantize(network, chosen, toys.train, calibration_samples=64)
     rounding = ("gptq", "learned")
     return replace(
@@ -75,33 +76,31 @@ def toys_of(mlp: type[Mlp], conv: type[ConvNet]) -> public_calls.Toys:
         images=images,
         quantized=quantized,
         packed=rlquant.pack(quantized),
-        problem=public_calls._problem(network, toys.train, toys.validation),
-        hessian_based=public_calls._problem(
-            network, toys.train, toys.validation, rounding=rounding
-        ),
+        problem=given.made_problem(network, toys.train, toys.validation),
+        hessian_based=given.made_problem(network, toys.train, toys.validation, rounding=rounding),
     )
 
 
 @pytest.fixture(scope="module")
-def writing() -> public_calls.Toys:
+def writing() -> given.Toys:
     return toys_of(WritingMlp, WritingConvNet)
 
 
 @pytest.fixture(scope="module")
-def pure() -> public_calls.Toys:
+def pure() -> given.Toys:
     return toys_of(PureMlp, PureConvNet)
 
 
-def users_tensors(toys: public_calls.Toys) -> dict[str, Tensor]:
+def users_tensors(toys: given.Toys) -> dict[str, Tensor]:
     pairs = ("train", "validation", "train_images", "validation_images")
-    given = {f"{p} {i}": t for p in pairs for i, t in enumerate(getattr(toys, p))}
+    found = {f"{p} {i}": t for p in pairs for i, t in enumerate(getattr(toys, p))}
     for name in ("network", "images", "quantized"):
-        given |= {f"{name} {k}": t for k, t in getattr(toys, name).state_dict().items()}
-    return given
+        found |= {f"{name} {k}": t for k, t in getattr(toys, name).state_dict().items()}
+    return found
 
 
 @pytest.fixture
-def unchanged(writing: public_calls.Toys) -> Iterator[None]:
+def unchanged(writing: given.Toys) -> Iterator[None]:
     """Within a test nothing that the user gave changes a bit."""
     before = {name: tensor.clone() for name, tensor in users_tensors(writing).items()}
     yield
@@ -122,15 +121,15 @@ DEPEND_ON_THE_CLASS = ("QuantizationProblem", "export", "search to a folder")
 @pytest.mark.usefixtures("unchanged")
 def test_a_public_call_leaves_the_users_tensors_as_they_are(
     name: str,
-    writing: public_calls.Toys,
-    pure: public_calls.Toys,
+    writing: given.Toys,
+    pure: given.Toys,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(public_calls, "prepare", lambda: writing)
+    monkeypatch.setattr(given, "prepare", lambda: writing)
     answer = PUBLIC_CALLS[name](tmp_path)
     if not name.startswith(DEPEND_ON_THE_CLASS):
-        monkeypatch.setattr(public_calls, "prepare", lambda: pure)
+        monkeypatch.setattr(given, "prepare", lambda: pure)
         (tmp_path / "pure").mkdir()
         assert plain(answer) == plain(PUBLIC_CALLS[name](tmp_path / "pure"))
 
