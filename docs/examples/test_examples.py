@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
     ("name", "arguments", "package"),
     [
         ("minimal_search.py", ["6"], None),
-        ("masked_ppo.py", ["--total-steps", "1024", "--num-steps", "32"], None),
+        ("masked_ppo.py", ["--total-steps", "512", "--num-steps", "32"], None),
         ("optuna_sampler.py", ["12"], None),
         ("hf_trainer.py", ["2", "1"], "accelerate"),
         ("lightning_module.py", ["2"], "lightning"),

@@ -143,13 +143,7 @@ def test_the_installed_wheel_is_a_working_tool(installed: Path, tmp_path: Path) 
     (proposed,) = (line for line in said.splitlines() if " eval " in line)
     assert proposed == "  rlquant eval runs/mine"
     assert run("sh", "-c", proposed).count("equals the stored score") == 2
-
-    page = tmp_path / "runs/mine/report.html"
-    at_the_end = page.read_bytes()
-    assert len(at_the_end) > 10_000
-    page.unlink()
-    assert "report: runs/mine/report.html" in run("rlquant", "report", "runs/mine")
-    assert page.read_bytes() == at_the_end
+    assert (tmp_path / "runs/mine/report.html").stat().st_size > 10_000
 
 
 @pytest.mark.slow
