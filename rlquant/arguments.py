@@ -110,11 +110,12 @@ def _unknown_argument(
     function: Callable[..., Any], name: str, kwargs: Mapping[str, Any], elsewhere: Mapping[str, str]
 ) -> str | None:
     """Return who takes the first argument that a call does not have, None where it has all."""
-    known = inspect.signature(function).parameters
+    known = [word for word in inspect.signature(function).parameters if word != "self"]
     unknown = next((argument for argument in kwargs if argument not in known), None)
     if unknown is None:
         return None
-    said = f"{name} has no argument {unknown!r}"
+    # Python's own words, which TorchRL looks for where it leaves out what an environment has not
+    said = f"{name} got an unexpected keyword argument {unknown!r}"
     if unknown in elsewhere:
         return f"{said}: {elsewhere[unknown].format(unknown)}"
     for argument, hint in get_type_hints(function).items():
@@ -124,7 +125,7 @@ def _unknown_argument(
                 value = f"{kind.__name__}({unknown}={shown(kwargs[unknown])})"
                 return f"{said}, it is one of its settings: give {argument}={value}"
     near = get_close_matches(unknown, known, n=1)
-    return f"{said}; did you mean {near[0]!r}?" if near else f"{said}; it has {list(known)}"
+    return f"{said}; did you mean {near[0]!r}?" if near else f"{said}; it has {known}"
 
 
 def _has_field(kind: Any, name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -45,6 +46,13 @@ def test_an_action_outside_the_action_space_is_refused(action: list[int]) -> Non
 def test_what_makes_a_problem_is_refused_beside_a_problem(keyword: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match="leave them out where problem is given"):
         LayerwiseQuantization(ToyProblem(1), **keyword)
+
+
+def test_a_keyword_that_it_has_not_is_named_in_pythons_words() -> None:
+    # TorchRL gives frameskip to every environment, and leaves it out where it reads these words.
+    name = "rlquant_envs:rlquant/TabularQuantization-v0"
+    with pytest.raises(TypeError, match="unexpected keyword argument 'frameskip'"):
+        gymnasium.make(name, frameskip=1)
 
 
 def test_an_empty_sequence_of_budgets_is_refused() -> None:

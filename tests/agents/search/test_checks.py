@@ -139,7 +139,8 @@ def test_wrong_arguments_are_refused_before_anything_is_touched(
 def test_an_argument_that_a_search_does_not_have_says_where_it_went(
     argument: str, value: Any, words: str
 ) -> None:
-    with pytest.raises(ArgumentError, match=f"search has no argument '{argument}'.*{words}"):
+    said = f"search got an unexpected keyword argument '{argument}'.*{words}"
+    with pytest.raises(ArgumentError, match=said):
         search(
             trained("mlp"),
             Untouched(),
