@@ -5,6 +5,7 @@ Says whether both scores equal those that the search stored.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from rlquant_agents.cli.hints import near
 from rlquant_agents.cli.saved_result import CPU, SavedResult
 from rlquant_agents.cli.terminal import rich_table, say, show
 
+ROUNDING = 1e-6
+"""Up to which relative difference a loss is the same: sums may be taken in another order."""
 HEADINGS = ("network", "validation loss", "accuracy", "bytes")
 
 
@@ -76,14 +79,17 @@ def comparison(measured: Measurement, stored: Score, size: int | None = None) ->
     pairs = {"loss": (measured.loss, stored.loss), "accuracy": (measured.accuracy, stored.accuracy)}
     if size is not None:
         pairs["bytes"] = (size, stored.size_bytes)
-    differ = [
-        f"{name} is {now!r}, stored {then!r}" for name, (now, then) in pairs.items() if now != then
-    ]
-    return (
-        f"differs from the stored score: {'; '.join(differ)}"
-        if differ
-        else "equals the stored score"
-    )
+    differ = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    if differ.keys() == {"loss"} and math.isclose(*differ["loss"], rel_tol=ROUNDING):
+        return f"equals the stored score, but for rounding: {_apart('loss', *differ['loss'])}"
+    if differ:
+        parts = (_apart(name, *pair) for name, pair in differ.items())
+        return f"differs from the stored score: {'; '.join(parts)}"
+    return "equals the stored score"
+
+
+def _apart(name: str, now: float, then: float) -> str:
+    return f"{name} is {now!r}, stored {then!r}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -55,9 +55,10 @@ def predict(problem: Problem, remaining: int, progress: Progress) -> Prediction:
     except (DataError, NetworkError, SettingsError) as error:
         return Prediction(note=f"gradients do not say what options cost in loss: {error}")
     spent = math.ceil(prices[draws])
+    counted = "1 evaluation, which counts" if spent == 1 else f"{spent} evaluations, which count"
     note = (
-        f"gradients of {draws} draws say what options cost in loss; they took as long as {spent} "
-        f"evaluations, which count as asked for"
+        f"gradients of {draws} draws say what options cost in loss; they took as long as {counted} "
+        f"as asked for"
     )
     summed = problem.feasible.summed(increases)
     return Prediction(summed, spent, note, problem.label_variance)

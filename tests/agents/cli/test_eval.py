@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from rlquant import Measurement, Score
 from rlquant_agents.cli import eval as evaluation
 from rlquant_agents.cli import export, search
 
@@ -102,3 +103,17 @@ def test_it_is_exported(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     given = [str(folder / "model.rlq"), "--target", "onnxruntime-int4", "--out", str(out)]
     assert export.main(given) == 0
     assert out.stat().st_size > 1000
+
+
+def test_a_loss_whose_last_digits_differ_is_the_same(folder: Path) -> None:
+    stored = Score.from_json((folder / "score.json").read_text(encoding="utf-8"))
+
+    def said(loss: float, size: int) -> str:
+        measured = Measurement(loss=loss, accuracy=stored.accuracy, samples=stored.samples)
+        return evaluation.comparison(measured, stored, size)
+
+    near = stored.loss * (1 + 1e-8)
+    assert said(stored.loss, stored.size_bytes) == "equals the stored score"
+    assert said(near, stored.size_bytes).startswith("equals the stored score, but for rounding")
+    assert said(near, stored.size_bytes + 1).startswith("differs from the stored score: loss is")
+    assert said(stored.loss * 1.01, stored.size_bytes).startswith("differs from the stored score")
