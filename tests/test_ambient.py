@@ -19,7 +19,7 @@ import rlquant
 import rlquant_agents
 from ambient_modes import AMBIENT_MODES, together, what_is_set
 from evaluation_values import in_values
-from public_calls import PUBLIC_CALLS
+from public_calls.all_calls import PUBLIC_CALLS
 from public_calls.given import (
     BUDGET,
     CONFIG,

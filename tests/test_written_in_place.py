@@ -19,7 +19,8 @@ from torch.nn import functional
 
 import rlquant
 from evaluation_values import in_values
-from public_calls import PUBLIC_CALLS, given
+from public_calls import given
+from public_calls.all_calls import PUBLIC_CALLS
 from public_calls.given import QUICK, TRAINED, prepare
 from public_calls.plain_values import plain
 from rlquant.config import LayerChoice, QuantizationConfig
