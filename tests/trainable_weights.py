@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from rlquant.config import GroupSize, LayerChoice
-from rlquant.quantizers.formats import WeightForm
+from rlquant.quantizers import formats
+from rlquant.quantizers.weight_format import WeightForm
 from rlquant.training.mixed_network import trainable_weight
 from rlquant.training.settings import TrainSettings
 from rlquant.training.trainable_weight import TrainableWeight
@@ -75,7 +76,7 @@ def form_of(
 ) -> WeightForm:
     """The form of a weight that is trained in the way of that name."""
     choice = LayerChoice("conv", bits, group_size=group_size, **WAYS[way].fields)
-    return WeightForm.of(weight() if w is None else w, choice.canonical("trained"), seed=3)
+    return formats.form_of(weight() if w is None else w, choice.canonical("trained"), seed=3)
 
 
 def made(

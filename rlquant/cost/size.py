@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from rlquant.config import GroupSize, LayerChoice
-from rlquant.quantizers.formats import GroupFacts, format_of
+from rlquant.quantizers.formats import format_of
+from rlquant.quantizers.weight_format import GroupFacts
 
 LAYER_RECORD_BYTES = 8
 """A quantized layer's record: method, points, bits and so on, as in `export/rlq/contents.py`."""

@@ -18,9 +18,10 @@ from rlquant.network_kind import WIDEST
 from rlquant.quantizers import QuantizedTensor
 from rlquant.quantizers.affine_range import AffineRange
 from rlquant.quantizers.fake import FakeQuantized, in_layout_of
-from rlquant.quantizers.formats import Fitted, WeightForm
+from rlquant.quantizers.formats import form_of
 from rlquant.quantizers.groups import from_rows, spread, to_rows
 from rlquant.quantizers.rounding import PURE_ROUNDINGS, rounder
+from rlquant.quantizers.weight_format import Fitted, WeightForm
 from rlquant.rounding.factor import Factor
 from rlquant.rounding.gptq import feed_back
 from rlquant.rounding.layer_hessians import LayerHessians
@@ -128,7 +129,7 @@ def quantize_weight(
         QuantizationError: weights not quantizable, or a rounding by outputs without moments.
     """
     hessians = None if moments is None else _with_factors(moments())
-    form = WeightForm.of(weight, choice, channel_axis, seed)
+    form = form_of(weight, choice, channel_axis, seed)
     if choice.rounding in ASSIGNMENTS:
         return _assigned_hessian_based(weight, form, hessians)
     known = None if hessians is None else hessians.importance(choice.layer)

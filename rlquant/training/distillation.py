@@ -6,8 +6,8 @@ from torch import Tensor
 
 from rlquant.network.weights import assign_weight, fake_weight, fit_weight
 from rlquant.quantizers import QuantizedTensor
-from rlquant.quantizers.formats import Fitted, WeightForm
 from rlquant.quantizers.ste import straight_through
+from rlquant.quantizers.weight_format import Fitted, WeightForm
 from rlquant.training.group_range import GroupedWeight
 
 

@@ -18,7 +18,7 @@ from rlquant.network.input_ranges import Ranges
 from rlquant.network.modules import install_activation
 from rlquant.network.quantize import activation_quantizer, build_quantized
 from rlquant.quantizers import QuantizedTensor
-from rlquant.quantizers.formats import WeightForm
+from rlquant.quantizers.weight_format import WeightForm
 from rlquant.training.distillation import DistilledWeight
 from rlquant.training.memory_layout import lay_out
 from rlquant.training.modes import train_batch_norms_alone

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from rlquant.network.weights import assign_weight, fake_weight, fit_weight
 from rlquant.quantizers import QuantizedTensor
-from rlquant.quantizers.formats import WeightForm
 from rlquant.quantizers.ste import values_at_points
+from rlquant.quantizers.weight_format import WeightForm
 from rlquant.training.group_range import GroupedWeight
 from rlquant.training.trainable_weight import LearnedNumbers
 

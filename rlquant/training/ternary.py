@@ -14,9 +14,9 @@ from rlquant.quantizers import (
     ternary_scales,
     ternary_signs,
 )
-from rlquant.quantizers.formats import WeightForm
 from rlquant.quantizers.ste import ternary_values
 from rlquant.quantizers.tensor import require_quantizable
+from rlquant.quantizers.weight_format import WeightForm
 from rlquant.training.trainable_weight import LearnedNumbers, TrainableWeight
 
 SMALLEST_SHARE = 1e-3

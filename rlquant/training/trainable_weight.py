@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from rlquant.quantizers import QuantizedTensor
-from rlquant.quantizers.formats import WeightForm
 from rlquant.quantizers.rounding import layer_generator
+from rlquant.quantizers.weight_format import WeightForm
 from rlquant.rounding.grid import Grid
 
 

@@ -21,7 +21,8 @@ from rlquant.network.quantize import quantizes_activations
 from rlquant.network.weights import quantize_weight
 from rlquant.objective import Distillation, MakesTargets, Objective
 from rlquant.quantizers import QuantizedTensor
-from rlquant.quantizers.formats import WeightForm
+from rlquant.quantizers.formats import form_of
+from rlquant.quantizers.weight_format import WeightForm
 from rlquant.rounding.layer_hessians import LayerHessians
 from rlquant.samples import Samples
 from rlquant.training.batches import Teacher, make_batches
@@ -143,7 +144,7 @@ class Trainer:
 
     def _form(self, choice: LayerChoice) -> WeightForm:
         weight, axis = self._weight(choice.layer), self._axes[choice.layer]
-        return WeightForm.of(weight, choice, axis, self._seed)
+        return form_of(weight, choice, axis, self._seed)
 
     def _frozen(self, choice: LayerChoice) -> QuantizedTensor:
         return quantize_weight(

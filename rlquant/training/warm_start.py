@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rlquant.config import LayerChoice
 from rlquant.network.weights import Moments
-from rlquant.quantizers.formats import WeightForm
+from rlquant.quantizers.weight_format import WeightForm
 from rlquant.rounding.coordinate_descent import descend
 from rlquant.rounding.output_error import channel_errors, reconstruction_error
 from rlquant.training.mixed_network import WeightMaker, trainable_weight

@@ -46,7 +46,7 @@ from rlquant.quantizers import (
     quantize_zero_point,
     ternary_scales,
 )
-from rlquant.quantizers.formats import FORMATS, WeightForm
+from rlquant.quantizers.formats import FORMATS, form_of
 from rlquant.quantizers.groups import spread
 from rlquant.quantizers.rounding import layer_generator
 from strategies import laid_out, seeded, seeds, weights
@@ -136,7 +136,7 @@ def test_fitted_and_assigned_is_quantized_whole(
     before = w.clone()
     bits = data.draw(st.sampled_from(widths(points)))
     choice = LayerChoice("any", bits, rounding, points=points, group_size=group_size)
-    form = WeightForm.of(w, choice, 0, seed)
+    form = form_of(w, choice, 0, seed)
     made = assign_weight(w, fit_weight(w, form), form)
     common = {
         "group_size": group_size,
@@ -155,7 +155,7 @@ def test_fitted_and_assigned_is_quantized_whole(
 @given(w=weights(), group_size=group_sizes)
 def test_a_ternary_weight_has_the_scales_of_least_error(w: Tensor, group_size: GroupSize) -> None:
     choice = LayerChoice("any", 2, method="ternary", group_size=group_size)
-    dtype = WeightForm.of(w, choice).scale_dtype
+    dtype = form_of(w, choice).scale_dtype
     wanted = quantize_ternary(w, *ternary_scales(w), scale_dtype=dtype)
     assert same(quantize_weight(w, choice), wanted)
 
@@ -174,7 +174,7 @@ def test_the_values_of_a_training_step_are_those_that_would_be_stored(
     bits = data.draw(st.sampled_from(widths(points)))
     choice = LayerChoice("any", bits, rounding, points=points, group_size=group_size)
     axis = data.draw(st.integers(0, w.dim() - 1))
-    form = WeightForm.of(w, choice, axis)
+    form = form_of(w, choice, axis)
     fitted = fit_weight(w, form)
     latent = w + 0.3 * torch.randn(w.shape, generator=seeded(seed))
     latent = laid_out(latent, data.draw(st.sampled_from(("plain", "channels_last"))))
@@ -196,7 +196,7 @@ def test_the_values_of_a_training_step_are_those_that_would_be_stored(
 @pytest.mark.parametrize("points", FORMATS)
 def test_what_is_fitted_stays_while_the_weights_move(points: Points) -> None:
     w = torch.randn(4, 9, generator=seeded(0))
-    form = WeightForm.of(w, LayerChoice("any", PRESCRIBED_BITS.get(points, 3), points=points))
+    form = form_of(w, LayerChoice("any", PRESCRIBED_BITS.get(points, 3), points=points))
     fitted = fit_weight(w, form)
     first, later = (assign_weight(each, fitted, form) for each in (w, 2 * w))
     if points in ("clipped", "fixed_point"):
@@ -217,7 +217,7 @@ def test_the_draw_that_is_stored_is_always_the_same_and_another_generator_goes_o
     points: Points,
 ) -> None:
     w = torch.randn(8, 25, generator=seeded(0))
-    form = WeightForm.of(
+    form = form_of(
         w, LayerChoice("any", PRESCRIBED_BITS.get(points, 3), "stochastic", points=points)
     )
     fitted = fit_weight(w, form)
@@ -233,9 +233,9 @@ def test_the_draw_that_is_stored_is_always_the_same_and_another_generator_goes_o
 def test_the_storage_type_is_that_of_the_float_weight() -> None:
     choice = LayerChoice("any", 4)
     small, huge = torch.ones(2, 2), torch.full((2, 2), 1e6)
-    assert WeightForm.of(small, choice).scale_dtype == torch.float16
-    assert WeightForm.of(huge, choice).scale_dtype == torch.float32
-    form = WeightForm.of(small, choice)
+    assert form_of(small, choice).scale_dtype == torch.float16
+    assert form_of(huge, choice).scale_dtype == torch.float32
+    form = form_of(small, choice)
     grown = assign_weight(300 * small, None, form)
     assert grown.scale is not None
     assert grown.scale.dtype == torch.float16

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from rlquant.config import GroupSize, LayerChoice, Points
-from rlquant.quantizers.formats import WeightForm
+from rlquant.quantizers.formats import form_of
+from rlquant.quantizers.weight_format import WeightForm
 from rlquant.rounding.output_error import channel_errors
 from rlquant.training.mixed_network import trainable_weight
 from rlquant.training.settings import TrainSettings
@@ -18,7 +19,7 @@ W = torch.tensor([[-1.0, 0.25, 0.5, 0.5], [0.0, 0.5, -0.5, 1.5]])
 
 def form(points: Points, group_size: GroupSize = "channel", bits: int = 2) -> WeightForm:
     choice = LayerChoice("layer", bits, method="distilled", points=points, group_size=group_size)
-    return WeightForm.of(W, choice)
+    return form_of(W, choice)
 
 
 def trained(points: Points, group_size: GroupSize = "channel") -> TrainableWeight:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rlquant.config import LayerChoice
 from rlquant.layers import LayerFacts, find_layers
 from rlquant.network.hessians import InputMoments, measure_hessians
-from rlquant.quantizers.formats import WeightForm
+from rlquant.quantizers.formats import form_of
 from rlquant.rounding.output_error import reconstruction_error
 from rlquant.samples import fingerprint_tensors
 from rlquant.training import warm_start
@@ -148,7 +148,7 @@ def starts_of(name: str, absorbed: frozenset[str] = frozenset()) -> tuple[WarmSt
     measure = mock.Mock(return_value=matrices)
     made = WarmStarts(
         weights,
-        lambda choice: WeightForm.of(weights[choice.layer], choice),
+        lambda choice: form_of(weights[choice.layer], choice),
         measure,
         TrainSettings(),
     )
@@ -192,7 +192,7 @@ def test_a_layer_whose_mean_is_taken_up_is_judged_by_the_covariance() -> None:
     for absorbed in (frozenset[str](), frozenset({"second"})):
         start = starts_of("mlp", absorbed)[0](choice)
         assert start is not None
-        trainable = trainable_weight(WeightForm.of(w, choice), w, TrainSettings())
+        trainable = trainable_weight(form_of(w, choice), w, TrainSettings())
         assert trainable is not None
         latent = w.clone()
         begin(trainable, latent, start)
@@ -209,7 +209,7 @@ def test_layers_of_no_moments_have_their_numbers_fitted() -> None:
     start = starts_of("words")[0](choice)
     assert start is not None
     assert torch.equal(start.latent, w)
-    trainable = trainable_weight(WeightForm.of(w, choice), w, TrainSettings())
+    trainable = trainable_weight(form_of(w, choice), w, TrainSettings())
     assert trainable is not None
     cold = error_of(trainable, w, w, None)
     begin(trainable, w.clone(), start)
@@ -220,7 +220,7 @@ def test_layers_of_no_moments_have_their_numbers_fitted() -> None:
 def test_the_error_that_falls_is_that_of_the_layers_real_outputs(layer: str) -> None:
     choice = LayerChoice(layer, 2, method="distilled")
     start, w = starts_of("conv")[0](choice), weight_of("conv", layer)
-    trainable = trainable_weight(WeightForm.of(w, choice), w, TrainSettings())
+    trainable = trainable_weight(form_of(w, choice), w, TrainSettings())
     assert start is not None
     assert trainable is not None
     module = copy.deepcopy(float_network("conv").get_submodule(layer)).requires_grad_(False)

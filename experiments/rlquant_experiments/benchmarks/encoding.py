@@ -16,7 +16,7 @@ from rlquant import LayerChoice, QuantizationConfig
 from rlquant.gguf.container import GgufFile
 from rlquant.gguf.ggml_types import QUANTIZED, TYPES, GgmlType
 from rlquant.gguf.network import read_network
-from rlquant.quantizers.formats import WeightForm
+from rlquant.quantizers.formats import form_of
 from rlquant.tasks.pretrained.smollm2 import FILE
 from rlquant_experiments.benchmarks.figure import Figure
 
@@ -45,7 +45,7 @@ def encoding(rows: int = 1024, columns: int = 1536) -> list[Figure]:
 
 def _encoding(own: GgmlType, weight: Tensor, importance: Tensor, theirs: float) -> Figure:
     choice = LayerChoice("any", own.bits, points=own.points[0], group_size=own.group)
-    form = WeightForm.of(weight, choice)
+    form = form_of(weight, choice)
     quantize = form.format.quantize
     assert quantize is not None
     taken = _seconds(lambda: own.encode(quantize(weight, importance, form)), weight)

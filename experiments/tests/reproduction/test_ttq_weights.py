@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from rlquant.config import LayerChoice
-from rlquant.quantizers.formats import WeightForm
+from rlquant.quantizers.formats import form_of
+from rlquant.quantizers.weight_format import WeightForm
 from rlquant.training.settings import TrainSettings
 from rlquant_experiments.reproduction.ttq.weights import (
     OneScale,
@@ -28,7 +29,7 @@ HALF = TrainSettings(ternary_threshold=0.2)
 
 
 def form(w: Tensor = W) -> WeightForm:
-    return WeightForm.of(w, LayerChoice("conv", 2, method="ternary").canonical("trained"))
+    return form_of(w, LayerChoice("conv", 2, method="ternary").canonical("trained"))
 
 
 def latent() -> Tensor:

@@ -30,8 +30,9 @@ from rlquant.export.rlq.bit_packing import (
 from rlquant.export.rlq.contents import NUMBER_DTYPES, Entry, LayerRecord
 from rlquant.export.rlq.entropy import can_be_coded, decode_codes, encode_codes
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor
-from rlquant.quantizers.formats import NumberCounts, format_of
+from rlquant.quantizers.formats import format_of
 from rlquant.quantizers.groups import group_count
+from rlquant.quantizers.weight_format import NumberCounts
 
 ACTIVATION = struct.Struct("<fH")
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from rlquant.quantizers import QuantizedTensor, quantize_ternary, ternary_signs
-from rlquant.quantizers.formats import WeightForm
 from rlquant.quantizers.ste import straight_through, ternary_values
 from rlquant.quantizers.tensor import require_quantizable
+from rlquant.quantizers.weight_format import WeightForm
 from rlquant.training.settings import TrainSettings
 from rlquant.training.ternary import SMALLEST_SHARE, TernaryWeight
 from rlquant.training.trainable_weight import TrainableWeight
