@@ -119,6 +119,8 @@ class IncrementalNetwork:
             if number == len(self._batches) - 1:  # whoever asks may stop at the last ones
                 self._keep(kept, first, decisions, pinned=shared is not None)
             yield outputs
+            del outputs
+            self._gaps.close(self.trie.bytes)
 
     def _keep(
         self,
@@ -131,8 +133,6 @@ class IncrementalNetwork:
         for place, state in kept.items():
             prefix = decisions[: self.stages[place].decisions]
             self.trie.keep(prefix, state, self._seconds_per_byte(first, place), pinned=pinned)
-        if kept:
-            self._gaps.close(self.trie.bytes)
 
     @torch.inference_mode()
     def _calibrate(
