@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -33,6 +34,7 @@ from rlquant.tasks import Task
 from rlquant.weight_sites import weight_sites
 from rlquant_agents.api import search_problem
 from rlquant_experiments.real_networks.test_set import TestSet
+from rlquant_experiments.targets.float_weights import write_in_floats
 from rlquant_experiments.targets.llama_cpp import Libraries
 from rlquant_experiments.targets.recipes import types_of
 from rlquant_experiments.targets.rows import (
@@ -131,11 +133,17 @@ class Lab:
         tokens = _tokens(self.task.test)[0]
         with torch.no_grad():
             ours = network(tokens[None]).logits[0].log_softmax(dim=1)
+        plain = path.with_suffix(".f32.gguf")
+        write_in_floats(path, plain)
+        with self.libraries.model(plain) as model:
+            by_floats = _divergence(ours, model.logits(tokens.numpy()))
+        plain.unlink()
         with self.libraries.model(path) as model:
-            theirs = torch.from_numpy(model.logits(tokens.numpy())).log_softmax(dim=1)
+            divergence = _divergence(ours, model.logits(tokens.numpy()))
             seconds = model.seconds_per_token(tokens[:SPEED_TOKENS].numpy())
-        divergence = (ours.exp() * (ours - theirs)).sum(dim=1).mean()
-        return replace(found, runtime_kl=float(divergence), token_seconds=seconds)
+        return replace(
+            found, runtime_kl=divergence, float_runtime_kl=by_floats, token_seconds=seconds
+        )
 
     def _built(self, row: Row) -> Built:
         if row.way == FLOAT:
@@ -252,6 +260,12 @@ class Lab:
             for tokens in torch.split(self._calibration, 4):
                 network(tokens)
         return {name: total / self._calibration.numel() for name, total in sums.items()}
+
+
+def _divergence(ours: Tensor, theirs: npt.NDArray[np.float32]) -> float:
+    """Return the mean KL from log probabilities of ours to logits of theirs, over tokens."""
+    other = torch.from_numpy(theirs).log_softmax(dim=1)
+    return float((ours.exp() * (ours - other)).sum(dim=1).mean())
 
 
 def _counted(types: Iterable[str]) -> str:

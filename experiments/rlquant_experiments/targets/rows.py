@@ -58,6 +58,8 @@ class Figures:
         types: how many tensors have which type.
         minutes: of encoding or searching.
         runtime_kl: mean divergence of llama.cpp's answers from ours; None where it was not run.
+        float_runtime_kl: the same of a file with the same weights in 32 bits, for which llama.cpp
+            does not round inputs.
         token_seconds: that llama.cpp takes for a token, one at a time on one thread.
     """
 
@@ -70,19 +72,21 @@ class Figures:
     types: str
     minutes: float
     runtime_kl: float | None = None
+    float_runtime_kl: float | None = None
     token_seconds: float | None = None
 
 
 def rows_of(settings: TargetsSettings) -> Iterator[Row]:
-    """Yield every row, the first seed of all searches before the second."""
+    """Yield every row, what recipes are judged by first."""
     yield Row("", FLOAT)
     theirs = () if settings.llama_cpp is None else (THEIRS, THEIRS_BY_IMPORTANCE)
+    seeds = settings.seeds if settings.searcher else 0
     for recipe in settings.recipes:
-        for way in (*theirs, NEAREST, GPTQ):
-            yield Row(recipe, way)
-    for seed in range(settings.seeds if settings.searcher else 0):
-        for recipe in settings.recipes:
-            yield Row(recipe, SEARCHED, seed)
+        yield from (Row(recipe, way) for way in (*theirs, GPTQ))
+        yield from (Row(recipe, SEARCHED, seed) for seed in range(min(seeds, 1)))
+    yield from (Row(recipe, NEAREST) for recipe in settings.recipes)
+    for seed in range(1, seeds):
+        yield from (Row(recipe, SEARCHED, seed) for recipe in settings.recipes)
 
 
 def read_row(row: Row, settings: TargetsSettings) -> Figures | None:
