@@ -34,10 +34,12 @@ from rlquant.tasks import Task
 from rlquant.weight_sites import weight_sites
 from rlquant_agents.api import search_problem
 from rlquant_experiments.real_networks.test_set import TestSet
+from rlquant_experiments.targets.blocks import BlockLab
 from rlquant_experiments.targets.float_weights import write_in_floats
 from rlquant_experiments.targets.llama_cpp import Libraries
 from rlquant_experiments.targets.recipes import types_of
 from rlquant_experiments.targets.rows import (
+    BITS,
     FLOAT,
     GPTQ,
     NEAREST,
@@ -107,6 +109,8 @@ class Lab:
 
     def figures(self, row: Row) -> Figures:
         """Return the figures of a row."""
+        if row.way in BITS:
+            return self._blocks.figures(row)
         start = time.perf_counter()
         built = self._built(row)
         minutes = (time.perf_counter() - start) / 60
@@ -173,6 +177,10 @@ class Lab:
             seed=row.seed,
         )
         return Built(problem.build(found.best), self._bytes(found.best), "")
+
+    @cached_property
+    def _blocks(self) -> BlockLab:
+        return BlockLab(self.task, self.test, self._settings)
 
     @property
     def task_bytes(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,6 +14,14 @@ from rlquant_experiments.targets.settings import TargetsSettings
 FLOAT = "float"
 THEIRS, THEIRS_BY_IMPORTANCE = "llama.cpp", "llama.cpp, imatrix"
 NEAREST, GPTQ, SEARCHED = "rlquant, nearest", "rlquant, GPTQ", "rlquant, searched"
+FOLDER = "compressed-tensors"
+ONNX, THEIR_ONNX = "onnxruntime", "onnxruntime, its quantizer"
+BITS: Mapping[str, tuple[int, ...]] = {
+    FOLDER: tuple(range(2, 9)),
+    ONNX: (2, 4, 8),
+    THEIR_ONNX: (4, 8),
+}
+"""Widths of all Linear layers but the head, by way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +29,9 @@ class Row:
     """What is measured.
 
     Attributes:
-        recipe: gives the types, or the bytes that a search may use; "" for the float network.
-        way: how weights are encoded, or `SEARCHED`.
+        recipe: gives the types, or the bytes that a search may use; "4 bits" and the like for the
+            ways of `BITS`, "" for the float network.
+        way: how weights are encoded, `SEARCHED`, or one of `BITS`.
         seed: of a search.
     """
 
@@ -39,6 +48,11 @@ class Row:
             *([str(self.seed)] * self.searched),
         ]
         return "-".join(word.lower() for word in words if word)
+
+    @property
+    def bits(self) -> int:
+        """The width of the layers, where the way is one of `BITS`."""
+        return int(self.recipe.split()[0])
 
     @property
     def searched(self) -> bool:
@@ -60,7 +74,10 @@ class Figures:
         runtime_kl: mean divergence of llama.cpp's answers from ours; None where it was not run.
         float_runtime_kl: the same of a file with the same weights in 32 bits, for which llama.cpp
             does not round inputs.
-        token_seconds: that llama.cpp takes for a token, one at a time on one thread.
+        token_seconds: that the runtime takes for a token on one thread: llama.cpp behind others,
+            the rest with none before it.
+        of_float, of_theirs: these by those of the float network, and by those of a file that the
+            runtime's own quantizer made, run in turns.
     """
 
     promised: int
@@ -74,6 +91,8 @@ class Figures:
     runtime_kl: float | None = None
     float_runtime_kl: float | None = None
     token_seconds: float | None = None
+    of_float: float | None = None
+    of_theirs: float | None = None
 
 
 def rows_of(settings: TargetsSettings) -> Iterator[Row]:
@@ -84,6 +103,8 @@ def rows_of(settings: TargetsSettings) -> Iterator[Row]:
     for recipe in settings.recipes:
         yield from (Row(recipe, way) for way in (*theirs, GPTQ))
         yield from (Row(recipe, SEARCHED, seed) for seed in range(min(seeds, 1)))
+    for bits in settings.bits:
+        yield from (Row(f"{bits} bits", way) for way, known in BITS.items() if bits in known)
     yield from (Row(recipe, NEAREST) for recipe in settings.recipes)
     for seed in range(1, seeds):
         yield from (Row(recipe, SEARCHED, seed) for recipe in settings.recipes)

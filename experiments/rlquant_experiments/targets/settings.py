@@ -8,6 +8,9 @@ from pathlib import Path
 from rlquant.errors import SettingsError, unknown_name, whole_number
 from rlquant_experiments.targets.recipes import RECIPES, UNIFORM
 
+BLOCK = 32
+"""Weights that share a scale in layers of so many bits."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetsSettings:
@@ -16,6 +19,7 @@ class TargetsSettings:
     Attributes:
         recipes: of llama.cpp, whose bytes searches may use: Q4_K_M, Q3_K_M, Q2_K, or Q5_0 and Q4_0
             for all weights.
+        bits: of Linear layers in blocks of 32 weights, for onnxruntime and compressed-tensors.
         llama_cpp: folder of llama.cpp's libraries (libllama.so and what it needs); without it
             its own encoders and its logits are left out.
         searcher: of the searches; "" for none.
@@ -30,6 +34,7 @@ class TargetsSettings:
     """
 
     recipes: tuple[str, ...] = (*RECIPES, *UNIFORM)
+    bits: tuple[int, ...] = (8, 4, 3, 2)
     llama_cpp: Path | None = None
     searcher: str = "auto"
     seeds: int = 3
@@ -46,6 +51,9 @@ class TargetsSettings:
         for name in self.recipes:
             if name not in (*RECIPES, *UNIFORM):
                 raise unknown_name("recipe", name, (*RECIPES, *UNIFORM))
+        for bits in self.bits:
+            if not 2 <= bits <= 8:
+                raise SettingsError(f"--bits {bits}: use widths from 2 to 8")
         for field in ("seeds", "evaluations", "calibration", "validation", "test", "threads"):
             whole_number(f"--{field}", getattr(self, field), 1)
         if self.llama_cpp is not None and not self.llama_cpp.is_dir():
