@@ -33,17 +33,21 @@ from rlquant_experiments.targets.rows import BITS, FOLDER, ONNX, THEIR_ONNX, Fig
 from rlquant_experiments.targets.settings import BLOCK, TargetsSettings
 
 NO_LIMIT = Budget.size_bytes(2**62)
+CALIBRATION = 8
+"""Sequences whose inputs say which scales are best."""
 ROUNDS = 20
 """In which files run one token, in turns."""
 
 
 class BlockLab:
-    """Files of a language model whose Linear layers but the head have few bits.
+    """Files of a language model whose Linear layers but the head have few bits, all as many.
+
+    Weights are rounded to nearest, as onnxruntime's own quantizer does it.
 
     Args:
         task: with token numbers as `input_ids`.
         test: what everything is measured on.
-        settings: how many sequences weights are rounded by.
+        settings: where files go, and how many sequences searches would see.
     """
 
     def __init__(self, task: Task, test: TestSet, settings: TargetsSettings) -> None:
@@ -66,7 +70,7 @@ class BlockLab:
             objective=task.objective,
             target=CompressedTensorsTarget(),
             evaluation=EvaluationSettings(
-                calibration_samples=settings.calibration,
+                calibration_samples=CALIBRATION,
                 validation_samples=settings.validation,
                 weight_bank_folder=str(settings.out / "weights"),
             ),
@@ -74,7 +78,7 @@ class BlockLab:
 
     def _config(self, bits: int) -> QuantizationConfig:
         layers = [facts.name for facts in self._problem.layers]
-        choice = LayerChoice("", bits, "gptq", points="clipped", group_size=BLOCK)
+        choice = LayerChoice("", bits, points="clipped", group_size=BLOCK)
         return QuantizationConfig.uniform(choice, layers)
 
     def _measured(self, network: nn.Module, start: float) -> Figures:
