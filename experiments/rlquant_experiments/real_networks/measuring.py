@@ -200,6 +200,8 @@ def search_row(row: Row, settings: RealNetworkSettings) -> Figures:
         seed=row.seed,
         refine=lab.task.train if row.searcher.endswith(REFINED) else None,
     )
+    if result.stopped == "interrupted":
+        raise KeyboardInterrupt
     assert result.network is not None
     minutes = (time.perf_counter() - start) / 60
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

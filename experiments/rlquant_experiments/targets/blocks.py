@@ -20,6 +20,7 @@ from rlquant import (
     LayerChoice,
     QuantizationConfig,
     QuantizationProblem,
+    SearchSpace,
 )
 from rlquant.export.histogram import histogram
 from rlquant.export.onnx.exporter import export_onnx
@@ -68,6 +69,7 @@ class BlockLab:
             task.validation,
             budget=NO_LIMIT,
             objective=task.objective,
+            space=SearchSpace(bits=tuple(range(2, 9)), points=("clipped",), group_size=(BLOCK,)),
             target=CompressedTensorsTarget(),
             evaluation=EvaluationSettings(
                 calibration_samples=CALIBRATION,

@@ -176,6 +176,8 @@ class Lab:
             evaluations=self._settings.evaluations,
             seed=row.seed,
         )
+        if found.stopped == "interrupted":
+            raise KeyboardInterrupt
         return Built(problem.build(found.best), self._bytes(found.best), "")
 
     @cached_property

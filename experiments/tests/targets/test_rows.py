@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,15 @@ import rlquant
 from gguf_models import save_model, tiny_network
 from rlquant import Distillation, LayerChoice, NextToken, QuantizationConfig
 from rlquant.errors import DataError
+from rlquant.gguf.container import GgufFile
 from rlquant.gguf.ggml_types import TYPES
 from rlquant.tasks import Task
+from rlquant_experiments.targets import measuring
+from rlquant_experiments.targets.float_weights import write_in_floats
 from rlquant_experiments.targets.llama_cpp import Libraries
 from rlquant_experiments.targets.measuring import Lab, measure_rows
 from rlquant_experiments.targets.page import write_page
-from rlquant_experiments.targets.rows import NEAREST, SEARCHED, THEIRS_BY_IMPORTANCE, Row
+from rlquant_experiments.targets.rows import BITS, NEAREST, SEARCHED, THEIRS_BY_IMPORTANCE, Row
 from rlquant_experiments.targets.settings import TargetsSettings
 from strategies import seeded
 
@@ -47,7 +51,14 @@ def lab_of(folder: Path, settings: TargetsSettings) -> Lab:
 
 
 def settings_of(folder: Path, **fields: Any) -> TargetsSettings:
-    counts = {"calibration": 6, "validation": 4, "test": 4, "seeds": 1, "evaluations": 3}
+    counts = {
+        "calibration": 6,
+        "validation": 4,
+        "test": 4,
+        "seeds": 1,
+        "evaluations": 3,
+        "bits": (),
+    }
     fields = {"recipes": ("Q2_K",), "searcher": "random", **counts, **fields}
     return TargetsSettings(out=folder, **fields)
 
@@ -72,6 +83,43 @@ def test_rows_are_measured_once_and_told(tmp_path: Path, monkeypatch: pytest.Mon
     assert dict(measure_rows(again, settings)) == rows
     with pytest.raises(AssertionError, match="measured again"):
         dict(measure_rows(again, replace(settings, calibration=5)))
+
+
+def test_an_interrupted_search_is_no_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_of(tmp_path)
+    lab = lab_of(tmp_path, settings)
+    ended = SimpleNamespace(stopped="interrupted", best=None)
+    monkeypatch.setattr(measuring, "search_problem", lambda *_, **__: ended)
+    with pytest.raises(KeyboardInterrupt):
+        lab.figures(Row("Q2_K", SEARCHED))
+
+
+def test_a_file_in_floats_has_the_same_weights(tmp_path: Path) -> None:
+    source, choice = save_model(tmp_path / "source"), LayerChoice("", 4, points="iq4_nl")
+    network = tiny_network()
+    layers = [n for n, m in network.named_modules() if isinstance(m, torch.nn.Linear)]
+    config = QuantizationConfig.uniform(replace(choice, group_size=32), layers)
+    file = tmp_path / "model.gguf"
+    rlquant.export_gguf(rlquant.quantize(network, config), file, source=source)
+    write_in_floats(file, tmp_path / "floats.gguf")
+    ours, theirs = (GgufFile.open(path) for path in (file, tmp_path / "floats.gguf"))
+    assert {info.type_number for info in theirs.tensors.values()} == {TYPES["F32"].number}
+    for name in ours.tensors:
+        assert (ours.floats(name) == theirs.floats(name)).all(), name
+
+
+@pytest.mark.filterwarnings("ignore")  # of the other tools, while they load
+def test_blocks_are_measured_in_their_runtimes(tmp_path: Path) -> None:
+    pytest.importorskip("compressed_tensors")
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    lab = lab_of(tmp_path, settings_of(tmp_path))
+    folder, file, theirs = (lab.figures(Row("4 bits", way)) for way in BITS)
+    assert folder.bytes == folder.promised
+    assert folder.runtime_kl == 0
+    assert file.runtime_kl == pytest.approx(0, abs=1e-6)
+    assert file.of_theirs is not None
+    assert file.kl < 1.5 * theirs.kl
 
 
 def test_a_folder_without_libraries_is_refused(tmp_path: Path) -> None:
@@ -128,4 +176,6 @@ def test_rows_of_llama_cpp_are_measured(tmp_path: Path) -> None:
     assert theirs.types == "15 Q4_0, 1 Q8_0"
     assert ours.runtime_kl is not None
     assert ours.runtime_kl < 1e-3
+    assert ours.float_runtime_kl is not None
+    assert ours.float_runtime_kl < 1e-6
     assert ours.token_seconds is not None
