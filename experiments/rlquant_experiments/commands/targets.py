@@ -1,4 +1,4 @@
-"""Measure GGUF files of SmolLM2-135M: llama.cpp's recipes, and searches at their bytes.
+"""Measure SmolLM2-135M as files of each target: beside llama.cpp's recipes, and run there.
 
 Every finished row is kept at once; started again with the same settings, it goes on. The page is
 written after every row.
@@ -16,7 +16,7 @@ from rlquant.folder_lock import held
 from rlquant.tasks.pretrained.smollm2 import FILE, NAME
 from rlquant_agents.cli.command_line import INTERRUPTED, command_of, run_command
 from rlquant_agents.cli.terminal import say
-from rlquant_experiments.targets.measuring import Lab, measure_rows
+from rlquant_experiments.targets.measuring import Lab, kept_rows, measure_rows
 from rlquant_experiments.targets.page import write_page
 from rlquant_experiments.targets.rows import Figures, Row, rows_of
 from rlquant_experiments.targets.settings import TargetsSettings
@@ -26,6 +26,9 @@ def run(settings: TargetsSettings, command: Sequence[str]) -> int:
     """Measure what is not measured yet; the page holds what there is."""
     settings.check()
     make_folder(settings.out)
+    if settings.page_only:
+        write_page(settings, kept_rows(settings), command)
+        return 0
     rows: dict[Row, Figures] = {}
     total = sum(1 for _ in rows_of(settings))
     with held(settings.out):

@@ -289,6 +289,12 @@ def _tokens(data: Data) -> Tensor:
     return found
 
 
+def kept_rows(settings: TargetsSettings) -> dict[Row, Figures]:
+    """Return the rows that are kept, with their figures."""
+    found = ((row, read_row(row, settings)) for row in rows_of(settings))
+    return {row: figures for row, figures in found if figures is not None}
+
+
 def measure_rows(lab: Lab, settings: TargetsSettings) -> Iterator[tuple[Row, Figures]]:
     """Yield every row with its figures; rows that are kept are read, others kept when measured."""
     for row in rows_of(settings):

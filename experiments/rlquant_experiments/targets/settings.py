@@ -31,6 +31,7 @@ class TargetsSettings:
         threads: of PyTorch.
         out: folder that keeps every finished row, and the files that were written.
         report: Markdown file to write.
+        page_only: write the page of the rows that are kept, and measure nothing.
     """
 
     recipes: tuple[str, ...] = (*RECIPES, *UNIFORM)
@@ -45,6 +46,7 @@ class TargetsSettings:
     threads: int = 1
     out: Path = Path("runs/targets")
     report: Path | None = None
+    page_only: bool = False
 
     def check(self) -> None:
         """Raise `UnknownNameError` or `SettingsError` for what cannot be measured."""

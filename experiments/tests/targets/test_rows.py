@@ -22,7 +22,7 @@ from rlquant.tasks import Task
 from rlquant_experiments.targets import measuring
 from rlquant_experiments.targets.float_weights import write_in_floats
 from rlquant_experiments.targets.llama_cpp import Libraries
-from rlquant_experiments.targets.measuring import Lab, measure_rows
+from rlquant_experiments.targets.measuring import Lab, kept_rows, measure_rows
 from rlquant_experiments.targets.page import write_page
 from rlquant_experiments.targets.rows import BITS, NEAREST, SEARCHED, THEIRS_BY_IMPORTANCE, Row
 from rlquant_experiments.targets.settings import TargetsSettings
@@ -73,7 +73,9 @@ def test_rows_are_measured_once_and_told(tmp_path: Path, monkeypatch: pytest.Mon
     assert all(found.kl >= 0 for found in rows.values())
     page = write_page(settings, rows, ["targets.py"])
     assert f"| rlquant, searched, seed 0 | {searched.promised:,} |" in page
-    assert "KL, searched" in page
+    assert "of llama.cpp's" in page
+    assert (tmp_path / "targets.png").stat().st_size > 1000
+    assert kept_rows(settings) == rows
 
     def never(*_: object) -> None:
         raise AssertionError("measured again")
