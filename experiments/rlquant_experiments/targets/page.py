@@ -9,7 +9,7 @@ from statistics import fmean
 from rlquant.escaping import markdown_table
 from rlquant_agents.reporting.figure_files import png
 from rlquant_experiments.comparison.report_file import Report, image, made_by
-from rlquant_experiments.targets.figure import figure_of
+from rlquant_experiments.targets.figures import figure_of
 from rlquant_experiments.targets.rows import (
     BITS,
     FLOAT,
