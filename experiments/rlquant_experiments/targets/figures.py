@@ -1,4 +1,4 @@
-"""The figure of the page: KL to the float network against the bytes of the file."""
+"""The figure of the page: KL to the float network against the bytes of GGUF files."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from matplotlib.ticker import LogLocator
 
 from rlquant_agents.reporting.figure_axes import own_style
 from rlquant_experiments.targets.rows import (
-    FOLDER,
     GPTQ,
     NEAREST,
-    ONNX,
     SEARCHED,
-    THEIR_ONNX,
     THEIRS,
     THEIRS_BY_IMPORTANCE,
     Figures,
@@ -28,17 +25,14 @@ STYLES: Mapping[str, tuple[str, str]] = {
     NEAREST: ("s", "tab:cyan"),
     GPTQ: ("o", "tab:blue"),
     SEARCHED: ("*", "black"),
-    FOLDER: ("D", "tab:green"),
-    ONNX: ("P", "tab:purple"),
-    THEIR_ONNX: ("X", "tab:brown"),
 }
 """Marker and color of a way; our own are filled."""
-HOLLOW = (THEIRS, THEIRS_BY_IMPORTANCE, THEIR_ONNX)
+HOLLOW = (THEIRS, THEIRS_BY_IMPORTANCE)
 
 
 @own_style()
 def figure_of(rows: Mapping[Row, Figures]) -> Figure:
-    """Return the divergences of all rows but the float one against their bytes."""
+    """Return the divergences of the rows of GGUF files against their bytes."""
     figure = Figure(figsize=(8.0, 4.4), layout="constrained")
     axes = figure.add_subplot()
     for way, (marker, color) in STYLES.items():
@@ -53,10 +47,9 @@ def figure_of(rows: Mapping[Row, Figures]) -> Figure:
                 color=color,
                 markersize=9 if way == SEARCHED else 6,
                 fillstyle="none" if way in HOLLOW else "full",
-                linestyle="-" if way in (FOLDER, ONNX, THEIR_ONNX) else "none",
-                linewidth=0.7,
+                linestyle="none",
             )
-    axes.set(xlabel="file (MB)", ylabel="KL to the float network (nats)", yscale="log")
+    axes.set(xlabel="GGUF file (MB)", ylabel="KL to the float network (nats)", yscale="log")
     axes.yaxis.set_major_formatter("{x:g}")  # powers would need a formula
     axes.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     axes.yaxis.set_minor_formatter("{x:g}")

@@ -82,9 +82,8 @@ def write_page(settings: TargetsSettings, rows: Rows, command: Sequence[str]) ->
         f"searches ({settings.searcher}) see {settings.validation} and make "
         f"{settings.evaluations} evaluations."
     )
-    picture = image("KL against bytes of all files", "")
-    parts = [INTRODUCTION, made_by(command, settings.threads), samples, picture]
-    parts += [GGUF, _verdicts(settings, rows)]
+    parts = [INTRODUCTION, made_by(command, settings.threads), samples, GGUF]
+    parts += [image("KL against bytes of GGUF files", ""), _verdicts(settings, rows)]
     parts += [_section(recipe, rows) for recipe in settings.recipes]
     table = _blocks(rows)
     parts += [BLOCKS, table] if table else []

@@ -43,7 +43,7 @@ class Row:
     def name(self) -> str:
         """The row's file, without folder and extension."""
         words = [
-            self.recipe,
+            *self.recipe.split(),
             *self.way.replace(",", "").split(),
             *([str(self.seed)] * self.searched),
         ]
