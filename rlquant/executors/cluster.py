@@ -11,7 +11,7 @@ from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from rlquant.errors import SettingsError
+from rlquant.errors import SettingsError, WorkerError
 from rlquant.executors.parcel import Parcel
 from rlquant.executors.transport import Transport
 
@@ -42,13 +42,15 @@ class ClusterExecutor(Executor):
     def workers(self) -> int:
         """How many there are, as of the last seconds: the scheduler is asked."""
         if time.monotonic() - self._at > RECOUNT:
-            self._counted = max(1, len(self.client.nthreads()))
+            with _heard(self.client):
+                self._counted = max(1, len(self.client.nthreads()))
             self._at = time.monotonic()
         return self._counted
 
     def submit(self, fn: Callable[..., Result], /, *args: Any, **kwargs: Any) -> Future[Result]:
         """Have a worker call a function; futures of Dask among the arguments stand for values."""
-        remote = self.client.submit(fn, *args, pure=False, **kwargs)
+        with _heard(self.client):
+            remote = self.client.submit(fn, *args, pure=False, **kwargs)
         found: Future[Result] = Future()
 
         def told(remote: Any) -> None:
@@ -64,6 +66,21 @@ class ClusterExecutor(Executor):
         found.add_done_callback(lambda done: remote.cancel() if done.cancelled() else None)
         remote.add_done_callback(told)
         return found
+
+
+@contextmanager
+def _heard(client: Any) -> Iterator[None]:
+    """Raise `WorkerError` in the block where the scheduler is not heard of any more."""
+    from distributed.client import ClosedClientError
+
+    try:
+        yield
+    except (OSError, ClosedClientError, RuntimeError) as error:  # the last of a pool it has closed
+        address = getattr(getattr(client, "scheduler", None), "address", "of the cluster")
+        raise WorkerError(
+            f"Dask's scheduler {address} is lost ({error}): start it and its workers, and give the "
+            f"same command again: it goes on from what is recorded"
+        ) from error
 
 
 class _Lost(BrokenExecutor):
@@ -107,7 +124,7 @@ class ClusterTransport(Transport):
 
     def send(self, parcel: Parcel) -> Any:
         """Make the bytes a result, which the scheduler can make again when workers die."""
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _heard(self._client):
             warnings.simplefilter("ignore", UserWarning)  # that this is large, which is meant
             return self._client.submit(
                 _itself, parcel.path.read_bytes(), key=f"rlquant-{parcel.key}"

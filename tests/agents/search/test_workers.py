@@ -148,8 +148,9 @@ def test_a_killed_process_changes_nothing_to_the_last_bit(tmp_path: Path) -> Non
     assert killed.score == here.score
 
 
-def test_processes_and_a_cluster_of_dask_find_the_same() -> None:
+def test_one_process_and_two_and_a_cluster_of_dask_find_the_same() -> None:
     here = history(found("local-swap", None, 4))
+    assert history(found("local-swap", "local:1", 4)) == here
     assert history(found("local-swap", "local:2", 4)) == here
     with dask_of_threads() as cluster:
         address = f"dask:{cluster.scheduler_address}"
