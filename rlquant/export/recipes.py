@@ -47,13 +47,7 @@ def llm_compressor(config: QuantizationConfig, layers: Sequence[LayerFacts]) -> 
     Raises:
         SettingsError: a layer or choice that compressed-tensors does not have, by name.
     """
-    facts = {layer.name: layer for layer in layers}
-    quantized = [choice for choice in config if choice.method != "float"]
-    _require_held(
-        "llm-compressor",
-        quantized,
-        lambda choice: scheme.refusal(choice, *_kind_and_shape(facts, choice.layer)),
-    )
+    quantized = _held("llm-compressor", config, layers, scheme.refusal)
     groups = scheme.config_groups({c.layer: scheme.Scheme.of(c) for c in quantized})
     for group in groups.values():
         for left_out in ("input_activations", "output_activations", "format"):
@@ -93,13 +87,7 @@ def torchao(config: QuantizationConfig, layers: Sequence[LayerFacts]) -> FqnToCo
         raise SettingsError(
             f"recipes of torchao need the package torchao: run `{command}`"
         ) from error
-    facts = {layer.name: layer for layer in layers}
-    quantized = [choice for choice in config if choice.method != "float"]
-    _require_held(
-        "torchao",
-        quantized,
-        lambda choice: _refused_by_torchao(choice, *_kind_and_shape(facts, choice.layer)),
-    )
+    quantized = _held("torchao", config, layers, _refused_by_torchao)
     found: OrderedDict[str, Any] = OrderedDict()
     for choice in quantized:
         group = choice.group_size
@@ -126,13 +114,7 @@ def modelopt(config: QuantizationConfig, layers: Sequence[LayerFacts]) -> str:
     Raises:
         SettingsError: a layer or choice that ModelOpt's integers do not have, by name.
     """
-    facts = {layer.name: layer for layer in layers}
-    quantized = [choice for choice in config if choice.method != "float"]
-    _require_held(
-        "ModelOpt",
-        quantized,
-        lambda choice: _refused_by_modelopt(choice, *_kind_and_shape(facts, choice.layer)),
-    )
+    quantized = _held("ModelOpt", config, layers, _refused_by_modelopt)
     entries: list[dict[str, Any]] = [{"quantizer_name": "*", "enable": False}]
     for choice in quantized:
         group = choice.group_size
@@ -193,6 +175,21 @@ def _refused_by_modelopt(choice: LayerChoice, kind: str, shape: Sequence[int]) -
     if choice.points not in scheme.SYMMETRIC:
         return f"points={choice.points!r}: ModelOpt's integers have none of {scheme.SYMMETRIC}"
     return scheme.refusal(choice, kind, shape)
+
+
+def _held(
+    tool: str,
+    config: QuantizationConfig,
+    layers: Sequence[LayerFacts],
+    refusal: Callable[[LayerChoice, str, Sequence[int]], str | None],
+) -> list[LayerChoice]:
+    """Return the choices that quantize a layer, once it is clear that a tool has each of them."""
+    facts = {layer.name: layer for layer in layers}
+    quantized = [choice for choice in config if choice.method != "float"]
+    _require_held(
+        tool, quantized, lambda choice: refusal(choice, *_kind_and_shape(facts, choice.layer))
+    )
+    return quantized
 
 
 def _require_held(
