@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlquant import Distillation, Measurement
-from rlquant.evaluation import measure as measuring
+from rlquant.evaluation import kept_targets
 from rlquant.evaluation.measure import run_batches, with_targets
 from rlquant.offloaded_tensors import OffloadedTensors, OffloadFile
 from rlquant.samples import Samples
@@ -45,7 +45,7 @@ def test_writing_to_what_was_read_changes_nothing() -> None:
 
 
 def _measured(monkeypatch: pytest.MonkeyPatch, most: int) -> tuple[list[Samples], Measurement]:
-    monkeypatch.setattr(measuring, "TARGET_BYTES", most)
+    monkeypatch.setattr(kept_targets, "TARGET_BYTES", most)
     generator = torch.Generator().manual_seed(0)
     floats, other = (torch.nn.Linear(4, 50) for _ in range(2))
     with torch.no_grad():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -19,6 +18,7 @@ from rlquant.batch_size import batch_size_within
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import Data, take_samples
 from rlquant.errors import DataError, SettingsError, whole_number
+from rlquant.evaluation.kept_targets import KeptTargets
 from rlquant.evaluation.looks import Ended, Look, LooksAt
 from rlquant.forward_pass import outputs_of, run
 from rlquant.objective import (
@@ -30,16 +30,11 @@ from rlquant.objective import (
     as_objective,
     units_of,
 )
-from rlquant.offloaded_tensors import OffloadFile
 from rlquant.plain_network import device_of, require_module
-from rlquant.samples import Samples, Targets
+from rlquant.samples import Samples
 from rlquant.score import Measurement
 
-logger = logging.getLogger(__name__)
-
 ALL_SAMPLES = 2**62
-TARGET_BYTES = 2**26
-"""Targets that an objective makes are kept in memory up to here, and on disk beyond."""
 
 
 def run_batches(
@@ -141,40 +136,12 @@ def with_targets(
             )
         return outputs_of(network, batch.inputs, "data", "float network")
 
-    kept = _KeptTargets()
+    kept = KeptTargets()
     with torch.inference_mode():
         return [
             batch.with_targets(kept.keep(objective.targets_of(batch, partial(outputs, batch))))
             for batch in batches
         ]
-
-
-class _KeptTargets:
-    """Keeps targets in memory up to a limit, and on disk beyond it.
-
-    Those of language models are large: a probability for each token of the vocabulary is half a
-    gigabyte for 4,096 tokens. Reading it takes as long as the copy that each evaluation gets, far
-    less than its forward pass. What a GPU holds stays there.
-    """
-
-    def __init__(self) -> None:
-        self._bytes = 0
-        self._file: OffloadFile | None = None
-        self._full = False
-
-    def keep(self, targets: Targets) -> Targets:
-        tensors = {"": targets} if isinstance(targets, Tensor) else targets
-        self._bytes += sum(tensor.nbytes for tensor in tensors.values())
-        on_cpu = all(tensor.device.type == "cpu" for tensor in tensors.values())
-        if isinstance(targets, Tensor) or self._bytes <= TARGET_BYTES or not on_cpu or self._full:
-            return targets
-        try:
-            self._file = self._file or OffloadFile()
-            return self._file.offload(targets)
-        except OSError as error:
-            logger.warning("targets stay in memory from here on, see TMPDIR: %s", error)
-            self._full = True
-            return targets
 
 
 def measure_float(
