@@ -18,6 +18,9 @@ BASELINES = {
     "gp": f"{_PACKAGE}.optuna_gp:GaussianProcess",
     "cma-es": f"{_PACKAGE}.optuna_cmaes:CMAES",
     "ddpg": f"{_PACKAGE}.ddpg:DDPG",
+    "auto-first-answer": f"{_PACKAGE}.parts_of_auto:FirstAnswer",
+    "auto-racing": f"{_PACKAGE}.parts_of_auto:Racing",
+    "dyna-ppo-fresh": f"{_PACKAGE}.parts_of_auto:FreshPolicy",
 }
 """Name -> where its class is, as `register_searcher` takes it."""
 

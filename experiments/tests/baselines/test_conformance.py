@@ -8,7 +8,10 @@ from rlquant_experiments.baselines.registration import BASELINES
 
 ASKS_ONCE = "knapsack-weight-error"
 # their own tests run them
-NEED_A_NETWORK = {"knapsack-fisher", "knapsack-output-error", "knapsack-linearity"}
+NEED_A_NETWORK = {
+    *("knapsack-fisher", "knapsack-output-error", "knapsack-linearity"),
+    *("auto-first-answer", "auto-racing"),
+}
 DRAWS_NOTHING = "greedy"
 
 
