@@ -19,10 +19,12 @@ class Database(Protocol):
     Attributes:
         name: as errors show it.
         remedy: what to do where something in it is damaged.
+        returns: whether any version of it that is in use has INSERT ... RETURNING.
     """
 
     name: str
     remedy: str
+    returns: bool
 
     def insert(self, table: sa.Table) -> Any:
         """Return an INSERT with `on_conflict_do_nothing` and `on_conflict_do_update`."""

@@ -43,9 +43,10 @@ class Leases:
         expiry, own = self._database.now() + LEASE_SECONDS, leases.c.owner == self.owner
         # Made once: SQLAlchemy takes longer to make a statement than to execute it.
         self._take = _taking(records, expiry)
-        self._owners = sa.select(leases.c.config_key, leases.c.owner).where(
+        self._mine = sa.select(leases.c.config_key).where(
             leases.c.problem == sa.bindparam("problem"),
             leases.c.config_key.in_(sa.bindparam("keys", expanding=True)),
+            own,
         )
         self._end = sa.delete(leases).where(
             leases.c.problem == sa.bindparam("of_problem"),
@@ -71,19 +72,35 @@ class Leases:
         return mine
 
     def _claim(self, problem: str, keys: Sequence[str]) -> set[str]:
-        owners = self._taken(problem, keys)
-        ended = {owner for owner in owners.values() if owner != self.owner and _has_ended(owner)}
-        if ended:
-            left = sa.delete(leases).where(leases.c.owner.in_(sorted(ended)))
-            self._database.run((left, {}))
-            owners = self._taken(problem, keys)
-        return {key for key, owner in owners.items() if owner == self.owner}
+        mine = self._taken(problem, keys)
+        others = [key for key in keys if key not in mine]
+        if others and self._end_what_nobody_holds(problem, others):
+            mine |= self._taken(problem, others)
+        return mine
 
-    def _taken(self, problem: str, keys: Sequence[str]) -> dict[str, str]:
-        """Take what can be had; return the owners."""
+    def _taken(self, problem: str, keys: Sequence[str]) -> set[str]:
+        """Take what can be had; return it."""
         rows = [{"problem": problem, "config_key": key, "owner": self.owner} for key in keys]
-        self._database.run((self._take, rows[0] if len(rows) == 1 else rows))
-        return dict(self._database.run((self._owners, {"problem": problem, "keys": list(keys)})))
+        take = (self._take, rows[0] if len(rows) == 1 else rows)
+        if self._database.returns:
+            found = self._database.run(take)
+        else:
+            found = self._database.run(take, (self._mine, {"problem": problem, "keys": keys}))
+        return {key for (key,) in found}
+
+    def _end_what_nobody_holds(self, problem: str, keys: Sequence[str]) -> bool:
+        """End leases of processes that have ended; return whether there were any."""
+        columns = leases.c
+        held_by = (
+            sa.select(columns.owner)
+            .distinct()
+            .where(columns.problem == problem, columns.config_key.in_(keys))
+        )
+        owners = [owner for (owner,) in self._database.run((held_by, {}))]
+        ended = [owner for owner in owners if owner != self.owner and _has_ended(owner)]
+        if ended:
+            self._database.run((sa.delete(leases).where(columns.owner.in_(sorted(ended))), {}))
+        return bool(ended)
 
     def ending(self, problem: str, key: str) -> list[Statement]:
         """Return the statement that gives a lease back, none where it is not held."""
@@ -124,16 +141,19 @@ def _beat(held: weakref.ref[Leases], closed: threading.Event) -> None:
 
 
 def _taking(records: Records, expiry: sa.ColumnElement[float]) -> sa.Executable:
-    """Return what takes a lease that is free, expired or one's own."""
+    """Return what takes a lease that is free, expired or one's own, and gives its key."""
     insert = records.database.insert(leases)
     given = ("problem", "config_key", "owner")
     insert = insert.values(expires_at=expiry, **{name: sa.bindparam(name) for name in given})
     free = leases.c.expires_at < records.database.now()
-    statement: sa.Executable = insert.on_conflict_do_update(
+    taken = insert.on_conflict_do_update(
         index_elements=["problem", "config_key"],
         set_={"owner": insert.excluded.owner, "expires_at": insert.excluded.expires_at},
         where=sa.or_(leases.c.owner == insert.excluded.owner, free),
     )
+    statement: sa.Executable = taken
+    if records.database.returns:
+        statement = taken.returning(leases.c.config_key)
     return statement
 
 

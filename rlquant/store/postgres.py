@@ -10,10 +10,12 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateTable
 
 from rlquant.errors import FileFormatError, RlquantError, StorageError
-from rlquant.store.database import Row, Statement, executed
+from rlquant.store.commands import DIALECT, Commands
+from rlquant.store.connections import Connection, Connections
+from rlquant.store.database import Row, Statement
 from rlquant.store.tables import METADATA, STORE_VERSION
 from rlquant.store.unflushed import Unflushed
 
@@ -23,14 +25,6 @@ LONGEST_PAUSE = 2.0
 """Seconds between two attempts."""
 LOCK = 0x726C7161
 """Number of the advisory lock under which tables are made."""
-CONNECTION = {
-    "connect_timeout": 10,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 60_000,
-}
-"""What the driver is told unless the URL says otherwise: a machine that vanished is noticed."""
 
 _REPEATED = ("08", "40", "57P")
 """Beginnings of codes of errors that pass: connections, conflicts, a server that ends or starts."""
@@ -40,8 +34,8 @@ _ADVICE = {
     "53100": "the server's disk is full; make room",
     "53300": "the server takes no more connections; use fewer processes, or raise max_connections",
 }
+_VERSION = "store_version"
 _log = logging.getLogger(__name__)
-_version = sa.Table("store_version", sa.MetaData(), sa.Column("version", sa.Integer))
 
 
 class PostgresDatabase:
@@ -52,21 +46,13 @@ class PostgresDatabase:
     """
 
     remedy = "remove it with `rlquant store prune`"
+    returns = True
 
     def __init__(self, url: str) -> None:
         parsed = make_url(url)
         self.name = parsed.render_as_string(hide_password=True)
-        arguments = {key: value for key, value in CONNECTION.items() if key not in parsed.query}
-        self.engine = sa.create_engine(
-            parsed,
-            connect_args=arguments,
-            max_overflow=-1,
-            use_native_hstore=False,
-            # One statement is a transaction by itself: two trips to the server are saved.
-            isolation_level="AUTOCOMMIT",
-        )
-        self._transactions = self.engine.execution_options(isolation_level="READ COMMITTED")
-        self._unflushed = Unflushed(self.engine)
+        self._commands, self._unflushed = Commands(), Unflushed()
+        self._connections = Connections(parsed, self._unflushed.begin)
         self._is_prepared = False
 
     def insert(self, table: sa.Table) -> Any:
@@ -86,7 +72,7 @@ class PostgresDatabase:
         while True:
             try:
                 return self._run(statements)
-            except DBAPIError as error:
+            except psycopg.Error as error:
                 passes = self._is_prepared and _passes(error)
                 if not passes or time.monotonic() > deadline:
                     raise self._failure(error, lost=passes) from error
@@ -98,23 +84,22 @@ class PostgresDatabase:
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _run(self, statements: tuple[Statement, ...]) -> list[Row]:
-        if not self._is_prepared:
-            self._prepare()
-            self._is_prepared = True
-        engine = self.engine if len(statements) == 1 else self._transactions
-        rows: list[Row] = []
-        with engine.begin() as connection:
+        commands, rows = self._commands.of(statements), list[Row]()
+        with self._connections.taken() as connection:
+            if not self._is_prepared:
+                _prepare(connection, self.name)
+                self._is_prepared = True
             self._unflushed.restore(connection)
-            for statement in statements:
-                rows = executed(connection, statement)
-        self._unflushed.add(statements)
-        if self._unflushed.is_due:
-            self._flush()
+            if len(commands) == 1:
+                rows = commands[0].execute(connection)
+            else:
+                with connection.transaction():
+                    for command in commands:
+                        rows = command.execute(connection)
+            self._unflushed.add(commands)
+            if self._unflushed.is_due:
+                self._unflushed.flush(connection)
         return rows
-
-    def _flush(self) -> None:
-        with self.engine.begin() as connection:
-            self._unflushed.flush(connection)
 
     def shrink(self) -> None:
         """Do nothing: the server does it (autovacuum)."""
@@ -123,39 +108,18 @@ class PostgresDatabase:
         """Flush what was recorded, and close all connections."""
         if self._unflushed.has_any:
             try:
-                self._flush()
-            except DBAPIError as error:
+                with self._connections.taken() as connection:
+                    self._unflushed.flush(connection)
+            except psycopg.Error as error:
                 _log.warning(
                     "%s: %s; what was recorded in the last second may have to be measured again",
                     self.name,
                     _reason(error),
                 )
-        self.engine.dispose()
+        self._connections.close()
 
-    def _prepare(self) -> None:
-        """Make the tables of a new store; refuse those of others, and of other versions."""
-        with self._transactions.begin() as connection:
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
-            present = {name for name in (_version.name, *METADATA.tables) if _is(connection, name)}
-            if _version.name not in present:
-                if present:
-                    raise FileFormatError(
-                        f"{self.name}: its table {min(present)} is of another program; give a "
-                        f"database of its own, as `createdb rlquant` makes it"
-                    )
-                METADATA.create_all(connection, checkfirst=False)
-                _version.create(connection, checkfirst=False)
-                connection.execute(sa.insert(_version).values(version=STORE_VERSION))
-                return
-            version = connection.execute(sa.select(_version.c.version)).scalar()
-            if version != STORE_VERSION:
-                raise FileFormatError(
-                    f"{self.name}: written by store version {version}, this one reads "
-                    f"{STORE_VERSION}; use the same rlquant everywhere, or another database"
-                )
-
-    def _failure(self, error: DBAPIError, *, lost: bool) -> RlquantError:
-        code, reason = getattr(error.orig, "sqlstate", None) or "", _reason(error)
+    def _failure(self, error: psycopg.Error, *, lost: bool) -> RlquantError:
+        code, reason = error.sqlstate or "", _reason(error)
         if lost:
             return StorageError(
                 f"{self.name}: lost for {RETRY_SECONDS:.0f} s ({reason}); when the server is back, "
@@ -163,7 +127,7 @@ class PostgresDatabase:
             )
         if code in _ADVICE:
             return StorageError(f"{self.name}: cannot be used ({reason}); {_ADVICE[code]}")
-        if isinstance(error.orig, psycopg.OperationalError):
+        if isinstance(error, psycopg.OperationalError):
             return StorageError(
                 f"{self.name}: cannot be reached ({reason}); does the server run there, and are "
                 f"user, password and database right?"
@@ -173,19 +137,44 @@ class PostgresDatabase:
         )
 
 
-def _is(connection: sa.Connection, table: str) -> bool:
+def _prepare(connection: Connection, name: str) -> None:
+    """Make the tables of a new store; refuse those of others, and of other versions."""
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        present = {table for table in (_VERSION, *METADATA.tables) if _is(connection, table)}
+        if _VERSION not in present:
+            if present:
+                raise FileFormatError(
+                    f"{name}: its table {min(present)} is of another program; give a "
+                    f"database of its own, as `createdb rlquant` makes it"
+                )
+            for table in METADATA.tables.values():
+                connection.execute(str(CreateTable(table).compile(dialect=DIALECT)).encode())
+            connection.execute("CREATE TABLE store_version (version INTEGER)")
+            connection.execute("INSERT INTO store_version VALUES (%s)", (STORE_VERSION,))
+            return
+        found = connection.execute("SELECT version FROM store_version").fetchone()
+    if found != (STORE_VERSION,):
+        version = None if found is None else found[0]
+        raise FileFormatError(
+            f"{name}: written by store version {version}, this one reads {STORE_VERSION}; use the "
+            f"same rlquant everywhere, or another database"
+        )
+
+
+def _is(connection: Connection, table: str) -> bool:
     """Whether a table of that name is seen where new ones would be made, or elsewhere."""
-    return connection.execute(sa.select(sa.func.to_regclass(table).is_not(None))).scalar_one()
+    found = connection.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
+    return found == (True,)
 
 
-def _passes(error: DBAPIError) -> bool:
+def _passes(error: psycopg.Error) -> bool:
     """Whether the same may be possible a little later."""
-    code = getattr(error.orig, "sqlstate", None)
-    if code is not None:
-        return str(code).startswith(_REPEATED)
-    return error.connection_invalidated or isinstance(error.orig, psycopg.OperationalError)
+    if error.sqlstate is not None:
+        return error.sqlstate.startswith(_REPEATED)
+    return isinstance(error, psycopg.OperationalError)
 
 
-def _reason(error: DBAPIError) -> str:
+def _reason(error: psycopg.Error) -> str:
     """Return what the driver says, in one line."""
-    return " ".join(str(error.orig).split())
+    return " ".join(str(error).split())

@@ -28,6 +28,7 @@ class SqliteFile:
     """See `Database`. Several processes and threads may use one file at the same time."""
 
     remedy = "move it away"
+    returns = False  # before 3.35
 
     def __init__(self, path: Path) -> None:
         self.path, self.name = path, str(path)

@@ -10,18 +10,15 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable
 
-import sqlalchemy as sa
-
-from rlquant.store.database import Statement, executed
-from rlquant.store.tables import leases
+from rlquant.store.commands import Command
+from rlquant.store.connections import Connection
 
 FLUSH_SECONDS = 1.0
 """What several processes record in so many seconds is one write of each to the server's disk."""
 
-_FLUSH = sa.text(
+_FLUSH = (
     "SELECT set_config('synchronous_commit', 'on', true), "
     "pg_logical_emit_message(true, 'rlquant', '')"
 )
@@ -29,24 +26,17 @@ _FLUSH = sa.text(
 
 
 class Unflushed:
-    """What was committed on an engine's connections since the last flush.
+    """What was committed since the last flush, on connections whose commits wait for no disk."""
 
-    Args:
-        engine: of PostgreSQL; none of its commits waits for the disk from now on.
-    """
-
-    def __init__(self, engine: sa.Engine) -> None:
-        self._kept: list[Statement] = []
+    def __init__(self) -> None:
+        self._kept: list[Command] = []
         self._flushed_at = -math.inf
         self._is_new = False
         self._lock = threading.RLock()
-        sa.event.listen(engine, "connect", self._begin)
 
-    def _begin(self, raw: Any, record: object) -> None:
-        """Take note of a new connection of the driver's."""
-        before, raw.autocommit = raw.autocommit, True
-        raw.execute("SET synchronous_commit TO off")
-        raw.autocommit = before
+    def begin(self, connection: Connection) -> None:
+        """Take note of a new connection; none of its commits waits for the disk from now on."""
+        connection.execute("SET synchronous_commit TO off")
         self._is_new = True
 
     @property
@@ -59,32 +49,23 @@ class Unflushed:
         """Whether there is, and the last flush was long ago."""
         return self.has_any and time.monotonic() - self._flushed_at >= FLUSH_SECONDS
 
-    def add(self, statements: Sequence[Statement]) -> None:
-        """Keep those of committed statements that record or remove; leases end with a server."""
-        self._kept += [statement for statement in statements if _writes(statement[0])]
+    def add(self, commands: Iterable[Command]) -> None:
+        """Keep those of committed commands that record or remove; leases end with a server."""
+        self._kept += [command for command in commands if command.is_lasting]
 
-    def restore(self, connection: sa.Connection) -> None:
+    def restore(self, connection: Connection) -> None:
         """Execute all that is kept, where a connection was made since the last time."""
         with self._lock:
             if self._is_new:
-                for statement in self._kept:
-                    executed(connection, statement)
+                for command in self._kept:
+                    command.execute(connection)
                 self._is_new = False
 
-    def flush(self, connection: sa.Connection) -> None:
-        """Wait until the server has everything on its disk; then nothing is kept any more.
-
-        Args:
-            connection: each of its statements is a transaction.
-        """
+    def flush(self, connection: Connection) -> None:
+        """Wait until the server has everything on its disk; then nothing is kept any more."""
         with self._lock:
             self.restore(connection)
             count = len(self._kept)
             connection.execute(_FLUSH)
             del self._kept[:count]
             self._flushed_at = time.monotonic()
-
-
-def _writes(statement: sa.Executable) -> bool:
-    written = isinstance(statement, sa.Insert | sa.Update | sa.Delete)
-    return written and statement.table is not leases  # type: ignore[attr-defined]

@@ -124,7 +124,7 @@ ONLY_IN: dict[str, tuple[str, ...]] = {
     "distributed": ("rlquant/executors/cluster.py", "rlquant/executors/slurm.py"),
     "dask_jobqueue": ("rlquant/executors/slurm.py",),
     "sqlalchemy": ("rlquant/store/*.py",),
-    "psycopg": ("rlquant/store/postgres.py",),
+    "psycopg": ("rlquant/store/[cp]*.py",),  # commands, connections, postgres
     "pytest": ("rlquant/testing/[cr]*", f"{AGENTS}/testing/searchers.py"),
     "tests": (),
 }
