@@ -153,7 +153,8 @@ def _assigned_alone(weight: Tensor, form: WeightForm, importance: Tensor | None)
         return assign_weight(weight, fit_weight(weight, form), form)
     if importance is not None:
         per_group = len(weight) // len(importance)
-        importance = importance.repeat_interleave(per_group, dim=0).reshape(weight.shape)
+        alike = importance[:, None].expand(-1, per_group, -1)  # no copy where there is one group
+        importance = alike.reshape(weight.shape)
     return quantize(weight, importance, form)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -74,7 +76,11 @@ def quantize_affine(
     found = whole_range(taken.rows, bits, scale_dtype, zero_point=zero_point)
     if taken.counts is not None:
         found = narrowed_range(taken.rows, found, taken.counts)
-    codes = taken.nearest_codes(_position(taken.rows, found))
+
+    def made(rows: Tensor, scale: Tensor, second: Tensor) -> Tensor:
+        return taken.nearest_codes(_position(rows, replace(found, scale=scale, second=second)))
+
+    codes = taken.codes(made, found.scale, found.second)
     second = {"zero_point" if zero_point else "offset": found.second}
     return taken.with_codes(codes, "affine", scale=found.scale, **second)
 

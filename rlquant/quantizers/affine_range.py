@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from rlquant.errors import QuantizationError
+from rlquant.quantizers.grouped_weights import parts_of
 from rlquant.quantizers.integer_grid import round_up
 from rlquant.quantizers.tensor import offset_of, round_for_storage
 
@@ -129,9 +130,10 @@ def narrowed_range(
         importance: what each weight's squared error counts, shape of the rows.
         whole: keep the zero point one of the codes.
     """
-    start, some = replace(start, whole=whole), max(1, AT_ONCE // rows.shape[1])
-    parts = [slice(first, first + some) for first in range(0, len(rows), some)]
-    found = [_narrowed(rows[part], start.at(part), importance[part]) for part in parts]
+    start = replace(start, whole=whole)
+    found = [
+        _narrowed(rows[part], start.at(part), importance[part]) for part in parts_of(rows, AT_ONCE)
+    ]
     scale, second = torch.cat([f.scale for f in found]), torch.cat([f.second for f in found])
     return replace(start, scale=scale, second=second)
 

@@ -57,7 +57,7 @@ def quantize_affine_step(
         found = narrowed_range(taken.rows, found, taken.counts)
     numbers = found.scale / (2**bits - 1), found.offset
     step, least = (round_for_storage(each, scale_dtype) for each in numbers)
-    codes = taken.nearest_codes(_steps(taken.rows, step, least))
+    codes = taken.codes(lambda rows, *own: taken.nearest_codes(_steps(rows, *own)), step, least)
     return taken.with_codes(codes, "steps", scale=step, offset=least)
 
 

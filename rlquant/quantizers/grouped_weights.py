@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rlquant.config import GroupSize, Rounding
 from rlquant.quantizers.groups import from_rows, importance_rows, require_group_size, to_rows
-from rlquant.quantizers.rounding import rounder
+from rlquant.quantizers.rounding import round_nearest, rounder
 from rlquant.quantizers.tensor import (
     CodebookKind,
     QuantizedTensor,
@@ -19,6 +19,21 @@ from rlquant.quantizers.tensor import (
     require_quantizable,
     strides_of,
 )
+
+AT_ONCE = 2**21
+"""Weights that are quantized together: what comes between takes some ten times their memory."""
+
+
+def parts_of(rows: Tensor, at_once: int, together: int = 1) -> Iterator[slice]:
+    """Yield slices of consecutive groups that have so many weights at most, at least one each.
+
+    Args:
+        rows: groups, shape `(groups, size)`.
+        at_once: weights of a part.
+        together: groups that belong together; a part has a multiple of them.
+    """
+    some = together * max(1, at_once // (rows.shape[1] * together))
+    return (slice(start, start + some) for start in range(0, len(rows), some))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +105,29 @@ class GroupedWeights:
     def nearest_codes(self, places: Tensor) -> Tensor:
         """Return codes of values in units of the codes, rounded and saturated."""
         return self.round(places).clamp(0, 2**self.bits - 1)
+
+    def parts(self, together: int = 1) -> Iterator[slice]:
+        """Yield slices of the rows; where rounding draws one alone, as draws follow the order.
+
+        Args:
+            together: groups that belong together; a part has a multiple of them.
+        """
+        at_once = AT_ONCE if self.round is round_nearest else self.rows.numel()
+        return parts_of(self.rows, at_once, together)
+
+    def codes(self, made: Callable[..., Tensor], *numbers: Tensor) -> Tensor:
+        """Return codes in rows, made of a part at a time, as they are stored.
+
+        Args:
+            made: gives the codes of rows and of their numbers.
+            *numbers: of groups, shape `(groups,)`.
+        """
+        dtype = codes_dtype(self.bits)
+        found = (
+            made(self.rows[part], *(each[part] for each in numbers)).to(dtype)
+            for part in self.parts()
+        )
+        return torch.cat(list(found))
 
     def with_codes(
         self, codes: Tensor, kind: CodebookKind, **numbers: Tensor | None

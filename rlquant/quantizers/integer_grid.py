@@ -159,7 +159,10 @@ def quantize_power_of_two(
 
 
 def _on_grid(taken: GroupedWeights, scale: Tensor) -> QuantizedTensor:
-    codes = integer_codes(taken.round(taken.rows / scale.float()[:, None]), taken.bits)
+    def made(rows: Tensor, own: Tensor) -> Tensor:
+        return integer_codes(taken.round(rows / own.float()[:, None]), taken.bits)
+
+    codes = taken.codes(made, scale)
     return taken.with_codes(codes, "integer", scale=scale)
 
 

@@ -75,11 +75,13 @@ def quantize_prescribed(
     rows, counts = taken.rows, taken.counts
     points = Points.of(PRESCRIBED[kind], rows.device)
     if kind == "mxfp4":
-        scale = _power_of_two(rows, points, counts)
+        some = ((rows[p], None if counts is None else counts[p]) for p in taken.parts())
+        scale = torch.cat([_power_of_two(of_part, points, own) for of_part, own in some])
     else:
         scale = signed_scale(rows, points, scale_dtype, counts)
     values = torch.tensor(PRESCRIBED[kind], dtype=torch.float32, device=rows.device)
-    return taken.with_codes(codes_at(in_units(rows, scale), values, taken.round), kind, scale=scale)
+    codes = taken.codes(lambda some, own: codes_at(in_units(some, own), values, taken.round), scale)
+    return taken.with_codes(codes, kind, scale=scale)
 
 
 def _power_of_two(rows: Tensor, points: Points, importance: Tensor | None) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rlquant.arguments import explained
 from rlquant.config import GroupSize, Rounding
-from rlquant.quantizers.grouped_weights import GroupedWeights
+from rlquant.quantizers.grouped_weights import GroupedWeights, parts_of
 from rlquant.quantizers.integer_grid import integer_codes
 from rlquant.quantizers.tensor import (
     QuantizedTensor,
@@ -70,7 +70,9 @@ def quantize_signed_scale(
         weights, bits, group_size, rounding, generator, channel_axis, importance
     )
     scale = signed_scale(taken.rows, Points.integers(bits), scale_dtype, taken.counts)
-    codes = integer_codes(taken.round(in_units(taken.rows, scale)), bits)
+    codes = taken.codes(
+        lambda rows, own: integer_codes(taken.round(in_units(rows, own)), bits), scale
+    )
     return taken.with_codes(codes, "integer", scale=scale)
 
 
@@ -138,14 +140,12 @@ def signed_scale(
     Raises:
         QuantizationError: a scale overflows in `dtype`.
     """
-    some = max(1, AT_ONCE // rows.shape[1])
-    parts = (slice(start, start + some) for start in range(0, len(rows), some))
     return torch.cat(
         [
             _Search(rows[part], points, None if importance is None else importance[part]).scale(
                 dtype
             )
-            for part in parts
+            for part in parts_of(rows, AT_ONCE)
         ]
     )
 

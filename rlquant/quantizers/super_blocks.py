@@ -78,12 +78,21 @@ def quantize_super_blocks(
         weights, bits, group_size, rounding, generator, channel_axis, importance
     )
     rows = taken.rows
-    counts = torch.ones_like(rows) if taken.counts is None else taken.counts
     per_row = _groups_of_a_row(weights.shape, group_size, channel_axis, len(rows))
-    multiples = _Multiples.of(rows, bits, counts, per_row, _groups_together(group_size), mirrored)
-    scale, offset = multiples.numbers(*multiples.nearby(rows, counts))
+    together = _groups_together(group_size)
+    found = []
+    for part in taken.parts(per_row):
+        some = rows[part]
+        counts = torch.ones_like(some) if taken.counts is None else taken.counts[part]
+        multiples = _Multiples.of(some, bits, counts, per_row, together, mirrored)
+        found.append(multiples.numbers(*multiples.nearby(some, counts)))
+    scale, offset = (torch.cat(numbers) for numbers in zip(*found, strict=True))
     grid = _Grid(bits, mirrored)
-    codes = grid.codes(rows, scale, offset, taken.round)
+
+    def made(some: Tensor, own_scale: Tensor, own_offset: Tensor) -> Tensor:
+        return grid.codes(some, own_scale, own_offset, taken.round)
+
+    codes = taken.codes(made, scale, offset)
     kind: CodebookKind = "integer" if mirrored else "steps"
     return taken.with_codes(codes, kind, scale=scale, offset=None if mirrored else offset)
 

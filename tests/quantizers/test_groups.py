@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rlquant.config import LARGEST_GROUP, PRESCRIBED_BITS, GroupSize, LayerChoice, Points
 from rlquant.errors import QuantizationError
 from rlquant.network.weights import quantize_weight
-from rlquant.quantizers import quantize_integer
+from rlquant.quantizers import QuantizedTensor, quantize_integer
 from rlquant.quantizers.formats import FORMATS
 from rlquant.quantizers.groups import (
     from_rows,
@@ -39,6 +39,23 @@ def test_a_group_that_is_larger_than_a_channel_holds_the_channel(points: Points,
     )
     assert torch.equal(whole.codes, larger.codes)
     assert torch.equal(whole.dequantize(), larger.dequantize())
+
+
+@pytest.mark.parametrize("points", FORMATS)
+def test_large_weights_are_quantized_alike_in_parts(
+    points: Points, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight, counts = torch.randn(9, 512, generator=seeded(0)), torch.rand(512, generator=seeded(1))
+    choice = LayerChoice("fc", PRESCRIBED_BITS.get(points, 3), points=points, group_size=16)
+
+    def quantized() -> QuantizedTensor:
+        return quantize_weight(weight, choice, moments=lambda: {"fc": torch.diag(counts)[None]})
+
+    whole = quantized()
+    monkeypatch.setattr("rlquant.quantizers.grouped_weights.AT_ONCE", 2 * 512 + 100)
+    parted = quantized()
+    assert torch.equal(whole.codes, parted.codes)
+    assert torch.equal(whole.dequantize(), parted.dequantize())
 
 
 def test_groups_do_not_reach_into_the_next_channel() -> None:

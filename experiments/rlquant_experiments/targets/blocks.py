@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,29 +13,18 @@ import torch
 from torch import Tensor, nn
 
 import rlquant
-from rlquant import (
-    Budget,
-    CompressedTensorsTarget,
-    EvaluationSettings,
-    LayerChoice,
-    QuantizationConfig,
-    QuantizationProblem,
-    SearchSpace,
-)
+from rlquant import LayerChoice, QuantizationConfig
 from rlquant.export.histogram import histogram
 from rlquant.export.onnx.exporter import export_onnx
 from rlquant.export.onnx.runtime import feed, open_session
 from rlquant.export.targets import MATMULNBITS
 from rlquant.profiling.clock import times_in_turns
-from rlquant.tasks import Task
 from rlquant_experiments.benchmarks.onnx_speed import float_file
 from rlquant_experiments.real_networks.test_set import TestSet
+from rlquant_experiments.targets.problems import Problems
 from rlquant_experiments.targets.rows import BITS, FOLDER, ONNX, THEIR_ONNX, Figures, Row
 from rlquant_experiments.targets.settings import BLOCK, TargetsSettings
 
-NO_LIMIT = Budget.size_bytes(2**62)
-CALIBRATION = 8
-"""Sequences whose inputs say which scales are best."""
 ROUNDS = 20
 """In which files run one token, in turns."""
 
@@ -43,44 +32,31 @@ ROUNDS = 20
 class BlockLab:
     """Files of a language model whose Linear layers but the head have few bits, all as many.
 
-    Weights are rounded to nearest, as onnxruntime's own quantizer does it.
+    Weights are rounded by GPTQ; onnxruntime's own quantizer rounds to nearest.
 
     Args:
-        task: with token numbers as `input_ids`.
+        problems: of a task with token numbers as `input_ids`.
         test: what everything is measured on.
-        settings: where files go, and how many sequences searches would see.
+        settings: where files go.
     """
 
-    def __init__(self, task: Task, test: TestSet, settings: TargetsSettings) -> None:
-        self._task, self._test, self._settings = task, test, settings
-        data: Any = task.test
+    def __init__(self, problems: Problems, test: TestSet, settings: TargetsSettings) -> None:
+        self._problems, self._test, self._settings = problems, test, settings
+        data: Any = problems.task.test
         self._tokens: Tensor = data["input_ids"]
 
     def figures(self, row: Row) -> Figures:
         """Return the figures of a row whose way is one of those of `WAYS`."""
         return WAYS[row.way](self, row.bits)
 
-    @cached_property
-    def _problem(self) -> QuantizationProblem:
-        task, settings = self._task, self._settings
-        return QuantizationProblem(
-            task.network,
-            task.train,
-            task.validation,
-            budget=NO_LIMIT,
-            objective=task.objective,
-            space=SearchSpace(bits=tuple(range(2, 9)), points=("clipped",), group_size=(BLOCK,)),
-            target=CompressedTensorsTarget(),
-            evaluation=EvaluationSettings(
-                calibration_samples=CALIBRATION,
-                validation_samples=settings.validation,
-                weight_bank_folder=str(settings.out / "weights"),
-            ),
-        )
+    @property
+    def _network(self) -> nn.Module:
+        """The float network."""
+        return self._problems.task.network
 
     def _config(self, bits: int) -> QuantizationConfig:
-        layers = [facts.name for facts in self._problem.layers]
-        choice = LayerChoice("", bits, points="clipped", group_size=BLOCK)
+        layers = [facts.name for facts in self._problems.of_blocks.layers]
+        choice = LayerChoice("", bits, points="clipped", rounding="gptq", group_size=BLOCK)
         return QuantizationConfig.uniform(choice, layers)
 
     def _measured(self, network: nn.Module, start: float) -> Figures:
@@ -103,15 +79,15 @@ class BlockLab:
         import transformers
 
         start, config = time.perf_counter(), self._config(bits)
-        network = self._problem.build(config)
+        network = self._problems.of_blocks.build(config)
         found = self._measured(network, start)
         export = rlquant.export_compressed_tensors(network, self._settings.out / f"ct-{bits}")
         reader: Any = transformers.AutoModelForCausalLM
         loaded = reader.from_pretrained(export.folder, dtype=torch.float32).eval()
         ours, theirs = (self._logits(each) for each in (network, loaded))
-        one, runs = self._tokens[:1, :1], (self._task.network, loaded)
+        one, runs = self._tokens[:1, :1], (self._network, loaded)
         seconds = _medians([partial(_run, each, one) for each in runs])
-        feasible = self._problem.feasible
+        feasible = self._problems.of_blocks.feasible
         return replace(
             found,
             promised=feasible.spent(feasible.indices(config)),
@@ -125,14 +101,14 @@ class BlockLab:
     def _onnx(self, bits: int) -> Figures:
         """Return the figures of our file, in turns with the float file and onnxruntime's own."""
         start = time.perf_counter()
-        network = self._problem.build(self._config(bits))
+        network = self._problems.of_blocks.build(self._config(bits))
         found = self._measured(network, start)
         export = self._exported(network, self._tokens[:2])
         answers = Answers(export.path.read_bytes())
         apart = _divergence(self._logits(network), self._logits(answers))
         del answers
         one = self._tokens[:2, :1]
-        plain = float_file(self._task.network, [one])
+        plain = float_file(self._network, [one])
         files = [plain, self._exported(network, one).path.read_bytes()]
         if bits in BITS[THEIR_ONNX]:
             files.append(_by_onnxruntime(plain, bits))
@@ -152,7 +128,7 @@ class BlockLab:
     def _their_onnx(self, bits: int) -> Figures:
         """Return the figures of the file that onnxruntime's own quantizer makes."""
         start = time.perf_counter()
-        content = _by_onnxruntime(float_file(self._task.network, [self._tokens[:2]]), bits)
+        content = _by_onnxruntime(float_file(self._network, [self._tokens[:2]]), bits)
         found = self._measured(Answers(content), start)
         return replace(found, bytes=len(content), types=f"{bits} bits, nearest")
 

@@ -17,16 +17,10 @@ import torch
 from torch import Tensor, nn
 
 import rlquant
-from rlquant import (
-    Budget,
-    EvaluationSettings,
-    GgufTarget,
-    LayerChoice,
-    QuantizationConfig,
-    QuantizationProblem,
-)
+from rlquant import Budget, LayerChoice, QuantizationConfig, QuantizationProblem
 from rlquant.config import Rounding
 from rlquant.data import Data
+from rlquant.evaluation.process_memory import close_gaps
 from rlquant.export.histogram import histogram
 from rlquant.gguf.architecture import file_names
 from rlquant.gguf.ggml_types import TYPES
@@ -37,6 +31,7 @@ from rlquant_experiments.real_networks.test_set import TestSet
 from rlquant_experiments.targets.blocks import BlockLab
 from rlquant_experiments.targets.float_weights import write_in_floats
 from rlquant_experiments.targets.llama_cpp import Libraries
+from rlquant_experiments.targets.problems import Problems
 from rlquant_experiments.targets.recipes import types_of
 from rlquant_experiments.targets.rows import (
     BITS,
@@ -52,7 +47,6 @@ from rlquant_experiments.targets.rows import (
 )
 from rlquant_experiments.targets.settings import TargetsSettings
 
-NO_LIMIT = Budget.size_bytes(2**62)
 SPEED_TOKENS = 48
 
 
@@ -84,31 +78,24 @@ class Lab:
 
     def __init__(self, task: Task, source: Path, settings: TargetsSettings) -> None:
         torch.set_num_threads(settings.threads)
-        self.task, self.source, self._settings = task, source, settings
+        self.source, self._settings = source, settings
+        self._problems = Problems(task, source, settings)
         self.libraries = None if settings.llama_cpp is None else Libraries(settings.llama_cpp)
         self.test = TestSet(task, settings.test)
 
-    @cached_property
+    @property
+    def task(self) -> Task:
+        """The task; its network is the problem's."""
+        return self._problems.task
+
+    @property
     def problem(self) -> QuantizationProblem:
         """The problem without a limit, in the space of all types."""
-        task, settings = self.task, self._settings
-        return QuantizationProblem(
-            task.network,
-            task.train,
-            task.validation,
-            budget=NO_LIMIT,
-            objective=task.objective,
-            target=GgufTarget(self.source),
-            evaluation=EvaluationSettings(
-                calibration_samples=settings.calibration,
-                validation_samples=settings.validation,
-                weight_bank_folder=str(settings.out / "weights"),
-            ),
-            store=settings.out / "evaluations.sqlite",
-        )
+        return self._problems.of_types
 
     def figures(self, row: Row) -> Figures:
         """Return the figures of a row."""
+        close_gaps()  # that the last one left
         if row.way in BITS:
             return self._blocks.figures(row)
         start = time.perf_counter()
@@ -178,11 +165,12 @@ class Lab:
         )
         if found.stopped == "interrupted":
             raise KeyboardInterrupt
-        return Built(problem.build(found.best), self._bytes(found.best), "")
+        assert found.network is not None
+        return Built(found.network, self._bytes(found.best), "")
 
     @cached_property
     def _blocks(self) -> BlockLab:
-        return BlockLab(self.task, self.test, self._settings)
+        return BlockLab(self._problems, self.test, self._settings)
 
     @property
     def task_bytes(self) -> int:

@@ -64,14 +64,14 @@ attention and MLP leave no rotation that moves it off. `rlquant` writes no files
 """
 BLOCKS = """## onnxruntime and compressed-tensors
 
-All Linear layers but the head in blocks of 32 weights, rounded to nearest; embedding and head stay
-float (113 MB each). What GPTQ and searches make of such widths, [real
-networks](real-networks.md) says. onnxruntime: `MatMulNBits` with float inputs, beside the files
-that its own `MatMulNBitsQuantizer` makes (symmetric). A token is one without others before it, no
-cache; files ran in turns, 20 rounds, and ratios are medians over rounds of the ratio in one.
-[More of onnxruntime's speed](runtimes.md), on an encoder. transformers turns a folder of
-compressed-tensors to float when it loads it, so that it takes what the float network takes. Budgets
-count the bytes of folders; those of ONNX files are not promised.
+All Linear layers but the head in blocks of 32 weights, rounded by GPTQ; embedding and head stay
+float (113 MB each). What searches make of such widths, [real networks](real-networks.md) says.
+onnxruntime: `MatMulNBits` of 2, 4 or 8 bits with float inputs, beside the files that its own
+`MatMulNBitsQuantizer` makes of 4 or 8 (symmetric, rounded to nearest). A token is one without
+others before it, no cache; files ran in turns, 20 rounds, and ratios are medians over rounds of the
+ratio in one. [More of onnxruntime's speed](runtimes.md), on an encoder. transformers turns a folder
+of compressed-tensors to float when it loads it, so that it takes what the float network takes.
+Budgets count the bytes of folders; those of ONNX files are not promised.
 """
 
 

@@ -103,11 +103,11 @@ def rows_of(settings: TargetsSettings) -> Iterator[Row]:
     for recipe in settings.recipes:
         yield from (Row(recipe, way) for way in (*theirs, GPTQ))
         yield from (Row(recipe, SEARCHED, seed) for seed in range(min(seeds, 1)))
-    for bits in settings.bits:
-        yield from (Row(f"{bits} bits", way) for way, known in BITS.items() if bits in known)
     yield from (Row(recipe, NEAREST) for recipe in settings.recipes)
     for seed in range(1, seeds):
         yield from (Row(recipe, SEARCHED, seed) for recipe in settings.recipes)
+    for bits in settings.bits:  # last, as they have a problem of their own
+        yield from (Row(f"{bits} bits", way) for way, known in BITS.items() if bits in known)
 
 
 def read_row(row: Row, settings: TargetsSettings) -> Figures | None:
@@ -131,6 +131,8 @@ def keep_row(row: Row, settings: TargetsSettings, figures: Figures) -> None:
 def _settings(row: Row, settings: TargetsSettings) -> dict[str, Any]:
     """Return the settings that a row's figures depend on."""
     found: dict[str, Any] = {"calibration": settings.calibration, "test": settings.test}
+    if row.way in (FOLDER, ONNX):
+        found["rounding"] = "gptq"  # rows that were kept before were rounded to nearest
     if row.searched:
         found |= {
             field: getattr(settings, field) for field in ("searcher", "evaluations", "validation")
