@@ -87,7 +87,7 @@ ROOMS = {
     "rlquant_experiments": (
         *("float_layers", "baselines", "tables", "comparison", "benchmarks"),
         *("pretraining", "reproduction"),
-        *("faults", "reference", "real_networks", "landscapes", "layer_policy", "at_scale"),
+        *("faults", "reference", "landscapes", "real_networks", "layer_policy", "at_scale"),
         *("targets", "scaling", "commands", "__init__"),
     ),
 }

@@ -10,8 +10,12 @@ from rlquant_agents.reporting.figure_files import png
 from rlquant_experiments.at_scale.problems import Problem, missing
 from rlquant_experiments.at_scale.spending import spent, unit
 from rlquant_experiments.at_scale.standing import (
+    ASK_ONCE,
+    FIRST_ANSWER,
+    PARTS,
     Standing,
     against_best,
+    baselines,
     best_single,
     increases,
     level,
@@ -39,6 +43,13 @@ evaluations, gradients and looks on few tokens among them.
 Nothing was pretrained on these networks; samples and evaluations are those of the measurements.
 """
 
+FIRST_ANSWERS = """What side information says before anything is evaluated: the knapsack of expected
+increases, with which `auto` begins, beside the knapsacks of other scores."""
+ABLATIONS = """`auto` without its rounds (`auto-first-answer`); with a race on an eighth of tokens
+in each round (`auto-racing`); without what gradients say, where a policy plays against a surrogate
+that knows weight errors alone (`dyna-ppo`); and that without what its policy has learned on tables
+(`dyna-ppo-fresh`)."""
+
 
 def page_of(
     problems: Sequence[Problem],
@@ -56,11 +67,17 @@ def page_of(
         seeds: that each task should have.
         made: when and how the page was made.
     """
-    found = standings(problems)
+    found = standings(problems, baselines(problems))
     parts = [INTRODUCTION, made, "## Verdict", _verdict(problems, found)]
     if found:
         parts += [image(f"Log test loss above that of {AGENT}", "-differences")]
         parts += [f"## {AGENT} beside each searcher", _standings_table(found)]
+    once = standings(problems, ASK_ONCE, FIRST_ANSWER)
+    if once:
+        parts += ["## First answers", FIRST_ANSWERS, _standings_table(once, FIRST_ANSWER)]
+    ablated = standings(problems, PARTS)
+    if ablated:
+        parts += [f"## Parts of {AGENT}", ABLATIONS, _standings_table(ablated)]
     parts += ["## Log loss increase on test data", _levels_table(problems)]
     parts += ["## Token-equivalents spent", _spending_table(problems)]
     lacking = [*notes, *missing(problems, searchers, seeds)]
@@ -94,9 +111,9 @@ def _verdict(problems: Sequence[Problem], found: Sequence[Standing]) -> str:
     )
 
 
-def _standings_table(found: Sequence[Standing]) -> str:
+def _standings_table(found: Sequence[Standing], agent: str = AGENT) -> str:
     headings = [
-        *("searcher", "problems", f"{AGENT} minus it, log loss", f"{AGENT} at worst, %"),
+        *("searcher", "problems", f"{agent} minus it, log loss", f"{agent} at worst, %"),
         "on",
     ]
     cells = [

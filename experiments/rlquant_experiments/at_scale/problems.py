@@ -33,7 +33,7 @@ class Found:
     """A row that was read.
 
     Attributes:
-        task: pretrained task.
+        task: name of the task.
         label: searcher, "uniform-..." or "float".
         bits: that were asked for.
         seed: of a search.
@@ -67,7 +67,7 @@ class Problem:
     """A network under a budget, and what was found for it.
 
     Attributes:
-        task: pretrained task.
+        task: name of the task.
         bits: average bits, scales included.
         float_loss: of the float network on test data.
         runs: by searcher, and `UNIFORM`, the runs of all seeds.

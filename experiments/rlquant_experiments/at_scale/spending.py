@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from rlquant_agents.search.predictions import N_DRAWS
 from rlquant_experiments.at_scale.problems import Found, Problem
 from rlquant_experiments.baselines.knapsack_fisher import KnapsackFisher
 from rlquant_experiments.baselines.knapsack_linearity import SHARE
+from rlquant_experiments.landscapes.networks import LENGTH
 from rlquant_experiments.real_networks.settings import Amounts
 
 BACKWARD = 3
 """Forward passes that a gradient takes as long as, its own one included."""
-TOKENS = {"smollm2-135m": 256}
+TOKENS = {"smollm2-135m": 256, "llama-8x128": LENGTH}
 """Of a sample; samples of other tasks, sentences and images, count as one each."""
 
 
@@ -20,6 +22,7 @@ def _fisher(amounts: Amounts) -> int:
 
 
 OUTSIDE: Mapping[str, Callable[[Amounts], int]] = {
+    "auto-first-answer": lambda _: BACKWARD * N_DRAWS[0],
     "knapsack-fisher": _fisher,
     "knapsack-output-error": lambda amounts: amounts.calibration,
     "knapsack-weight-error": lambda amounts: 0,

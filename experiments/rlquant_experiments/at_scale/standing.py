@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,17 @@ NOTHING = 1e-3
 """A float network's loss below this is none: losses are compared with the float network's own
 answers, and what is left of 0 is rounding."""
 LEAST = 1e-12
+PARTS = ("auto-first-answer", "auto-racing", "dyna-ppo", "dyna-ppo-fresh")
+"""Searchers that are the agent with something left out or added; they are no baselines."""
+FIRST_ANSWER = PARTS[0]
+ASK_ONCE = ("knapsack-fisher", "knapsack-output-error", "knapsack-linearity")
+"""Baselines that answer by what they know beforehand, as `FIRST_ANSWER` does."""
+
+
+def baselines(problems: Sequence[Problem]) -> list[str]:
+    """Return the searchers that the agent is compared with."""
+    names = dict.fromkeys(name for problem in problems for name in problem.runs)
+    return [name for name in names if name not in (AGENT, *PARTS)]
 
 
 def increases(problem: Problem, searcher: str) -> Floats:
@@ -41,9 +52,9 @@ def level(problem: Problem, searcher: str) -> float:
     return float(interquartile_mean(increases(problem, searcher)[:, None]))
 
 
-def common(problems: Sequence[Problem], searcher: str) -> list[Problem]:
+def common(problems: Sequence[Problem], searcher: str, agent: str = AGENT) -> list[Problem]:
     """Return the problems that both the agent and a searcher have answers for."""
-    return [p for p in problems if AGENT in p.runs and searcher in p.runs]
+    return [p for p in problems if agent in p.runs and searcher in p.runs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +77,23 @@ class Standing:
     at: str
 
 
-def standings(problems: Sequence[Problem]) -> list[Standing]:
+def standings(
+    problems: Sequence[Problem], names: Iterable[str], agent: str = AGENT
+) -> list[Standing]:
     """Return how the agent stands against each searcher, those with most problems first."""
-    names = dict.fromkeys(name for problem in problems for name in problem.runs if name != AGENT)
-    found = [_standing(problems, name) for name in names if common(problems, name)]
+    others = [name for name in names if name != agent]
+    found = [
+        _standing(shared, name, agent)
+        for name in others
+        if (shared := common(problems, name, agent))
+    ]
     return sorted(found, key=lambda s: (-s.problems, -s.difference.value, s.searcher))
 
 
-def _standing(problems: Sequence[Problem], searcher: str) -> Standing:
-    shared = common(problems, searcher)
-    gaps = [level(p, AGENT) - level(p, searcher) for p in shared]
+def _standing(shared: Sequence[Problem], searcher: str, agent: str) -> Standing:
+    gaps = [level(p, agent) - level(p, searcher) for p in shared]
     worst = int(np.argmax(gaps))
-    difference = paired_difference([(increases(p, AGENT), increases(p, searcher)) for p in shared])
+    difference = paired_difference([(increases(p, agent), increases(p, searcher)) for p in shared])
     return Standing(searcher, len(shared), difference, percent(gaps[worst]), shared[worst].name)
 
 
@@ -131,7 +147,7 @@ def against_best(problems: Sequence[Problem]) -> list[tuple[Problem, str, float]
     """
     found = []
     for problem in problems:
-        others = [name for name in problem.runs if name != AGENT]
+        others = [name for name in problem.runs if name not in (AGENT, *PARTS)]
         if AGENT in problem.runs and others:
             best = min(others, key=lambda name: level(problem, name))
             gap = level(problem, AGENT) - level(problem, best)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from rlquant_agents.reporting.figure_axes import own_style
 from rlquant_experiments.at_scale.problems import Problem
-from rlquant_experiments.at_scale.standing import level, standings
+from rlquant_experiments.at_scale.standing import baselines, level, standings
 from rlquant_experiments.real_networks.rows import AGENT
 
 MARKERS = ("o", "s", "^", "v", "D", "P", "X", "<", ">", "p")
@@ -21,7 +21,7 @@ def differences_figure(problems: Sequence[Problem]) -> Figure:
     shown = [problem for problem in problems if AGENT in problem.runs]
     figure = Figure(figsize=(8.0, 1.6 + 0.35 * len(shown)), layout="constrained")
     axes = figure.add_subplot()
-    for standing, marker in zip(standings(shown), cycle(MARKERS), strict=False):
+    for standing, marker in zip(standings(shown, baselines(shown)), cycle(MARKERS), strict=False):
         name = standing.searcher
         places = [i for i, problem in enumerate(shown) if name in problem.runs]
         gaps = [level(shown[i], name) - level(shown[i], AGENT) for i in places]

@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 
 from rlquant.errors import SettingsError, unknown_name, whole_number
-from rlquant.tasks.registry import PRETRAINED
 from rlquant_agents.cli.command_line import command_of, run_command
 from rlquant_agents.cli.terminal import say
 from rlquant_agents.search.searcher import searchers
@@ -21,6 +20,7 @@ from rlquant_experiments.at_scale.page import page_of
 from rlquant_experiments.at_scale.problems import problems_of, read_rows
 from rlquant_experiments.baselines.registration import register_baselines
 from rlquant_experiments.comparison.report_file import in_short, made_by
+from rlquant_experiments.real_networks.settings import AMOUNTS
 
 FEWER_SEEDS = {"smollm2-135m": 3}
 """Tasks of which fewer seeds are enough, as a search takes a quarter of an hour."""
@@ -65,8 +65,8 @@ class AtScaleSettings:
 def run(settings: AtScaleSettings, command: Sequence[str]) -> int:
     """Write the page of the rows that there are."""
     settings.check()
-    problems, notes = problems_of(read_rows(settings.rows, tuple(PRETRAINED)))
-    seeds = {task: settings.seeds_of(task) for task in PRETRAINED}
+    problems, notes = problems_of(read_rows(settings.rows, tuple(AMOUNTS)))
+    seeds = {task: settings.seeds_of(task) for task in AMOUNTS}
     made = made_by(command, torch.get_num_threads())
     report = page_of(problems, notes, settings.searchers, seeds, made)
     say(in_short(report.write([settings.report])))

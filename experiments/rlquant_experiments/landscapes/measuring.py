@@ -31,7 +31,7 @@ from rlquant_experiments.baselines.knapsack_weight_error import noise_to_signal
 from rlquant_experiments.float_layers import float_layers
 from rlquant_experiments.landscapes.landscape import Floats, Indices, Landscape
 from rlquant_experiments.landscapes.networks import SmallNetwork
-from rlquant_experiments.landscapes.training import parts_of, train
+from rlquant_experiments.landscapes.training import STEPS, parts_of, train
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def problem_of(kind: SmallNetwork, folder: Path) -> QuantizationProblem:
         folder: of this network.
     """
     parts = parts_of(kind)
-    network = kind.measured(_trained(kind, folder / "network.safetensors"))
+    network = kind.measured(trained(kind, folder / "network.safetensors"))
     return QuantizationProblem(
         network,
         parts.train,
@@ -73,7 +73,8 @@ def problem_of(kind: SmallNetwork, folder: Path) -> QuantizationProblem:
     )
 
 
-def _trained(kind: SmallNetwork, path: Path) -> nn.Module:
+def trained(kind: SmallNetwork, path: Path, steps: int = STEPS) -> nn.Module:
+    """Return a network with the weights of a file, which is written where there is none."""
     network = kind.build()
     if path.exists():
         with reading(path):
@@ -82,7 +83,7 @@ def _trained(kind: SmallNetwork, path: Path) -> nn.Module:
             require_like(found, expected)
             network.load_state_dict(found, strict=False)
         return network.eval()
-    loss = train(network, kind)
+    loss = train(network, kind, steps)
     logger.info("%s is trained to loss %.3f", kind.name, loss)
     make_folder(path.parent)
     write_file(path, save(_weights(network)))

@@ -31,19 +31,19 @@ class Parts:
     validation: tuple[Any, Tensor]
 
 
-def train(network: nn.Module, kind: SmallNetwork) -> float:
+def train(network: nn.Module, kind: SmallNetwork, steps: int = STEPS) -> float:
     """Train a network in place; returns the mean loss of the last tenth of the steps.
 
-    Nothing but the network's seed decides, on the same machine.
+    Nothing but the network's seed and the steps decide, on the same machine.
     """
     draws = np.random.default_rng(kind.seed)
     optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, RATE, total_steps=STEPS, pct_start=WARM_UP
+        optimizer, RATE, total_steps=steps, pct_start=WARM_UP
     )
     network.train()
     losses = []
-    for _ in range(STEPS):
+    for _ in range(steps):
         loss = _loss(network, kind.data, draws)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -52,7 +52,7 @@ def train(network: nn.Module, kind: SmallNetwork) -> float:
         schedule.step()
         losses.append(float(loss.detach()))
     network.eval()
-    return float(np.mean(losses[-STEPS // 10 :]))
+    return float(np.mean(losses[-steps // 10 :]))
 
 
 def parts_of(kind: SmallNetwork) -> Parts:
@@ -67,7 +67,7 @@ def parts_of(kind: SmallNetwork) -> Parts:
 
 
 def _tokens(part: str, count: int, draws: np.random.Generator) -> tuple[Any, Tensor]:
-    found = _passages(part, count, draws)
+    found = passages(part, count, draws)
     return {"input_ids": found}, torch.zeros(count, dtype=torch.long)
 
 
@@ -77,7 +77,7 @@ def _loss(network: nn.Module, data: Data, draws: np.random.Generator) -> Tensor:
         taken = torch.from_numpy(draws.integers(len(labels), size=2 * BATCH))
         outputs = network(images[taken])
         return functional.cross_entropy(getattr(outputs, "logits", outputs), labels[taken])
-    tokens = _passages("train", BATCH, draws)
+    tokens = passages("train", BATCH, draws)
     if data == "text":
         logits, targets = network(input_ids=tokens[:, :-1]).logits, tokens[:, 1:]
         return functional.cross_entropy(logits.reshape(-1, VOCABULARY), targets.reshape(-1))
@@ -92,7 +92,7 @@ def load_images() -> tuple[Tensor, Tensor]:
     return load_data("digits").train
 
 
-def _passages(part: str, count: int, draws: np.random.Generator) -> Tensor:
+def passages(part: str, count: int, draws: np.random.Generator) -> Tensor:
     """Return passages of bytes from anywhere, int64, shape `(count, LENGTH)`."""
     text = _text(part)
     begins = draws.integers(len(text) - LENGTH, size=count)

@@ -30,6 +30,7 @@ from rlquant.network_kind import is_transformer_like
 from rlquant_agents.api import search_problem
 from rlquant_experiments.float_layers import float_layers
 from rlquant_experiments.real_networks.foresight import foresee
+from rlquant_experiments.real_networks.made_networks import MADE, load_made
 from rlquant_experiments.real_networks.rows import (
     AGENT,
     Figures,
@@ -52,7 +53,7 @@ NO_LIMIT = Budget.average_bits(64.0)
 
 
 class Lab:
-    """A pretrained task, its problem without a limit, and its test data.
+    """A task, its problem without a limit, and its test data.
 
     Args:
         name: of the task.
@@ -61,7 +62,8 @@ class Lab:
 
     def __init__(self, name: str, settings: RealNetworkSettings) -> None:
         torch.set_num_threads(settings.threads)
-        self.task = tasks.load(name)
+        made = name in MADE
+        self.task = load_made(name, settings.out / "networks") if made else tasks.load(name)
         self._amounts = settings.amounts(name)
         self.evaluations = self._amounts.evaluations
         self._kept = settings.out  # what searches share: quantized weights, evaluations, gradients

@@ -29,7 +29,7 @@ class Row:
     """What is measured: the float network, a uniform configuration or the answer of a search.
 
     Attributes:
-        task: name of the pretrained task.
+        task: name of the task.
         bits: of all layers, or the average that a search may use; 32 for the float network.
         quantizer: of a uniform configuration.
         group_size: of a uniform configuration.

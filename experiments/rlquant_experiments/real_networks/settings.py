@@ -12,6 +12,7 @@ from rlquant.precision import Precision
 from rlquant.tasks.registry import PRETRAINED
 from rlquant_agents.search.searcher import searchers
 from rlquant_experiments.baselines.registration import register_baselines
+from rlquant_experiments.real_networks.made_networks import MADE
 
 SEARCHERS = ("auto", "knapsack", "knapsack-fisher", "local-swap", "random")
 
@@ -42,6 +43,7 @@ AMOUNTS = {
     "smollm2-135m": Amounts(64, 16, 48, 30, "bfloat16"),  # of 256 tokens each
     "minilm-l6": Amounts(96, 48, 256, 40),
     "efficientnet-lite0": Amounts(64, 128, 444, 30),
+    **dict.fromkeys(MADE, Amounts(64, 64, 512, 40)),
 }
 """As much as one core can run: an evaluation takes some seconds."""
 
@@ -51,7 +53,7 @@ class RealNetworkSettings:
     """Measurements on pretrained networks.
 
     Attributes:
-        tasks: pretrained tasks.
+        tasks: pretrained tasks, or names of `made_networks.MADE`, which are trained first.
         bits: uniform bit-widths.
         budgets: average bits of searches, scales included.
         searchers: names of searchers, with `REFINED` behind them or not; none for uniform
@@ -86,7 +88,7 @@ class RealNetworkSettings:
         """Raise `UnknownNameError` or `SettingsError` for what cannot be measured."""
         register_baselines()
         for names, known, kind in (
-            (self.tasks, tuple(PRETRAINED), "pretrained task"),
+            (self.tasks, AMOUNTS, "task"),
             ([n.removesuffix(REFINED) for n in self.searchers], searchers(), "searcher"),
         ):
             for name in names:

@@ -13,7 +13,10 @@ from rlquant.errors import DataError
 from rlquant_experiments.at_scale.problems import Problem, missing, problems_of, read_rows
 from rlquant_experiments.at_scale.spending import spent
 from rlquant_experiments.at_scale.standing import (
+    PARTS,
+    Standing,
     against_best,
+    baselines,
     best_single,
     increases,
     level,
@@ -62,6 +65,10 @@ def problems(folder: Path) -> list[Problem]:
     return found
 
 
+def standings_of(found: list[Problem]) -> list[Standing]:
+    return standings(found, baselines(found))
+
+
 def test_rows_become_problems_with_their_runs(folder: Path) -> None:
     classifier, encoder = problems(folder)
     assert (encoder.name, classifier.name) == ("minilm-l6, 3 bits", "efficientnet-lite0, 3 bits")
@@ -90,7 +97,7 @@ def test_tokens_count_passes_of_samples_and_a_backward_one_thrice(folder: Path) 
 
 
 def test_the_agent_stands_by_its_mean_difference_over_what_both_have(folder: Path) -> None:
-    found = {standing.searcher: standing for standing in standings(problems(folder))}
+    found = {standing.searcher: standing for standing in standings_of(problems(folder))}
     by_random, by_uniform, by_fisher = (found[n] for n in ("random", "uniform", "knapsack-fisher"))
     assert by_random.problems == 2
     assert by_random.difference.value == pytest.approx((math.log(0.5) + math.log(0.55)) / 2)
@@ -98,7 +105,7 @@ def test_the_agent_stands_by_its_mean_difference_over_what_both_have(folder: Pat
     assert by_random.worst == pytest.approx(-45.0)
     assert (by_fisher.problems, by_fisher.worst) == (1, pytest.approx(10.0))
     assert by_uniform.problems == 1
-    best = best_single(standings(problems(folder)))
+    best = best_single(standings_of(problems(folder)))
     assert best is not None
     assert best.searcher == "random"  # of those with most problems
 
@@ -148,6 +155,21 @@ def test_the_command_writes_the_page_and_its_figure(folder: Path, tmp_path: Path
     assert "| auto | 0.788 | **-1.956** (2) | -0.584 |" in text
     assert "- efficientnet-lite0, random: seeds 1 at 3 bits" in text
     assert (report.parent / "agents-differences.png").stat().st_size > 1000
+
+
+def test_parts_of_the_agent_are_no_baselines(folder: Path, tmp_path: Path) -> None:
+    keep(folder, search(CLASSIFIER, "auto-racing"), 0.9, 28)
+    keep(folder, search(CLASSIFIER, "auto-first-answer"), 1.2, 1)
+    found = problems(folder)
+    assert not set(baselines(found)) & set(PARTS)
+    assert all(best not in PARTS for _, best, _ in against_best(found))
+    first = next(p for p in found if p.task == CLASSIFIER)
+    assert spent(first, first.runs["auto-first-answer"][0]) == 1 * 128 + 3 * 64
+    report = tmp_path / "agents.md"
+    run(AtScaleSettings(rows=(folder,), report=report), ["agents_at_scale"])
+    text = report.read_text()
+    assert "| knapsack-fisher | 1 | +0.182 | +20.0 |" in text  # of first answers
+    assert "| auto-racing | 1 | +0.201 | +22.2 |" in text
 
 
 def test_a_page_without_the_agent_says_so(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_the_page_says_where_the_agent_stands(tmp_path: Path, agent: float, word
 
 
 def test_wrong_names_are_refused() -> None:
-    with pytest.raises(UnknownNameError, match="unknown pretrained task 'minilm'"):
+    with pytest.raises(UnknownNameError, match="unknown task 'minilm'"):
         RealNetworkSettings(tasks=("minilm",)).check()
     with pytest.raises(UnknownNameError, match="unknown searcher 'atuo'; did you mean 'auto'"):
         RealNetworkSettings(searchers=("atuo",)).check()
