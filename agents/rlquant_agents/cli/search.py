@@ -16,7 +16,7 @@ from pathlib import Path
 from torch import nn
 
 import rlquant
-from rlquant import Budget, QuantizationProblem
+from rlquant import QuantizationProblem
 from rlquant.evaluation.weight_folder import remove_weights
 from rlquant.executors.opening import opened, require_executor, transport_of
 from rlquant.export.onnx.runtime import require_exporter
@@ -84,27 +84,26 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
     for name in settings.log:
         make_logger(name)
     require_no_password("--store", settings.store)
-    budget = settings.budget_of(settings.limits()[1])
+    settings.budget_of(settings.limits()[1])
     settings.space()  # a mistake in the options shows before anything is loaded
     settings.source()
     settings.deployment()
     if settings.target in (INT8, INT4, MATMULNBITS):
         require_exporter()
     with held(settings.folder(searcher.name)) as folder:
-        return search_into(folder, settings, [searcher, *baselines], budget, command)
+        return search_into(folder, settings, [searcher, *baselines], command)
 
 
 def search_into(
     folder: HeldFolder,
     settings: SearchSettings,
     searchers: Sequence[Searcher],
-    budget: Budget,
     command: Sequence[str],
 ) -> int:
     """Run the searcher and its baselines, then write and show what was found."""
     task, searcher, out = settings.load(), searchers[0], folder.path
     store = settings.store or out.parent / "evaluations.sqlite"
-    problem = settings.problem(task, budget, store, weights=out)
+    problem = settings.problem(task, settings.budget_for(task.network), store, weights=out)
     task = replace(task, network=problem.network)  # the same, and one of them in memory is enough
     say(introduction(problem, task.name, settings))
 

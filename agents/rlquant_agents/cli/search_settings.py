@@ -8,8 +8,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from rlquant import Budget, tasks
-from rlquant.errors import SettingsError
+from torch import nn
+
+from rlquant import Budget, GgufTarget, tasks
+from rlquant.errors import SettingsError, whole_number
+from rlquant.export.targets import GGUF
 from rlquant.plugins import FORMATS, SEARCHERS, TASKS, plugins
 from rlquant_agents.cli.task_settings import TaskSettings
 from rlquant_agents.reporting.run_files import SETTINGS
@@ -37,6 +40,11 @@ class SearchSettings(TaskSettings):
         budget: the limit, in units of --quantity; by default what 3 bits with their scales take.
         size: the limit in bytes of the file, e.g. 75MB or 1.5GiB, in place of --budget and
             --quantity.
+        fits: for --target gguf in place of --size, the memory that llama.cpp runs the file in, e.g.
+            4GB: the file gets what is left beside keys and values of --context tokens in 16 bits,
+            buffers of 512 tokens (two of logits and the activations of a block, in 32 bits) and
+            32 MiB for the program.
+        context: tokens of --fits, all of whose keys and values are kept.
         budgets: a whole range of limits instead, as in 2.3..6: one agent (dyna-ppo) searches for
             the front between them, and --budget is the largest.
         searcher: auto for what suits, or a name out of `rlquant_agents.searchers()`, such as
@@ -70,6 +78,8 @@ class SearchSettings(TaskSettings):
 
     budget: float = 3.2
     size: str | None = None
+    fits: str | None = None
+    context: int = 4096
     budgets: str | None = None
     searcher: str = "auto"
     agent: str | None = None
@@ -90,18 +100,49 @@ class SearchSettings(TaskSettings):
     log: tuple[str, ...] = ()
 
     def sized(self) -> SearchSettings:
-        """Return the settings with `size` as quantity and budget.
+        """Return the settings with `size` as quantity and budget, and `fits` checked.
 
         Raises:
-            SettingsError: another limit is given beside it.
+            SettingsError: another limit is given beside it, or `fits` with another target.
             BudgetError: no such size.
         """
-        if self.size is None:
+        given = [name for name in ("size", "fits") if getattr(self, name) is not None]
+        if not given:
             return self
-        if self.budgets is not None or self.quantity not in ("average_bits", "size_bytes"):
-            raise SettingsError("--size cannot be combined with --budgets or --quantity; give one")
+        other = self.budgets is not None or self.quantity not in ("average_bits", "size_bytes")
+        if other or len(given) > 1:
+            raise SettingsError(
+                f"--{given[0]} cannot be combined with --budgets, --quantity or "
+                f"--{'fits' if given[0] == 'size' else 'size'}; give one"
+            )
+        if self.size is None:
+            return self._fitting()
         limit = Budget.file_size(self.size).limit
         return replace(self, quantity="size_bytes", budget=limit, size=None)
+
+    def _fitting(self) -> SearchSettings:
+        """Return the same settings, once what `fits` says can be meant."""
+        assert self.fits is not None
+        whole_number("--context", self.context, 1)
+        if self.target != GGUF:
+            raise SettingsError(
+                f"--fits says what llama.cpp runs in: give --target {GGUF}, or --size"
+            )
+        Budget.file_size(self.fits)
+        return self
+
+    def budget_for(self, network: nn.Module) -> Budget:
+        """Return the budget of a search for a loaded network; the largest of a range.
+
+        Raises:
+            BudgetError: see `budget_of`; or what is to fit leaves no byte for the file.
+            NetworkError: `fits`, and no GGUF file can hold the network.
+        """
+        if self.fits is None:
+            return self.budget_of(self.limits()[1])
+        target = self.deployment()
+        assert isinstance(target, GgufTarget)  # see `sized`
+        return target.budget_within(self.fits, network, context=self.context)
 
     def limits(self) -> tuple[float | None, float]:
         """Return the smallest limit of a whole range, None for one limit alone, and the largest.
@@ -126,7 +167,8 @@ class SearchSettings(TaskSettings):
         """Return the folder to write: the one of the same settings, or the first that is free."""
         if self.out is not None:
             return self.out
-        budget = self.budgets or self.budget_name(self.budget)
+        fits = None if self.fits is None else f"fits-{self.fits.replace(' ', '')}"
+        budget = self.budgets or fits or self.budget_name(self.budget)
         name = f"{self.file_name}-{searcher}-{budget}-seed{self.seed}"
         for number in count(1):
             folder = Path("runs") / (name if number == 1 else f"{name}-{number}")

@@ -11,6 +11,7 @@ import rlquant
 from gguf_models import save_model, tiny_network
 from rlquant import LayerChoice, QuantizationConfig
 from rlquant.gguf.container import GgufFile
+from rlquant.gguf.memory import memory_beside_file
 from rlquant_agents.cli import export, search
 from tiny_models import text_of
 
@@ -41,7 +42,9 @@ def test_a_file_within_the_size_is_written_with_its_card(
     model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run, out = model.with_name("run"), model.with_name("out.gguf")
-    size = ("--budget", "75000", "--searcher", "knapsack", "--baselines", "uniform")
+    memory = memory_beside_file(tiny_network(tied=True), 64) + 75_000
+    size = ("--fits", f"{memory / 1000} KB", "--context", "64")
+    size = (*size, "--searcher", "knapsack", "--baselines", "uniform")
     assert search.main(command(model, *size, "--out", str(run))) == 0
     written = run / "model.gguf"
     result = json.loads((run / "result.json").read_text())
@@ -66,8 +69,16 @@ def test_a_file_within_the_size_is_written_with_its_card(
     ("given", "words"),
     [
         (("--target", "gguf"), "give --export-source"),
-        (("--size", "5MB", "--quantity", "bops"), "--size cannot be combined with --budgets or"),
+        (("--size", "5MB", "--quantity", "bops"), "--size cannot be combined with --budgets,"),
         (("--size", "5 potatoes"), "file size '5 potatoes': give a number of bytes"),
+        (
+            ("--size", "5MB", "--fits", "5GB"),
+            "--size cannot be combined with --budgets",
+        ),
+        (("--fits", "5GB"), "--fits says what llama.cpp runs in: give --target gguf"),
+        (("--fits", "5GB", "--budgets", "2..3"), "--fits cannot be combined with"),
+        (("--fits", "5GB", "--target", "gguf", "--context", "0"), "--context"),
+        (("--fits", "much", "--target", "gguf"), "file size 'much'"),
         (("--export-source", "x"), "--export-source belongs to --target gguf"),
         (("--target", "gguf", "--export-source", "x", "--bits", "7"), "bits=(7,) has nothing"),
     ],
