@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,7 @@ class Problem:
         float_loss: of the float network on test data.
         runs: by searcher, and `UNIFORM`, the runs of all seeds.
         uniforms: uniform configurations that fit and were measured.
+        evaluations: of its searches, where they are not as many as those of most.
     """
 
     task: str
@@ -79,6 +80,7 @@ class Problem:
     float_loss: float
     runs: Mapping[str, Sequence[Found]]
     uniforms: int
+    evaluations: int | None = None
 
     @property
     def words(self) -> str:
@@ -88,27 +90,29 @@ class Problem:
     @property
     def name(self) -> str:
         """What it is called."""
-        return f"{self.task}, {self.words} bits"
+        searches = "" if self.evaluations is None else f", {self.evaluations} evaluations"
+        return f"{self.task}, {self.words} bits{searches}"
 
 
 def read_rows(folders: Sequence[Path], tasks: Sequence[str]) -> list[Found]:
     """Return all rows of folders, in the order of their names.
 
     Raises:
-        DataError: a folder without rows of these tasks, or a row that is in two folders.
+        DataError: a folder without rows of these tasks, or a search that is in two folders.
         FileFormatError: a file that holds no row.
     """
-    found: dict[str, Found] = {}
+    found: dict[tuple[str, int], Found] = {}
     for folder in folders:
-        own = dict(_rows_in(folder, tasks))
+        own = {(name, row.amounts.evaluations): row for name, row in _rows_in(folder, tasks)}
         if not own:
             raise DataError(
                 f"--rows {folder} has no rows of {', '.join(tasks)}; give folders that "
                 f"scripts/real_networks.py wrote (--out)"
             )
-        for name in own.keys() & found.keys():
-            raise DataError(f"--rows: {name}.json is in two folders; give one of them")
-        found |= own
+        for name, evaluations in own.keys() & found.keys():
+            if evaluations:  # others are the same wherever they were measured
+                raise DataError(f"--rows: {name}.json is in two folders; give one of them")
+        found = own | found
     return [found[name] for name in sorted(found)]
 
 
@@ -163,26 +167,31 @@ def problems_of(rows: Sequence[Found]) -> tuple[list[Problem], list[str]]:
         if not base:
             notes.append(f"{task}: left out, as its float network was not measured")
             continue
-        for bits in sorted({row.bits for row in same if row.is_search}):
-            problems.append(_problem(same, task, bits, base[0]))
+        usual, _ = Counter(r.amounts.evaluations for r in same if r.is_search).most_common(1)[0]
+        asked = {(r.amounts.evaluations, r.bits) for r in same if r.is_search}
+        for evaluations, bits in sorted(asked):
+            found = _problem(same, task, bits, base[0], evaluations)
+            problems.append(found if evaluations != usual else replace(found, evaluations=None))
     return problems, notes
 
 
-def _problem(rows: Sequence[Found], task: str, bits: float, float_loss: float) -> Problem:
+def _problem(
+    rows: Sequence[Found], task: str, bits: float, float_loss: float, evaluations: int
+) -> Problem:
     runs: dict[str, list[Found]] = {}
     for row in rows:
-        if row.is_search and row.bits == bits:
+        if row.bits == bits and row.amounts.evaluations == evaluations:
             runs.setdefault(row.label, []).append(row)
     uniform = [r for r in rows if r.label.startswith(UNIFORM) and r.figures.average_bits <= bits]
     if uniform:  # chosen by what a search sees, never by test data
         runs[UNIFORM] = [min(uniform, key=lambda row: row.figures.validation_loss)]
-    return Problem(task, bits, float_loss, runs, len(uniform))
+    return Problem(task, bits, float_loss, runs, len(uniform), evaluations)
 
 
 def missing(
     problems: Sequence[Problem], searchers: Sequence[str], seeds: Mapping[str, int]
 ) -> list[str]:
-    """Return in words which searches have no row.
+    """Return in words which searches have no row, where they have the usual evaluations.
 
     Args:
         problems: that there are.
@@ -191,6 +200,8 @@ def missing(
     """
     lacking: dict[str, list[str]] = {}
     for problem in problems:
+        if problem.evaluations is not None:
+            continue
         for searcher in dict.fromkeys((AGENT, *searchers)):
             have = {row.seed for row in problem.runs.get(searcher, ())}
             left = [str(n) for n in range(seeds[problem.task]) if n not in have]

@@ -145,6 +145,21 @@ def test_rows_of_other_samples_are_left_out_and_said(folder: Path) -> None:
     assert not any({"local-swap", "auto+refine"} & {*problem.runs} for problem in found)
 
 
+def test_searches_of_more_evaluations_are_a_problem_of_their_own(folder: Path) -> None:
+    more = folder / "more"
+    more.mkdir()
+    keep(more, Row(ENCODER, 32), 1e-6, bits=32)
+    keep(more, search(ENCODER, "auto"), 0.08, 90, evaluations=98)
+    found, notes = problems_of(read_rows([folder, more], TASKS))
+    assert notes == []
+    usual, other = (p for p in found if p.task == ENCODER)
+    assert (usual.name, other.name) == ("minilm-l6, 3 bits", "minilm-l6, 3 bits, 98 evaluations")
+    assert [run.figures.loss for run in other.runs["auto"]] == [0.08]
+    assert len(usual.runs["auto"]) == 2
+    assert spent(other, other.runs["auto"][0]) == 98 * 48
+    assert not any("98" in line for line in missing(found, ("random",), dict.fromkeys(TASKS, 2)))
+
+
 def test_the_command_writes_the_page_and_its_figure(folder: Path, tmp_path: Path) -> None:
     report = tmp_path / "page" / "agents.md"
     chosen = AtScaleSettings(rows=(folder,), searchers=("random",), seeds=2, report=report)
