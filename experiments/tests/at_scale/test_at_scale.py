@@ -149,7 +149,8 @@ def test_searches_of_more_evaluations_are_a_problem_of_their_own(folder: Path) -
     more = folder / "more"
     more.mkdir()
     keep(more, Row(ENCODER, 32), 1e-6, bits=32)
-    keep(more, search(ENCODER, "auto"), 0.08, 90, evaluations=98)
+    asked = RealNetworkSettings(out=more, evaluations=98)
+    keep_row(more, search(ENCODER, "auto"), asked, Figures(1, 3.0, 0.08, 0.08, 0.5, {}, 1.0))
     found, notes = problems_of(read_rows([folder, more], TASKS))
     assert notes == []
     usual, other = (p for p in found if p.task == ENCODER)
