@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Generic, TypeVar
 
@@ -30,6 +31,7 @@ class Done(Generic[Result]):
     seconds: float
 
 
+@cache  # looked up on the disk, 2 ms each time; of a process they do not change
 def versions() -> Versions:
     """Return what must agree for the same numbers; a build (2.13.0+cpu) may differ."""
     python = ".".join(platform.python_version_tuple()[:2])
