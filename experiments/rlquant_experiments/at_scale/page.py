@@ -65,7 +65,7 @@ def page_of(
         notes: what was left out, in words.
         searchers: that each problem should have.
         seeds: that each task should have.
-        made: when and how the page was made.
+        made: when and how the page was made, and what people should know first.
     """
     found = standings(problems, baselines(problems))
     parts = [INTRODUCTION, made, "## Verdict", _verdict(problems, found)]

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from rlquant.errors import SettingsError, unknown_name, whole_number
+from rlquant.files import reading
 from rlquant_agents.cli.command_line import command_of, run_command
 from rlquant_agents.cli.terminal import say
 from rlquant_agents.search.searcher import searchers
@@ -35,6 +36,7 @@ class AtScaleSettings:
             searchers; each row in one of them.
         searchers: that every problem should have beside auto; what is missing is listed.
         seeds: that every search should have; 3 at most for SmolLM2.
+        findings: Markdown file of what people should know before they read the tables.
         report: Markdown file to write; the figure goes beside it.
     """
 
@@ -44,6 +46,7 @@ class AtScaleSettings:
         *("local-swap", "random", "evopress", "amq"),
     )
     seeds: int = 5
+    findings: Path | None = None
     report: Path = Path("runs/agents-at-scale.md")
 
     def check(self) -> None:
@@ -68,6 +71,9 @@ def run(settings: AtScaleSettings, command: Sequence[str]) -> int:
     problems, notes = problems_of(read_rows(settings.rows, tuple(AMOUNTS)))
     seeds = {task: settings.seeds_of(task) for task in AMOUNTS}
     made = made_by(command, torch.get_num_threads())
+    if settings.findings is not None:
+        with reading(settings.findings):
+            made += "\n\n" + settings.findings.read_text(encoding="utf-8").strip()
     report = page_of(problems, notes, settings.searchers, seeds, made)
     say(in_short(report.write([settings.report])))
     say(f"wrote {settings.report}")

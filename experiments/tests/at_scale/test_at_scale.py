@@ -163,9 +163,14 @@ def test_searches_of_more_evaluations_are_a_problem_of_their_own(folder: Path) -
 
 def test_the_command_writes_the_page_and_its_figure(folder: Path, tmp_path: Path) -> None:
     report = tmp_path / "page" / "agents.md"
-    chosen = AtScaleSettings(rows=(folder,), searchers=("random",), seeds=2, report=report)
+    findings = tmp_path / "findings.md"
+    findings.write_text("What to know first.\n")
+    chosen = AtScaleSettings(
+        rows=(folder,), searchers=("random",), seeds=2, findings=findings, report=report
+    )
     assert run(chosen, ["agents_at_scale"]) == 0
     text = report.read_text()
+    assert "\n\nWhat to know first.\n\n## Verdict" in text
     assert "best single baseline of those with most problems (2): random" in text
     assert "at worst +10.0 % of the loss (efficientnet-lite0, 3 bits, knapsack-fisher)" in text
     assert "| auto | 0.788 | **-1.956** (2) | -0.584 |" in text
