@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -38,26 +39,40 @@ class Connections:
         self._arguments = {**SETTINGS, **found}
         self._begin = begin
         self._free: list[Connection] = []
+        self._lock = threading.Lock()
+        self._closings, self._ended = 0, False
 
     @contextmanager
     def taken(self) -> Iterator[Connection]:
         """Take one, for nobody else until the end; after an error none is used again."""
-        try:
-            connection = self._free.pop()
-        except IndexError:
-            connection = self._made()
+        with self._lock:
+            closings = self._closings
+            connection = self._free.pop() if self._free else None
+        connection = connection or self._made()
         try:
             yield connection
         except BaseException:
             connection.close()
-            self.close()  # they lead to the same server
+            self._close()  # they lead to the same server
             raise
-        self._free.append(connection)
+        with self._lock:
+            is_kept = closings == self._closings and not self._ended
+            if is_kept:
+                self._free.append(connection)
+        if not is_kept:
+            connection.close()
 
-    def close(self) -> None:
-        """Close those that nobody has taken."""
-        while self._free:
-            self._free.pop().close()
+    def end(self) -> None:
+        """Close all of them; those that are taken when they are given back."""
+        self._ended = True
+        self._close()
+
+    def _close(self) -> None:
+        with self._lock:
+            free, self._free = self._free, []
+            self._closings += 1
+        for connection in free:
+            connection.close()
 
     def _made(self) -> Connection:
         connection: Connection = psycopg.connect(**self._arguments, autocommit=True)

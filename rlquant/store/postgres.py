@@ -116,7 +116,7 @@ class PostgresDatabase:
                     self.name,
                     _reason(error),
                 )
-        self._connections.close()
+        self._connections.end()
 
     def _failure(self, error: psycopg.Error, *, lost: bool) -> RlquantError:
         code, reason = error.sqlstate or "", _reason(error)
