@@ -149,7 +149,7 @@ def run_own_form(settings: ExportSettings, saved: SavedResult, command: Sequence
         target=settings.target,
         network=network,
         source=export_source_of(settings.target, saved.source.task, settings.export_source),
-        base=saved.source.task,
+        base=saved.base,
         scores=scores,
         networks={"float": saved.task.network, SEARCHED: network},
         command=command,
