@@ -298,11 +298,18 @@ def test_what_is_recorded_can_be_read_with_any_client(url: str) -> None:
 # --- what a server had not on its disk
 
 
+@pytest.fixture
+def rare_flushes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have nothing after a store's first commit wait for the disk, however long it takes."""
+    monkeypatch.setattr("rlquant.store.unflushed.FLUSH_SECONDS", 600.0)
+
+
+@pytest.mark.usefixtures("rare_flushes")
 def test_what_a_killed_server_had_not_written_is_recorded_again(
     server: PostgresServer, url: str
 ) -> None:
     store, other = EvaluationStore(url), EvaluationStore(url)
-    for bits in range(1, 13):  # in less than a second, of which the first waits for the disk
+    for bits in range(1, 13):  # of which the first waits for the disk
         store.put("p", config(bits), MEASURED, 0.1)
     assert other.count() == 12
     server.kill()
@@ -331,6 +338,7 @@ def test_evaluations_that_take_long_are_on_the_disk_when_put_returns(
     other.close()
 
 
+@pytest.mark.usefixtures("rare_flushes")
 def test_a_store_whose_server_has_gone_can_be_closed(
     server: PostgresServer, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
