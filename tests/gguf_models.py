@@ -7,11 +7,21 @@ from typing import Any
 
 import torch
 
-CLASSES = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3"}
+CLASSES = {"llama": "Llama", "qwen2": "Qwen2", "qwen3": "Qwen3", "gemma3": "Gemma3"}
+CONFIGS = {**CLASSES, "gemma3": "Gemma3Text"}
+OWN: dict[str, dict[str, Any]] = {
+    "qwen3": {"head_dim": 128},  # which transformers' reader takes for granted
+    "gemma3": {  # the sixth block has no window; the scale of queries is taken for granted, too
+        "head_dim": 256,
+        "query_pre_attn_scalar": 256,
+        "num_hidden_layers": 6,
+        "sliding_window": 8,
+    },
+}
 
 
 def tiny_network(kind: str = "llama", *, tied: bool = False, seed: int = 0) -> Any:
-    """A decoder of two blocks with rows of 64, its weights random."""
+    """A decoder of two blocks (Gemma: six) with rows of 64, its weights random."""
     import transformers
 
     fields: dict[str, Any] = {
@@ -19,9 +29,7 @@ def tiny_network(kind: str = "llama", *, tied: bool = False, seed: int = 0) -> A
         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128,
         "tie_word_embeddings": tied, "bos_token_id": 0, "eos_token_id": 0, "use_cache": False,
     }  # fmt: skip
-    if kind == "qwen3":
-        fields["head_dim"] = 128  # which transformers' reader takes for granted
-    config = getattr(transformers, f"{CLASSES[kind]}Config")(**fields)
+    config = getattr(transformers, f"{CONFIGS[kind]}Config")(**{**fields, **OWN.get(kind, {})})
     torch.manual_seed(seed)
     network = getattr(transformers, f"{CLASSES[kind]}ForCausalLM")(config).eval()
     with torch.no_grad():
@@ -36,8 +44,8 @@ def read_network(path: Path) -> Any:
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
     described = load_gguf_checkpoint(str(path))["config"]
-    kind = described["model_type"]
-    config = getattr(transformers, f"{CLASSES[kind]}Config")(**described)
+    kind = described["model_type"].removesuffix("_text")
+    config = getattr(transformers, f"{CONFIGS[kind]}Config")(**described)
     network = getattr(transformers, f"{CLASSES[kind]}ForCausalLM")(config).eval()
     read = load_gguf_checkpoint(str(path), return_tensors=True, model_to_load=network)["tensors"]
     left = network.load_state_dict(read, strict=False)

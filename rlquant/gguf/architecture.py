@@ -23,17 +23,27 @@ class Architecture:
     """What a GGUF file says of networks of one kind.
 
     Attributes:
-        name: in files, and of the kind in transformers (`model_type`).
+        name: in files.
         network: class in transformers.
         pairs: whether the two rows of q and k that are rotated together are neighbours in files; in
             transformers they always lie half a head apart.
         head_size: whether the size of a head is stated, as it does not follow from the others.
+        norm_offset: what files add to the weights of normalisations.
+        window: whether all blocks but each sixth attend to the last tokens alone; how many these
+            are is stated, the sixth is not.
     """
 
     name: str
     network: str
     pairs: bool = False
     head_size: bool = False
+    norm_offset: float = 0.0
+    window: bool = False
+
+    @property
+    def hyperparameters(self) -> Mapping[str, tuple[str, str]]:
+        """Key behind the architecture -> its type, and the name in transformers."""
+        return {**HYPERPARAMETERS, **(WINDOW if self.window else {})}
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
@@ -42,6 +52,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         Architecture("llama", "LlamaForCausalLM", pairs=True),
         Architecture("qwen2", "Qwen2ForCausalLM"),
         Architecture("qwen3", "Qwen3ForCausalLM", head_size=True),
+        Architecture("gemma3", "Gemma3ForCausalLM", head_size=True, norm_offset=1.0, window=True),
     )
 }
 HYPERPARAMETERS = {
@@ -53,7 +64,12 @@ HYPERPARAMETERS = {
     "attention.head_count_kv": ("uint32", "num_key_value_heads"),
     "attention.layer_norm_rms_epsilon": ("float32", "rms_norm_eps"),
 }
-"""Key behind the architecture -> its type, and the name in a configuration of transformers."""
+"""Of all architectures: key behind the architecture -> its type, and the name in transformers."""
+WINDOW = {"attention.sliding_window": ("uint32", "sliding_window")}
+WINDOW_PERIOD, WINDOW_THETA = 6, 10_000.0
+"""What llama.cpp takes for granted of blocks with a window: every sixth has none, and the base of
+the others' rotations."""
+FULL, SLIDING = "full_attention", "sliding_attention"
 THETA = "rope.freq_base"
 
 
@@ -70,17 +86,47 @@ def architecture_of(network: nn.Module) -> Architecture:
         NetworkError: none of `ARCHITECTURES`, or with positions that are scaled.
     """
     config: Any = getattr(network, "config", None)
-    name = str(getattr(config, "model_type", None))
-    if name not in ARCHITECTURES or type(network).__name__ != ARCHITECTURES[name].network:
-        classes = ", ".join(each.network for each in ARCHITECTURES.values())
+    by_class = {each.network: each for each in ARCHITECTURES.values()}
+    own = by_class.get(type(network).__name__)
+    if own is None or config is None:
         raise NetworkError(
-            f"a GGUF file holds networks of transformers of the classes {classes}; this one is a "
-            f"{type(network).__name__}"
+            f"a GGUF file holds networks of transformers of the classes {', '.join(by_class)}; "
+            f"this one is a {type(network).__name__}"
         )
-    for field in ("attention_bias", "mlp_bias"):
+    for field in ("attention_bias", "mlp_bias", "use_bidirectional_attention"):
         if getattr(config, field, False):
             raise NetworkError(f"a GGUF file has no place for what {field}=True adds")
-    return ARCHITECTURES[name]
+    if own.window:
+        _require_windows_as_expected(config)
+    return own
+
+
+def block_kinds(blocks: int) -> list[str]:
+    """Return the kind of attention of each block, as llama.cpp takes it where there are windows."""
+    return [SLIDING if (block + 1) % WINDOW_PERIOD else FULL for block in range(blocks)]
+
+
+def _require_windows_as_expected(config: Any) -> None:
+    """Raise `NetworkError` for what llama.cpp would compute in another way without a word."""
+    expected = {
+        "layer_types": block_kinds(config.num_hidden_layers),
+        "query_pre_attn_scalar": config.head_dim,
+        "attn_logit_softcapping": None,
+        "final_logit_softcapping": None,
+        "hidden_activation": "gelu_pytorch_tanh",
+    }
+    for field, wanted in expected.items():
+        found = getattr(config, field)
+        if found != wanted:
+            raise NetworkError(
+                f"llama.cpp computes such a network with {field}={wanted!r}, it has {found!r}"
+            )
+    theta = config.rope_parameters[SLIDING]["rope_theta"]
+    if theta != WINDOW_THETA:
+        raise NetworkError(
+            f"llama.cpp rotates in blocks with a window by the base {WINDOW_THETA}, the network by "
+            f"{theta}"
+        )
 
 
 def named_architecture(name: Any) -> Architecture:
@@ -105,9 +151,9 @@ def hyperparameters(network: nn.Module, *, scaled: bool = False) -> dict[str, by
     """
     own, config = architecture_of(network), _config(network)
     found = {"general.architecture": encode("string", own.name)}
-    for key, (kind, field) in HYPERPARAMETERS.items():
+    for key, (kind, field) in own.hyperparameters.items():
         found[f"{own.name}.{key}"] = encode(kind, getattr(config, field))
-    rope = config.rope_parameters
+    rope = config.rope_parameters[FULL] if own.window else config.rope_parameters
     if rope.get("rope_type", "default") != "default" and not scaled:
         raise NetworkError(
             f"positions are scaled ({rope['rope_type']}), which only a GGUF file of the same "
@@ -166,6 +212,12 @@ def rows_in_file(network: nn.Module, name: str) -> npt.NDArray[np.int64] | None:
     if count is None or not architecture_of(network).pairs:
         return None
     return pair_order(count, head_size(network))
+
+
+def norm_offset(network: nn.Module, name: str) -> float:
+    """Return what a file adds to a tensor, given its name in the network."""
+    is_norm = name.endswith("norm.weight")
+    return architecture_of(network).norm_offset if is_norm else 0.0
 
 
 def pair_order(heads: int, size: int) -> npt.NDArray[np.int64]:

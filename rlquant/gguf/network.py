@@ -12,11 +12,15 @@ from torch import Tensor, nn
 from rlquant.errors import FileFormatError
 from rlquant.files import reading
 from rlquant.gguf.architecture import (
-    HYPERPARAMETERS,
+    FULL,
+    SLIDING,
     THETA,
+    WINDOW_THETA,
     Architecture,
+    block_kinds,
     file_names,
     named_architecture,
+    norm_offset,
     require_gguf,
     rows_in_file,
 )
@@ -66,7 +70,7 @@ def configuration(file: GgufFile, own: Architecture) -> Any:
     import transformers
 
     found: dict[str, Any] = {}
-    for key, (kind, field) in HYPERPARAMETERS.items():
+    for key, (kind, field) in own.hyperparameters.items():
         value = file.value(f"{own.name}.{key}")
         number = isinstance(value, float if kind == "float32" else int)
         if not number or isinstance(value, bool) or not 0 < value < MOST:
@@ -83,11 +87,16 @@ def configuration(file: GgufFile, own: Architecture) -> Any:
     size = _optional(file, f"{own.name}.attention.key_length", None)
     if own.head_size and size is not None:
         found["head_dim"] = size
-    config: Any = getattr(transformers, f"{own.network.removesuffix('ForCausalLM')}Config")
+    rope: dict[str, Any] = {"rope_type": "default", "rope_theta": theta}
+    if own.window:
+        found["layer_types"] = block_kinds(found["num_hidden_layers"])
+        found["query_pre_attn_scalar"] = found.get("head_dim")
+        rope = {FULL: rope, SLIDING: {**rope, "rope_theta": WINDOW_THETA}}
+    config: Any = getattr(transformers, own.network).config_class
     return config(
         **found,
         vocab_size=_vocabulary(file),
-        rope_parameters={"rope_type": "default", "rope_theta": theta},
+        rope_parameters=rope,
         tie_word_embeddings="output.weight" not in file.tensors,
         use_cache=False,
         bos_token_id=_optional(file, "tokenizer.ggml.bos_token_id", None),
@@ -121,6 +130,9 @@ def empty_network(name: str, config: Any) -> nn.Module:
     known: Any = network
     rotary = known.model.rotary_emb  # its angles are computed when it is made
     known.model.rotary_emb = type(rotary)(config)
+    embedding = known.model.embed_tokens
+    if hasattr(embedding, "embed_scale"):  # what Gemma multiplies it by
+        embedding.embed_scale = torch.tensor(embedding.scalar_embed_scale)
     return network.eval()
 
 
@@ -146,4 +158,5 @@ def _tensors(
             in_order = np.empty_like(values)
             in_order[rows] = values
             values = in_order
+        values -= norm_offset(network, name)
         yield name, torch.from_numpy(np.ascontiguousarray(values))

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from rlquant.errors import FileFormatError, NetworkError, SettingsError
 from rlquant.gguf.architecture import (
-    HYPERPARAMETERS,
     architecture_of,
     file_names,
     hyperparameters,
@@ -128,8 +127,8 @@ def float_bytes(tensor: Tensor) -> int:
 def _copied_metadata(network: nn.Module, file: GgufFile) -> dict[str, bytes]:
     """Return a source's metadata, once they are of the same network."""
     own = hyperparameters(network, scaled=True)
-    name = architecture_of(network).name
-    compared = ["general.architecture", *(f"{name}.{key}" for key in HYPERPARAMETERS)]
+    kind = architecture_of(network)
+    compared = ["general.architecture", *(f"{kind.name}.{key}" for key in kind.hyperparameters)]
     for key in compared:
         theirs = decode(file.metadata[key]) if key in file.metadata else None
         if key.endswith("context_length") or theirs == decode(own[key]):

@@ -1,8 +1,8 @@
-"""Byte-level BPE tokenizers: from a folder of transformers to a GGUF file's metadata, and back."""
+"""Tokenizers: from a folder of transformers to a GGUF file's metadata, and back."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from rlquant.errors import DataError, FileFormatError
 from rlquant.files import reading
 from rlquant.gguf.container import GgufFile
 from rlquant.gguf.pretokenizers import PRETOKENIZERS, name_of
+from rlquant.gguf.sentencepiece import sentencepiece
 from rlquant.gguf.values import encode
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
 """Kinds of tokens by their number in files."""
+MODEL, BOS, ADD_BOS = (
+    f"tokenizer.ggml.{key}" for key in ("model", "bos_token_id", "add_bos_token")
+)
 TOKENIZER, SETTINGS = "tokenizer.json", "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"
 ELSE = "give a GGUF file of the same network as the source"
@@ -62,7 +66,7 @@ def tokenizer_metadata(folder: Path, count: int) -> dict[str, bytes]:
         with reading(folder / SETTINGS):
             settings = _mapping(read_json(folder / SETTINGS, MOST_BYTES))
     found = {
-        "model": encode("string", "gpt2"),
+        "model": encode("string", BYTE_LEVEL),
         "pre": encode("string", name),
         "tokens": encode("string", tokens),
         "token_type": encode("int32", kinds),
@@ -122,32 +126,57 @@ def read_tokenizer(file: GgufFile) -> Tokenizer:
     """Return the tokenizer of a GGUF file.
 
     Raises:
-        FileFormatError: it is damaged, or none of byte-level BPE whose splitting is known.
+        FileFormatError: it is damaged, or none of SentencePiece, nor of byte-level BPE whose
+            splitting is known.
     """
-    from tokenizers import Tokenizer, decoders, models
-
     with reading(file.path):
-        key = "tokenizer.ggml.pre"
-        name = str(file.value(key)) if key in file.metadata else ""
-        if file.value("tokenizer.ggml.model") != "gpt2" or name not in PRETOKENIZERS:
-            raise FileFormatError(
-                f"its tokenizer splits texts by {name!r}; known are {tuple(PRETOKENIZERS)}"
-            )
+        kind = str(file.value(MODEL))
+        if kind not in KINDS:
+            raise FileFormatError(f"its tokenizer is a {kind!r}; known are {tuple(KINDS)}")
         tokens, kinds = (file.value(f"tokenizer.ggml.{key}") for key in ("tokens", "token_type"))
-        merges = file.value("tokenizer.ggml.merges")
-        if not all(isinstance(each, list) for each in (tokens, kinds, merges)):
-            raise FileFormatError("its tokenizer has no lists of tokens and merges")
-        vocabulary = {str(token): number for number, token in enumerate(tokens)}
-        pairs = [(first, second) for first, _, second in (str(m).partition(" ") for m in merges)]
-        try:
-            tokenizer = Tokenizer(models.BPE(vocabulary, pairs, ignore_merges=name in WHOLE_FIRST))
-        except Exception as error:  # the library's own class is that of all errors
-            raise FileFormatError(f"its tokenizer cannot be made: {error}") from error
-    tokenizer.pre_tokenizer = _pretokenizer(PRETOKENIZERS[name])
-    tokenizer.decoder = decoders.ByteLevel()
-    by_kind = list(zip(vocabulary, kinds, strict=False))
+        if not all(isinstance(each, list) for each in (tokens, kinds)) or len(tokens) != len(kinds):
+            raise FileFormatError("its tokenizer has no lists of tokens and their types")
+        named = [str(token) for token in tokens]
+        tokenizer = KINDS[kind](file, named, kinds)
+    by_kind = list(zip(named, kinds, strict=True))
     tokenizer.add_special_tokens([token for token, kind in by_kind if kind == CONTROL])
     tokenizer.add_tokens([token for token, kind in by_kind if kind == USER_DEFINED])
+    return tokenizer
+
+
+def first_token(file: GgufFile) -> int | None:
+    """Return the token that llama.cpp puts before a text, None where it puts none."""
+    added = file.value(ADD_BOS) if ADD_BOS in file.metadata else file.value(MODEL) == SENTENCEPIECE
+    if not added or BOS not in file.metadata:
+        return None
+    number = file.value(BOS)
+    count = len(file.value("tokenizer.ggml.tokens"))
+    if not isinstance(number, int) or not 0 <= number < count:
+        raise FileFormatError(f"{file.path}: its {BOS} is {str(number)[:40]} of {count} tokens")
+    return number
+
+
+def _byte_level(file: GgufFile, tokens: Sequence[str], kinds: Sequence[int]) -> Tokenizer:
+    """Return the tokenizer without its control tokens."""
+    from tokenizers import Tokenizer, decoders, models
+
+    key = "tokenizer.ggml.pre"
+    name = str(file.value(key)) if key in file.metadata else ""
+    if name not in PRETOKENIZERS:
+        raise FileFormatError(
+            f"its tokenizer splits texts by {name!r}; known are {tuple(PRETOKENIZERS)}"
+        )
+    merges = file.value("tokenizer.ggml.merges")
+    if not isinstance(merges, list):
+        raise FileFormatError("its tokenizer has no list of merges")
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    pairs = [(first, second) for first, _, second in (str(m).partition(" ") for m in merges)]
+    try:
+        tokenizer = Tokenizer(models.BPE(vocabulary, pairs, ignore_merges=name in WHOLE_FIRST))
+    except Exception as error:  # the library's own class is that of all errors
+        raise FileFormatError(f"its tokenizer cannot be made: {error}") from error
+    tokenizer.pre_tokenizer = _pretokenizer(PRETOKENIZERS[name])
+    tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 
 
@@ -164,3 +193,11 @@ def _pretokenizer(described: Mapping[str, Any]) -> Any:
         case "Split":
             return pre_tokenizers.Split(Regex(described["pattern"]["Regex"]), "isolated")
     return pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=described["use_regex"])
+
+
+BYTE_LEVEL, SENTENCEPIECE = "gpt2", "llama"
+KINDS: Mapping[str, Callable[[GgufFile, Sequence[str], Sequence[int]], Tokenizer]] = {
+    BYTE_LEVEL: _byte_level,
+    SENTENCEPIECE: sentencepiece,
+}
+"""Name of a kind of tokenizer in files -> what reads it."""

@@ -48,7 +48,7 @@ def written(folder: Path, kind: str) -> tuple[Any, Path, rlquant.GgufExport]:
     return quantized, source, export
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "gemma3"])
 def test_transformers_reads_back_what_the_network_computes(tmp_path: Path, kind: str) -> None:
     quantized, _, export = written(tmp_path, kind)
     loaded = read_network(export.path)
@@ -158,3 +158,34 @@ def test_other_networks_and_sources_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"use rlquant\.export_gguf"):
         rlquant.export_onnx(quantized, TOKENS, out, target="gguf")
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"query_pre_attn_scalar": 64}, "with query_pre_attn_scalar=256, it has 64"),
+        ({"final_logit_softcapping": 30.0}, "with final_logit_softcapping=None, it has 30.0"),
+        (
+            {"layer_types": ["full_attention"] * 6},
+            r"with layer_types=\['sliding_attention', .*it has",
+        ),
+        ({"use_bidirectional_attention": True}, "no place for what use_bidirectional_attention"),
+    ],
+)
+def test_what_llama_cpp_would_compute_in_another_way_is_refused(
+    tmp_path: Path, changed: dict[str, Any], words: str
+) -> None:
+    network = tiny_network("gemma3")
+    for field, value in changed.items():
+        setattr(network.config, field, value)
+    with pytest.raises(NetworkError, match=words):
+        rlquant.export_gguf(rlquant.quantize(network, config()), tmp_path / "m", source=tmp_path)
+
+
+def test_windows_and_scales_of_gemma_are_stated(tmp_path: Path) -> None:
+    network, _, export = written(tmp_path, "gemma3")
+    file = GgufFile.open(export.path)
+    assert file.value("gemma3.attention.sliding_window") == 8
+    assert file.value("gemma3.rope.freq_base") == 1_000_000.0
+    norm = network.state_dict()["model.layers.0.self_attn.q_norm.weight"]
+    assert torch.equal(torch.from_numpy(file.floats("blk.0.attn_q_norm.weight")), 1.0 + norm)

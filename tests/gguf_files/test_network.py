@@ -39,7 +39,7 @@ def written(folder: Path, kind: str = "llama", *, tied: bool = False) -> Path:
     return rlquant.export_gguf(quantized, folder / "model.gguf", source=source).path
 
 
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3"])
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "gemma3"])
 @pytest.mark.parametrize("tied", [False, True])
 def test_a_network_computes_what_the_written_one_does(
     tmp_path: Path, kind: str, tied: bool

@@ -14,6 +14,7 @@ from rlquant.errors import NetworkError
 from rlquant.export.histogram import histogram
 from rlquant.export.quantized_layers import QuantizedLayer, float_tensors, quantized_layers
 from rlquant.files import write_file
+from rlquant.gguf.architecture import norm_offset
 from rlquant.gguf.blocks import Bytes
 from rlquant.gguf.container import TensorInfo, encode_header, padded
 from rlquant.gguf.ggml_types import (
@@ -66,8 +67,8 @@ def export_gguf(
 
     Args:
         quantized: what `rlquant.quantize` or a search returned; a LlamaForCausalLM,
-            Qwen2ForCausalLM or Qwen3ForCausalLM. Every quantized layer has a choice that some type
-            of ggml is, and float inputs; see `how-to/gguf.md`.
+            Qwen2ForCausalLM, Qwen3ForCausalLM or Gemma3ForCausalLM. Every quantized layer has a
+            choice that some type of ggml is, and float inputs; see `how-to/gguf.md`.
         path: file to write.
         source: a GGUF file of the same network, whose metadata and tokenizer are copied, or the
             folder of transformers that it was loaded from.
@@ -92,8 +93,10 @@ def export_gguf(
         if layer in chosen:
             data, own = chosen[layer].encode(layers[layer].weight.tensor), chosen[layer]
         else:
-            own = float_type(tensor)
-            data = encode_floats(tensor, own)
+            offset = norm_offset(quantized, name)
+            values = tensor.float() + offset if offset else tensor
+            own = float_type(values)
+            data = encode_floats(values, own)
         order = plan.rows.get(name)
         info = TensorInfo(plan.names[name], plan.shapes[name], own.number)
         parts.append((info, data if order is None else data[order]))

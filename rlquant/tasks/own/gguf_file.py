@@ -8,7 +8,7 @@ from pathlib import Path
 from rlquant.errors import DataError
 from rlquant.gguf.container import GgufFile
 from rlquant.gguf.network import read_network
-from rlquant.gguf.tokenizer import read_tokenizer
+from rlquant.gguf.tokenizer import first_token, read_tokenizer
 from rlquant.objective import Distillation, NextToken
 from rlquant.paths import path_of
 from rlquant.shared_embedding import share_embedding
@@ -42,5 +42,5 @@ def load(path: str, *, text: Sequence[Path], images: Path | None) -> Task:
     network, tokenizer = read_network(file), read_tokenizer(file)
     share_embedding(network)
     numbers = (tokenizer.encode(each, add_special_tokens=False).ids for each in contents)
-    data = sequences([number for some in numbers for number in some])
+    data = sequences([number for some in numbers for number in some], first_token(file))
     return Task(name, network, **data, objective=Distillation("kl"), metric=NextToken())

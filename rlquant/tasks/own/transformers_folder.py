@@ -62,7 +62,8 @@ def load(folder: str, *, text: Sequence[Path], images: Path | None) -> Task:
     if type(network).__name__.endswith(LANGUAGE_MODELS):
         share_embedding(network)
         tokenized = (tokenizer(c, add_special_tokens=False, verbose=False) for c in contents)
-        data = sequences([number for each in tokenized for number in each["input_ids"]])
+        numbers = [number for each in tokenized for number in each["input_ids"]]
+        data = sequences(numbers, _first_token(tokenizer))
         return Task(name, network, **data, objective=Distillation("kl"), metric=NextToken())
     distance = Distillation("kl" if "For" in type(network).__name__ else "cosine")
     return Task(name, network, **_lines(tokenizer, contents), objective=distance, metric=distance)
@@ -114,10 +115,24 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def sequences(tokens: Sequence[int]) -> dict[str, dict[str, Tensor]]:
-    """Return texts that follow each other in sequences of 256 tokens, in three disjoint parts."""
-    ends = range(LENGTH, len(tokens) + 1, LENGTH)
-    found = [tokens[end - LENGTH : end] for end in ends]
+def _first_token(tokenizer: Any) -> int | None:
+    """Return the token that the tokenizer puts before a text, None where it puts none."""
+    added = tokenizer("")["input_ids"]
+    first: int | None = tokenizer.bos_token_id
+    return first if first is not None and list(added[:1]) == [first] else None
+
+
+def sequences(tokens: Sequence[int], first: int | None = None) -> dict[str, dict[str, Tensor]]:
+    """Return texts that follow each other in sequences of 256 tokens, in three disjoint parts.
+
+    Args:
+        tokens: of the texts.
+        first: what each sequence begins with, as networks expect it whose tokenizer puts it there.
+    """
+    begin = [] if first is None else [first]
+    own = LENGTH - len(begin)
+    ends = range(own, len(tokens) + 1, own)
+    found = [[*begin, *tokens[end - own : end]] for end in ends]
     parts = in_parts(found, SEQUENCES, f"sequences of {LENGTH} tokens in the texts")
     return {part: {"input_ids": torch.tensor(rows)} for part, rows in parts.items()}
 
