@@ -109,6 +109,28 @@ class _Process:
     ) -> Result:
         from loky import process_executor
 
+        try:
+            return self._begun(fn, args, kwargs).result()
+        except (process_executor.BrokenProcessPool, process_executor.ShutdownExecutorError) as why:
+            self.kill()
+            raise WorkerDied(_words(str(why))) from None
+
+    def _begun(
+        self, fn: Callable[..., Result], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Future[Result]:
+        """Begin a call; a process that died while it had none takes nothing with it."""
+        from loky import process_executor
+
+        try:
+            future: Future[Result] = self._started().submit(fn, *args, **kwargs)
+        except process_executor.BrokenProcessPool:
+            self.kill()
+            future = self._started().submit(fn, *args, **kwargs)
+        return future
+
+    def _started(self) -> Any:
+        from loky import process_executor
+
         pool = self._pool or process_executor.ProcessPoolExecutor(
             1,
             initializer=_begin,
@@ -116,12 +138,7 @@ class _Process:
             env={"OMP_NUM_THREADS": self._threads, "LOKY_MAX_MEMORY_LEAK_SIZE": NO_LIMIT},
         )
         self._pool = pool
-        try:
-            result: Result = pool.submit(fn, *args, **kwargs).result()
-            return result
-        except (process_executor.BrokenProcessPool, process_executor.ShutdownExecutorError) as why:
-            self.kill()
-            raise WorkerDied(_words(str(why))) from None
+        return pool
 
     def kill(self) -> None:
         """End the process, whatever it does."""

@@ -83,6 +83,20 @@ def test_an_item_that_kills_three_times_fails_with_the_reason_and_the_rest_goes_
     assert len(deadly.began(1)) == 3
 
 
+def test_a_worker_that_dies_between_two_calls_takes_no_item_with_it(
+    tmp_path: Path, one: LocalExecutor, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = Calls(one, do, Jobs(tmp_path))
+    assert list(calls.completed([1])) == [(0, 10)]
+    (worker,) = Jobs(tmp_path).began(1)
+    (process,) = one._processes
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: process._pool._flags.broken)  # loky has noticed
+    with caplog.at_level(logging.WARNING, "rlquant"):
+        assert list(calls.completed([2])) == [(0, 20)]
+    assert not caplog.messages
+
+
 def test_workers_that_end_before_they_begin_are_not_started_for_ever(one: LocalExecutor) -> None:
     with pytest.raises(WorkerError, match="the worker ended with exit code 3, 3 times"):
         list(Calls(one, do, Unwelcome()).completed([1]))

@@ -12,18 +12,20 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from postgres_server import PostgresServer
+from rlquant.executors.calls import ATTEMPTS
 from rlquant.store.store import EvaluationStore
 
 TESTS = Path(__file__).parents[1]
 WORKER_KILLS, SERVER_KILLS, WORKERS = 20, 5, 4
 ANSWERED = 2
-"""Evaluations after which a worker may be killed."""
+"""Evaluations after which a worker may be killed: one that only starts is left alone."""
 
 SEARCH = """
 import hashlib, json, os, sys, time
@@ -39,11 +41,15 @@ class Noted:
     def __init__(self, log, seconds):
         self.log, self.seconds = log, seconds
 
-    def __call__(self, outputs, targets):
-        time.sleep(self.seconds)
+    def note(self, what, outputs):
         shown = hashlib.sha256(outputs.numpy().tobytes()).hexdigest()[:16]
         with open(self.log, "a") as log:
-            log.write(f"{os.getpid()} {shown}\\n")
+            log.write(f"{os.getpid()} {what} {shown}\\n")
+
+    def __call__(self, outputs, targets):
+        self.note("begins", outputs)
+        time.sleep(self.seconds)
+        self.note("ends", outputs)
         right = (outputs.argmax(dim=1) == targets).sum()
         return torch.nn.functional.cross_entropy(outputs, targets, reduction="sum"), right
 
@@ -80,10 +86,27 @@ def answer(search: subprocess.Popen[str], timeout: float) -> dict[str, Any]:
     return found
 
 
+def told(disturbed: dict[str, Any], undisturbed: dict[str, Any]) -> str:
+    """Return both histories, places that differ marked, and the notes, which say what failed."""
+    pairs = enumerate(zip_longest(disturbed["history"], undisturbed["history"]))
+    lines = [f"{' ' if a == b else '*'} {place}: {a} | {b}" for place, (a, b) in pairs]
+    return "\n".join([*lines, *disturbed["notes"], "|", *undisturbed["notes"]])
+
+
+def lines(log: Path) -> list[list[str]]:
+    """Return process, "begins" or "ends", and whose outputs, in order."""
+    return [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+
+
 def noted(log: Path) -> list[tuple[int, str]]:
     """Return whose outputs were measured, by which process, in order."""
-    lines = log.read_text().splitlines() if log.exists() else []
-    return [(int(process), shown) for process, shown in (line.split() for line in lines)]
+    return [(int(process), shown) for process, what, shown in lines(log) if what == "ends"]
+
+
+def measuring(log: Path, process: int) -> str | None:
+    """Return whose outputs a process measures now, None between two."""
+    own = [(what, shown) for found, what, shown in lines(log) if int(found) == process]
+    return own[-1][1] if own and own[-1][0] == "begins" else None
 
 
 @pytest.mark.slow  # starts two processes that search
@@ -102,18 +125,29 @@ def test_two_searches_at_once_measure_nothing_twice(url: str, tmp_path: Path) ->
     store.close()
 
 
-def kill_one(log: Path, spared: Sequence[int], killed: set[int]) -> bool:
-    """Kill a worker that has answered and was not killed before; False where there is none.
+def kill_one(log: Path, spared: Sequence[int], struck: dict[int, str]) -> bool:
+    """Kill a worker that has answered, while it measures; False where there is none.
 
-    One that only starts is left alone: the same configuration would be in flight again and again.
+    No configuration is struck oftener than a search tries it, which would fail it as it should.
+
+    Args:
+        log: of all searches.
+        spared: processes that are no workers.
+        struck: what each killed worker was measuring; the new one is added.
     """
-    measured = Counter(process for process, _ in noted(log))
-    for process, times in measured.items():
-        if times >= ANSWERED and process not in spared and process not in killed:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-                killed.add(process)
-                return True
+    answers = Counter(process for process, _ in noted(log))
+    for process, times in answers.items():
+        if times < ANSWERED or process in spared or process in struck:
+            continue
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGSTOP)  # it measures the same until it is killed
+            shown = measuring(log, process)
+            if shown is None or list(struck.values()).count(shown) == ATTEMPTS - 1:
+                os.kill(process, signal.SIGCONT)
+                continue
+            os.kill(process, signal.SIGKILL)
+            struck[process] = shown
+            return True
     return False
 
 
@@ -123,7 +157,7 @@ def test_killed_workers_and_servers_lose_nothing(
 ) -> None:
     log, evaluations, seconds = tmp_path / "log", 50, 0.5
     searches = [begun(url, log, seconds, seed, evaluations, "local:2") for seed in (0, 1)]
-    spared, killed = [search.pid for search in searches], set[int]()
+    spared, killed = [search.pid for search in searches], dict[int, str]()
     deadline, server_kills, begin = time.monotonic() + 900, 0, time.monotonic()
     while any(search.poll() is None for search in searches):
         assert time.monotonic() < deadline
@@ -140,7 +174,7 @@ def test_killed_workers_and_servers_lose_nothing(
 
     quiet = [begun("", tmp_path / "quiet", 0.0, seed, evaluations, "") for seed in (0, 1)]
     for disturbed, undisturbed in zip(found, (answer(s, 300) for s in quiet), strict=True):
-        assert disturbed["history"] == undisturbed["history"]
+        assert disturbed["history"] == undisturbed["history"], told(disturbed, undisturbed)
         assert disturbed["notes"] == undisturbed["notes"]
     distinct = {key for each in found for key, _ in each["history"]}
     store = EvaluationStore(url)
