@@ -80,6 +80,8 @@ def parse(
     if issubclass(settings, CommandSettings):
         file, flags = split_config(argv)
         default = default if file is None else read_config(settings, file)
+        if settings.FIRST is not None and flags and not flags[0].startswith("-"):
+            flags = [settings.FIRST, *flags]
     complaint = io.StringIO()
     try:
         with redirect_stderr(complaint):

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import tyro
 import yaml
@@ -25,6 +25,9 @@ class CommandSettings:
         config: YAML file with any of these settings, such as `budget: 2.5`; flags win over it.
     """
 
+    FIRST: ClassVar[str | None] = None
+    """The flag that an argument has which stands first without one; None where none may."""
+
     config: Path | None = None
 
 
@@ -33,7 +36,7 @@ Settings = TypeVar("Settings", bound=CommandSettings)
 FLAG = "--config"
 RECIPE = "recipe.yaml"
 """The file in a run folder that repeats the run."""
-PLACES = frozenset({"config", "out", "report", "progress"})
+PLACES = frozenset({"config", "out", "output", "report", "progress"})
 """What a recipe leaves out: where things go."""
 
 

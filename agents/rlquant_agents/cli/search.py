@@ -88,6 +88,7 @@ def run(settings: SearchSettings, command: Sequence[str]) -> int:
     settings.space()  # a mistake in the options shows before anything is loaded
     settings.source()
     settings.deployment()
+    settings.require_output()
     if settings.target in (INT8, INT4, MATMULNBITS):
         require_exporter()
     with held(settings.folder(searcher.name)) as folder:
@@ -127,6 +128,9 @@ def search_into(
         told.append(exported_in_own_form(settings, problem, task, results, folder, command))
     elif settings.target != "packed" and results[0].network is not None:
         told.append(exported(settings, problem, task, results[0].network, out))
+    elif settings.output is not None:
+        write_file(settings.output, (out / MODEL).read_bytes())
+        told.append(f"{near(settings.output)}: {settings.output.stat().st_size:,} bytes")
     said = "\n" + "\n\n".join(told)
     say(said)
     if interrupted:
@@ -236,10 +240,10 @@ def exported(
     network: nn.Module,
     out: Path,
 ) -> str:
-    """Write model.onnx for the target; return its size, error and latency in words."""
+    """Write the ONNX file for the target; return its size, error and latency in words."""
     table = problem.budget.table
-    samples = problem.validation.first(COMPARED)
-    found = export_for(settings.target, network, samples, out / FILE, task.train, table)
+    samples, file = problem.validation.first(COMPARED), settings.written(out, FILE)
+    found = export_for(settings.target, network, samples, file, task.train, table)
     return found.text(problem.budget.limit if table else None)
 
 
@@ -269,7 +273,7 @@ def exported_in_own_form(
         command=command,
         seed=settings.seed,
     )
-    return written.write(folder.path / OWN_FORMS[settings.target].name, task)
+    return written.write(settings.written(folder.path, OWN_FORMS[settings.target].name), task)
 
 
 def front_of(

@@ -6,13 +6,14 @@ import json
 from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import tyro
 from torch import nn
 
 from rlquant import Budget, GgufTarget, tasks
 from rlquant.errors import SettingsError, whole_number
-from rlquant.export.targets import GGUF
+from rlquant.export.targets import COMPRESSED_TENSORS, GGUF
 from rlquant.plugins import FORMATS, SEARCHERS, TASKS, plugins
 from rlquant_agents.cli.task_settings import TaskSettings
 from rlquant_agents.reporting.run_files import SETTINGS
@@ -25,8 +26,8 @@ ASKED = "asked"
 """Where a run's settings.json keeps what the command line asked for."""
 MAY_DIFFER = frozenset(
     {
-        *("evaluations", "baselines", "final_epochs", "refine", "report", "out", "store"),
-        *("progress", "threads", "device", "executor", "log"),
+        *("evaluations", "baselines", "final_epochs", "refine", "report", "out", "output"),
+        *("store", "progress", "threads", "device", "executor", "log"),
     }
 )
 """Settings with which a search may go on that has begun with others."""
@@ -63,6 +64,8 @@ class SearchSettings(TaskSettings):
         report: Markdown file for the results and every layer's choice, where wanted.
         out: folder to write; by default runs/<task>-<searcher>-<budget>-seed<seed>, with -2, -3
             and so on behind it where that holds a search with other settings.
+        output: file that gets the network, e.g. -o small.gguf: what --target makes of it, or the
+            same as model.rlq; for compressed-tensors a folder. By default it is in the folder.
         store: keeps every evaluation: an SQLite file, or for several machines
             postgresql+psycopg://USER@HOST/DATABASE; by default evaluations.sqlite beside the
             folder, shared by all searches there.
@@ -93,6 +96,7 @@ class SearchSettings(TaskSettings):
     refine: bool = False
     report: Path | None = None
     out: Path | None = None
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     store: str | None = None
     progress: bool = True
     executor: str | None = None
@@ -183,10 +187,23 @@ class SearchSettings(TaskSettings):
         plain: dict[str, Any] = json.loads(json.dumps(found, default=str))
         return plain
 
+    def written(self, folder: Path, name: str) -> Path:
+        """Return where the network goes: `output`, else the file of that name in the run folder."""
+        return folder / name if self.output is None else self.output
+
+    def require_output(self) -> None:
+        """Raise `SettingsError` where `output` is no place for a file (or folder)."""
+        if self.output is None:
+            return
+        if not self.output.parent.is_dir():
+            raise SettingsError(f"--output {self.output}: there is no folder {self.output.parent}")
+        if self.output.is_dir() and self.target != COMPRESSED_TENSORS:
+            raise SettingsError(f"--output {self.output} is a folder; name a file in it")
+
     @property
     def repeatable(self) -> bool:
-        """Whether settings and files say all: not of folders, and not of code of somebody else."""
-        own = (self.model, self.images, self.export_source)
+        """Whether settings and run folder say all: not of other folders, nor of others' code."""
+        own = (self.model, self.images, self.export_source, self.output)
         if any(own) or self.agent not in (None, PRETRAINED) or self.task not in tasks.names():
             return False
         added = {*plugins(TASKS), *plugins(SEARCHERS), *plugins(FORMATS)}

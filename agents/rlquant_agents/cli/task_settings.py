@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -27,7 +28,7 @@ from rlquant.paths import PathLike
 from rlquant.precision import Precision
 from rlquant.space import default_space
 from rlquant.tasks import Task
-from rlquant.tasks.own.model import FORMS
+from rlquant.tasks.own.model import FORMS, named_model
 from rlquant.tie import fused
 from rlquant.training.settings import TRAINED, TUNED
 from rlquant_agents.cli.config_file import CommandSettings
@@ -41,9 +42,10 @@ class TaskSettings(CommandSettings):
 
     Attributes:
         task: name of the task, e.g. digits/mlp, fashion-mnist/resnet8 or smollm2-135m.
-        model: a network of your own in place of a task: transformers:FOLDER or gguf:FILE (with
-            --text), timm:NAME (with --images), or my_module:function, which returns a
-            rlquant.tasks.Task or (network, training data, validation data, test data).
+        model: a network of your own in place of a task: a GGUF file or a folder of transformers,
+            also as gguf:FILE and transformers:FOLDER (with --text), timm:NAME (with --images), or
+            my_module:function, which returns a rlquant.tasks.Task or (network, training data,
+            validation data, test data). It may stand first without --model.
         text: text files (UTF-8) for a --model of transformers or gguf.
         images: folder or .tar of images, without labels, for a --model of timm.
         quantity: what the budget limits. average_bits: stored bits per weight of the searched
@@ -92,6 +94,8 @@ class TaskSettings(CommandSettings):
         threads: threads of torch. For networks as small as these one is fastest, and it does not
             suffer from busy cores.
     """
+
+    FIRST: ClassVar[str | None] = "--model"
 
     task: str = "digits/resnet8"
     model: str | None = None
@@ -232,9 +236,15 @@ class TaskSettings(CommandSettings):
         """Return what is searched; `SettingsError` for data without a model."""
         if self.model is None and (self.text or self.images is not None):
             raise SettingsError("--text and --images belong to a --model; name one")
-        if self.model is not None and ":" not in self.model:
-            raise SettingsError(f"--model {self.model!r}: use {FORMS}, or give --task a name")
-        return TaskSource(self.model or self.task, self.text, self.images)
+        if self.model is None:
+            return TaskSource(self.task)
+        try:
+            model = named_model(self.model)
+        except SettingsError as error:
+            raise SettingsError(
+                f"--model {self.model!r}: use {FORMS}, or give --task a name"
+            ) from error
+        return TaskSource(model, self.text, self.images)
 
     def problem(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 
 import torch
 
@@ -23,6 +24,25 @@ FUNCTION = "rlquant.tasks.own.function:load"
 FORMS = "transformers:FOLDER, gguf:FILE, timm:NAME or my_module:function"
 
 
+def named_model(model: str) -> str:
+    """Return a model with its library before it, where it is a path that says what it is.
+
+    Args:
+        model: as `load_model` takes it.
+
+    Raises:
+        SettingsError: no library is named, and it is no GGUF file and no folder with config.json.
+    """
+    kind, colon, rest = model.partition(":")
+    if colon and kind and rest:
+        return model
+    if model.endswith(".gguf"):
+        return f"gguf:{model}"
+    if model and (Path(model) / "config.json").is_file():
+        return f"transformers:{model}"
+    raise SettingsError(f"model={model!r}, use {FORMS}")
+
+
 @explained
 @isolated(seed=0)
 def load_model(
@@ -38,7 +58,7 @@ def load_model(
         model: "transformers:FOLDER" (what `save_pretrained` wrote; with `text`), "gguf:FILE" (the
             same), "timm:NAME" (with `images`), or "my_module:function", a function without
             arguments that returns a `Task` or `(network, training data, validation data[, test
-            data])`.
+            data])`. Of such a folder, and of a file named .gguf, the path alone will do.
         text: files in UTF-8.
         images: a folder or .tar of JPEG or PNG files; no labels are needed.
         device: where network and data are returned.
@@ -49,9 +69,8 @@ def load_model(
         DataError: a package or the data are missing, damaged or too few.
         NetworkError: the library cannot make the network.
     """
-    kind, colon, rest = model.partition(":")
-    if not colon or not rest or not kind:
-        raise SettingsError(f"model={model!r}, use {FORMS}")
+    model = named_model(model)
+    kind, _, rest = model.partition(":")
     files = [path_of("text", file) for file in text]
     folder = None if images is None else path_of("images", images)
     module, _, name = LIBRARIES.get(kind, FUNCTION).partition(":")

@@ -32,7 +32,7 @@ def model(tmp_path: Path) -> Path:
 
 def command(model: Path, *more: str) -> list[str]:
     return [
-        *("--model", f"gguf:{model}", "--text", str(model.with_name("text.txt"))),
+        *(str(model), "--text", str(model.with_name("text.txt"))),
         *("--target", "gguf", "--quantity", "size_bytes", "--evaluations", "8"),
         *("--validation-samples", "4", "--calibration-samples", "4", "--no-progress", *more),
     ]
@@ -45,15 +45,17 @@ def test_a_file_within_the_size_is_written_with_its_card(
     memory = memory_beside_file(tiny_network(tied=True), 64) + 75_000
     size = ("--fits", f"{memory / 1000} KB", "--context", "64")
     size = (*size, "--searcher", "knapsack", "--baselines", "uniform")
-    assert search.main(command(model, *size, "--out", str(run))) == 0
-    written = run / "model.gguf"
+    written = model.with_name("small.gguf")
+    given = command(model, *size, "--out", str(run), "-o", str(written))
+    assert search.main(given) == 0
+    assert not (run / "model.gguf").exists()
     result = json.loads((run / "result.json").read_text())
     assert written.stat().st_size == result["score"]["size_bytes"] <= 75000
     said = capsys.readouterr()
-    assert "model.gguf: " in said.out
+    assert "small.gguf: " in said.out
     assert "as its score says" not in said.err
-    card = (run / "README.md").read_text()
-    for words in ("base_model: gguf:", "llama-server -m model.gguf", "rlquant search --model"):
+    card = written.with_name("README.md").read_text()
+    for words in ("base_model: gguf:", "llama-server -m small.gguf", f"rlquant search {model}"):
         assert words in card
     for words in ("| float |", "| uniform |", "| knapsack |", "KL 99.9 %", "perplexity"):
         assert words in card
@@ -79,6 +81,8 @@ def test_a_file_within_the_size_is_written_with_its_card(
         (("--fits", "5GB", "--budgets", "2..3"), "--fits cannot be combined with"),
         (("--fits", "5GB", "--target", "gguf", "--context", "0"), "--context"),
         (("--fits", "much", "--target", "gguf"), "file size 'much'"),
+        (("-o", "nowhere/m.rlq"), "--output nowhere/m.rlq: there is no folder nowhere"),
+        (("-o", "."), "--output . is a folder; name a file in it"),
         (("--export-source", "x"), "--export-source belongs to --target gguf"),
         (("--target", "gguf", "--export-source", "x", "--bits", "7"), "bits=(7,) has nothing"),
     ],

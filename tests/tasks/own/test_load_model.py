@@ -43,7 +43,8 @@ def test_parts_are_disjoint_stretches_of_which_places_are_spread() -> None:
 def test_a_language_model_of_a_folder_is_searched_by_its_own_outputs(
     llama: Path, text: Path
 ) -> None:
-    task: Any = load_model(f"transformers:{llama}", text=[text])
+    task: Any = load_model(str(llama), text=[text])
+    assert task.name == f"transformers:{llama}"
     assert (task.objective, task.metric) == (Distillation("kl"), NextToken())
     assert [len(part["input_ids"]) for part in (task.train, task.validation, task.test)] == [
         6,
