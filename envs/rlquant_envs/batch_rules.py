@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rlquant import LayerChoice, TabularProblem
+from rlquant import TabularProblem
 from rlquant.cost.feasible import Indices
-from rlquant.space import for_layer
 from rlquant_envs.action_table import ActionTable
 from rlquant_envs.observation import (
     AVERAGE_ROOM_AT,
@@ -47,11 +46,10 @@ class BatchRules:
         """Keep what depends on the layer alone, made when a layer is first reached."""
         self.masks = cache(self._masks)
         self.repairs = cache(self._repairs)
-        self.choices = cache(self._choices)
         self._rows = cache(self._observation_rows)
 
     def __getstate__(self) -> dict[str, Any]:
-        remembered = {"masks", "repairs", "choices", "_rows"}
+        remembered = {"masks", "repairs", "_rows"}
         return {name: value for name, value in self.__dict__.items() if name not in remembered}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -113,12 +111,3 @@ class BatchRules:
             nearest = order[fitting[:, order].argmax(axis=1)]
             executed[:, option] = np.where(fitting[:, option], option, nearest)
         return executed
-
-    def _choices(self, layer: int) -> npt.NDArray[Any]:
-        """Return the layer's choice by option."""
-        feasible = self.problem.feasible
-        found = np.empty(len(feasible.options), dtype=object)
-        for number, option in enumerate(feasible.options):
-            choice: LayerChoice = for_layer(option, feasible.names[layer])
-            found[number] = choice
-        return found

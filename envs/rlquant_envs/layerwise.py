@@ -14,6 +14,7 @@ from gymnasium.spaces import Box, MultiDiscrete
 from rlquant import (
     Budget,
     EvaluationStore,
+    LayerChoice,
     Problem,
     QuantizationConfig,
     QuantizationProblem,
@@ -138,8 +139,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         self._chosen = []
         self._spent = self._problem.feasible.cost.fixed
         self._show()
-        info = {"budget": self._problem.budget, "action_mask": self.action_masks()}
-        return self._observer.observe(0, self._spent, None), info
+        return self._observer.observe(0, self._spent, None), self._told()
 
     def completed_by(self, action: Action) -> list[int] | None:
         """Return the option indices of the configuration that an action would complete.
@@ -162,7 +162,7 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         chosen.append(option)
         self._spent += self._fitting.costs[layer][option]
         info: dict[str, Any] = {
-            "choice": self._problem.feasible.choices[layer][option],
+            "option": option,
             "repaired": option != wanted or not self._legal[number],
         }
         reward, done = 0.0, len(chosen) == len(self._problem.feasible)
@@ -170,10 +170,16 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
             info["config"] = self._problem.feasible.config(chosen)
             info["score"] = self._evaluate(info["config"], chosen)
             reward = self._reward(info["score"])
-        info["action_mask"] = self.action_masks()
+        info |= self._told()
         self._show()
         observation = self._observer.observe(layer + 1, self._spent, self._actions[option])
         return observation, reward, done, False, info
+
+    @property
+    def decided(self) -> tuple[LayerChoice, ...]:
+        """What was executed so far in this episode, a canonical choice for each decision."""
+        choices = self._problem.feasible.choices
+        return tuple(choices[at][option] for at, option in enumerate(self._chosen or ()))
 
     def render(self) -> str | Picture | None:
         """Return what `render_mode` says of the episode so far; "human" shows it at every step."""
@@ -185,6 +191,10 @@ class LayerwiseQuantization(gymnasium.Env[Observation, Action]):
         if self.render_mode == "human":
             sys.stdout.write(as_text(*shown))
         return None
+
+    def _told(self) -> dict[str, Any]:
+        """Return what `info` has after reset and step alike: numbers, which libraries stack."""
+        return {"limit": float(self._problem.budget.limit), "action_mask": self.action_masks()}
 
     def _show(self) -> None:
         if self.render_mode == "human":

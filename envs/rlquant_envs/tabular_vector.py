@@ -107,8 +107,7 @@ class TabularVectorQuantization(VectorEnv[Observation, Action, npt.NDArray[Any]]
             self._rules = BatchRules(problem, self._table)
         self._layer = 0
         self._start()
-        budgets = np.full(self.num_envs, self.problem.budget, dtype=object)
-        return self._observe(0), self._info({"budget": budgets})
+        return self._observe(0), self._info({})
 
     def step(self, actions: Action) -> Step:
         """Decide the next layer in every episode; after the last one, begin new episodes.
@@ -131,7 +130,7 @@ class TabularVectorQuantization(VectorEnv[Observation, Action, npt.NDArray[Any]]
         self._options[layer] = executed
         self._spent += self._rules.costs[layer].take(executed)
         info = {
-            "choice": self._rules.choices(layer).take(executed),
+            "option": executed.copy(),
             "repaired": (executed != wanted) | ~self._table.legal.take(numbers),
         }
         self._layer, self._affordable = layer + 1, None
@@ -184,4 +183,5 @@ class TabularVectorQuantization(VectorEnv[Observation, Action, npt.NDArray[Any]]
 
     def _info(self, entries: dict[str, Any]) -> dict[str, Any]:
         """Return `info` as Gymnasium has it: beside each array which environments it is of."""
+        entries["limit"] = np.full(self.num_envs, float(self.problem.budget.limit))
         return entries | {f"_{name}": self._everywhere for name in entries}

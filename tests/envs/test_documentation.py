@@ -74,7 +74,7 @@ def test_the_code_on_the_page_runs() -> None:
     names: dict[str, Any] = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL):
         exec(compile(block, "docs/reference/environment.md", "exec"), names)
-    assert names["info"]["budget"].limit == 3000
+    assert names["info"]["limit"] == 3000
     assert isinstance(names["problem"], QuantizationProblem)
     assert names["environments"].num_envs == 4
 

@@ -92,14 +92,15 @@ def test_an_episode_decides_the_layers_in_order_and_ends_with_a_measured_score(
     rewards, infos, terminated = play(env, [[1, 0], [2, 1], [3, 0]])
     names = [facts.name for facts in live.layers]
     assert names == ["first", "second", "last"]
-    assert [info["choice"].layer for info in infos] == names
-    assert [info["choice"].bits for info in infos] == [3, 4, 8]
-    assert [info["choice"].points for info in infos] == ["clipped", "kmeans", "clipped"]
+    assert [choice.layer for choice in env.decided] == names
+    assert [choice.bits for choice in env.decided] == [3, 4, 8]
+    assert [choice.points for choice in env.decided] == ["clipped", "kmeans", "clipped"]
     assert terminated == [False, False, True]
     assert rewards[:2] == [0.0, 0.0]
     assert not any("config" in info or "score" in info for info in infos[:-1])
     config, score = infos[-1]["config"], infos[-1]["score"]
-    assert list(config) == [info["choice"] for info in infos]
+    assert tuple(config) == env.decided
+    assert live.feasible.config([info["option"] for info in infos]) == config
     assert score == live.evaluate(config)
     assert rewards[2] == pytest.approx(-math.log(score.loss / live.float_score.loss))
 
@@ -108,7 +109,7 @@ def test_nothing_is_ever_truncated_and_reset_tells_the_budget() -> None:
     env = LayerwiseQuantization(ToyProblem(2))
     observation, info = env.reset(seed=1)
     assert info.pop("action_mask").tolist() == env.action_masks().tolist()
-    assert info == {"budget": Budget.average_bits(4.0)}
+    assert info == {"limit": 4.0}
     assert observation.shape == (len(FEATURES),)
     assert [env.step(np.array([0]))[3] for _ in range(2)] == [False, False]
 
@@ -149,7 +150,7 @@ def test_stored_points_of_sixteen_bits_become_what_exists_at_sixteen_bits() -> N
     env = LayerwiseQuantization(ToyProblem(1, 40.0, MIXED))
     (_, (info,), _) = play(env, [[3, 1, 0, 1, 1]])  # 16 bits, stochastic, k-means points
     assert info["repaired"]
-    choice = info["choice"]
+    (choice,) = env.decided
     assert (choice.bits, choice.points, choice.rounding) == (16, "clipped", "stochastic")
     assert choice.activation_bits == 8
 
@@ -157,7 +158,7 @@ def test_stored_points_of_sixteen_bits_become_what_exists_at_sixteen_bits() -> N
 def test_the_order_of_options_does_not_turn_sixteen_bits_into_ternary() -> None:
     env = LayerwiseQuantization(ToyProblem(1, 40.0, KEEPING))
     (_, (info,), _) = play(env, [[1, 2, 0]])  # 16 bits, post-training, k-means points
-    assert (info["choice"].method, info["choice"].bits) == ("post_training", 16)
+    assert (env.decided[0].method, env.decided[0].bits) == ("post_training", 16)
     assert info["repaired"]
 
 
@@ -179,7 +180,7 @@ def test_a_repaired_action_keeps_its_bits_where_some_allowed_choice_has_them(  #
         wanted = problem.space.choice("", action)
         allowed = env.allowed_options()
         executed = env.step(np.array(action))[4]
-        choice = executed["choice"]
+        choice = env.decided[-1]
         assert choice.layer == problem.layers[layer].name
         fitting = [o for o, fits in zip(problem.feasible.options, allowed, strict=True) if fits]
         assert executed["repaired"] is (wanted is None or wanted.canonical() not in fitting)
@@ -231,7 +232,7 @@ def test_where_only_the_cheapest_fits_every_action_becomes_it() -> None:
     env.reset(seed=0)
     assert env.action_masks().tolist() == [True, False]
     _, infos, _ = play(env, [[1], [1], [0]])
-    assert [info["choice"].bits for info in infos] == [2, 2, 2]
+    assert [choice.bits for choice in env.decided] == [2, 2, 2]
     assert [info["repaired"] for info in infos] == [True, True, False]
 
 
@@ -289,13 +290,13 @@ def test_the_budget_drawn_at_reset_depends_on_the_seed_alone() -> None:
     budgets = [Budget.average_bits(limit) for limit in (3.0, 4.0, 5.0, 6.0)]
     env = LayerwiseQuantization(ToyProblem(2), budget=budgets)
 
-    def drawn(seed: int) -> list[Budget]:
-        first = env.reset(seed=seed)[1]["budget"]
-        return [first, *(env.reset()[1]["budget"] for _ in range(9))]
+    def drawn(seed: int) -> list[float]:
+        first = env.reset(seed=seed)[1]["limit"]
+        return [first, *(env.reset()[1]["limit"] for _ in range(9))]
 
     assert drawn(3) == drawn(3)
     assert drawn(3) != drawn(4)
-    assert set(drawn(3)) | set(drawn(4)) == set(budgets)
+    assert set(drawn(3)) | set(drawn(4)) == {budget.limit for budget in budgets}
 
 
 def test_each_of_several_budgets_is_kept() -> None:
@@ -309,10 +310,10 @@ def test_each_of_several_budgets_is_kept() -> None:
 def test_a_budget_in_the_options_holds_for_one_episode() -> None:
     env = LayerwiseQuantization(ToyProblem(2))
     tight = Budget.average_bits(2.5)
-    assert env.reset(options={"budget": tight})[1]["budget"] == tight
+    assert env.reset(options={"budget": tight})[1]["limit"] == 2.5
     assert env.problem.budget == tight
     assert play(env, [[3], [3]], options={"budget": tight})[1][-1]["score"].average_bits <= 2.5
-    assert env.reset()[1]["budget"] == Budget.average_bits(4.0)
+    assert env.reset()[1]["limit"] == 4.0
 
 
 def test_a_budget_that_cannot_be_kept_is_refused_early() -> None:

@@ -94,7 +94,7 @@ def test_it_is_the_environment_over_the_problem_that_was_enumerated(  # type: ig
     assert env.observation_space == live.observation_space
     seen, expected = env.reset(seed=1), live.reset(seed=1)
     assert seen[0].tobytes() == expected[0].tobytes()
-    assert seen[1]["budget"] == expected[1]["budget"]
+    assert seen[1]["limit"] == expected[1]["limit"]
     ended = False
     while not ended:
         assert env.action_masks().tolist() == live.action_masks().tolist()
@@ -151,7 +151,8 @@ def test_each_of_several_budgets_is_kept() -> None:
     env = TabularQuantization(random_table(3), budget=budgets)
     drawn = set()
     for seed in range(12):
-        budget = env.reset(seed=seed)[1]["budget"]
+        env.reset(seed=seed)
+        budget = env.problem.budget
         drawn.add(budget)
         steps = [env.step(np.array([5])) for _ in range(3)]
         score = steps[-1][4]["score"]
@@ -222,5 +223,5 @@ def test_what_it_tells_is_not_shared_between_episodes() -> None:
     env = TabularQuantization(random_table(3))
     first, again = infos_of(env), infos_of(env)
     assert first == again
-    first[-1]["choice"] = None
+    first[-1]["option"] = None
     assert infos_of(env) == again

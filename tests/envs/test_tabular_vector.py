@@ -79,7 +79,7 @@ def test_each_episode_is_that_of_the_single_environment(  # type: ignore[no-unty
     seen, told = many.reset(seed=seed)
     expected, told_there = single.reset(seed=seed)
     assert seen.tobytes() == expected.tobytes()
-    assert told["budget"].tolist() == told_there["budget"].tolist()
+    assert told["limit"].tolist() == told_there["limit"].tolist()
     ends = 0
     while ends < 2:  # an episode, the step that begins another one, and that
         assert np.array_equal(many.action_masks(), np.array(single.call("action_masks")))
@@ -92,7 +92,7 @@ def test_each_episode_is_that_of_the_single_environment(  # type: ignore[no-unty
         np.testing.assert_allclose(rewards, there[1], rtol=1e-14, atol=1e-15)
         assert np.array_equal(ended, there[2])
         assert np.array_equal(truncated, there[3])
-        for key in ("choice", "repaired", "budget"):
+        for key in ("option", "repaired", "limit"):
             assert (key in info) is (key in there[4])
             if key in info:
                 assert info[key].tolist() == there[4][key].tolist()
@@ -159,7 +159,7 @@ def test_a_budget_in_the_options_holds_for_one_episode() -> None:
     envs.reset(options={"budget": tight})
     for _ in range(5):
         info = envs.step(wide)[4]
-    assert info["budget"].tolist() == [usual, usual]
+    assert info["limit"].tolist() == [usual.limit, usual.limit]
 
 
 def test_limits_far_above_everything_are_no_trouble() -> None:

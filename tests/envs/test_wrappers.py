@@ -46,9 +46,10 @@ def test_a_layer_is_executed_with_its_last_decision() -> None:
     infos = [env.step(action)[4] for action in (1, 0, 1)]
     assert [sorted(info) for info in infos] == [
         *[["action_mask", "repaired"]] * 2,
-        ["action_mask", "choice", "repaired"],
+        ["action_mask", "limit", "option", "repaired"],
     ]
-    assert (infos[-1]["choice"].bits, infos[-1]["choice"].points) == (16, "clipped")
+    (choice,) = env.unwrapped.decided
+    assert (choice.bits, choice.points) == (16, "clipped")
     last = [env.step(action) for action in (0, 0, 0)][-1]
     assert last[2]
     assert len(last[4]["config"]) == 2

@@ -16,7 +16,6 @@ from rlquant import Budget, RlquantError, SearchSpace, TabularProblem
 from rlquant.config import POINTS, PRESCRIBED_BITS, ROUNDINGS, LayerChoice, decisions_apart
 from rlquant.cost.budget import Quantity
 from rlquant.score import Score
-from rlquant.space import for_layer
 from rlquant.testing import random_table
 from rlquant_agents import search_problem, searchers
 from rlquant_envs import TabularQuantization, TabularVectorQuantization
@@ -146,7 +145,7 @@ def play(problem: TabularProblem, everything: Counted, draw: random.Random) -> N
         require(env.action_masks().tolist() == mask, f"mask after {chosen}")
         action = env.action_space.sample()
         _, reward, done, _, info = env.step(action)
-        executed = positions[for_layer(info["choice"], "")]
+        executed = info["option"]
         wanted = problem.space.choice("", action.tolist())
         if wanted is not None:
             option = positions[wanted.canonical(problem.fidelity)]
@@ -213,9 +212,8 @@ def play_at_once(problem: TabularProblem, draw: random.Random) -> None:
         seen, rewards, *_, info = many.step(actions)
         stepped = [env.step(action) for env, action in zip(alone, actions, strict=True)]
         ones = [step[0] for step in stepped]
-        choices = [step[4]["choice"] for step in stepped]
-        same = [for_layer(c, "") for c in info["choice"]] == [for_layer(c, "") for c in choices]
-        require(same, "choices differ from those alone")
+        same = info["option"].tolist() == [step[4]["option"] for step in stepped]
+        require(same, "options differ from those alone")
         close = np.allclose(rewards, [step[1] for step in stepped], rtol=1e-12)
         require(close, "rewards differ from those alone")
 
