@@ -55,13 +55,15 @@ constraints: $(DEV)  ## write constraints.txt: the versions in VENV, with every 
 	$(BIN)/python -m pip freeze --exclude-editable > $(VENV)/frozen.txt
 	sed 's/+[^ ]*$$//' $(VENV)/frozen.txt > constraints.txt
 
+# Debian's Python has no ensurepip without python3-venv; its pip puts pip there then.
 $(RUN): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "rlquant needs Python 3.11 or newer and '$(PYTHON)' is not: name one, as in make PYTHON=python3.11" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	  { echo "'$(PYTHON)' cannot make virtual environments (no ensurepip): install its venv package, on Debian python3-venv" >&2; exit 1; }
 	@echo "installing into $(VENV): 1.4 GB, or 5.9 GB with CUDA (docs/how-to/install.md), some minutes the first time"
-	@$(PYTHON) -m venv $(VENV)
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv $(VENV); else \
+	  $(PYTHON) -m venv --without-pip $(VENV) && \
+	  $(PYTHON) -m pip --python $(BIN)/python install --quiet pip || \
+	  { echo "'$(PYTHON)' can neither make a virtual environment with pip nor install pip into one: on Debian, apt-get install python3-venv" >&2; exit 1; }; fi
 	@$(INSTALL) .
 	@touch $@
 
