@@ -8,6 +8,8 @@ from difflib import get_close_matches
 from numbers import Integral
 from typing import Any
 
+from rlquant.counted import counted
+
 MOST_MESSAGE = 500
 """Characters of an error's message."""
 _LEFT_OUT = " [...] "
@@ -99,7 +101,7 @@ class EvaluationStopped(Exception):
     """
 
     def __init__(self, steps: int) -> None:
-        super().__init__(f"stopped after {steps} steps")
+        super().__init__(f"stopped after {counted(steps, 'step')}")
         self.steps = steps
 
 

@@ -15,6 +15,7 @@ from concurrent.futures import (
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from rlquant.counted import counted
 from rlquant.errors import WorkerError
 from rlquant.executors.opening import transport_of
 from rlquant.executors.parcel import Parcel
@@ -155,7 +156,7 @@ class Calls(Generic[Shared, Item, Result]):
 
     def _given_up(self, item: Item, attempts: int, death: _Death) -> WorkerError:
         """Return the failure of an item; raise it where no worker has ever answered."""
-        times = "at every attempt of the cluster" if death.is_last else f"{attempts} times"
+        times = "at every attempt of the cluster" if death.is_last else counted(attempts, "time")
         error = WorkerError(
             f"the worker {death.how}, {times}: use fewer workers where memory is short, or "
             f"evaluate without an executor to see why: {item!r}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any
 
+from rlquant.counted import counted
 from rlquant.executors.local import LocalExecutor
 from rlquant.executors.parcel import Parcel
 
@@ -28,7 +29,9 @@ class Transport:
 
     def __str__(self) -> str:
         """Say what evaluates."""
-        return f"evaluations run on {self.workers} workers ({type(self.executor).__name__})"
+        return (
+            f"evaluations run on {counted(self.workers, 'worker')} ({type(self.executor).__name__})"
+        )
 
     @property
     def workers(self) -> int:

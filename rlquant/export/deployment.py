@@ -11,6 +11,7 @@ from torch import nn
 
 from rlquant.config import Fidelity, LayerChoice
 from rlquant.cost.budget import NetworkCosts
+from rlquant.counted import counted
 from rlquant.errors import ChoiceError
 from rlquant.layers import LayerFacts
 from rlquant.space import SearchSpace
@@ -39,7 +40,8 @@ def expressible(
     if never:
         named = "; ".join(f"{layers[i].name!r}: {reasons[i][0]}" for i in never[:4])
         raise ChoiceError(
-            f"target {target!r} can express no option of {len(never)} layers: {named}; name them "
+            f"target {target!r} can express no option of {counted(len(never), 'layer')}: {named}; "
+            f"name them "
             f"in exclude, or give other options"
         )
     return found

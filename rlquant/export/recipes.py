@@ -19,6 +19,7 @@ from torch import nn
 
 from rlquant.arguments import explained
 from rlquant.config import LayerChoice, QuantizationConfig
+from rlquant.counted import counted
 from rlquant.errors import SettingsError
 from rlquant.export.compressed_tensors import scheme
 from rlquant.gguf import ggml_types
@@ -201,6 +202,7 @@ def _require_held(
     if refused:
         first = "; ".join(f"{layer!r}: {why}" for layer, why in list(refused.items())[:3])
         raise SettingsError(
-            f"{len(refused)} layers cannot be said in a recipe of {tool}: {first}; give a search "
+            f"{counted(len(refused), 'layer')} cannot be said in a recipe of {tool}: {first}; "
+            f"give a search "
             f"the options that it has, or exclude these layers"
         )

@@ -12,6 +12,7 @@ from rlquant.ambient import isolated
 from rlquant.arguments import explained
 from rlquant.cost.budget import Budget
 from rlquant.cost.feasible import Indices
+from rlquant.counted import counted
 from rlquant.errors import LARGEST_SEED, SettingsError, whole_number
 from rlquant.probing.additive_fit import Floats, additive_share
 from rlquant.probing.additive_kernel import estimate_share
@@ -96,7 +97,7 @@ class BudgetShare:
         return all((ends[0] >= limit) == (ends[1] >= limit) for limit in limits)
 
     def __str__(self) -> str:
-        count = f"{self.configurations:,} configurations"
+        count = counted(self.configurations, "configuration")
         if math.isnan(self.share):
             words = [f"Within {self.budget}, {count} were looked at."]
         else:
@@ -203,7 +204,8 @@ def _share(problem: Problem, samples: int, seed: int) -> BudgetShare:
     finite = len(values)
     if not exact and finite < LEAST_SAMPLES:
         raise SettingsError(
-            f"probe: of {samples} configurations within {budget} only {finite} have a finite loss; "
+            f"probe: of {counted(samples, 'configuration')} within {budget} only {finite} have a "
+            f"finite loss; "
             f"draw more samples, raise the budget, or offer more bits"
         )
     share, error = additive_share([(rows, values)], len(options)), 0.0

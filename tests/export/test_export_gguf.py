@@ -124,7 +124,7 @@ def test_layers_that_no_type_holds_are_named(tmp_path: Path) -> None:
     source = save_model(tmp_path)
     network = transformers.LlamaForCausalLM.from_pretrained(source).eval()
     quantized = rlquant.quantize(network, config(lm_head=LayerChoice("", 3)))
-    with pytest.raises(NetworkError, match=r"1 layers .* 'lm_head': no type of ggml is .*Q?"):
+    with pytest.raises(NetworkError, match=r"1 layer .* 'lm_head': no type of ggml is .*Q?"):
         rlquant.export_gguf(quantized, tmp_path / "m.gguf", source=source)
     assert not (tmp_path / "m.gguf").exists()
 

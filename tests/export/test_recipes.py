@@ -101,9 +101,9 @@ def test_llama_cpp_has_a_line_for_each_tensor() -> None:
 
 def test_what_a_tool_does_not_have_is_said_by_layer() -> None:
     odd = QuantizationConfig((LayerChoice("0", 4, points="kmeans"), LayerChoice("2", 2)))
-    with pytest.raises(SettingsError, match=r"1 layers .* of llm-compressor: '0': 4"):
+    with pytest.raises(SettingsError, match=r"1 layer .* of llm-compressor: '0': 4"):
         recipes.llm_compressor(odd, LAYERS)
-    with pytest.raises(SettingsError, match=r"1 layers .* of ModelOpt: '0': points='kmeans'"):
+    with pytest.raises(SettingsError, match=r"1 layer .* of ModelOpt: '0': points='kmeans'"):
         recipes.modelopt(odd, LAYERS)
     with pytest.raises(SettingsError, match="'0' of the configuration is none of"):
         recipes.llm_compressor(odd, LAYERS[1:])

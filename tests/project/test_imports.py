@@ -31,6 +31,7 @@ WHEEL = ("rlquant", "rlquant_envs", "rlquant_agents")
 ROOMS = {
     "rlquant": (
         *(
+            "counted",
             "errors",
             "allocator",
             "ambient",

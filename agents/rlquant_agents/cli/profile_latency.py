@@ -18,6 +18,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from rlquant import tasks
+from rlquant.counted import counted
 from rlquant.data import take_samples
 from rlquant.escaping import printable
 from rlquant.files import make_folder, write_file
@@ -83,7 +84,7 @@ def run(settings: LatencySettings, command: Sequence[str]) -> int:
         write(profile, settings, command, table, report)
     say(verdict(profile))
     say(
-        f"{profile.checks} networks predicted with a mean error of "
+        f"{counted(profile.checks, 'network')} predicted with a mean error of "
         f"{100 * profile.mean_error:.1f} %; the table is {table}, the report {report}"
     )
     return 0
@@ -124,7 +125,7 @@ def write(
     picture = report.with_suffix(".png")
     machine = (
         f"{platform.machine()} with {os.cpu_count()} cores, onnxruntime {version('onnxruntime')}, "
-        f"{settings.threads} thread{'s' if settings.threads > 1 else ''}"
+        f"{counted(settings.threads, 'thread')}"
     )
     write_file(table, profile.csv())
     write_file(picture, png(latency_figure(profile)))

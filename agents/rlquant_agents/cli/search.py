@@ -17,6 +17,7 @@ from torch import nn
 
 import rlquant
 from rlquant import QuantizationProblem
+from rlquant.counted import counted
 from rlquant.evaluation.weight_folder import remove_weights
 from rlquant.executors.opening import opened, require_executor, transport_of
 from rlquant.export.onnx.runtime import require_exporter
@@ -211,7 +212,8 @@ def introduction(problem: QuantizationProblem, name: str, settings: SearchSettin
     lowest, _ = settings.limits()
     whole = "" if lowest is None else f"; the front from {lowest:g} on is searched for"
     sentences = (
-        f"{name}: {len(problem.layers)} layers with {weights:,} weights; float network: "
+        f"{name}: {counted(len(problem.layers), 'layer')} with {counted(weights, 'weight')}; "
+        f"float network: "
         f"validation loss {score.loss:.4f}, accuracy {score.accuracy:.4f}",
         f"budget: {problem.budget} (smallest reachable {low:.6g}, largest {high:.6g}){whole}",
     )

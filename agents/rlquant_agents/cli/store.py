@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import tyro
 
 from rlquant import EvaluationStore
+from rlquant.counted import counted
 from rlquant.errors import SettingsError, StorageError
 from rlquant.store.upkeep import best_evaluations, merge, named_problem, prune, summaries
 from rlquant_agents.cli.command_line import run_command
@@ -97,7 +98,7 @@ def list_problems(settings: ListSettings) -> int:
         for found in summaries(store)
     ]
     headings = ("problem", "evaluations", "least loss", "took", "newest")
-    show(rich_table(f"{store.count():,} evaluations", headings, rows, "lrrrl"), width=80)
+    show(rich_table(counted(store.count(), "evaluation"), headings, rows, "lrrrl"), width=80)
     return 0
 
 
@@ -120,7 +121,7 @@ def show_problem(settings: ShowSettings) -> int:
         for each in found
     ]
     headings = ("loss", "accuracy", "samples", "took", "recorded", "configuration")
-    title = f"problem {problem[:16]}, {store.count(problem):,} evaluations"
+    title = f"problem {problem[:16]}, {counted(store.count(problem), 'evaluation')}"
     show(rich_table(title, headings, rows, "rrrrll"), width=80)
     if found:
         say(f"the first of them: {found[0].config.to_json()}")
@@ -134,7 +135,7 @@ def merge_stores(settings: MergeSettings) -> int:
         raise SettingsError(f"{source.name}: a store is not merged into itself; give another")
     added = merge(source, target)
     say(
-        f"{added:,} evaluations of {source.name} are new in {target.name}, which has "
+        f"{counted(added, 'new evaluation')} of {source.name} in {target.name}, which has "
         f"{target.count():,} now"
     )
     return 0
@@ -150,7 +151,7 @@ def prune_store(settings: PruneSettings) -> int:
     store = _existing(settings.store)
     problems = [named_problem(store, beginning) for beginning in settings.problems]
     gone = prune(store, problems, None if days is None else time.time() - days * DAY)
-    say(f"{gone:,} evaluations are removed, {store.count():,} are left")
+    say(f"{counted(gone, 'evaluation')} removed, {store.count():,} left")
     return 0
 
 

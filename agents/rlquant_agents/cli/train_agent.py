@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rlquant.counted import counted
 from rlquant.files import write_file
 from rlquant.folder_lock import HeldFolder, held
 from rlquant.store.place import require_no_password
@@ -117,7 +118,7 @@ def report(agent: TrainedAgent) -> None:
     ]
     document = json.dumps(answers, indent=2, allow_nan=False)
     write_file(agent.folder / "answers.json", document + "\n")
-    title = f"Greedy answers after {agent.episodes} episodes"
+    title = f"Greedy answers after {counted(agent.episodes, 'episode')}"
     show(rich_table(title, headings, rows), width=110)
     folder = shlex.quote(str(near(agent.folder)))
     say(f"Agent in {folder}; use it: {rlquant()} search --agent {folder}")

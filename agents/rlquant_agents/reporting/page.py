@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from rlquant.counted import counted
 from rlquant.escaping import printable
 from rlquant.tasks.registry import names
 from rlquant_agents.reporting.figure_files import svg
@@ -110,13 +111,15 @@ def _layers_told(run: RunFiles) -> str:
 
 def _front_told(run: RunFiles) -> str:
     return (
-        f"{len(run.evaluations)} evaluations, {len(run.front)} of them on the front of loss and "
+        f"{counted(len(run.evaluations), 'evaluation')}, {len(run.front)} of them on the front of "
+        f"loss and "
         f"{QUANTITIES[run.quantity][0]}. Delivered: loss {decimal(run.outcome.score.loss)}."
     )
 
 
 def _search_told(runs: Runs) -> str:
     return "; ".join(
-        f"{name}: loss {decimal(run.outcome.score.loss)} after {len(run.evaluations)} evaluations"
+        f"{name}: loss {decimal(run.outcome.score.loss)} after "
+        f"{counted(len(run.evaluations), 'evaluation')}"
         for name, run in runs.items()
     )

@@ -15,6 +15,7 @@ from rlquant import (
     QuantizationConfig,
     Score,
 )
+from rlquant.counted import counted
 from rlquant.documents import Count, read_as, read_fields
 from rlquant.errors import FileFormatError
 from rlquant.problem.protocol import Complete, Live
@@ -46,7 +47,9 @@ class Costs:
     def require_shape(self, layers: int, options: int) -> None:
         """Raise `FileFormatError` unless they are of so many layers and options."""
         if len(self.units) != layers or any(len(row) != options for row in self.units):
-            raise FileFormatError(f"its costs are not of {layers} layers and {options} options")
+            raise FileFormatError(
+                f"its costs are not of {counted(layers, 'layer')} and {counted(options, 'option')}"
+            )
 
     def total(self, chosen: Sequence[int]) -> int:
         """Return the units of a vector of option indices."""
@@ -165,7 +168,7 @@ class ProblemFacts:
             if costs is not None:
                 costs.require_shape(len(facts.layers), len(facts.options))
         if facts.parts is not None and len(facts.parts.layers) != len(facts.layers):
-            raise FileFormatError(f"its parts are not of {len(facts.layers)} layers")
+            raise FileFormatError(f"its parts are not of {counted(len(facts.layers), 'layer')}")
         return facts
 
 

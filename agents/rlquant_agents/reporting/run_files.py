@@ -11,6 +11,7 @@ import numpy as np
 
 from rlquant import QuantizationConfig, Score
 from rlquant.cost.budget import Quantity
+from rlquant.counted import counted
 from rlquant.documents import Count, Range, read_as, require_regular
 from rlquant.errors import FileFormatError
 from rlquant.pareto import pareto_front
@@ -194,7 +195,8 @@ def read_run(folder: PathLike) -> RunFiles:
     evaluations = read_evaluations(path / EVALUATIONS, *_cost_column(settings, outcome.score))
     if len(evaluations) != outcome.evaluations:
         raise FileFormatError(
-            f"{path / EVALUATIONS} has {len(evaluations)} evaluations and {RESULT} tells of "
+            f"{path / EVALUATIONS} has {counted(len(evaluations), 'evaluation')} and {RESULT} "
+            f"tells of "
             f"{outcome.evaluations}: the search goes on or was killed; {AGAIN}"
         )
     document = read_object(path / CONFIG)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from rlquant import QuantizationConfig, Score
 from rlquant.config import plain_name
+from rlquant.counted import counted
 from rlquant_agents.reporting.run_files import UNIFORM, RunFiles
 from rlquant_agents.reporting.run_summary import SummaryRow
 from rlquant_agents.reporting.words import (
@@ -123,9 +124,10 @@ def searched(run: RunFiles) -> str:
     """Say what was searched."""
     layers = run.facts.layers
     weights = sum(facts.parameters for facts in layers)
-    many = "1 layer" if len(layers) == 1 else f"{len(layers)} layers"
+    many = counted(len(layers), "layer")
     return (
-        f"{title(run)}: {many} with {count(weights)} weights, {len(run.facts.options)} options each"
+        f"{title(run)}: {many} with {count(weights)} weights, "
+        f"{counted(len(run.facts.options), 'option')} each"
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import rlquant
 from rlquant import Problem, QuantizationConfig, Reward, Score
+from rlquant.counted import counted
 from rlquant.errors import NetworkError, SettingsError
 from rlquant.files import write_file
 from rlquant.paths import PathLike
@@ -138,7 +139,8 @@ class RunFolder(Callback):
         rows = self._table.rows()
         if evaluations < rows:
             raise SettingsError(
-                f"{self.path} holds {rows} evaluations, evaluations={evaluations} would throw some "
+                f"{self.path} holds {counted(rows, 'evaluation')}, evaluations={evaluations} "
+                f"would throw some "
                 f"away; use at least {rows}, or give another folder as out"
             )
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlquant import Problem
+from rlquant.counted import counted
 from rlquant.errors import DataError, NetworkError, SettingsError
 from rlquant.problem.protocol import Predicts
 from rlquant.sensitivity.progress import Progress
@@ -55,10 +56,16 @@ def predict(problem: Problem, remaining: int, progress: Progress) -> Prediction:
     except (DataError, NetworkError, SettingsError) as error:
         return Prediction(note=f"gradients do not say what options cost in loss: {error}")
     spent = math.ceil(prices[draws])
-    counted = "1 evaluation, which counts" if spent == 1 else f"{spent} evaluations, which count"
     note = (
-        f"gradients of {draws} draws say what options cost in loss; they took as long as {counted} "
-        f"as asked for"
+        f"gradients of {counted(draws, 'draw')} say what options cost in loss; they took as long "
+        f"as {as_evaluations(spent)}"
     )
     summed = problem.feasible.summed(increases)
     return Prediction(summed, spent, note, problem.label_variance)
+
+
+def as_evaluations(spent: int) -> str:
+    """Say, in a note, how many of the evaluations that were asked for something took."""
+    return (
+        f"{counted(spent, 'evaluation')}, which {'counts' if spent == 1 else 'count'} as asked for"
+    )

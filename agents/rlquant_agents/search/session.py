@@ -36,7 +36,7 @@ from rlquant.training.watching import Watcher
 from rlquant_agents.search.ahead import Ahead
 from rlquant_agents.search.checks import require_raceable, whole_evaluations
 from rlquant_agents.search.event_log import EventLog
-from rlquant_agents.search.predictions import Prediction, predict
+from rlquant_agents.search.predictions import Prediction, as_evaluations, predict
 from rlquant_agents.search.result import Evaluation, SearchResult
 from rlquant_agents.search.token_looks import TokenLooks
 
@@ -408,7 +408,7 @@ class Session:
         """
         taken = min(math.ceil(evaluations), max(0, self.remaining - 1))
         self._charged += taken
-        self.say(f"{what}: that took as long as {taken} evaluations, which count as asked for")
+        self.say(f"{what}: that took as long as {as_evaluations(taken)}")
 
     def _of_searched_layers(self, config: QuantizationConfig) -> QuantizationConfig:
         """Return the configuration; `ChoiceError` where it names a layer that is not searched."""

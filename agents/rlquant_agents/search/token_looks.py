@@ -14,6 +14,7 @@ from rlquant.errors import WorkerError
 from rlquant.problem.protocol import Tokenized
 from rlquant.score import bind_reward
 from rlquant_agents.search.ahead import Ahead
+from rlquant_agents.search.predictions import as_evaluations
 
 Row = tuple[int, ...]
 """A vector of option indices."""
@@ -120,7 +121,7 @@ class TokenLooks:
         looks = ", ".join(f"{len(s.values)} on {s.tokens}" for s in stages if s.values)
         return (
             f"configurations raced on few of {self._whole} tokens: {looks}; that took as long as "
-            f"{self.spent} evaluations, which count as asked for",
+            f"{as_evaluations(self.spent)}",
         )
 
     def close(self) -> None:

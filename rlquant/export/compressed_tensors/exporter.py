@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
+from rlquant.counted import counted
 from rlquant.errors import NetworkError
 from rlquant.export.compressed_tensors.folder import (
     CONFIG,
@@ -136,7 +137,8 @@ def _schemes(layers: Mapping[str, QuantizedLayer]) -> dict[str, Scheme]:
     if refused:
         first = [f"{name!r}: {reason}" for name, reason in list(refused.items())[:4]]
         raise NetworkError(
-            f"{len(refused)} layers cannot be stored as compressed-tensors: {'; '.join(first)}; "
+            f"{counted(len(refused), 'layer')} cannot be stored as compressed-tensors: "
+            f"{'; '.join(first)}; "
             f"search with the target compressed-tensors"
         )
     return found

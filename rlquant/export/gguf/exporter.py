@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
+from rlquant.counted import counted
 from rlquant.errors import NetworkError
 from rlquant.export.histogram import histogram
 from rlquant.export.quantized_layers import QuantizedLayer, float_tensors, quantized_layers
@@ -132,7 +133,8 @@ def _types(layers: Mapping[str, QuantizedLayer], types: Sequence[str]) -> dict[s
     if refused:
         first = [f"{name!r}: {reason}" for name, reason in list(refused.items())[:4]]
         raise NetworkError(
-            f"{len(refused)} layers cannot be stored in a GGUF file: {'; '.join(first)}; search "
+            f"{counted(len(refused), 'layer')} cannot be stored in a GGUF file: "
+            f"{'; '.join(first)}; search "
             f"with the target gguf"
         )
     return found

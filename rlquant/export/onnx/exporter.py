@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
 from rlquant.copying.network_copy import independent_copy
+from rlquant.counted import counted
 from rlquant.data import Data, take_samples
 from rlquant.errors import DataError, NetworkError, SettingsError
 from rlquant.export.onnx.runtime import open_session, require_exporter, run_session
@@ -171,7 +172,9 @@ def _require_expressible(target: Target, layers: Mapping[str, QuantizedLayer]) -
     refused = refusals(target, (layer.weight.choice for layer in layers.values()))
     if refused:
         lines = "".join(f"\n  layer {layer!r}: {reason}" for layer, reason in refused.items())
-        raise NetworkError(f"target {target.name!r} cannot express {len(refused)} layers:{lines}")
+        raise NetworkError(
+            f"target {target.name!r} cannot express {counted(len(refused), 'layer')}:{lines}"
+        )
 
 
 def _require_modules(layers: Mapping[str, QuantizedLayer]) -> None:

@@ -67,19 +67,17 @@ def test_merge_takes_what_is_new_alone(
 ) -> None:
     other = tmp_path / "o.sqlite"
     fill(other, FIRST, 4, 5).close()
-    words = f"1 evaluations of {other} are new in {path}, which has 5 now\n"
+    words = f"1 new evaluation of {other} in {path}, which has 5 now\n"
     assert said(capsys, "merge", other, path) == words
-    assert "0 evaluations of" in said(capsys, "merge", other, path)
+    assert "0 new evaluations of" in said(capsys, "merge", other, path)
 
 
 def test_prune_removes_problems_and_what_is_old(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert said(capsys, "prune", path, "--older-than", "1") == (
-        "0 evaluations are removed, 4 are left\n"
-    )
-    assert "1 evaluations are removed, 3" in said(capsys, "prune", path, "--problems", "bb")
-    assert "3 evaluations are removed, 0" in said(capsys, "prune", path, "--older-than", "0")
+    assert said(capsys, "prune", path, "--older-than", "1") == ("0 evaluations removed, 4 left\n")
+    assert "1 evaluation removed, 3" in said(capsys, "prune", path, "--problems", "bb")
+    assert "3 evaluations removed, 0" in said(capsys, "prune", path, "--older-than", "0")
 
 
 @pytest.mark.parametrize(
