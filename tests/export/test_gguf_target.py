@@ -111,8 +111,7 @@ def test_a_search_keeps_a_budget_of_the_files_bytes(source: Path, tmp_path: Path
         budget=Budget.size_bytes(limit),
         objective=Distillation("kl"),
         searcher="knapsack",
-        evaluations=8,
-        out=tmp_path / "run",
+        evaluations=4,
         target=GgufTarget(source),
     )
     assert result.network is not None

@@ -18,7 +18,7 @@ from rlquant.sensitivity.plan import IncreasePlan
 from rlquant.sensitivity.progress import Progress, unheard
 from rlquant.sensitivity.sampled_gradients import GradientSampler
 
-DRAWS = 4_000
+DRAWS = 2_000
 
 
 def samples(count: int = 4) -> Samples:
@@ -135,8 +135,8 @@ def test_what_a_bias_makes_up_for_costs_nothing() -> None:
         built[0].weight.zero_()  # the inputs of the second layer are its bias, whatever comes in
     error = torch.ones(12)
     mean = built[0].bias.detach()[None]
-    assert increases(built, ["1"], error)[0][0] > 0.01
-    found = increases(built, ["1"], error, means={"1": mean})[0][0]
+    assert increases(built, ["1"], error, draws=200)[0][0] > 0.01
+    found = increases(built, ["1"], error, means={"1": mean}, draws=200)[0][0]
     assert found == pytest.approx(0.0, abs=1e-9)
 
 

@@ -205,9 +205,7 @@ def check_task_network(
 
 
 def test_a_network_of_the_tasks(tmp_path: Path) -> None:
-    check_task_network(
-        "resnet8", (1, 28, 28), tmp_path, (WAYS["float inputs"], WAYS["8-bit kernels"])
-    )
+    check_task_network("resnet8", (1, 28, 28), tmp_path, (WAYS["8-bit kernels"],))
 
 
 @pytest.mark.slow

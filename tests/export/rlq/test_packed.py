@@ -68,7 +68,7 @@ def choices(draw: st.DrawFn, layer: str) -> LayerChoice:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_files_have_the_size_of_the_score_and_give_the_outputs_back(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(NETWORKS)))
@@ -128,7 +128,7 @@ def test_the_bytes_of_a_file() -> None:
     )  # fmt: skip
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_headers_are_as_small_as_they_are_said_to_be(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(NETWORKS)))
