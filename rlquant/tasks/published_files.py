@@ -40,12 +40,13 @@ class PublishedFiles:
 
     @property
     def remedy(self) -> str:
-        """What to do about a missing or bad file; ends every message."""
+        """What to do about a missing or bad file where `RLQUANT_DATA` is set."""
         install = f"install Debian's package {self.package.name} or " if self.package else ""
-        return (
-            f"set {DATA_VARIABLE} to a folder with good copies of {', '.join(self.checksums)}, or "
-            f"unset it and {install}allow the download"
-        )
+        return f"{self._own_copies}, or unset it and {install}allow the download"
+
+    @property
+    def _own_copies(self) -> str:
+        return f"set {DATA_VARIABLE} to a folder with good copies of {', '.join(self.checksums)}"
 
     def find_folder(self, cache: Path) -> Path:
         """Return the folder that holds the files; download them to `cache` if nothing else does.
@@ -85,8 +86,10 @@ class PublishedFiles:
         try:
             pooch.retrieve(self.address + name, self.checksums[name], fname=name, path=folder)
         except (OSError, ValueError) as error:  # connection and disk; checksum
+            package = self.package
+            install = f"on Debian, `apt-get install {package.name}`; or " if package else ""
             raise DataError(
-                f"{folder / name} could not be downloaded: {error}; {self.remedy}"
+                f"{folder / name} could not be downloaded: {install}{self._own_copies} ({error})"
             ) from error
 
     def _missing(self, folder: Path) -> list[str]:

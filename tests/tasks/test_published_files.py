@@ -88,7 +88,7 @@ def test_a_cut_off_download_is_an_error_and_leaves_nothing(
 def test_no_connection_is_an_error_that_says_what_to_do(
     tmp_path: Path, files: PublishedFiles
 ) -> None:
-    with pytest.raises(DataError, match="install Debian's package dataset-mine or allow the down"):
+    with pytest.raises(DataError, match="on Debian, `apt-get install dataset-mine`; or set RLQ"):
         files.find_folder(tmp_path / "cache")
-    with pytest.raises(DataError, match="or unset it and allow the download"):
+    with pytest.raises(DataError, match="downloaded: set RLQUANT_DATA to a folder"):
         replace(files, package=None).find_folder(tmp_path / "cache")
