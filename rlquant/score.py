@@ -81,6 +81,18 @@ class Score:
     metrics: dict[str, float] = field(default_factory=dict, hash=False)
     precision: Precision = "own"
 
+    def __str__(self) -> str:
+        """Say in one line what people ask for first; `repr` has everything."""
+        told = [
+            f"loss {self.loss:.4g}",
+            "" if math.isnan(self.accuracy) else f"accuracy {self.accuracy:.4f}",
+            f"{self.average_bits:.3f} average bits",
+            f"{self.size_bytes:,} bytes",
+            "" if self.latency is None else f"{1000 * self.latency:.3g} ms",
+            "an estimate: ended early" if self.partial else "",
+        ]
+        return ", ".join(part for part in told if part)
+
     def to_json(self, indent: int | None = None) -> str:
         """Write as JSON; what is infinite and an accuracy that is NaN are written as null."""
         document = asdict(self)

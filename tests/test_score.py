@@ -158,3 +158,19 @@ def test_the_log_of_a_loss_is_bounded() -> None:
     assert log_loss(0.5) == math.log(0.5)
     assert log_loss(math.inf) == log_loss(math.nan) == WORST_LOG_LOSS
     assert log_loss(0.0) == log_loss(-3.0) == math.log(1e-12)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({}, "loss 0.25, accuracy 0.5000, 3.000 average bits, 1,000 bytes"),
+        ({"accuracy": math.nan}, "loss 0.25, 3.000 average bits, 1,000 bytes"),
+        ({"latency": 0.002}, "loss 0.25, accuracy 0.5000, 3.000 average bits, 1,000 bytes, 2 ms"),
+        (
+            {"accuracy": math.nan, "partial": True, "standard_error": 0.1},
+            "loss 0.25, 3.000 average bits, 1,000 bytes, an estimate: ended early",
+        ),
+    ],
+)
+def test_a_printed_score_is_one_line_of_what_was_measured(other: dict[str, Any], said: str) -> None:
+    assert str(score(0.25, **other)) == said
