@@ -20,6 +20,7 @@ from rlquant_agents.cli.config_file import CommandSettings
 from rlquant_agents.cli.hints import near
 from rlquant_agents.cli.saved_result import CPU, SavedResult
 from rlquant_agents.cli.terminal import rich_table, say, show
+from rlquant_agents.reporting.words import decimal
 
 ROUNDING = 1e-6
 """Up to which relative difference a loss is the same: sums may be taken in another order."""
@@ -55,8 +56,8 @@ def run(settings: EvalSettings) -> int:
     )
     size = saved.file.stat().st_size
     rows = [
-        ("float", f"{in_float.loss:.4f}", f"{in_float.accuracy:.4f}", ""),
-        (saved.file.name, f"{quantized.loss:.4f}", f"{quantized.accuracy:.4f}", f"{size:,}"),
+        ("float", decimal(in_float.loss), f"{in_float.accuracy:.4f}", ""),
+        (saved.file.name, decimal(quantized.loss), f"{quantized.accuracy:.4f}", f"{size:,}"),
     ]
     title = f"{task.name}, {quantized.samples} validation samples"
     show(rich_table(title, HEADINGS, rows, "lrrr"), width=80)

@@ -57,6 +57,7 @@ from rlquant_agents.reporting.run_files import (
 )
 from rlquant_agents.reporting.run_summary import SUMMARY
 from rlquant_agents.reporting.text import wrapped
+from rlquant_agents.reporting.words import decimal
 from rlquant_agents.search.callbacks import Callbacks
 from rlquant_agents.search.checks import whole_evaluations, whole_seed
 from rlquant_agents.search.curves import best_losses
@@ -214,7 +215,7 @@ def introduction(problem: QuantizationProblem, name: str, settings: SearchSettin
     sentences = (
         f"{name}: {counted(len(problem.layers), 'layer')} with {counted(weights, 'weight')}; "
         f"float network: "
-        f"validation loss {score.loss:.4f}, accuracy {score.accuracy:.4f}",
+        f"validation loss {decimal(score.loss)}, accuracy {score.accuracy:.4f}",
         f"budget: {problem.budget} (smallest reachable {low:.6g}, largest {high:.6g}){whole}",
     )
     return "\n".join(line for sentence in sentences for line in wrapped(sentence))

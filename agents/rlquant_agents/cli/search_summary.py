@@ -19,6 +19,7 @@ from rlquant.escaping import markdown_table, printable
 from rlquant.tasks import Task
 from rlquant_agents.cli.final_training import FinalNetwork
 from rlquant_agents.reporting.text import aligned
+from rlquant_agents.reporting.words import decimal
 from rlquant_agents.search.result import SearchResult
 
 HEADINGS = (
@@ -64,9 +65,9 @@ class Row:
         """Return the row as it is shown."""
         return [
             self.name,
-            f"{self.score.loss:.4f}",
+            decimal(self.score.loss),
             f"{self.score.accuracy:.4f}",
-            f"{self.test_loss:.4f}",
+            decimal(self.test_loss),
             f"{self.test_accuracy:.4f}",
             f"{self.score.average_bits:.3f}",
             f"{self.score.size_bytes:,}",

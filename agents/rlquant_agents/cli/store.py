@@ -20,6 +20,7 @@ from rlquant.errors import SettingsError, StorageError
 from rlquant.store.upkeep import best_evaluations, merge, named_problem, prune, summaries
 from rlquant_agents.cli.command_line import run_command
 from rlquant_agents.cli.terminal import rich_table, say, show
+from rlquant_agents.reporting.words import decimal
 
 DAY = 86_400.0
 
@@ -198,7 +199,7 @@ def _existing(place: str) -> EvaluationStore:
 
 
 def _loss(loss: float) -> str:
-    return "inf" if math.isinf(loss) else f"{loss:.4f}"
+    return "inf" if math.isinf(loss) else decimal(loss)
 
 
 def _date(seconds: float) -> str:

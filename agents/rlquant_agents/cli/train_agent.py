@@ -22,6 +22,7 @@ from rlquant_agents.cli.hints import near, rlquant
 from rlquant_agents.cli.task_settings import TaskSettings
 from rlquant_agents.cli.terminal import rich_table, say, show
 from rlquant_agents.policies.agent_training import TrainedAgent, train_agent
+from rlquant_agents.reporting.words import decimal
 from rlquant_agents.searchers.ppo.searcher import MaskedPPO
 
 
@@ -102,7 +103,7 @@ def report(agent: TrainedAgent) -> None:
             str(answer.budget),
             " ".join(str(choice.bits) for choice in answer.config),
             f"{answer.score.average_bits:.3f}",
-            f"{answer.score.loss:.4f}",
+            decimal(answer.score.loss),
             f"{answer.score.accuracy:.4f}",
         )
         for answer in agent.answers

@@ -110,7 +110,8 @@ class ProgressBar(Callback):
 
     def _show_state(self, session: Session) -> None:
         best = session.best
-        loss = "" if best is None else f"loss {best.score.loss:.4f}"
+        digits = ".4f" if best is None or best.score.loss >= 1e-3 else ".2e"
+        loss = "" if best is None else f"loss {best.score.loss:{digits}}"
         self._bar.set_postfix_str(", ".join(filter(None, (loss, self._workers))), refresh=False)
 
     def close(self) -> None:

@@ -173,7 +173,8 @@ def _require_expressible(target: Target, layers: Mapping[str, QuantizedLayer]) -
     if refused:
         lines = "".join(f"\n  layer {layer!r}: {reason}" for layer, reason in refused.items())
         raise NetworkError(
-            f"target {target.name!r} cannot express {counted(len(refused), 'layer')}:{lines}"
+            f"target {target.name!r} cannot express {counted(len(refused), 'layer')}; search with "
+            f"this target, which offers what it can:{lines}"
         )
 
 

@@ -65,6 +65,14 @@ def test_a_row_without_a_finite_loss_is_still_json() -> None:
     assert json.loads(json.dumps(document, allow_nan=False))["test_loss"] is None
 
 
+def test_small_losses_can_be_told_apart() -> None:
+    def shown(loss: float) -> str:
+        costs = {"size_bytes": 1, "average_bits": 2.0, "size_ratio": 0.1, "bops": 1}
+        return Row("any", Score(loss=loss, accuracy=1.0, **costs), loss, 1.0).cells()[1]
+
+    assert [shown(loss) for loss in (0.0123, 2e-5, 3e-5)] == ["0.0123", "2.00e-05", "3.00e-05"]
+
+
 def within_three_bits() -> QuantizationProblem:
     """A trained problem whose budget is that of three bits everywhere."""
     problem = tuned(fidelity="trained")
