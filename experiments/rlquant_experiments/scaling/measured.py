@@ -85,33 +85,51 @@ class Times:
 
 
 @dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Evaluations of a task in this process and by workers of this machine.
+
+    Attributes:
+        times: CPU seconds of single ones.
+        timed: by so many workers, this process first.
+    """
+
+    times: Times
+    timed: tuple[Timed, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """Everything that was measured here.
 
     Attributes:
-        times: what evaluations take, of several networks.
-        task: whose evaluations by workers were timed.
+        times: what evaluations take that stores know, of several networks.
         latency: CPU seconds of worker and searching process for a task that does nothing: for so
             long it keeps a worker where cores are free.
         gap: wall-clock seconds between two answers of one worker to such tasks; the median.
-        handling: CPU seconds that an evaluation by a worker takes the process that searches.
+        handled: task whose evaluations were handled.
+        handling: CPU seconds that such an evaluation by a worker takes the process that searches.
         proposals: of the searcher, by batch.
         waiting: evaluations that sleep, so that no core is wanted.
-        real: the task's evaluations.
+        real: evaluations of tasks.
         load: processes that ran or wanted to, on average over a minute.
         cores: of the machine.
     """
 
     times: tuple[Times, ...]
-    task: str
     latency: float
     gap: float
+    handled: str
     handling: float
     proposals: tuple[Proposal, ...]
     waiting: tuple[Timed, ...]
-    real: tuple[Timed, ...]
+    real: tuple[Evaluated, ...]
     load: float
     cores: int
+
+    @property
+    def all_times(self) -> tuple[Times, ...]:
+        """What evaluations take, of stores and of tasks that were evaluated here."""
+        return (*self.times, *(evaluated.times for evaluated in self.real))
 
 
 def measured(settings: ScalingSettings, path: Path) -> Measured:
@@ -133,21 +151,17 @@ def measured(settings: ScalingSettings, path: Path) -> Measured:
 
 def _measure(settings: ScalingSettings) -> Measured:
     torch.set_num_threads(1)
-    stored = tuple(_stored(name, path) for name, path in settings.stores)
-    problem = _problem(settings.task, NO_LIMIT)
-    warm_weights(problem)
-    configs = random_configs(problem, settings.timed * (ROUNDS + 1))
-    here = Times(settings.task, tuple(_cpu_seconds(problem, config) for config in configs))
     latency, gap = _empty_tasks()
+    first = settings.tasks[0]
     return Measured(
-        times=(*stored, here),
-        task=settings.task,
+        times=tuple(_stored(name, path) for name, path in settings.stores),
         latency=latency,
         gap=gap,
-        handling=_handling(settings.task, settings.budget),
+        handled=first,
+        handling=_handling(first, settings.budget),
         proposals=tuple(_proposal(settings, batch) for batch in settings.batches),
         waiting=tuple(_waiting(workers, settings.sleep) for workers in settings.sleeping),
-        real=_real(problem, configs),
+        real=tuple(_evaluated(task, settings.timed) for task in settings.tasks),
         load=os.getloadavg()[0],
         cores=os.cpu_count() or 1,
     )
@@ -253,6 +267,17 @@ def _waiting(workers: int, each: float) -> Timed:
         start = time.perf_counter()
         searcher.search(Waiting(each), count, 0, None, executor)
         return Timed(workers, count, each, time.perf_counter() - start)
+
+
+def _evaluated(task: str, each: int) -> Evaluated:
+    """Time evaluations of a task, `each` in a round."""
+    problem = _problem(task, NO_LIMIT)
+    warm_weights(problem)
+    count = each * (ROUNDS + 1)
+    drawn = random_configs(problem, 2 * count)
+    alone, others = drawn[:count], drawn[count:]  # what was evaluated here is remembered here
+    times = Times(task, tuple(_cpu_seconds(problem, config) for config in alone))
+    return Evaluated(times, _real(problem, others))
 
 
 def _real(problem: QuantizationProblem, configs: Sequence[QuantizationConfig]) -> tuple[Timed, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from statistics import fmean
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from rlquant_agents.reporting.figure_files import png
 from rlquant_agents.search.curves import Curve
 from rlquant_experiments.comparison.report_file import Report, image, made_by
 from rlquant_experiments.comparison.stratum import Stratum
-from rlquant_experiments.scaling.measured import Measured, Timed, Times
+from rlquant_experiments.scaling.measured import Evaluated, Measured, Timed, Times
 from rlquant_experiments.scaling.quality import (
     TARGET,
     evaluations_to,
@@ -72,8 +73,8 @@ nearly those of a quiet machine, wall-clock seconds are not.
 CPU time in which the searcher proposes a batch, mean over the searches of one seed:"""
 SLEEPING = """Searches whose evaluations sleep {each:g} s, so that no core is wanted: what
 processes, queue and batches of 2 x workers leave."""
-REAL = """Evaluations of {task}, which take some milliseconds, in this process and by workers, in
-turn:"""
+REAL = """Evaluations of {task}, each of which takes {each} of CPU, in this process and by workers,
+in turn:"""
 
 
 def write_page(
@@ -97,7 +98,7 @@ def write_page(
             share=settings.stragglers,
             slowdown=settings.slowdown,
             rounds=settings.rounds,
-            sources="\n".join(_source(times) for times in measured.times),
+            sources="\n".join(_source(times) for times in measured.all_times),
         ),
         _quality(settings, strata, curves),
         _rule(settings, found, strata),
@@ -182,9 +183,6 @@ def _cells(row: Speedup) -> list[str]:
 
 def _measured_here(measured: Measured) -> str:
     proposals = [[str(p.batch), f"{1000 * p.seconds:.0f} ms"] for p in measured.proposals]
-    here, *by_workers = measured.real
-    real = [[_who(here), f"{here.rate:.1f}/s", ""]]
-    real += [[_who(t), f"{t.rate:.1f}/s", f"{t.rate / here.rate:.2f}"] for t in by_workers]
     waiting = [_sleeping(timed) for timed in measured.waiting]
     words = HERE.format(
         cores=measured.cores,
@@ -192,7 +190,7 @@ def _measured_here(measured: Measured) -> str:
         latency=1000 * measured.latency,
         gap=1000 * measured.gap,
         handling=1000 * measured.handling,
-        task=measured.task,
+        task=measured.handled,
     )
     return "\n\n".join(
         [
@@ -200,10 +198,24 @@ def _measured_here(measured: Measured) -> str:
             markdown_table(["batch", "time"], proposals, "rr"),
             SLEEPING.format(each=measured.waiting[0].each),
             markdown_table(["workers", "took", "linear", "efficiency"], waiting, "rrrr"),
-            REAL.format(task=measured.task),
-            markdown_table(["", "rate", "of this process"], real, "lrr"),
+            *(part for evaluated in measured.real for part in _real(evaluated)),
         ]
     )
+
+
+def _real(evaluated: Evaluated) -> tuple[str, str]:
+    """Return words and table of a task's evaluations."""
+    here, *by_workers = evaluated.timed
+    rows = [[_who(here), f"{here.rate:.1f}/s", "", ""]]
+    rows += [_by_workers(timed, timed.rate / here.rate) for timed in by_workers]
+    each = _seconds(fmean(evaluated.times.seconds))
+    words = REAL.format(task=evaluated.times.name, each=each)
+    return words, markdown_table(["", "rate", "of this process", "efficiency"], rows, "lrrr")
+
+
+def _by_workers(timed: Timed, ratio: float) -> list[str]:
+    efficiency = ratio / timed.workers
+    return [_who(timed), f"{timed.rate:.1f}/s", f"{ratio:.2f}", f"{efficiency:.2f}"]
 
 
 def _sleeping(timed: Timed) -> list[str]:

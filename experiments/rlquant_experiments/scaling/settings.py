@@ -15,7 +15,7 @@ class ScalingSettings:
     Attributes:
         stores: names of networks and the stores of their searches, as in --stores minilm-l6
             runs/evaluations.sqlite: what their evaluations took is simulated.
-        task: whose evaluations are timed here, in this process and by workers.
+        tasks: whose evaluations are timed here, in this process and by workers.
         timed: evaluations of it in each round.
         sleep: seconds of the evaluations that sleep, by which workers are told from cores.
         sleeping: numbers of workers that evaluate those.
@@ -34,7 +34,7 @@ class ScalingSettings:
     """
 
     stores: tuple[tuple[str, Path], ...] = ()
-    task: str = "digits/resnet8"
+    tasks: tuple[str, ...] = ("digits/resnet8",)
     timed: int = 20
     sleep: float = 1.0
     sleeping: tuple[int, ...] = (1, 2, 4, 8)
@@ -63,6 +63,9 @@ class ScalingSettings:
                 f"--stragglers {self.stragglers} is a share in [0, 1], --slowdown {self.slowdown} "
                 f"at least 1, --sleep {self.sleep} above 0"
             )
+        for field in ("tasks", "tables", "batches"):
+            if not getattr(self, field):
+                raise SettingsError(f"--{field}: give at least one")
         for _, path in self.stores:
             if not path.is_file():
                 raise SettingsError(f"--stores: {path} is no file; name the store of a search")

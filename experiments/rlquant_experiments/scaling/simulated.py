@@ -53,7 +53,7 @@ def simulated(settings: ScalingSettings, measured: Measured) -> list[Simulated]:
                 overheads,
             ),
         )
-        for times in measured.times
+        for times in measured.all_times
     ]
 
 

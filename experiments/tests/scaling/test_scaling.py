@@ -66,7 +66,7 @@ def test_the_command_measures_once_and_writes_the_page(
         config = QuantizationConfig((LayerChoice("conv", bits),))
         store.put("p", config, Measurement(0.1, 0.9, 5), seconds)
     store.close()
-    arguments = ["--stores", "encoder", str(with_times), "--task", "digits/cnn", "--timed", "1"]
+    arguments = ["--stores", "encoder", str(with_times), "--tasks", "digits/cnn", "--timed", "1"]
     arguments += ["--sleep", "0.01", "--sleeping", "1", "--workers", "1", "8", "--rounds", "4"]
     arguments += ["--tables", "digits-cnn", "--batches", "1", "4", "--seeds", "2"]
     arguments += ["--searcher", "local-swap", "--evaluations", "12"]
@@ -75,6 +75,7 @@ def test_the_command_measures_once_and_writes_the_page(
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert "encoder, 3.0 s an evaluation:" in page
     assert "| batch 4 |" in page
+    assert "Evaluations of digits/cnn, each of which takes" in page
     assert (tmp_path / "page.png").stat().st_size > 10_000
     kept = json.loads((tmp_path / "page.json").read_text())
     assert sorted(kept["times"][0]["seconds"]) == [2.0, 4.0]
@@ -87,3 +88,5 @@ def test_the_command_measures_once_and_writes_the_page(
 def test_what_cannot_be_measured_is_one_clear_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert scaling.main(["--stores", "encoder", "nowhere.sqlite"]) == 1
     assert "--stores: nowhere.sqlite is no file" in capsys.readouterr().err
+    assert scaling.main(["--tables"]) == 1
+    assert "--tables: give at least one" in capsys.readouterr().err
