@@ -9,6 +9,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from named_searchers import these
 from rlquant.testing import ToyProblem
 from rlquant_agents import make_searcher
@@ -45,6 +47,7 @@ print(json.dumps({name: [e.config.key for e in run.history] for name, run in run
 """
 
 
+@pytest.mark.slow  # in cli/test_search.py a killed search goes on here as if it had run whole
 def test_another_process_gives_the_same_history() -> None:
     names = ("masked-ppo", "local-swap")
     command = [sys.executable, "-c", IN_ANOTHER_PROCESS, *names]

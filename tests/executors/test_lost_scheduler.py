@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dask_processes import DaskProcesses
 from problems import problem
 from rlquant.errors import WorkerError
 from rlquant.executors import cluster
@@ -23,38 +20,9 @@ from rlquant_agents.search.result import Evaluation
 from rlquant_agents.search.session import Callback, Session
 
 
-class Processes:
-    """A scheduler and a worker, each a process, on a port of their own."""
-
-    def __init__(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
-        self.started: list[subprocess.Popen[bytes]] = []
-
-    def start(self) -> None:
-        """Start both."""
-        host, _, port = self.address.partition(":")
-        where = ["--host", host, "--port", port, "--no-dashboard"]
-        self._start("dask_scheduler", *where)
-        self._start("dask_worker", self.address, "--nthreads", "1", "--no-nanny", "--no-dashboard")
-
-    def _start(self, module: str, *arguments: str) -> None:
-        command = [sys.executable, "-m", f"distributed.cli.{module}", *arguments]
-        where = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-        self.started.append(subprocess.Popen(command, env=where, stderr=subprocess.DEVNULL))
-
-    def kill(self) -> None:
-        """Kill what runs (kill -9)."""
-        for process in self.started:
-            process.kill()
-            process.wait()
-        self.started.clear()
-
-
 @pytest.fixture
-def processes() -> Iterator[Processes]:
-    made = Processes()
+def processes() -> Iterator[DaskProcesses]:
+    made = DaskProcesses()
     made.start()
     yield made
     made.kill()
@@ -63,7 +31,7 @@ def processes() -> Iterator[Processes]:
 class Killing(Callback):
     """Kills a scheduler and its worker at the fourth evaluation."""
 
-    def __init__(self, processes: Processes, *, again: bool) -> None:
+    def __init__(self, processes: DaskProcesses, *, again: bool) -> None:
         self._processes, self._again = processes, again
 
     def on_evaluation(self, session: Session, evaluation: Evaluation) -> None:
@@ -93,7 +61,7 @@ def history(result: SearchResult) -> list[tuple[str, float]]:
 
 @pytest.mark.slow
 def test_a_search_whose_scheduler_is_killed_ends_in_words_and_goes_on_when_given_again(
-    processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    processes: DaskProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "PATIENCE", 20)
     killing = Killing(processes, again=False)
@@ -109,7 +77,7 @@ def test_a_search_whose_scheduler_is_killed_ends_in_words_and_goes_on_when_given
 
 @pytest.mark.slow
 def test_a_scheduler_that_is_started_again_is_waited_for(
-    processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    processes: DaskProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "PATIENCE", 180)  # starting it takes long where cores are busy
     killing = Killing(processes, again=True)

@@ -59,17 +59,11 @@ def test_a_training_that_is_over_is_not_pruned() -> None:
     assert not reporter(40, {"cross_entropy": 1.0, "steps_left": 0.0})
 
 
-def test_the_same_seed_prunes_the_same() -> None:
-    runs = [
-        TPE(pruner="median", startup=4).search(tuned(training=STEPS), 14, seed=3) for _ in range(2)
-    ]
-    histories = [[(e.config.key, e.final) for e in run.history] for run in runs]
-    assert histories[0] == histories[1]
-
-
 def test_a_search_that_prunes_trains_nothing_twice_and_does_not_depend_on_the_store(
     tmp_path: Path,
 ) -> None:
+    """Three searches of one seed, the third beside other evaluations, prune the same."""
+
     def history(problem: QuantizationProblem) -> list[Any]:
         result = TPE(pruner="median", startup=4).search(problem, 14, seed=3)
         return [(e.config, e.score, e.final) for e in result.history]
