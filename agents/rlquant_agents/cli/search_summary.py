@@ -104,7 +104,7 @@ def network_of(problem: QuantizationProblem, result: SearchResult) -> nn.Module:
 
 def terminal_table(rows: Sequence[Row], problem: QuantizationProblem) -> str:
     """Return the summary for the terminal, in 80 columns."""
-    above = [heading.rpartition(" ") for heading in HEADINGS]
+    above = [heading.replace("average", "avg.").rpartition(" ") for heading in HEADINGS]
     lines = [["", *(first for first, _, _ in above)], ["", *(last for _, _, last in above)]]
     lines += [row.cells() for row in rows]
     return "\n".join([f"Best within {problem.budget}:", "", *aligned(map(tuple, lines), left=1)])

@@ -22,12 +22,16 @@ from rlquant import EvaluationStore, QuantizationConfig, Score
 from rlquant.__main__ import main
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.finished_run import finished_run
+from rlquant.testing import ToyProblem
+from rlquant_agents import searchers
 from rlquant_agents.cli import search
 from rlquant_agents.cli.search_settings import SearchSettings
-from rlquant_agents.cli.search_summary import Row
+from rlquant_agents.cli.search_summary import Row, terminal_table
 from rlquant_agents.reporting import make_report
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
+TERMINAL = 80
+"""Columns."""
 
 # The command as a process that writes down every configuration it really measures, and after so
 # many waits a moment before each, to be ended there. Ctrl-C is set because a process that was
@@ -146,6 +150,8 @@ def test_a_finished_search_answers_from_its_folder(
     words += ["--evaluations", "2", "--no-progress"]
     assert main(words) == 0
     said = capsys.readouterr().out
+    prose = [line for line in said.splitlines() if " -m " not in line]  # a command is one line
+    assert max(map(len, prose)) <= TERMINAL
     (out,) = (tmp_path / "runs").glob("digits*")
     monkeypatch.setattr(search, "run", None)  # nothing is searched
     assert main(words) == 0
@@ -234,6 +240,17 @@ def test_a_loss_that_is_not_finite_is_null_in_the_summary() -> None:
     document = Row("random", score, math.inf, 0.1, 3).document()
     text = json.dumps(document, allow_nan=False)
     assert json.loads(text)["score"]["loss"] is json.loads(text)["test_loss"] is None
+
+
+def test_a_table_of_long_names_and_large_networks_fits_a_terminal() -> None:
+    score = Score(
+        loss=12.3456789, accuracy=0.5, size_bytes=999_999_999, average_bits=12.5, size_ratio=1.0,
+        bops=1,
+    )  # fmt: skip
+    longest = max((*searchers(), "random, trained"), key=len)
+    table = terminal_table([Row(longest, score, 12.3456789, 0.5, 1000)], ToyProblem(2, 4.0))
+    assert longest in table
+    assert max(map(len, table.splitlines())) <= TERMINAL
 
 
 # --- bad input
