@@ -16,6 +16,8 @@ SPACE = "\N{LOWER ONE EIGHTH BLOCK}"
 UNKNOWN = "tokenizer.ggml.unknown_token_id"
 PREFIX = "tokenizer.ggml.add_space_prefix"
 NORMAL = 1
+LONGEST = 1024
+"""Characters of a token: a longer one would be cut at each of them. Gemma's have up to 31."""
 
 
 def sentencepiece(file: GgufFile, tokens: Sequence[str], kinds: Sequence[int]) -> Tokenizer:
@@ -30,13 +32,19 @@ def sentencepiece(file: GgufFile, tokens: Sequence[str], kinds: Sequence[int]) -
         kinds: of the tokens, as files number them.
 
     Raises:
-        FileFormatError: scores are missing, or it cannot be made.
+        FileFormatError: scores are missing or no numbers, a token is too long, or it cannot be
+            made.
     """
     from tokenizers import Tokenizer, decoders, models, normalizers
 
     scores = file.value("tokenizer.ggml.scores")
     if not isinstance(scores, list) or len(scores) != len(tokens):
         raise FileFormatError("its tokenizer has no score for each of its tokens")
+    if not all(isinstance(score, (int, float)) for score in scores):
+        raise FileFormatError("its tokenizer has scores that are no numbers")
+    longest = max(map(len, tokens), default=0)
+    if longest > LONGEST:
+        raise FileFormatError(f"its tokenizer has a token of {longest} characters, above {LONGEST}")
     vocabulary = {token: number for number, token in enumerate(tokens)}
     pieces = {
         token: score
@@ -44,7 +52,7 @@ def sentencepiece(file: GgufFile, tokens: Sequence[str], kinds: Sequence[int]) -
         if kind == NORMAL
     }
     unknown = file.value(UNKNOWN) if UNKNOWN in file.metadata else None
-    known = isinstance(unknown, int) and unknown < len(tokens)
+    known = isinstance(unknown, int) and 0 <= unknown < len(tokens)
     try:
         model = models.BPE(
             vocabulary,

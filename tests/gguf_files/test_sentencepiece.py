@@ -101,6 +101,11 @@ def test_a_first_token_that_is_none_is_refused(tmp_path: Path) -> None:
     [
         ({"model": encode("string", "bert")}, "is a 'bert'; known are"),
         ({"scores": encode("float32", SCORES[1:])}, "no score for each of its tokens"),
+        ({"scores": encode("string", ["x"] * len(TOKENS))}, "scores that are no numbers"),
+        (
+            {"tokens": encode("string", [*TOKENS[:-1], "a" * 2000])},
+            "a token of 2000 characters, above 1024",
+        ),
         ({"token_type": encode("int32", TYPES[1:])}, "no lists of tokens and their types"),
     ],
 )
