@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,14 +25,6 @@ from rlquant_agents.cli.search import main
 sys.exit(main(sys.argv[1:]))
 """
 EVALUATIONS = 20_000
-
-
-@pytest.fixture
-def processes() -> Iterator[DaskProcesses]:
-    made = DaskProcesses()
-    made.start()
-    yield made
-    made.kill()
 
 
 def rows(table: Path) -> int:

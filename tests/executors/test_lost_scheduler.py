@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,6 @@ from rlquant.executors.cluster import ClusterExecutor
 from rlquant_agents import SearchResult, search_problem
 from rlquant_agents.search.result import Evaluation
 from rlquant_agents.search.session import Callback, Session
-
-
-@pytest.fixture
-def processes() -> Iterator[DaskProcesses]:
-    made = DaskProcesses()
-    made.start()
-    yield made
-    made.kill()
 
 
 class Killing(Callback):
