@@ -86,7 +86,7 @@ ROOMS = {
         *("cli", "testing", "__init__"),
     ),
     "rlquant_experiments": (
-        *("float_layers", "baselines", "tables", "comparison", "benchmarks"),
+        *("float_layers", "kept_rows", "baselines", "tables", "comparison", "benchmarks"),
         *("pretraining", "reproduction"),
         *("faults", "reference", "landscapes", "real_networks", "layer_policy", "at_scale"),
         *("targets", "scaling", "commands", "__init__"),

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rlquant.documents import parse_json, read_as
+from rlquant.documents import read_as
 from rlquant.errors import DataError
 from rlquant.files import reading
+from rlquant_experiments.kept_rows import Document, documents
 from rlquant_experiments.real_networks.rows import AGENT, Figures
 from rlquant_experiments.real_networks.settings import (
     GROUP_SIZES,
@@ -33,6 +34,8 @@ class Found:
     """A row that was read.
 
     Attributes:
+        name: of the row.
+        document: as it is kept.
         task: name of the task.
         label: searcher, "uniform-..." or "float".
         bits: that were asked for.
@@ -43,6 +46,8 @@ class Found:
         figures: what was measured.
     """
 
+    name: str
+    document: Document
     task: str
     label: str
     bits: float
@@ -94,45 +99,46 @@ class Problem:
         return f"{self.task}, {self.words} bits{searches}"
 
 
-def read_rows(folders: Sequence[Path], tasks: Sequence[str]) -> list[Found]:
-    """Return all rows of folders, in the order of their names.
+def read_rows(places: Sequence[Path], tasks: Sequence[str]) -> list[Found]:
+    """Return all rows of folders and of files beside pages, in the order of their names.
 
     Raises:
-        DataError: a folder without rows of these tasks, or a search that is in two folders.
+        DataError: a place without rows of these tasks, or a search that is in two of them.
         FileFormatError: a file that holds no row.
     """
     found: dict[tuple[str, int], Found] = {}
-    for folder in folders:
-        own = {(name, row.amounts.evaluations): row for name, row in _rows_in(folder, tasks)}
+    for place in places:
+        own = {(row.name, row.amounts.evaluations): row for row in _rows_in(place, tasks)}
         if not own:
             raise DataError(
-                f"--rows {folder} has no rows of {', '.join(tasks)}; give folders that "
-                f"scripts/real_networks.py wrote (--out)"
+                f"--rows {place} has no rows of {', '.join(tasks)}; give folders that "
+                f"scripts/real_networks.py wrote (--out), or the JSON beside a page"
             )
         for name, evaluations in own.keys() & found.keys():
             if evaluations:  # others are the same wherever they were measured
-                raise DataError(f"--rows: {name}.json is in two folders; give one of them")
+                raise DataError(f"--rows: row {name} is in two places; give one of them")
         found = own | found
     return [found[name] for name in sorted(found)]
 
 
-def _rows_in(folder: Path, tasks: Sequence[str]) -> Iterator[tuple[str, Found]]:
-    for path in sorted(folder.glob("*.json")):
-        task = next((t for t in tasks if path.stem.startswith(f"{t}-")), None)
-        match = NAME.fullmatch(path.stem.removeprefix(f"{task}-"))
-        if task is not None and match is not None:
-            with reading(path):
-                document = read_as(dict[str, Any], parse_json(path.read_text()))
-                yield path.stem, _found(task, match, document)
+def _rows_in(place: Path, tasks: Sequence[str]) -> Iterator[Found]:
+    with reading(place):
+        for name, document in documents(place):
+            task = next((t for t in tasks if name.startswith(f"{t}-")), None)
+            match = NAME.fullmatch(name.removeprefix(f"{task}-"))
+            if task is not None and match is not None:
+                yield _found(name, task, match, document)
 
 
-def _found(task: str, match: re.Match[str], document: Mapping[str, Any]) -> Found:
+def _found(name: str, task: str, match: re.Match[str], document: Document) -> Found:
     settings = read_as(dict[str, Any], document.get("settings"))
 
-    def amount(name: str) -> int:
-        return read_as(int, settings.get(name, 0))
+    def amount(part: str) -> int:
+        return read_as(int, settings.get(part, 0))
 
     return Found(
+        name,
+        document,
         task,
         match["label"],
         float(match["bits"]),

@@ -6,7 +6,7 @@ Nothing is measured; what is missing is listed on the page.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from rlquant_experiments.at_scale.page import page_of
 from rlquant_experiments.at_scale.problems import problems_of, read_rows
 from rlquant_experiments.baselines.registration import register_baselines
 from rlquant_experiments.comparison.report_file import in_short, made_by
+from rlquant_experiments.kept_rows import published
 from rlquant_experiments.real_networks.settings import AMOUNTS
 
 FEWER_SEEDS = {"smollm2-135m": 3}
@@ -32,12 +33,12 @@ class AtScaleSettings:
     """A comparison of rows that are kept.
 
     Attributes:
-        rows: folders that scripts/real_networks.py wrote (its --out), of different tasks or
-            searchers; each row in one of them.
+        rows: folders that scripts/real_networks.py wrote (its --out), or the JSON beside a page, of
+            different tasks or searchers; each row in one of them.
         searchers: that every problem should have beside auto; what is missing is listed.
         seeds: that every search should have; 3 at most for SmolLM2.
         findings: Markdown file of what people should know before they read the tables.
-        report: Markdown file to write; the figure goes beside it.
+        report: Markdown file to write; the figure and the rows (JSON) go beside it.
     """
 
     rows: tuple[Path, ...] = (Path("runs/real-networks"),)
@@ -56,9 +57,12 @@ class AtScaleSettings:
             if name not in searchers():
                 raise unknown_name("searcher", name, searchers())
         whole_number("--seeds", self.seeds, 1)
-        for folder in self.rows:
-            if not folder.is_dir():
-                raise SettingsError(f"--rows {folder} is no folder; give those of real_networks.py")
+        for place in self.rows:
+            if not place.exists():
+                raise SettingsError(
+                    f"--rows {place} is not there; give folders of real_networks.py, or the JSON "
+                    f"beside a page"
+                )
 
     def seeds_of(self, task: str) -> int:
         """Return how many seeds the searches of a task should have."""
@@ -68,13 +72,17 @@ class AtScaleSettings:
 def run(settings: AtScaleSettings, command: Sequence[str]) -> int:
     """Write the page of the rows that there are."""
     settings.check()
-    problems, notes = problems_of(read_rows(settings.rows, tuple(AMOUNTS)))
+    rows = read_rows(settings.rows, tuple(AMOUNTS))
+    problems, notes = problems_of(rows)
     seeds = {task: settings.seeds_of(task) for task in AMOUNTS}
     made = made_by(command, torch.get_num_threads())
     if settings.findings is not None:
         with reading(settings.findings):
             made += "\n\n" + settings.findings.read_text(encoding="utf-8").strip()
-    report = page_of(problems, notes, settings.searchers, seeds, made)
+    report = replace(
+        page_of(problems, notes, settings.searchers, seeds, made),
+        rows=published((row.name, row.document) for row in rows),
+    )
     say(in_short(report.write([settings.report])))
     say(f"wrote {settings.report}")
     return 0

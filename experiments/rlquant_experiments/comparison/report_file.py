@@ -1,4 +1,4 @@
-"""A report as files: Markdown, the figures beside it, and the runs as CSV."""
+"""A report as files: Markdown, the figures beside it, and the runs as CSV or JSON."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ class Report:
         text: Markdown, with `STEM` in the names of figures.
         figures: PNG by the end of their file names, such as "-3.0".
         csv: the runs, where there is a table of them.
+        rows: JSON of the rows that the page is made of, where it is made of such.
     """
 
     text: str
     figures: Mapping[str, bytes]
     csv: str | None = None
+    rows: str | None = None
 
     def write(self, targets: Sequence[Path]) -> str:
         """Write everything to each target and beside it; return the last target's text."""
@@ -43,6 +45,8 @@ class Report:
             write_file(target, text)
             if self.csv is not None:
                 write_file(target.with_suffix(".csv"), self.csv)
+            if self.rows is not None:
+                write_file(target.with_suffix(".json"), self.rows)
         return text
 
 

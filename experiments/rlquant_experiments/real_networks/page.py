@@ -9,8 +9,15 @@ from rlquant.escaping import markdown_table
 from rlquant.files import reading
 from rlquant_agents.reporting.figure_files import png
 from rlquant_experiments.comparison.report_file import Report, image, made_by
+from rlquant_experiments.kept_rows import published
 from rlquant_experiments.real_networks.figures import figure_of
-from rlquant_experiments.real_networks.rows import AGENT, Rows, grouped, mean_of
+from rlquant_experiments.real_networks.rows import (
+    AGENT,
+    Rows,
+    document_of,
+    grouped,
+    mean_of,
+)
 from rlquant_experiments.real_networks.settings import REFINED, RealNetworkSettings
 
 MEGA = 1e6
@@ -39,7 +46,8 @@ def write_page(settings: RealNetworkSettings, rows: Rows, command: Sequence[str]
             parts.append(_section(task, own))
     targets = [settings.out / "real-networks.md", *([settings.report] if settings.report else [])]
     text = "\n\n".join(part.strip() for part in parts) + "\n"
-    return Report(text, figures).write(targets)
+    kept = published((row.name, document_of(row, settings, rows[row])) for row in rows)
+    return Report(text, figures, rows=kept).write(targets)
 
 
 def _section(task: str, rows: Rows) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,8 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from rlquant.config import GroupSize
-from rlquant.documents import parse_json, read_as
-from rlquant.files import reading, write_file
+from rlquant_experiments.kept_rows import Document, beside, document, find, keep
 from rlquant_experiments.real_networks.settings import (
     GROUP_SIZES,
     QUANTIZERS,
@@ -109,24 +107,22 @@ def searched_rows(settings: RealNetworkSettings, task: str) -> Iterator[Row]:
 
 def read_row(folder: Path, row: Row, settings: RealNetworkSettings) -> Figures | None:
     """Return the figures of a row that was measured under the same settings, if it was."""
-    path = folder / f"{row.name}.json"
-    if not path.exists():
-        return None
-    with reading(path):
-        document = read_as(dict[str, Any], parse_json(path.read_text()))
-        if document.get("settings") != _settings(row, settings):
-            return None
-        return read_as(Figures, document["figures"])
+    places = (folder, *beside(settings.report))
+    return find(Figures, row.name, _settings(row, settings), places)
 
 
 def keep_row(folder: Path, row: Row, settings: RealNetworkSettings, figures: Figures) -> None:
-    """Keep the figures of a row; losses that are not finite become the largest float."""
+    """Keep the figures of a row."""
+    keep(folder, row.name, document_of(row, settings, figures))
+
+
+def document_of(row: Row, settings: RealNetworkSettings, figures: Figures) -> Document:
+    """Return what is kept of a row; losses that are not finite become the largest float."""
     values = {
         name: min(value, 1e308) if isinstance(value, float) and not math.isnan(value) else value
         for name, value in asdict(figures).items()
     }
-    document = {"settings": _settings(row, settings), "figures": values}
-    write_file(folder / f"{row.name}.json", json.dumps(document) + "\n")
+    return document(_settings(row, settings), values)
 
 
 def _settings(row: Row, settings: RealNetworkSettings) -> dict[str, Any]:

@@ -65,7 +65,8 @@ class RealNetworkSettings:
         out: folder that keeps every finished row.
         page_only: whether nothing is measured, and the page is made of the rows that are kept.
         findings: Markdown file of what people should know before they read the tables.
-        report: Markdown file to write; the figure goes beside it.
+        report: Markdown file to write; figures and rows (JSON) go beside it, and rows that are
+            there are not measured again.
     """
 
     tasks: tuple[str, ...] = tuple(PRETRAINED)

@@ -9,6 +9,7 @@ from statistics import fmean
 from rlquant.escaping import markdown_table
 from rlquant_agents.reporting.figure_files import png
 from rlquant_experiments.comparison.report_file import Report, image, made_by
+from rlquant_experiments.kept_rows import published
 from rlquant_experiments.targets.figures import figure_of
 from rlquant_experiments.targets.rows import (
     BITS,
@@ -20,6 +21,7 @@ from rlquant_experiments.targets.rows import (
     THEIRS_BY_IMPORTANCE,
     Figures,
     Row,
+    document_of,
 )
 from rlquant_experiments.targets.settings import TargetsSettings
 
@@ -89,7 +91,8 @@ def write_page(settings: TargetsSettings, rows: Rows, command: Sequence[str]) ->
     parts += [BLOCKS, table] if table else []
     targets = [settings.out / "targets.md", *([settings.report] if settings.report else [])]
     text = "\n\n".join(part.strip() for part in parts if part) + "\n"
-    return Report(text, {"": png(figure_of(rows))}).write(targets)
+    kept = published((row.name, document_of(row, settings, rows[row])) for row in rows)
+    return Report(text, {"": png(figure_of(rows))}, rows=kept).write(targets)
 
 
 def _verdicts(settings: TargetsSettings, rows: Rows) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rlquant.documents import parse_json, read_as
-from rlquant.files import reading, write_file
+from rlquant_experiments.kept_rows import Document, beside, document, find, keep
 from rlquant_experiments.targets.settings import TargetsSettings
 
 FLOAT = "float"
@@ -112,20 +110,18 @@ def rows_of(settings: TargetsSettings) -> Iterator[Row]:
 
 def read_row(row: Row, settings: TargetsSettings) -> Figures | None:
     """Return the figures of a row that was measured under the same settings, if it was."""
-    path = settings.out / f"{row.name}.json"
-    if not path.exists():
-        return None
-    with reading(path):
-        document = read_as(dict[str, Any], parse_json(path.read_text()))
-        if document.get("settings") != _settings(row, settings):
-            return None
-        return read_as(Figures, document["figures"])
+    places = (settings.out, *beside(settings.report))
+    return find(Figures, row.name, _settings(row, settings), places)
 
 
 def keep_row(row: Row, settings: TargetsSettings, figures: Figures) -> None:
     """Keep the figures of a row."""
-    document = {"settings": _settings(row, settings), "figures": asdict(figures)}
-    write_file(settings.out / f"{row.name}.json", json.dumps(document) + "\n")
+    keep(settings.out, row.name, document_of(row, settings, figures))
+
+
+def document_of(row: Row, settings: TargetsSettings, figures: Figures) -> Document:
+    """Return what is kept of a row."""
+    return document(_settings(row, settings), asdict(figures))
 
 
 def _settings(row: Row, settings: TargetsSettings) -> dict[str, Any]:

@@ -30,7 +30,8 @@ class TargetsSettings:
         test: sequences that every row is measured on once.
         threads: of PyTorch.
         out: folder that keeps every finished row, and the files that were written.
-        report: Markdown file to write.
+        report: Markdown file to write; its figure and its rows (JSON) go beside it, and rows that
+            are there are not measured again.
         page_only: write the page of the rows that are kept, and measure nothing.
     """
 

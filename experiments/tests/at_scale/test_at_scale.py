@@ -201,8 +201,18 @@ def test_a_page_without_the_agent_says_so(tmp_path: Path) -> None:
     assert "Nothing to compare" in report.read_text()
 
 
+def test_a_page_is_made_again_of_the_rows_beside_it(folder: Path) -> None:
+    report = folder / "agents.md"
+    run(AtScaleSettings(rows=(folder,), report=report), ["agents_at_scale"])
+    text = report.read_text()
+    again = folder / "again.md"
+    run(AtScaleSettings(rows=(report.with_suffix(".json"),), report=again), ["agents_at_scale"])
+    assert again.read_text() == text.replace("agents-differences", "again-differences")
+    assert again.with_suffix(".json").read_text() == report.with_suffix(".json").read_text()
+
+
 def test_folders_without_rows_and_rows_twice_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no rows of minilm-l6"):
         read_rows([tmp_path / ".."], TASKS)
-    with pytest.raises(DataError, match="is in two folders"):
+    with pytest.raises(DataError, match="is in two places"):
         read_rows([folder, folder], TASKS)

@@ -76,6 +76,8 @@ def test_rows_are_measured_once_and_told(tmp_path: Path, monkeypatch: pytest.Mon
     assert "of llama.cpp's" in page
     assert (tmp_path / "targets.png").stat().st_size > 1000
     assert kept_rows(settings) == rows
+    elsewhere = replace(settings, out=tmp_path / "elsewhere", report=tmp_path / "targets.md")
+    assert kept_rows(elsewhere) == rows  # those beside the page
 
     def never(*_: object) -> None:
         raise AssertionError("measured again")
