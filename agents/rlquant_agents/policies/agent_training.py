@@ -20,7 +20,6 @@ from rlquant.folder_lock import held
 from rlquant.paths import PathLike
 from rlquant_agents.policies.saved_agent import (
     AgentRecord,
-    answer_greedily,
     heads_of,
     holds_agent,
     load_weights,
@@ -31,6 +30,7 @@ from rlquant_agents.policies.saved_agent import (
 from rlquant_agents.search.checks import whole_seed
 from rlquant_agents.search.interrupts import signals_interrupt
 from rlquant_agents.searchers.ppo.event_logger import event_logger
+from rlquant_agents.searchers.ppo.greedy import answer_greedily
 from rlquant_agents.searchers.ppo.searcher import MaskedPPO
 from rlquant_envs import LayerwiseQuantization
 

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self, TypeVar
 
-import numpy as np
 import torch
 from safetensors.torch import save
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
@@ -27,7 +26,9 @@ from rlquant.file_group import current, write_together
 from rlquant.files import make_folder, reading
 from rlquant.paths import PathLike, path_of
 from rlquant_agents.search.session import Session
+from rlquant_agents.searchers.ppo.greedy import answer_greedily
 from rlquant_agents.searchers.ppo.searcher import MaskedPPO
+from rlquant_agents.searchers.ppo.side_information import SideInformation
 from rlquant_envs import FEATURES, LayerwiseQuantization
 
 AGENT_VERSION = 2
@@ -263,28 +264,31 @@ class AgentSearch(MaskedPPO):
         """Raise `FileFormatError` where the agent decides other things than the problem asks."""
         require_heads(read_record(self.agent), problem.space, self.agent)
 
-    def make_model(self, environments: VecEnv, layers: int, seed: int) -> OnPolicyAlgorithm:
+    def known(self, session: Session) -> SideInformation | None:
+        """Return nothing: the agent goes on as it was trained, on observations alone."""
+        return None
+
+    def make_model(
+        self,
+        environments: VecEnv,
+        layers: int,
+        seed: int,
+        extractor: dict[str, Any] | None = None,
+    ) -> OnPolicyAlgorithm:
         """Return a model with the agent's weights."""
-        model = super().make_model(environments, layers, seed)
+        model = super().make_model(environments, layers, seed, extractor)
         load_weights(model, self.agent)
         return model
 
-    def before_learning(self, model: OnPolicyAlgorithm, session: Session, seed: int) -> None:
+    def before_learning(
+        self,
+        model: OnPolicyAlgorithm,
+        session: Session,
+        seed: int,
+        known: SideInformation | None,
+    ) -> None:
         """Ask for the agent's greedy answer."""
         answer_greedily(model, LayerwiseQuantization(session, reward=self.reward))
-
-
-def answer_greedily(model: OnPolicyAlgorithm, env: LayerwiseQuantization) -> dict[str, Any]:
-    """Play one episode with the likeliest options; returns the last step's info."""
-    observation, _ = env.reset()
-    info: dict[str, Any] = {}
-    done = False
-    while not done:
-        action, _ = model.predict(  # type: ignore[call-arg]
-            observation, action_masks=env.action_masks(), deterministic=True
-        )
-        observation, _, done, _, info = env.step(np.asarray(action))
-    return info
 
 
 @explained

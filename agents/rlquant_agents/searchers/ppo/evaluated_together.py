@@ -22,19 +22,18 @@ class EvaluatedTogether(DummyVecEnv):
     """
 
     def __init__(
-        self, makers: Sequence[Callable[[], LayerwiseQuantization]], session: Session
+        self, makers: Sequence[Callable[[], gymnasium.Env[Any, Any]]], session: Session
     ) -> None:
-        found: list[Callable[[], gymnasium.Env[Any, Any]]] = list(makers)
-        super().__init__(found)
+        super().__init__(list(makers))
         self._session = session
 
     def step_wait(self) -> VecEnvStepReturn:
         """Step all of them."""
         if self._session.has_workers:
             completed = [
-                environment.completed_by(action)
+                base.completed_by(action)
                 for environment, action in zip(self.envs, self.actions, strict=True)
-                if isinstance(environment, LayerwiseQuantization)
+                if isinstance(base := environment.unwrapped, LayerwiseQuantization)
             ]
             self._session.prefetch([row for row in completed if row is not None])
         return super().step_wait()

@@ -6,9 +6,11 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import gymnasium
 import numpy as np
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
@@ -19,9 +21,16 @@ from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import EPISODES_PER_EVALUATION, Session
 from rlquant_agents.searchers.ppo.evaluated_together import EvaluatedTogether
 from rlquant_agents.searchers.ppo.event_logger import logger_into
+from rlquant_agents.searchers.ppo.greedy import AskGreedily
 from rlquant_agents.searchers.ppo.imitation import Demonstrations
+from rlquant_agents.searchers.ppo.layer_encoder import LayerEncoder
+from rlquant_agents.searchers.ppo.shaping import ShapedByIncreases
+from rlquant_agents.searchers.ppo.side_information import SideInformation
 from rlquant_envs import LayerwiseQuantization
+from rlquant_envs.action_table import Action
+from rlquant_envs.observation import Observation
 
+WARM_STARTS = ("knapsacks", "uniform")
 MOST_DECISIONS, LEAST_SAMPLES = 9600, 30
 """Decisions that a new policy is fitted to, at most, but for so many configurations."""
 
@@ -68,30 +77,63 @@ class PPOSearch(Searcher):
 
     def explore(self, session: Session, seed: int) -> None:
         """Let the agent learn until the evaluations are spent."""
-        steps = EPISODES_PER_EVALUATION * session.evaluations * len(session.feasible)
+        layers = len(session.feasible)
+        steps = EPISODES_PER_EVALUATION * session.evaluations * layers
         with seeded(seed):
-            model = self.make_model(self.make_environments(session), len(session.feasible), seed)
+            known = self.known(session)
+            environments = self.make_environments(session, known)
+            model = self.make_model(environments, layers, seed, self.extractor(known))
             logger = make_logger(session)
             model.set_logger(logger)
             with closed_after(logger.close):
-                self.before_learning(model, session, seed)
+                self.before_learning(model, session, seed, known)
                 # one step more than there can be: the session says when it is enough
-                model.learn(total_timesteps=steps + 1)
+                model.learn(total_timesteps=steps + 1, callback=self.callback(session))
 
-    def before_learning(self, model: OnPolicyAlgorithm, session: Session, seed: int) -> None:
+    def callback(self, session: Session) -> BaseCallback | None:
+        """Return what goes along with learning; nothing here."""
+        return None
+
+    def known(self, session: Session) -> SideInformation | None:
+        """Return what gradients say of the session's problem; nothing here."""
+        return None
+
+    def extractor(self, known: SideInformation | None) -> dict[str, Any]:
+        """Return the policy's arguments that say how observations are seen; none here."""
+        return {}
+
+    def before_learning(
+        self,
+        model: OnPolicyAlgorithm,
+        session: Session,
+        seed: int,
+        known: SideInformation | None,
+    ) -> None:
         """Do what comes before the first rollout; nothing here."""
 
-    def make_environments(self, session: Session) -> VecEnv:
+    def make_environments(self, session: Session, known: SideInformation | None = None) -> VecEnv:
         """Return the environments, all asking the same session."""
 
-        def make() -> LayerwiseQuantization:
-            return LayerwiseQuantization(session, reward=self.reward)
+        def make() -> gymnasium.Env[Observation, Action]:
+            return self.make_environment(session, known)
 
         count = max(self.environments, session.batch)
         return VecMonitor(EvaluatedTogether([make] * count, session))
 
-    def make_model(self, environments: VecEnv, layers: int, seed: int) -> OnPolicyAlgorithm:
-        """Return a new agent for episodes of `layers` steps."""
+    def make_environment(
+        self, session: Session, known: SideInformation | None
+    ) -> gymnasium.Env[Observation, Action]:
+        """Return one environment."""
+        return LayerwiseQuantization(session, reward=self.reward)
+
+    def make_model(
+        self,
+        environments: VecEnv,
+        layers: int,
+        seed: int,
+        extractor: dict[str, Any] | None = None,
+    ) -> OnPolicyAlgorithm:
+        """Return a new agent for episodes of `layers` steps; see `extractor`."""
         count = environments.num_envs
         rollout = max(1, self.episodes // count) * layers
         settings: dict[str, Any] = {
@@ -103,7 +145,7 @@ class PPOSearch(Searcher):
             "gae_lambda": self.gae_lambda,
             "clip_range": self.clip,
             "ent_coef": self.entropy,
-            "policy_kwargs": {"net_arch": [self.hidden, self.hidden]},
+            "policy_kwargs": {"net_arch": [self.hidden, self.hidden], **(extractor or {})},
             "device": "cpu",  # a small policy is slower anywhere else
         }
         return self.algorithm()("MlpPolicy", environments, seed=seed, **settings)
@@ -113,37 +155,89 @@ class PPOSearch(Searcher):
 class MaskedPPO(PPOSearch):
     """PPO that never samples an option that cannot fit the budget (Huang and Ontanon 2022).
 
+    Of a problem with many layers whose gradients tell expected increases of the loss, these say
+    what a new policy is fitted to, shape its rewards, and are seen by its encoder, each where it is
+    asked for; without them policies begin with configurations drawn uniformly.
+
     Attributes:
-        warm_samples: uniformly drawn configurations that a new policy is fitted to; 0 for none,
-            and fewer where they have many layers, see `MOST_DECISIONS`.
+        warm_start: "knapsacks" of expected increases, drawn around them, or "uniform".
+        shaping: whether decisions are paid at once, see `ShapedByIncreases`.
+        encoder: whether the policy sees all layers, see `LayerEncoder`.
+        greedy: whether its likeliest configuration is asked for before every rollout.
+        warm_samples: configurations that a new policy is fitted to; 0 for none, and fewer where
+            they have many layers, see `MOST_DECISIONS`.
         warm_epochs: passes over them.
         warm_learning_rate: of that fit.
     """
 
     name: ClassVar[str] = "masked-ppo"
 
+    warm_start: str = "knapsacks"
+    shaping: bool = True
+    encoder: bool = True
+    greedy: bool = True
     warm_samples: int = 300
     warm_epochs: int = 15
     warm_learning_rate: float = 3e-3
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.require_one_of("warm_start", WARM_STARTS)
         self.require_whole(0, "warm_samples", "warm_epochs")
         self.require_number("warm_learning_rate", above=0.0)
 
-    def before_learning(self, model: OnPolicyAlgorithm, session: Session, seed: int) -> None:
-        """Fit the new policy to uniformly drawn configurations; no evaluation is spent."""
-        if self.warm_samples:
-            generator = np.random.default_rng(seed)
-            affordable = max(LEAST_SAMPLES, MOST_DECISIONS // len(session.feasible))
-            count = min(self.warm_samples, affordable)
-            draws = [session.feasible.sample(generator) for _ in range(count)]
-            Demonstrations.of(session, draws).teach(
-                model,
-                epochs=self.warm_epochs,
-                learning_rate=self.warm_learning_rate,
-                generator=generator,
-            )
+    def callback(self, session: Session) -> BaseCallback | None:
+        """Return what asks for the likeliest configurations, where they are asked for."""
+        env = LayerwiseQuantization(session, reward=self.reward)
+        return AskGreedily(env) if self.greedy else None
+
+    def known(self, session: Session) -> SideInformation | None:
+        """Return what gradients say, where it is asked for and they do."""
+        wanted = self.warm_start == "knapsacks" or self.shaping or self.encoder
+        return SideInformation.of(session) if wanted else None
+
+    def extractor(self, known: SideInformation | None) -> dict[str, Any]:
+        """Return the encoder over all layers, where there is one."""
+        if known is None or not self.encoder:
+            return {}
+        return {
+            "features_extractor_class": LayerEncoder,
+            "features_extractor_kwargs": {"layers": known.layers()},
+        }
+
+    def make_environment(
+        self, session: Session, known: SideInformation | None
+    ) -> gymnasium.Env[Observation, Action]:
+        """Return one environment, shaped or not."""
+        plain = LayerwiseQuantization(session, reward=self.reward)
+        return plain if known is None or not self.shaping else ShapedByIncreases(plain, known)
+
+    def before_learning(
+        self,
+        model: OnPolicyAlgorithm,
+        session: Session,
+        seed: int,
+        known: SideInformation | None,
+    ) -> None:
+        """Fit the new policy to configurations; of knapsacks the first is evaluated."""
+        if not self.warm_samples:
+            return
+        generator = np.random.default_rng(seed)
+        affordable = max(LEAST_SAMPLES, MOST_DECISIONS // len(session.feasible))
+        count = min(self.warm_samples, affordable)
+        if known is None or self.warm_start == "uniform":
+            shown = [session.feasible.sample(generator) for _ in range(count)]
+        else:
+            shown = known.solutions(count, generator)
+            first = shown[0].tolist()  # so that the answer is no worse than what was shown
+            session.propose("the knapsack of expected increases", [first])
+            session.ask_indices(first)
+        Demonstrations.of(session, shown).teach(
+            model,
+            epochs=self.warm_epochs,
+            learning_rate=self.warm_learning_rate,
+            generator=generator,
+        )
 
     def algorithm(self) -> type[OnPolicyAlgorithm]:
         """Return sb3-contrib's MaskablePPO."""
