@@ -13,6 +13,8 @@ from rlquant_experiments.at_scale.standing import (
     ASK_ONCE,
     FIRST_ANSWER,
     PARTS,
+    PPO,
+    PPO_PARTS,
     Standing,
     against_best,
     baselines,
@@ -27,8 +29,7 @@ from rlquant_experiments.real_networks.rows import AGENT
 
 ALLOWED = 3.0
 """Percent that the agent may lose against the best on any problem."""
-INTRODUCTION = """# Agents at scale
-
+INTRODUCTION = """
 Searches of pretrained networks under average-bit budgets, measured by `scripts/real_networks.py` on
 test data that no search saw. The log loss increase is the log of the loss over the float network's;
 where the loss is a distance to the float network's own answers, the log of the loss. Of several
@@ -49,6 +50,14 @@ ABLATIONS = """`auto` without its rounds (`auto-first-answer`); with a race on a
 in each round (`auto-racing`); without what gradients say, where a policy plays against a surrogate
 that knows weight errors alone (`dyna-ppo`); and that without what its policy has learned on tables
 (`dyna-ppo-fresh`)."""
+PPO_ABLATIONS = """
+PPO in the environment, one layer a step. `masked-ppo` is fitted to knapsacks of expected
+increases, the first of which it evaluates, sees all layers by attention, is paid for each decision
+what it changes of the loss that increases foresee, and is asked for its likeliest configuration
+before every rollout. Beside it `auto`, and itself with parts left out: learning from what is
+measured (`-imitation`), likeliest configurations (`-sampled`), pay for each decision (`-encoder`),
+sight of all layers (`-shaping`), both (`-warm-start`), and everything but masks and a fit to
+configurations drawn uniformly (`-plain`)."""
 
 
 def page_of(
@@ -57,6 +66,7 @@ def page_of(
     searchers: Sequence[str],
     seeds: Mapping[str, int],
     made: str,
+    title: str = "Agents at scale",
 ) -> Report:
     """Return the page with its figure.
 
@@ -66,9 +76,10 @@ def page_of(
         searchers: that each problem should have.
         seeds: that each task should have.
         made: when and how the page was made, and what people should know first.
+        title: of the page.
     """
     found = standings(problems, baselines(problems))
-    parts = [INTRODUCTION, made, "## Verdict", _verdict(problems, found)]
+    parts = [f"# {title}", INTRODUCTION, made, "## Verdict", _verdict(problems, found)]
     if found:
         parts += [image(f"Log test loss above that of {AGENT}", "-differences")]
         parts += [f"## {AGENT} beside each searcher", _standings_table(found)]
@@ -78,6 +89,9 @@ def page_of(
     ablated = standings(problems, PARTS)
     if ablated:
         parts += [f"## Parts of {AGENT}", ABLATIONS, _standings_table(ablated)]
+    stepwise = standings(problems, (AGENT, FIRST_ANSWER, *PPO_PARTS), PPO)
+    if stepwise:
+        parts += [f"## Parts of {PPO}", PPO_ABLATIONS, _standings_table(stepwise, PPO)]
     parts += ["## Log loss increase on test data", _levels_table(problems)]
     parts += ["## Token-equivalents spent", _spending_table(problems)]
     lacking = [*notes, *missing(problems, searchers, seeds)]

@@ -26,6 +26,12 @@ answers, and what is left of 0 is rounding."""
 LEAST = 1e-12
 PARTS = ("auto-first-answer", "auto-racing", "dyna-ppo", "dyna-ppo-fresh")
 """Searchers that are the agent with something left out or added; they are no baselines."""
+PPO = "masked-ppo"
+PPO_PARTS = (
+    *(f"{PPO}-imitation", f"{PPO}-sampled", f"{PPO}-encoder", f"{PPO}-shaping"),
+    *(f"{PPO}-warm-start", f"{PPO}-plain"),
+)
+"""The agent of environment steps with something left out."""
 FIRST_ANSWER = PARTS[0]
 ASK_ONCE = ("knapsack-fisher", "knapsack-output-error", "knapsack-linearity")
 """Baselines that answer by what they know beforehand, as `FIRST_ANSWER` does."""
@@ -34,7 +40,7 @@ ASK_ONCE = ("knapsack-fisher", "knapsack-output-error", "knapsack-linearity")
 def baselines(problems: Sequence[Problem]) -> list[str]:
     """Return the searchers that the agent is compared with."""
     names = dict.fromkeys(name for problem in problems for name in problem.runs)
-    return [name for name in names if name not in (AGENT, *PARTS)]
+    return [name for name in names if name not in (AGENT, *PARTS, PPO, *PPO_PARTS)]
 
 
 def increases(problem: Problem, searcher: str) -> Floats:
@@ -147,7 +153,7 @@ def against_best(problems: Sequence[Problem]) -> list[tuple[Problem, str, float]
     """
     found = []
     for problem in problems:
-        others = [name for name in problem.runs if name not in (AGENT, *PARTS)]
+        others = [name for name in problem.runs if name not in (AGENT, *PARTS, PPO, *PPO_PARTS)]
         if AGENT in problem.runs and others:
             best = min(others, key=lambda name: level(problem, name))
             gap = level(problem, AGENT) - level(problem, best)

@@ -21,6 +21,12 @@ BASELINES = {
     "auto-first-answer": f"{_PACKAGE}.parts_of_auto:FirstAnswer",
     "auto-racing": f"{_PACKAGE}.parts_of_auto:Racing",
     "dyna-ppo-fresh": f"{_PACKAGE}.parts_of_auto:FreshPolicy",
+    "masked-ppo-imitation": f"{_PACKAGE}.parts_of_ppo:Imitation",
+    "masked-ppo-sampled": f"{_PACKAGE}.parts_of_ppo:Sampled",
+    "masked-ppo-plain": f"{_PACKAGE}.parts_of_ppo:Plain",
+    "masked-ppo-warm-start": f"{_PACKAGE}.parts_of_ppo:WarmStart",
+    "masked-ppo-encoder": f"{_PACKAGE}.parts_of_ppo:Encoded",
+    "masked-ppo-shaping": f"{_PACKAGE}.parts_of_ppo:Shaped",
 }
 """Name -> where its class is, as `register_searcher` takes it."""
 

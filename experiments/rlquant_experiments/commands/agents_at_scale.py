@@ -37,6 +37,7 @@ class AtScaleSettings:
             different tasks or searchers; each row in one of them.
         searchers: that every problem should have beside auto; what is missing is listed.
         seeds: that every search should have; 3 at most for SmolLM2.
+        title: of the page.
         findings: Markdown file of what people should know before they read the tables.
         report: Markdown file to write; the figure and the rows (JSON) go beside it.
     """
@@ -47,6 +48,7 @@ class AtScaleSettings:
         *("local-swap", "random", "evopress", "amq"),
     )
     seeds: int = 5
+    title: str = "Agents at scale"
     findings: Path | None = None
     report: Path = Path("runs/agents-at-scale.md")
 
@@ -80,7 +82,7 @@ def run(settings: AtScaleSettings, command: Sequence[str]) -> int:
         with reading(settings.findings):
             made += "\n\n" + settings.findings.read_text(encoding="utf-8").strip()
     report = replace(
-        page_of(problems, notes, settings.searchers, seeds, made),
+        page_of(problems, notes, settings.searchers, seeds, made, settings.title),
         rows=published((row.name, row.document) for row in rows),
     )
     say(in_short(report.write([settings.report])))

@@ -181,14 +181,19 @@ def test_the_command_writes_the_page_and_its_figure(folder: Path, tmp_path: Path
 def test_parts_of_the_agent_are_no_baselines(folder: Path, tmp_path: Path) -> None:
     keep(folder, search(CLASSIFIER, "auto-racing"), 0.9, 28)
     keep(folder, search(CLASSIFIER, "auto-first-answer"), 1.2, 1)
+    keep(folder, search(CLASSIFIER, "masked-ppo"), 0.9, 28)
+    keep(folder, search(CLASSIFIER, "masked-ppo-plain"), 1.2, 28)
     found = problems(folder)
     assert not set(baselines(found)) & set(PARTS)
     assert all(best not in PARTS for _, best, _ in against_best(found))
     first = next(p for p in found if p.task == CLASSIFIER)
     assert spent(first, first.runs["auto-first-answer"][0]) == 1 * 128 + 3 * 64
     report = tmp_path / "agents.md"
-    run(AtScaleSettings(rows=(folder,), report=report), ["agents_at_scale"])
+    settings = AtScaleSettings(rows=(folder,), report=report, title="Parts")
+    run(settings, ["agents_at_scale"])
     text = report.read_text()
+    assert text.startswith("# Parts\n")
+    assert "| masked-ppo-plain | 1 | -0.288 | -25.0 |" in text
     assert "| knapsack-fisher | 1 | +0.182 | +20.0 |" in text  # of first answers
     assert "| auto-racing | 1 | +0.201 | +22.2 |" in text
 
