@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,19 +45,19 @@ class Problems:
     @property
     def of_types(self) -> QuantizationProblem:
         """The problem in the space of all types of ggml."""
-        return self._of(TYPES_OF_GGML)
+        return self._of(TYPES_OF_GGML, self._types)
 
     @property
     def of_blocks(self) -> QuantizationProblem:
         """The problem of Linear layers but the head in blocks of 32 weights."""
-        return self._of(BLOCKS)
+        return self._of(BLOCKS, self._blocks)
 
-    def _of(self, kind: str) -> QuantizationProblem:
+    def _of(self, kind: str, arguments: Callable[[], dict[str, Any]]) -> QuantizationProblem:
         if self._kept is not None and self._kept[0] == kind:
             return self._kept[1]
         self._kept = None
         close_gaps()
-        problem = self._made(**_ARGUMENTS[kind](self))
+        problem = self._made(**arguments())
         self.task = replace(self.task, network=problem.network)
         self._kept = kind, problem
         return problem
@@ -90,9 +90,3 @@ class Problems:
             rounding=("gptq",),
         )
         return {"target": CompressedTensorsTarget(), "space": space}
-
-
-_ARGUMENTS: Mapping[str, Callable[[Problems], dict[str, Any]]] = {
-    TYPES_OF_GGML: Problems._types,
-    BLOCKS: Problems._blocks,
-}
