@@ -14,7 +14,7 @@ from typing import TypeVar
 import tyro
 
 from rlquant.errors import RlquantError, SettingsError
-from rlquant_agents.cli.config_file import CommandSettings, read_config, split_config
+from rlquant_agents.cli.config_file import CommandSettings, first_flag, read_config, split_config
 from rlquant_agents.cli.terminal import PrintableFormatter, say
 from rlquant_agents.search.interrupts import signals_interrupt
 
@@ -80,8 +80,9 @@ def parse(
     if issubclass(settings, CommandSettings):
         file, flags = split_config(argv)
         default = default if file is None else read_config(settings, file)
-        if settings.FIRST is not None and flags and not flags[0].startswith("-"):
-            flags = [settings.FIRST, *flags]
+        first = first_flag(settings)
+        if first is not None and flags and not flags[0].startswith("-"):
+            flags = [first, *flags]
     complaint = io.StringIO()
     try:
         with redirect_stderr(complaint):

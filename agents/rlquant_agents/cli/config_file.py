@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import tyro
 import yaml
@@ -25,13 +25,13 @@ class CommandSettings:
         config: YAML file with any of these settings, such as `budget: 2.5`; flags win over it.
     """
 
-    FIRST: ClassVar[str | None] = None
-    """The flag that an argument has which stands first without one; None where none may."""
-
     config: Path | None = None
 
 
 Settings = TypeVar("Settings", bound=CommandSettings)
+
+MAY_STAND_FIRST = {"may_stand_first": True}
+"""Metadata of the field, one at most, whose value may be the first argument, without its flag."""
 
 FLAG = "--config"
 RECIPE = "recipe.yaml"
@@ -55,6 +55,13 @@ def split_config(argv: Sequence[str]) -> tuple[Path | None, list[str]]:
     if len(found) > 1:
         raise SettingsError(f"{FLAG} is there {len(found)} times; give one file")
     return (Path(found[0]) if found else None), others
+
+
+def first_flag(settings: type[CommandSettings]) -> str | None:
+    """Return the flag of the field marked `MAY_STAND_FIRST`; None where none is."""
+    fields = dataclasses.fields(settings)
+    marked = [field.name for field in fields if field.metadata == MAY_STAND_FIRST]
+    return f"--{marked[0].replace('_', '-')}" if marked else None
 
 
 def read_config(settings: type[Settings], path: Path) -> Settings:

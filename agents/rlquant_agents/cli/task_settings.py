@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
 
 import torch
 from torch import nn
@@ -31,7 +30,7 @@ from rlquant.tasks import Task
 from rlquant.tasks.own.model import FORMS, named_model
 from rlquant.tie import fused
 from rlquant.training.settings import TRAINED, TUNED
-from rlquant_agents.cli.config_file import CommandSettings
+from rlquant_agents.cli.config_file import MAY_STAND_FIRST, CommandSettings
 from rlquant_agents.cli.target_export import OWN_FORMS, export_source_of
 from rlquant_agents.cli.task_source import TaskSource
 
@@ -95,10 +94,8 @@ class TaskSettings(CommandSettings):
             suffer from busy cores.
     """
 
-    FIRST: ClassVar[str | None] = "--model"
-
     task: str = "digits/resnet8"
-    model: str | None = None
+    model: str | None = field(default=None, metadata=MAY_STAND_FIRST)
     text: tuple[Path, ...] = ()
     images: Path | None = None
     quantity: Quantity = "average_bits"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ import tyro
 
 from rlquant.errors import FileFormatError, SettingsError, StorageError
 from rlquant_agents.cli.command_line import parse
-from rlquant_agents.cli.config_file import CommandSettings, split_config
+from rlquant_agents.cli.config_file import MAY_STAND_FIRST, CommandSettings, split_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,3 +83,24 @@ def test_one_file_at_most() -> None:
     assert split_config(["a", "--config", "b", "--c"]) == (Path("b"), ["a", "--c"])
     with pytest.raises(SettingsError, match="2 times"):
         split_config(["--config", "a", "--config=b"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening(CommandSettings):
+    """Some settings.
+
+    Attributes:
+        own_model: may stand first.
+        limit: a number.
+    """
+
+    own_model: str | None = field(default=None, metadata=MAY_STAND_FIRST)
+    limit: float = 3.0
+
+
+def test_a_marked_setting_may_stand_first_without_its_flag() -> None:
+    assert parse(Opening, ["model.gguf", "--limit", "2"]) == Opening(
+        own_model="model.gguf", limit=2
+    )
+    assert parse(Opening, ["--own-model", "a", "--limit", "2"]) == Opening(own_model="a", limit=2)
+    assert parse(Opening, []) == Opening()
