@@ -12,6 +12,7 @@ import numpy.typing as npt
 from torch import nn
 
 from rlquant.errors import FileFormatError, NetworkError, SettingsError
+from rlquant.gguf.unstated import FULL, GEMMA3, Unstated
 from rlquant.gguf.values import encode
 from rlquant.pasting import install
 
@@ -29,8 +30,8 @@ class Architecture:
             transformers they always lie half a head apart.
         head_size: whether the size of a head is stated, as it does not follow from the others.
         norm_offset: what files add to the weights of normalisations.
-        window: whether all blocks but each sixth attend to the last tokens alone; how many these
-            are is stated, the sixth is not.
+        unstated: what llama.cpp takes for granted of blocks that attend to the last tokens alone;
+            None where all attend to all tokens.
     """
 
     name: str
@@ -38,12 +39,12 @@ class Architecture:
     pairs: bool = False
     head_size: bool = False
     norm_offset: float = 0.0
-    window: bool = False
+    unstated: Unstated | None = None
 
     @property
     def hyperparameters(self) -> Mapping[str, tuple[str, str]]:
         """Key behind the architecture -> its type, and the name in transformers."""
-        return {**HYPERPARAMETERS, **(WINDOW if self.window else {})}
+        return {**HYPERPARAMETERS, **(WINDOW if self.unstated else {})}
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
@@ -52,7 +53,9 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         Architecture("llama", "LlamaForCausalLM", pairs=True),
         Architecture("qwen2", "Qwen2ForCausalLM"),
         Architecture("qwen3", "Qwen3ForCausalLM", head_size=True),
-        Architecture("gemma3", "Gemma3ForCausalLM", head_size=True, norm_offset=1.0, window=True),
+        Architecture(
+            "gemma3", "Gemma3ForCausalLM", head_size=True, norm_offset=1.0, unstated=GEMMA3
+        ),
     )
 }
 HYPERPARAMETERS = {
@@ -66,10 +69,7 @@ HYPERPARAMETERS = {
 }
 """Of all architectures: key behind the architecture -> its type, and the name in transformers."""
 WINDOW = {"attention.sliding_window": ("uint32", "sliding_window")}
-WINDOW_PERIOD, WINDOW_THETA = 6, 10_000.0
-"""What llama.cpp takes for granted of blocks with a window: every sixth has none, and the base of
-the others' rotations."""
-FULL, SLIDING = "full_attention", "sliding_attention"
+"""Of architectures whose blocks attend to the last tokens alone: the same of how many."""
 THETA = "rope.freq_base"
 
 
@@ -96,37 +96,9 @@ def architecture_of(network: nn.Module) -> Architecture:
     for field in ("attention_bias", "mlp_bias", "use_bidirectional_attention"):
         if getattr(config, field, False):
             raise NetworkError(f"a GGUF file has no place for what {field}=True adds")
-    if own.window:
-        _require_windows_as_expected(config)
+    if own.unstated is not None:
+        own.unstated.require(config)
     return own
-
-
-def block_kinds(blocks: int) -> list[str]:
-    """Return the kind of attention of each block, as llama.cpp takes it where there are windows."""
-    return [SLIDING if (block + 1) % WINDOW_PERIOD else FULL for block in range(blocks)]
-
-
-def _require_windows_as_expected(config: Any) -> None:
-    """Raise `NetworkError` for what llama.cpp would compute in another way without a word."""
-    expected = {
-        "layer_types": block_kinds(config.num_hidden_layers),
-        "query_pre_attn_scalar": config.head_dim,
-        "attn_logit_softcapping": None,
-        "final_logit_softcapping": None,
-        "hidden_activation": "gelu_pytorch_tanh",
-    }
-    for field, wanted in expected.items():
-        found = getattr(config, field)
-        if found != wanted:
-            raise NetworkError(
-                f"llama.cpp computes such a network with {field}={wanted!r}, it has {found!r}"
-            )
-    theta = config.rope_parameters[SLIDING]["rope_theta"]
-    if theta != WINDOW_THETA:
-        raise NetworkError(
-            f"llama.cpp rotates in blocks with a window by the base {WINDOW_THETA}, the network by "
-            f"{theta}"
-        )
 
 
 def named_architecture(name: Any) -> Architecture:
@@ -153,7 +125,7 @@ def hyperparameters(network: nn.Module, *, scaled: bool = False) -> dict[str, by
     found = {"general.architecture": encode("string", own.name)}
     for key, (kind, field) in own.hyperparameters.items():
         found[f"{own.name}.{key}"] = encode(kind, getattr(config, field))
-    rope = config.rope_parameters[FULL] if own.window else config.rope_parameters
+    rope = config.rope_parameters[FULL] if own.unstated else config.rope_parameters
     if rope.get("rope_type", "default") != "default" and not scaled:
         raise NetworkError(
             f"positions are scaled ({rope['rope_type']}), which only a GGUF file of the same "

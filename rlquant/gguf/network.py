@@ -12,12 +12,8 @@ from torch import Tensor, nn
 from rlquant.errors import FileFormatError
 from rlquant.files import reading
 from rlquant.gguf.architecture import (
-    FULL,
-    SLIDING,
     THETA,
-    WINDOW_THETA,
     Architecture,
-    block_kinds,
     file_names,
     named_architecture,
     norm_offset,
@@ -88,10 +84,9 @@ def configuration(file: GgufFile, own: Architecture) -> Any:
     if own.head_size and size is not None:
         found["head_dim"] = size
     rope: dict[str, Any] = {"rope_type": "default", "rope_theta": theta}
-    if own.window:
-        found["layer_types"] = block_kinds(found["num_hidden_layers"])
-        found["query_pre_attn_scalar"] = found.get("head_dim")
-        rope = {FULL: rope, SLIDING: {**rope, "rope_theta": WINDOW_THETA}}
+    if own.unstated is not None:
+        found |= own.unstated.fields(found["num_hidden_layers"], found.get("head_dim"))
+        rope = own.unstated.rotations(rope)
     config: Any = getattr(transformers, own.network).config_class
     return config(
         **found,
