@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from rlquant import QuantizationConfig, Score
 from rlquant.config import plain_name
 from rlquant.counted import counted
+from rlquant.documents import read_as
 from rlquant_agents.reporting.run_files import UNIFORM, RunFiles
 from rlquant_agents.reporting.run_summary import SummaryRow
 from rlquant_agents.reporting.words import (
@@ -165,7 +166,8 @@ def space_in_words(run: RunFiles) -> str:
     parts = []
     for head, options in space.items():
         if head == "override":
-            parts += [_own_in_words(pattern, given) for pattern, given in options]
+            own = read_as(list[tuple[str, list[tuple[str, list[Any]]]]], options)
+            parts += [_own_in_words(pattern, given) for pattern, given in own]
         elif isinstance(options, list) and options:
             named = ", ".join(plain_name(option) for option in options)
             parts.append(f"{plain_name(head)} {named}")
