@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeVar
 
 import torch
@@ -175,7 +177,12 @@ def samples_of(name: str, count: int, seed: int = 0) -> Pair:
 
 
 def trained(name: str, seed: int = 0, steps: int = 40) -> nn.Module:
-    """Return the network `name` after some steps of Adam (a tenth of a second), in eval mode."""
+    """Return a copy of the network `name` after some steps of Adam, in eval mode."""
+    return copy.deepcopy(_trained(name, seed, steps))
+
+
+@cache
+def _trained(name: str, seed: int, steps: int) -> nn.Module:
     network = fresh(NETWORKS[name].build, seed)
     inputs, labels = samples_of(name, 256, seed=1000 + seed)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.02)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from rlquant.cost.feasible import Indices
 from rlquant_agents.search.session import Session
+from rlquant_agents.searchers.expected_increases import drawn_knapsacks, increase_surrogate
 from rlquant_agents.searchers.knapsack import solve_and_refine, solve_knapsack
 from rlquant_agents.searchers.sensitivity import measure_effects
-from rlquant_agents.surrogate.increase_surrogate import IncreaseSurrogate
 from rlquant_agents.surrogate.kernel import MANY_LAYERS
 from rlquant_agents.surrogate.prediction import PredictsLogLoss
 from rlquant_agents.surrogate.surrogate import Surrogate
@@ -77,15 +78,7 @@ def _from_gradients(session: Session) -> Beginning | None:
     increases = None if shift is None else session.expected_increases()
     if shift is None or increases is None:
         return None
-    surrogate = IncreaseSurrogate(
-        increases, feasible.names, session.float_score.loss, shift, session.label_variance
-    )
-
-    def solutions(generator: np.random.Generator) -> Indices:
-        """Return what would be best by the expected increases, and by some that are drawn."""
-        shares = [0.0, *generator.uniform(0.0, LARGEST_SHARE, N_SOLUTIONS)]
-        drawn = [surrogate.draw(generator, share) for share in shares]
-        return np.array([solve_knapsack(each, feasible) for each in drawn])
-
+    surrogate = increase_surrogate(session, increases, shift)
+    candidates = partial(drawn_knapsacks, surrogate, feasible, N_SOLUTIONS, LARGEST_SHARE)
     answer = solve_knapsack(increases, feasible)[None]
-    return Beginning(surrogate, answer=answer, candidates=solutions)
+    return Beginning(surrogate, answer=answer, candidates=candidates)

@@ -23,6 +23,7 @@ from rlquant_agents.search.token_racing import require_tokenized, survivors, tok
 from rlquant_agents.searchers.dyna_ppo.agent import PPOSettings
 from rlquant_agents.searchers.dyna_ppo.beginning import begin
 from rlquant_agents.searchers.dyna_ppo.simulated_policy import PolicySettings, SimulatedPolicy
+from rlquant_agents.searchers.expected_increases import SOURCE
 from rlquant_agents.searchers.ppo.searcher import make_logger
 from rlquant_agents.surrogate.acquisition import (
     Acquisition,
@@ -233,7 +234,7 @@ class _Exploration:
         """Return what is evaluated before the first round: a solution, or what the policy says."""
         if self._policy is None:
             assert answer is not None
-            self._session.propose("the knapsack of expected increases", answer)
+            self._session.propose(SOURCE, answer)
             return answer
         found = self._policy.untrained_answers(self._spread_limits(self._policy.count))
         first = self._observed.unknown(found.tolist())[: self._settings.first]

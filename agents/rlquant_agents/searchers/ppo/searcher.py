@@ -19,6 +19,7 @@ from rlquant.ambient import seeded
 from rlquant_agents.search.closing import closed_after
 from rlquant_agents.search.searcher import Searcher
 from rlquant_agents.search.session import EPISODES_PER_EVALUATION, Session
+from rlquant_agents.searchers.expected_increases import SOURCE
 from rlquant_agents.searchers.ppo.evaluated_together import EvaluatedTogether
 from rlquant_agents.searchers.ppo.event_logger import logger_into
 from rlquant_agents.searchers.ppo.greedy import AskGreedily
@@ -193,7 +194,8 @@ class MaskedPPO(PPOSearch):
 
     def known(self, session: Session) -> SideInformation | None:
         """Return what gradients say, where it is asked for and they do."""
-        wanted = self.warm_start == "knapsacks" or self.shaping or self.encoder
+        shown = self.warm_start == "knapsacks" and self.warm_samples > 0
+        wanted = shown or self.shaping or self.encoder
         return SideInformation.of(session) if wanted else None
 
     def extractor(self, known: SideInformation | None) -> dict[str, Any]:
@@ -226,11 +228,11 @@ class MaskedPPO(PPOSearch):
         affordable = max(LEAST_SAMPLES, MOST_DECISIONS // len(session.feasible))
         count = min(self.warm_samples, affordable)
         if known is None or self.warm_start == "uniform":
-            shown = [session.feasible.sample(generator) for _ in range(count)]
+            shown = np.array([session.feasible.sample(generator) for _ in range(count)])
         else:
             shown = known.solutions(count, generator)
             first = shown[0].tolist()  # so that the answer is no worse than what was shown
-            session.propose("the knapsack of expected increases", [first])
+            session.propose(SOURCE, [first])
             session.ask_indices(first)
         Demonstrations.of(session, shown).teach(
             model,

@@ -9,8 +9,7 @@ import numpy.typing as npt
 
 from rlquant.cost.feasible import Indices
 from rlquant_agents.search.session import Session
-from rlquant_agents.searchers.knapsack import solve_knapsack
-from rlquant_agents.surrogate.increase_surrogate import IncreaseSurrogate
+from rlquant_agents.searchers.expected_increases import drawn_knapsacks, increase_surrogate
 from rlquant_agents.surrogate.kernel import MANY_LAYERS
 from rlquant_envs.observation import LAYER_FEATURES, Observer
 
@@ -49,18 +48,11 @@ class SideInformation:
         increases = session.expected_increases()
         return None if increases is None else cls(session, np.maximum(increases, 0.0), shift)
 
-    def solutions(self, count: int, generator: np.random.Generator) -> list[Indices]:
+    def solutions(self, count: int, generator: np.random.Generator) -> Indices:
         """Return knapsacks of increases drawn around those expected, and first that of these."""
+        surrogate = increase_surrogate(self.session, self.increases, self.log_shift)
         feasible = self.session.feasible
-        surrogate = IncreaseSurrogate(
-            self.increases,
-            feasible.names,
-            self.session.float_score.loss,
-            self.log_shift,
-            self.session.label_variance,
-        )
-        shares = [0.0, *generator.uniform(0.0, LARGEST_SHARE, count - 1)]
-        return [solve_knapsack(surrogate.draw(generator, share), feasible) for share in shares]
+        return drawn_knapsacks(surrogate, feasible, count - 1, LARGEST_SHARE, generator)
 
     def layers(self) -> Floats:
         """Return what is known of every layer, shape `(decisions, features)`, of the order of 1.
