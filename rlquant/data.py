@@ -18,7 +18,7 @@ from torch.utils.data import (
 
 from rlquant.errors import DataError, whole_number
 from rlquant.forward_pass import as_arguments, mapped, tensors_in
-from rlquant.layers import Inputs
+from rlquant.network_inputs import Inputs
 from rlquant.samples import Samples
 
 logger = logging.getLogger(__name__)

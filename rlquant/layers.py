@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,29 +14,25 @@ from torch.utils._pytree import tree_leaves
 from rlquant.ambient import isolated
 from rlquant.arguments import explained
 from rlquant.copying.network_copy import copy_network, shared_copy
-from rlquant.errors import DataError, NetworkError
+from rlquant.errors import NetworkError
 from rlquant.forward_pass import Arguments, as_arguments, outputs_of, tensors_in
-from rlquant.layer_names import matching
-from rlquant.plain_network import remedy_of, require_network, require_plain
+from rlquant.multiply_accumulates import multiply_accumulates
+from rlquant.network_inputs import Inputs, first_input, require_inputs
+from rlquant.plain_network import require_network
+from rlquant.quantizable import excluded_layers, require_quantizable
 from rlquant.quantizers.groups import to_rows
 from rlquant.quantizers.integer_grid import quantize_integer
-from rlquant.responsiveness import require_responsive, require_responsive_alone
+from rlquant.responsiveness import require_responsive
 from rlquant.weight_sites import (
-    ATTENTION,
     KINDS,
     PARTS,
-    RECURRENT,
     WeightSite,
     channel_axis_of,
-    is_transposed_linear,
     site_of,
     weight_sites,
 )
 
 logger = logging.getLogger(__name__)
-
-Inputs = Tensor | Sequence[Tensor] | Mapping[str, Tensor]
-"""What a network takes: `network(inputs)`, `network(*inputs)` or `network(**inputs)`."""
 
 ERROR_BITS = (2, 3, 4, 5, 6, 7, 8)
 """Bit-widths at which `LayerFacts.relative_error` is given."""
@@ -85,44 +81,6 @@ class LayerFacts:
 def modules_of(layers: Iterable[LayerFacts]) -> tuple[LayerFacts, ...]:
     """Return the layers that are modules, with inputs and outputs of their own."""
     return tuple(facts for facts in layers if facts.kind not in PARTS)
-
-
-def require_inputs(name: str, inputs: Any) -> Arguments:
-    """Return the arguments of a forward pass; `DataError` where they are no samples to run on."""
-    collected = isinstance(inputs, (Sequence, Mapping))
-    found: Arguments = as_arguments(inputs) if collected else (inputs,)
-    if not found or not all(isinstance(tensor, Tensor) for tensor in tensors_in(found)):
-        kinds = sorted({type(tensor).__name__ for tensor in tensors_in(found)})
-        raise DataError(f"{name} is {kinds}; give a tensor, a tuple of tensors, or tensors by name")
-    for tensor in tensors_in(found):
-        shape = tuple(tensor.shape)
-        if tensor.is_meta:
-            raise DataError(f"{name} of shape {shape} is a meta tensor; give one that has data")
-        if shape[:1] == (0,):
-            raise DataError(f"{name} of shape {shape} is empty; give at least one sample")
-    return found
-
-
-def require_positional(name: str, inputs: Any) -> tuple[Tensor, ...]:
-    """Return the arguments of a forward pass that has no keyword arguments; see `require_inputs`.
-
-    Raises:
-        DataError: also where inputs are given by name.
-    """
-    found = require_inputs(name, inputs)
-    if isinstance(found, dict):
-        raise DataError(
-            f"{name} gives inputs by name ({', '.join(found)}), which are not taken here; wrap the "
-            f"network in one whose forward takes them in order, and give a tuple"
-        )
-    return found
-
-
-def first_input(args: tuple[Any, ...], keywords: Mapping[str, Any]) -> Any:
-    """Return a module's first positional argument, or else its first tensor given by keyword."""
-    if args:
-        return args[0]
-    return next((value for value in keywords.values() if isinstance(value, Tensor)), None)
 
 
 @explained
@@ -202,122 +160,9 @@ def _with_weights(network: nn.Module, names: Sequence[str]) -> list[str]:
     return [n for n, w in weights.items() if isinstance(w, Tensor) and w.numel()]
 
 
-def excluded_layers(network: nn.Module, exclude: Iterable[str]) -> tuple[str, ...]:
-    """Return the quantizable layers that names or shell patterns mean, and those that are tied.
-
-    A weight that several modules share stays float in all of them.
-
-    Raises:
-        UnknownNameError: a name or pattern of no layer.
-    """
-    candidates = weight_sites(network)
-    named = matching("layer in exclude", exclude, list(candidates))
-    shared = tied_weights(network)
-    tied = [n for n, site in candidates.items() if id(_parameter(network, site)) in shared]
-    return tuple(dict.fromkeys((*named, *tied)))
-
-
 def count_macs(network: nn.Module, example_input: Inputs, names: Sequence[str]) -> dict[str, int]:
     """Return the multiply-accumulates for one sample of the named layers that run."""
     return dict(_Trace.of(network, example_input, names).macs)
-
-
-def require_quantizable(network: nn.Module, searched: Iterable[str]) -> None:
-    """Raise `NetworkError` unless every searched layer has a plain, finite weight of its own.
-
-    The other modules, kept layers among them, must be plain as well: a packed file holds nothing
-    that is parametrized.
-    """
-    require_network(network)
-    for name, module in network.named_modules():
-        require_plain(name, module)
-    sites = [site_of(network, name) for name in searched]
-    for site in sites:
-        _require_plain_weight(network, site)
-    _require_untied(network, sites)
-
-
-def _parameter(network: nn.Module, site: WeightSite) -> nn.Parameter | None:
-    """Return the weight, None where it is no parameter of its own."""
-    return site.owner_in(network)._parameters.get(site.parameter)
-
-
-def _require_plain_weight(network: nn.Module, site: WeightSite) -> None:
-    name, weight = site.layer, _parameter(network, site)
-    if weight is None:
-        remedy = remedy_of(site.owner_in(network))
-        raise NetworkError(f"layer {name!r}: its weight is no parameter of its own; {remedy}")
-    if not weight.is_floating_point():
-        raise NetworkError(
-            f"layer {name!r}: its weight is of type {weight.dtype}; load float weights first"
-        )
-    if weight.numel() == 0:
-        raise NetworkError(
-            f"layer {name!r}: its weight of shape {tuple(weight.shape)} has no element; "
-            f"name the layer in exclude"
-        )
-    if not torch.isfinite(weight.detach()).all():
-        raise NetworkError(f"layer {name!r}: its weight has NaN or infinite values")
-
-
-def require_answering(network: nn.Module, names: Iterable[str]) -> None:
-    """Raise `NetworkError` where a layer with code of its own does not answer to its weight.
-
-    For networks of whose inputs nothing is known; `find_layers` looks at all layers in a pass.
-    """
-    sites = [site_of(network, name) for name in names]
-    runners = {site.layer: site.runner_in(network) for site in sites}
-    parts = {site.layer for site in sites if site.is_part}
-    require_responsive_alone(
-        network,
-        {n: _example(m) for n, m in runners.items() if n in parts or _has_own_code(m)},
-    )
-
-
-def _has_own_code(module: nn.Module) -> bool:
-    """Return whether a layer runs anything else than the `forward` of its kind."""
-    changed = "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks
-    known = type(module) in KINDS or is_transposed_linear(module)
-    return not known or bool(changed)
-
-
-def _example(module: nn.Module) -> tuple[Tensor, ...]:
-    """Return two samples as a module of this kind usually takes them."""
-    weight = next(module.parameters())
-    if isinstance(module, nn.Embedding):
-        return (torch.arange(min(2, len(weight)), device=weight.device),)
-    if isinstance(module, nn.Linear):
-        return (weight.new_ones(2, module.in_features),)
-    if isinstance(module, nn.RNNBase):
-        return (weight.new_ones(2, 2, module.input_size),)
-    if isinstance(module, nn.MultiheadAttention):
-        widths = (module.embed_dim, module.kdim, module.vdim)
-        steps = torch.arange(1, 5, dtype=weight.dtype, device=weight.device).reshape(2, 2, 1)
-        return tuple(steps.expand(2, 2, width) for width in widths)
-    assert isinstance(module, nn.modules.conv._ConvNd)
-    reach = [d * (k - 1) + 1 for d, k in zip(module.dilation, module.kernel_size, strict=True)]
-    return (weight.new_ones(2, module.in_channels, *reach),)
-
-
-def tied_weights(network: nn.Module) -> dict[int, list[str]]:
-    """Return the parameters that several modules share: id -> their names."""
-    owners: dict[int, list[str]] = {}
-    for module_name, module in network.named_modules():
-        for parameter_name, parameter in module._parameters.items():
-            if parameter is not None:
-                owners.setdefault(id(parameter), []).append(f"{module_name}.{parameter_name}")
-    return {key: names for key, names in owners.items() if len(names) > 1}
-
-
-def _require_untied(network: nn.Module, searched: Iterable[WeightSite]) -> None:
-    tied = tied_weights(network)
-    for site in searched:
-        shared = tied.get(id(_parameter(network, site)))
-        if shared is not None:
-            raise NetworkError(
-                f"layer {site.layer!r}: its weight is tied ({', '.join(shared)}) and cannot be "
-                f"quantized once for all; leave the layer out"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,46 +226,6 @@ def _require_not_nested(layer: str, values: Any) -> None:
             f"nn.TransformerEncoder with enable_nested_tensor=False, or set its attribute "
             f"use_nested_tensor to False"
         )
-
-
-def multiply_accumulates(
-    site: WeightSite, module: nn.Module, args: Any, keywords: Mapping[str, Any], output: Any
-) -> int:
-    """Return the multiply-accumulates of one call of a layer's module on a whole batch.
-
-    Args:
-        site: of the layer.
-        module: that computes with the weight.
-        args: its positional arguments.
-        keywords: its other ones.
-        output: what it gave.
-    """
-    kind, weight = site.kind, getattr(module, site.parameter, None)
-    if kind == "embedding":
-        return 0
-    given = first_input(args, keywords)
-    if kind == RECURRENT:  # `given` may be packed: its data has a row for every step
-        assert isinstance(module, nn.RNNBase)
-        assert isinstance(weight, Tensor)
-        return int(given.data.numel() // module.input_size * weight.numel())
-    if kind == ATTENTION:
-        return _projections(site, module, args, keywords)
-    assert isinstance(weight, Tensor)
-    if kind.startswith("conv_transpose"):
-        return int(given.numel() // weight.shape[0] * weight.numel())
-    return int(output.numel() // weight.shape[channel_axis_of(kind)] * weight.numel())
-
-
-def _projections(
-    site: WeightSite, attention: nn.Module, args: Any, keywords: Mapping[str, Any]
-) -> int:
-    """Return the multiply-accumulates of a projection of an attention, in one call."""
-    assert isinstance(attention, nn.MultiheadAttention)
-    names, first = ("query", "key", "value"), first_input(args, keywords)
-    given: dict[str, Any] = {**dict(zip(names, args, strict=False)), **keywords}
-    query, key, value = (given.get(n, first).numel() * attention.embed_dim for n in names)
-    parts = {"q_proj_weight": query, "k_proj_weight": key, "v_proj_weight": value, "weight": query}
-    return int(parts.get(site.parameter, query + key + value))
 
 
 def _facts(network: nn.Module, site: WeightSite, trace: _Trace, sampled: int) -> LayerFacts:

@@ -14,13 +14,7 @@ from torch.nn.utils import parametrize
 import rlquant
 from rlquant.config import LayerChoice, QuantizationConfig
 from rlquant.errors import DataError, NetworkError, UnknownNameError
-from rlquant.layers import (
-    ERROR_BITS,
-    LayerFacts,
-    count_macs,
-    find_layers,
-    relative_errors,
-)
+from rlquant.layers import ERROR_BITS, LayerFacts, count_macs, find_layers, relative_errors
 from rlquant.weight_sites import layer_kind
 from small_networks import (
     FEATURES,

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from rlquant.evaluation.incremental import Stage
 from rlquant.evaluation.segments import Pieces, Values
-from rlquant.layers import first_input
 from rlquant.network.partial_pass import ended_after
+from rlquant.network_inputs import first_input
 from rlquant.samples import Samples
 
 Assign = Callable[[Sequence[str], Tensor, Tensor], Mapping[str, Tensor]]

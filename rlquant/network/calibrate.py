@@ -21,10 +21,11 @@ from rlquant.copying.network_copy import shared_copy
 from rlquant.errors import DataError
 from rlquant.evaluation_settings import Calibrate
 from rlquant.forward_pass import run
-from rlquant.layers import LayerFacts, first_input
+from rlquant.layers import LayerFacts
 from rlquant.network.bias_correction import OutputMeans, shifted
 from rlquant.network.norm_statistics import NormStatistics
 from rlquant.network.partial_pass import ended_after
+from rlquant.network_inputs import first_input
 from rlquant.samples import Samples, why_not_finite
 
 

@@ -13,7 +13,8 @@ from rlquant.ambient import seeded
 from rlquant.copying.network_copy import shared_copy
 from rlquant.errors import QuantizationError
 from rlquant.forward_pass import run
-from rlquant.layers import LayerFacts, first_input, modules_of
+from rlquant.layers import LayerFacts, modules_of
+from rlquant.network_inputs import first_input
 from rlquant.quantizers.activation_ranges import InputRange, RangeMethod, activation_range
 from rlquant.samples import Samples, counted
 

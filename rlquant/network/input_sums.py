@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rlquant.layers import LayerFacts, first_input
+from rlquant.layers import LayerFacts
+from rlquant.network_inputs import first_input
 from rlquant.network_kind import is_measured
 from rlquant.samples import counted
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from rlquant.config import LayerChoice
-from rlquant.layers import first_input
+from rlquant.network_inputs import first_input
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor
 from rlquant.weight_sites import WeightSite
 

@@ -17,13 +17,7 @@ from rlquant.data import Data, take_samples
 from rlquant.errors import ChoiceError, DataError, unknown_name
 from rlquant.evaluation_settings import Calibrate, require_calibrate
 from rlquant.forward_pass import Arguments
-from rlquant.layers import (
-    LayerFacts,
-    find_layers,
-    modules_of,
-    require_answering,
-    require_quantizable,
-)
+from rlquant.layers import LayerFacts, find_layers, modules_of
 from rlquant.network.calibrate import FloatReference
 from rlquant.network.calibrate import calibrate as run_calibration
 from rlquant.network.hessians import output_hessian
@@ -31,6 +25,7 @@ from rlquant.network.input_ranges import Ranges, measure_input_ranges
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
 from rlquant.network.weights import Moments, quantize_weight
 from rlquant.plain_network import device_of, require_network
+from rlquant.quantizable import require_answering, require_quantizable
 from rlquant.quantizers import ActivationQuantizer, QuantizedTensor, activation_grid
 from rlquant.quantizers.activation_ranges import RangeMethod, require_range_method
 from rlquant.weight_sites import channel_axis_of, site_of, weight_sites

@@ -31,7 +31,6 @@ from rlquant.evaluation_settings import EvaluationSettings, require_evaluation
 from rlquant.executors.workload import Listener
 from rlquant.executors.workload import unheard as unheard_workload
 from rlquant.export.deployment import DeploymentTarget
-from rlquant.layers import excluded_layers
 from rlquant.objective import Objective, ObjectiveFunction, as_objective
 from rlquant.paths import PathLike
 from rlquant.plain_network import require_network
@@ -69,6 +68,7 @@ from rlquant.problem.named_data import LoadData
 from rlquant.problem.protocol import Evaluations
 from rlquant.problem.scores import canonical_in, score_of
 from rlquant.problem.training_plan import TrainingPlan
+from rlquant.quantizable import excluded_layers
 from rlquant.samples import require_different
 from rlquant.score import Measurement, Score
 from rlquant.sensitivity.plan import IncreasePlan

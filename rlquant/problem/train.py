@@ -24,7 +24,6 @@ from rlquant.errors import LARGEST_SEED, DataError, SettingsError, whole_number
 from rlquant.evaluation.measure import ALL_SAMPLES, run_batches, with_targets
 from rlquant.evaluation_settings import EvaluationSettings, require_evaluation
 from rlquant.forward_pass import outputs_of
-from rlquant.layers import require_quantizable
 from rlquant.network.quantize import layers_of, require_known_layers
 from rlquant.network_kind import is_transformer_like
 from rlquant.objective import MakesTargets, Objective, ObjectiveFunction, as_objective
@@ -35,6 +34,7 @@ from rlquant.problem.checks import (
     resolve_device,
 )
 from rlquant.problem.training_plan import require_teacher
+from rlquant.quantizable import require_quantizable
 from rlquant.samples import Samples
 from rlquant.score import Measurement
 from rlquant.training.fixed_point.fixed_point import train_fixed_point

@@ -18,7 +18,8 @@ from rlquant.data import Data
 from rlquant.errors import whole_number
 from rlquant.escaping import csv_text
 from rlquant.export.onnx.runtime import require_exporter
-from rlquant.layers import LayerFacts, find_layers, modules_of, require_positional
+from rlquant.layers import LayerFacts, find_layers, modules_of
+from rlquant.network_inputs import require_positional
 from rlquant.profiling.additive import AdditiveTimes
 from rlquant.profiling.sessions import times_of_files
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rlquant.copying.rebinding import storage_of
 from rlquant.errors import NetworkError
-from rlquant.layers import first_input
+from rlquant.network_inputs import first_input
 from rlquant.rotation.orthogonal import random_orthogonal
 
 REFUSED = "prepare: the residual stream cannot be rotated"

@@ -14,8 +14,9 @@ from rlquant import EvaluationSettings
 from rlquant.copying.network_copy import copy_network
 from rlquant.evaluation.evaluator import Evaluator
 from rlquant.forward_pass import run
-from rlquant.layers import find_layers, first_input
+from rlquant.layers import find_layers
 from rlquant.network.calibrate import calibrate
+from rlquant.network_inputs import first_input
 from rlquant.network_kind import is_measured
 from rlquant.objective import Classification
 from rlquant.samples import Samples

@@ -16,13 +16,13 @@ from rlquant import LayerChoice, QuantizationConfig
 from rlquant.copying.network_copy import copy_network
 from rlquant.data import take_samples
 from rlquant.forward_pass import run
-from rlquant.layers import first_input
 from rlquant.network.bias_correction import OutputMeans, output_rows, shifted
 from rlquant.network.calibrate import FloatReference, calibrate
 from rlquant.network.hessians import output_hessian
 from rlquant.network.norm_statistics import channel_statistics
 from rlquant.network.quantize import build_quantized, layers_of
 from rlquant.network.weights import quantize_weight
+from rlquant.network_inputs import first_input
 from rlquant.objective import Distillation
 from rlquant.plain_network import weight_of
 from rlquant.samples import Samples

@@ -22,8 +22,8 @@ from rlquant.export.quantized_layers import QuantizedLayer, quantized_layers
 from rlquant.export.targets import COMPRESSED_TENSORS, GGUF, INT8, Target, refusals, target_named
 from rlquant.files import write_file
 from rlquant.forward_pass import copies, in_order
-from rlquant.layers import Inputs, require_inputs
 from rlquant.network.modules import QuantizedWeight
+from rlquant.network_inputs import Inputs, require_inputs
 from rlquant.paths import PathLike, path_of
 from rlquant.quantizers import ActivationQuantizer
 

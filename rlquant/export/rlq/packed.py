@@ -42,10 +42,10 @@ from rlquant.export.rlq.layer_body import (
     shorter_codes,
 )
 from rlquant.files import reading, write_file
-from rlquant.layers import require_answering
 from rlquant.network.modules import install_activation, install_weight, mark_quantized
 from rlquant.paths import PathLike, path_of
 from rlquant.plain_network import require_network
+from rlquant.quantizable import require_answering
 from rlquant.quantizers.tensor import strides_of
 from rlquant.weight_sites import site_of, weight_sites
 

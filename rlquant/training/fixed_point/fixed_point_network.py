@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from rlquant.copying.network_copy import independent_copy
 from rlquant.errors import NetworkError
-from rlquant.layers import require_quantizable
+from rlquant.quantizable import require_quantizable
 from rlquant.quantizers.ste import convert_both_ways, straight_through
 from rlquant.training.fixed_point.arithmetic import Arithmetic, Converter
 from rlquant.training.fixed_point.number_format import NumberFormat, convert
