@@ -50,8 +50,10 @@ class Asking(Protocol[Asked, Answered]):
     ) -> Score | None:
         """Return the score where no worker is needed."""
 
-    def question(self, config: QuantizationConfig, incumbent: QuantizationConfig | None) -> Asked:
-        """Return what a worker is asked."""
+    def question(
+        self, config: QuantizationConfig, incumbent: QuantizationConfig | None, ahead: int
+    ) -> Asked:
+        """Return what a worker is asked, and next probably what comes so many behind it."""
 
     def take(self, config: QuantizationConfig, answer: Answered) -> Score:
         """Keep what a worker has answered; return the score."""
@@ -126,8 +128,12 @@ class WorkerEvaluations(Generic[Q, A]):
         """Yield the answers of workers, as they come."""
         if not configs:
             return
-        questions = [self._asking.question(config, incumbent) for config in configs]
         chunk = max(1, len(configs) // (TASKS_EACH * self.workers))
+        others = (self.workers - 1) * chunk  # which are in between where a chunk ends
+        questions = [
+            self._asking.question(config, incumbent, 1 if place % chunk else 1 + others)
+            for place, config in enumerate(configs, start=1)
+        ]
         with closing(self._calls.completed(questions, chunk)) as completed:
             for place, answer in completed:
                 config = configs[place]
@@ -152,7 +158,7 @@ class _Scores:
         """Know nothing."""
 
     def question(
-        self, config: QuantizationConfig, incumbent: QuantizationConfig | None
+        self, config: QuantizationConfig, incumbent: QuantizationConfig | None, ahead: int
     ) -> QuantizationConfig:
         """Ask for the configuration's score."""
         return config
@@ -196,10 +202,10 @@ class _Measurements:
         return None if found is None else self._score(config, found)
 
     def question(
-        self, config: QuantizationConfig, incumbent: QuantizationConfig | None
+        self, config: QuantizationConfig, incumbent: QuantizationConfig | None, ahead: int
     ) -> Question:
         """Ask, with what is known of the configuration to beat."""
-        return self._kept.question(config, incumbent)
+        return self._kept.question(config, incumbent, ahead)
 
     def take(self, config: QuantizationConfig, answer: Answer) -> Score:
         """Remember and store."""

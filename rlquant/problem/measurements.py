@@ -42,11 +42,14 @@ class Question:
         config: canonical.
         incumbent: where the problem races, the configuration to beat.
         looks: at the evaluation of that.
+        following: what the same process is probably asked next, where that is known: saves memory
+            and time.
     """
 
     config: QuantizationConfig
     incumbent: QuantizationConfig | None = None
     looks: Sequence[Look] | None = None
+    following: QuantizationConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -302,20 +305,41 @@ class Measurements:
             return ending.outcome() if any(ending.ends(look) for look in looks) else whole
 
     def question(
-        self, config: QuantizationConfig, incumbent: QuantizationConfig | None = None
+        self,
+        config: QuantizationConfig,
+        incumbent: QuantizationConfig | None = None,
+        ahead: int = 1,
     ) -> Question:
-        """Return what to ask another process, with the looks that a race needs."""
+        """Return what to ask another process, with the looks that a race needs.
+
+        Args:
+            config: canonical.
+            incumbent: where the problem races, the configuration to beat.
+            ahead: of what is expected, the process is asked so many further on next.
+        """
+        following = self._expected(config, ahead)
         if self.measuring.racing is None or incumbent is None:
-            return Question(config)
+            return Question(config, following=following)
         with self._lock:
             self._losses(incumbent)
-            return Question(config, incumbent, self._looks(incumbent))
+            return Question(config, incumbent, self._looks(incumbent), following)
+
+    def _expected(self, config: QuantizationConfig, ahead: int) -> QuantizationConfig | None:
+        """Return what is expected so many after a configuration; None where nothing is."""
+        at: QuantizationConfig | None = config
+        for _ in range(ahead):
+            if at is None or self._following.get(at) == at:  # nothing follows the last one
+                return None
+            at = self._following.get(at)
+        return at
 
     def answer(self, question: Question) -> Answer:
         """Measure what another process asks; nothing is stored here."""
         assert self.evaluator is not None  # which has the samples loaded, where they were not sent
         if question.incumbent is not None and question.looks is not None:
             self._seen.put(question.incumbent, question.looks)
+        if question.following is not None:
+            self._following = {question.config: question.following}
         start = time.perf_counter()
         measured = self.get(question.config, incumbent=question.incumbent)
         looks = self._seen.get(question.config)

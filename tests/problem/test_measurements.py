@@ -66,6 +66,18 @@ def test_another_process_answers_what_get_would_and_this_one_keeps_it(
     assert known.recall(ALL[0]) == measurements(store).recall(ALL[0]) == answer.measured
 
 
+def test_another_process_is_told_what_it_is_probably_asked_next() -> None:
+    known = measurements()
+    assert known.question(ALL[0]).following is None
+    ordered = [ALL[i] for i in known.expect(ALL)]
+    following = [known.question(config, ahead=3).following for config in ordered]
+    assert following == [*ordered[3:], None, None, None]
+    assert [known.question(config).following for config in ordered] == [*ordered[1:], None]
+    with counting() as measured:
+        known.sent(same_machine=True).answer(known.question(ordered[0], ahead=3))
+    assert measured.call_args.args[-1] == ordered[3]
+
+
 def test_threads_may_measure_at_the_same_time() -> None:
     alone, shared = measurements(), measurements()
     with ThreadPoolExecutor(4) as threads:
