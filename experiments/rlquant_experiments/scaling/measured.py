@@ -41,7 +41,10 @@ from rlquant_experiments.scaling.settings import ScalingSettings
 EMPTY_TASKS = 200
 HANDLED, SKIPPED = 120, 20
 """Evaluations of the search whose handling is measured, and how many of them come before that."""
-ROUNDS = 2
+ROUNDS = 7
+WARMING = 10
+"""So many evaluations for each option come before those that are timed: of two workers either has
+then quantized 99 % of all layers at all options."""
 BATCHES_EACH = 4
 """A search of evaluations that wait has so many batches."""
 
@@ -62,18 +65,23 @@ class Timed:
         workers: processes.
         evaluations: how many.
         each: seconds of one, as it was asked to take; 0 for real ones.
-        seconds: wall clock of all of them; the least of the rounds.
+        seconds: wall clock of all of them, of every round.
     """
 
     workers: int
     evaluations: int
     each: float
-    seconds: float
+    seconds: tuple[float, ...]
 
     @property
     def rate(self) -> float:
-        """Evaluations a second."""
-        return self.evaluations / self.seconds
+        """Evaluations a second, in the median round."""
+        return self.evaluations / median(self.seconds)
+
+    def faster_than(self, other: Timed) -> float:
+        """Return how many times as fast as another, the median of rounds that ran in turn."""
+        pairs = zip(other.seconds, self.seconds, strict=True)
+        return median(theirs / mine for theirs, mine in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,34 +274,47 @@ def _waiting(workers: int, each: float) -> Timed:
         searcher.search(Waiting(0.1), batch, 0, None, executor)  # starts the processes
         start = time.perf_counter()
         searcher.search(Waiting(each), count, 0, None, executor)
-        return Timed(workers, count, each, time.perf_counter() - start)
+        return Timed(workers, count, each, (time.perf_counter() - start,))
 
 
 def _evaluated(task: str, each: int) -> Evaluated:
     """Time evaluations of a task, `each` in a round."""
     problem = _problem(task, NO_LIMIT)
     warm_weights(problem)
-    count = each * (ROUNDS + 1)
-    drawn = random_configs(problem, 2 * count)
-    alone, others = drawn[:count], drawn[count:]  # what was evaluated here is remembered here
+    warming = WARMING * len(problem.feasible.options)
+    drawn = random_configs(problem, warming + (1 + ROUNDS) * each)
+    alone, others = drawn[:each], drawn[each:]  # what was evaluated here is remembered here
     times = Times(task, tuple(_cpu_seconds(problem, config) for config in alone))
-    return Evaluated(times, _real(problem, others))
+    rounds = [others[warming + at * each :][:each] for at in range(ROUNDS)]
+    return Evaluated(times, _real(problem, others[:warming], rounds))
 
 
-def _real(problem: QuantizationProblem, configs: Sequence[QuantizationConfig]) -> tuple[Timed, ...]:
-    """Time the same evaluations in this process, by one worker and by two, in turn."""
+def _real(
+    problem: QuantizationProblem,
+    first: Sequence[QuantizationConfig],
+    rounds: Sequence[Sequence[QuantizationConfig]],
+) -> tuple[Timed, ...]:
+    """Time the same evaluations in this process, by one worker and by two, in turn.
+
+    Args:
+        problem: whose weights are quantized in this process.
+        first: evaluated before, so that workers have quantized theirs as well.
+        rounds: different configurations each, for workers remember those of others.
+    """
     taken: dict[int, list[float]] = {0: [], 1: [], 2: []}
-    each = len(configs) // (ROUNDS + 1)
     with LocalExecutor(1) as one, LocalExecutor(2) as two:
-        for number in range(ROUNDS + 1):
-            asked = configs[number * each : (number + 1) * each]  # workers remember the others
-            for workers, executor in {0: None, 1: one, 2: two}.items():
+        executors = {0: None, 1: one, 2: two}
+        for executor in (one, two):
+            problem.with_store(None).evaluate_many(first, executor=executor)
+        for number, asked in enumerate(rounds):
+            for turn in range(len(executors)):
+                workers = (number + turn) % len(executors)  # each is first as often as others
                 again = problem.with_store(None)  # which remembers nothing here
                 start = time.perf_counter()
-                again.evaluate_many(asked, executor=executor)  # by one thread each
-                if number:  # the first round starts processes and quantizes weights
-                    taken[workers].append(time.perf_counter() - start)
-    return tuple(Timed(workers, each, 0.0, min(took)) for workers, took in taken.items())
+                again.evaluate_many(asked, executor=executors[workers])  # by one thread each
+                taken[workers].append(time.perf_counter() - start)
+    each = len(rounds[0])
+    return tuple(Timed(workers, each, 0.0, tuple(took)) for workers, took in taken.items())
 
 
 # --- in the workers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from statistics import fmean
+from statistics import fmean, median
 
 import numpy as np
 
@@ -74,7 +74,8 @@ CPU time in which the searcher proposes a batch, mean over the searches of one s
 SLEEPING = """Searches whose evaluations sleep {each:g} s, so that no core is wanted: what
 processes, queue and batches of 2 x workers leave."""
 REAL = """Evaluations of {task}, each of which takes {each} of CPU, in this process and by workers,
-in turn:"""
+{count} at a time and in turn, {rounds} times, all weights quantized before. Rates are of the
+median round, ratios the median of those of each round:"""
 
 
 def write_page(
@@ -207,9 +208,11 @@ def _real(evaluated: Evaluated) -> tuple[str, str]:
     """Return words and table of a task's evaluations."""
     here, *by_workers = evaluated.timed
     rows = [[_who(here), f"{here.rate:.1f}/s", "", ""]]
-    rows += [_by_workers(timed, timed.rate / here.rate) for timed in by_workers]
+    rows += [_by_workers(timed, timed.faster_than(here)) for timed in by_workers]
     each = _seconds(fmean(evaluated.times.seconds))
-    words = REAL.format(task=evaluated.times.name, each=each)
+    words = REAL.format(
+        task=evaluated.times.name, each=each, count=here.evaluations, rounds=len(here.seconds)
+    )
     return words, markdown_table(["", "rate", "of this process", "efficiency"], rows, "lrrr")
 
 
@@ -220,8 +223,9 @@ def _by_workers(timed: Timed, ratio: float) -> list[str]:
 
 def _sleeping(timed: Timed) -> list[str]:
     linear = timed.evaluations * timed.each / timed.workers
-    share = linear / timed.seconds
-    return [str(timed.workers), f"{timed.seconds:.1f} s", f"{linear:.1f} s", f"{share:.2f}"]
+    seconds = median(timed.seconds)
+    share = linear / seconds
+    return [str(timed.workers), f"{seconds:.1f} s", f"{linear:.1f} s", f"{share:.2f}"]
 
 
 def _who(timed: Timed) -> str:
