@@ -27,7 +27,7 @@ from rlquant.files import make_folder, reading
 from rlquant.paths import PathLike, path_of
 from rlquant_agents.search.session import Session
 from rlquant_agents.searchers.ppo.greedy import answer_greedily
-from rlquant_agents.searchers.ppo.searcher import MaskedPPO
+from rlquant_agents.searchers.ppo.searcher import Learning, MaskedPPO
 from rlquant_agents.searchers.ppo.side_information import SideInformation
 from rlquant_envs import FEATURES, LayerwiseQuantization
 
@@ -280,15 +280,9 @@ class AgentSearch(MaskedPPO):
         load_weights(model, self.agent)
         return model
 
-    def before_learning(
-        self,
-        model: OnPolicyAlgorithm,
-        session: Session,
-        seed: int,
-        known: SideInformation | None,
-    ) -> None:
+    def before_learning(self, model: OnPolicyAlgorithm, learning: Learning) -> None:
         """Ask for the agent's greedy answer."""
-        answer_greedily(model, LayerwiseQuantization(session, reward=self.reward))
+        answer_greedily(model, LayerwiseQuantization(learning.session, reward=self.reward))
 
 
 @explained

@@ -31,7 +31,7 @@ from rlquant_agents.policies.saved_agent import (
     save_agent,
 )
 from rlquant_agents.search.session import Session
-from rlquant_agents.searchers.ppo.searcher import MaskedPPO
+from rlquant_agents.searchers.ppo.searcher import Learning, MaskedPPO
 from strategies import damage
 
 SMALL = MaskedPPO(environments=2, episodes=4, epochs=1, hidden=16, warm_samples=0)
@@ -99,7 +99,7 @@ def test_the_folder_holds_no_pickle(agent: Path) -> None:
 
 def test_weights_and_moments_come_back(agent: Path) -> None:
     searcher = from_agent(agent)
-    environments = searcher.make_environments(Session(ToyProblem(), 5))
+    environments = searcher.make_environments(Learning(Session(ToyProblem(), 5), 0))
     model = searcher.make_model(environments, 4, seed=3)
     other = searcher.make_model(environments, 4, seed=4)
     for a, b in zip(model.policy.parameters(), other.policy.parameters(), strict=True):
@@ -215,7 +215,7 @@ def test_tensors_that_this_agent_cannot_have_are_refused(
 
 
 def test_an_agent_that_has_not_learnt_has_no_moments(tmp_path: Path) -> None:
-    environments = SMALL.make_environments(Session(ToyProblem(), 5))
+    environments = SMALL.make_environments(Learning(Session(ToyProblem(), 5), 0))
     model = SMALL.make_model(environments, 4, seed=0)
     save_agent(model, AgentRecord.of(ToyProblem().space, 16, 0, []), tmp_path)
     load_weights(SMALL.make_model(environments, 4, seed=1), tmp_path)
@@ -228,7 +228,7 @@ def test_any_damage_is_refused_or_leaves_an_agent(
 ) -> None:
     folder = _copy(agent, tmp_path_factory.mktemp("damaged"))
     (folder / name).write_bytes(data.draw(damage((agent / name).read_bytes())))
-    environments = SMALL.make_environments(Session(ToyProblem(), 5))
+    environments = SMALL.make_environments(Learning(Session(ToyProblem(), 5), 0))
     model = SMALL.make_model(environments, 4, seed=0)
     with contextlib.suppress(RlquantError):
         read_record(folder)
@@ -239,7 +239,7 @@ def test_any_damage_is_refused_or_leaves_an_agent(
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
-    environments = SMALL.make_environments(Session(ToyProblem(), 5))
+    environments = SMALL.make_environments(Learning(Session(ToyProblem(), 5), 0))
     model = SMALL.make_model(environments, 4, seed=0)
     record = AgentRecord.of(ToyProblem().space, 16, 0, [])
     with pytest.raises(StorageError, match="cannot be written"):

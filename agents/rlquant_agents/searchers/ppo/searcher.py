@@ -36,6 +36,21 @@ MOST_DECISIONS, LEAST_SAMPLES = 9600, 30
 """Decisions that a new policy is fitted to, at most, but for so many configurations."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Learning:
+    """What the agent of a search learns on.
+
+    Attributes:
+        session: evaluates.
+        seed: of the search.
+        known: what gradients say of the session's problem, where the agent uses it.
+    """
+
+    session: Session
+    seed: int
+    known: SideInformation | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class PPOSearch(Searcher):
     """Proximal policy optimisation (Schulman et al. 2017), one environment step a layer.
@@ -81,17 +96,17 @@ class PPOSearch(Searcher):
         layers = len(session.feasible)
         steps = EPISODES_PER_EVALUATION * session.evaluations * layers
         with seeded(seed):
-            known = self.known(session)
-            environments = self.make_environments(session, known)
-            model = self.make_model(environments, layers, seed, self.extractor(known))
+            learning = Learning(session, seed, self.known(session))
+            environments = self.make_environments(learning)
+            model = self.make_model(environments, layers, seed, self.extractor(learning))
             logger = make_logger(session)
             model.set_logger(logger)
             with closed_after(logger.close):
-                self.before_learning(model, session, seed, known)
+                self.before_learning(model, learning)
                 # one step more than there can be: the session says when it is enough
-                model.learn(total_timesteps=steps + 1, callback=self.callback(session))
+                model.learn(total_timesteps=steps + 1, callback=self.callback(learning))
 
-    def callback(self, session: Session) -> BaseCallback | None:
+    def callback(self, learning: Learning) -> BaseCallback | None:
         """Return what goes along with learning; nothing here."""
         return None
 
@@ -99,33 +114,25 @@ class PPOSearch(Searcher):
         """Return what gradients say of the session's problem; nothing here."""
         return None
 
-    def extractor(self, known: SideInformation | None) -> dict[str, Any]:
+    def extractor(self, learning: Learning) -> dict[str, Any]:
         """Return the policy's arguments that say how observations are seen; none here."""
         return {}
 
-    def before_learning(
-        self,
-        model: OnPolicyAlgorithm,
-        session: Session,
-        seed: int,
-        known: SideInformation | None,
-    ) -> None:
+    def before_learning(self, model: OnPolicyAlgorithm, learning: Learning) -> None:
         """Do what comes before the first rollout; nothing here."""
 
-    def make_environments(self, session: Session, known: SideInformation | None = None) -> VecEnv:
+    def make_environments(self, learning: Learning) -> VecEnv:
         """Return the environments, all asking the same session."""
 
         def make() -> gymnasium.Env[Observation, Action]:
-            return self.make_environment(session, known)
+            return self.make_environment(learning)
 
-        count = max(self.environments, session.batch)
-        return VecMonitor(EvaluatedTogether([make] * count, session))
+        count = max(self.environments, learning.session.batch)
+        return VecMonitor(EvaluatedTogether([make] * count, learning.session))
 
-    def make_environment(
-        self, session: Session, known: SideInformation | None
-    ) -> gymnasium.Env[Observation, Action]:
+    def make_environment(self, learning: Learning) -> gymnasium.Env[Observation, Action]:
         """Return one environment."""
-        return LayerwiseQuantization(session, reward=self.reward)
+        return LayerwiseQuantization(learning.session, reward=self.reward)
 
     def make_model(
         self,
@@ -187,9 +194,9 @@ class MaskedPPO(PPOSearch):
         self.require_whole(0, "warm_samples", "warm_epochs")
         self.require_number("warm_learning_rate", above=0.0)
 
-    def callback(self, session: Session) -> BaseCallback | None:
+    def callback(self, learning: Learning) -> BaseCallback | None:
         """Return what asks for the likeliest configurations, where they are asked for."""
-        env = LayerwiseQuantization(session, reward=self.reward)
+        env = LayerwiseQuantization(learning.session, reward=self.reward)
         return AskGreedily(env) if self.greedy else None
 
     def known(self, session: Session) -> SideInformation | None:
@@ -198,33 +205,26 @@ class MaskedPPO(PPOSearch):
         wanted = shown or self.shaping or self.encoder
         return SideInformation.of(session) if wanted else None
 
-    def extractor(self, known: SideInformation | None) -> dict[str, Any]:
+    def extractor(self, learning: Learning) -> dict[str, Any]:
         """Return the encoder over all layers, where there is one."""
-        if known is None or not self.encoder:
+        if learning.known is None or not self.encoder:
             return {}
         return {
             "features_extractor_class": LayerEncoder,
-            "features_extractor_kwargs": {"layers": known.layers()},
+            "features_extractor_kwargs": {"layers": learning.known.layers()},
         }
 
-    def make_environment(
-        self, session: Session, known: SideInformation | None
-    ) -> gymnasium.Env[Observation, Action]:
+    def make_environment(self, learning: Learning) -> gymnasium.Env[Observation, Action]:
         """Return one environment, shaped or not."""
-        plain = LayerwiseQuantization(session, reward=self.reward)
+        plain, known = LayerwiseQuantization(learning.session, reward=self.reward), learning.known
         return plain if known is None or not self.shaping else ShapedByIncreases(plain, known)
 
-    def before_learning(
-        self,
-        model: OnPolicyAlgorithm,
-        session: Session,
-        seed: int,
-        known: SideInformation | None,
-    ) -> None:
+    def before_learning(self, model: OnPolicyAlgorithm, learning: Learning) -> None:
         """Fit the new policy to configurations; of knapsacks the first is evaluated."""
         if not self.warm_samples:
             return
-        generator = np.random.default_rng(seed)
+        session, known = learning.session, learning.known
+        generator = np.random.default_rng(learning.seed)
         affordable = max(LEAST_SAMPLES, MOST_DECISIONS // len(session.feasible))
         count = min(self.warm_samples, affordable)
         if known is None or self.warm_start == "uniform":

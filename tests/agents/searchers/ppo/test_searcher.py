@@ -12,7 +12,7 @@ from rlquant.testing.toy_problem import MIXED, ToyProblem
 from rlquant_agents.search.result import SearchResult
 from rlquant_agents.search.searcher import make_searcher
 from rlquant_agents.search.session import Session
-from rlquant_agents.searchers.ppo.searcher import MaskedPPO
+from rlquant_agents.searchers.ppo.searcher import Learning, MaskedPPO
 from rlquant_envs import LayerwiseQuantization
 
 SPACE = SearchSpace(bits=(2, 3, 4, 5, 6, 8))
@@ -62,7 +62,9 @@ def test_masks_keep_a_single_decision_from_ever_being_repaired(
 def test_settings_reach_the_agent() -> None:
     session = Session(ToyProblem(4, 4.0), 10)
     searcher = MaskedPPO(environments=2, episodes=4, hidden=16, epochs=3, clip=0.3)
-    model = searcher.make_model(searcher.make_environments(session), len(session.layers), seed=0)
+    model = searcher.make_model(
+        searcher.make_environments(Learning(session, 0)), len(session.layers), seed=0
+    )
     assert (model.n_envs, model.n_steps, model.n_epochs) == (2, 2 * 4, 3)  # type: ignore[attr-defined]
     assert model.gamma == 1.0
     assert model.clip_range(1.0) == 0.3  # type: ignore[attr-defined]
