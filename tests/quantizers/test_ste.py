@@ -178,11 +178,10 @@ class TestPoints:
         curved(at_points(latent, points, group_size, scale_dtype=dtype)).backward()
         q = quantize_to_points(latent, points, group_size=group_size, scale_dtype=dtype)
         assert q.scale is not None
-        assert q.offset is not None
         assert q.values is not None
-        scale, offset = (spread(t.double(), latent.shape, group_size) for t in (q.scale, q.offset))
-        at = q.values.double()
-        wanted = slopes(lambda p: curved(offset + scale * p[q.codes.long()]), at, 1e-4)
+        scale = spread(q.scale.double(), latent.shape, group_size)
+        codes, at, rounded = q.codes.long(), q.values.double(), q.dequantize().double()
+        wanted = slopes(lambda p: curved(rounded + scale * (p - at)[codes]), at, 1e-4)
         assert points.grad is not None
         torch.testing.assert_close(points.grad.double(), wanted, rtol=1e-4, atol=1e-3)
 
