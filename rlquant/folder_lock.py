@@ -51,6 +51,8 @@ class HeldFolder(os.PathLike[str]):
 def held(folder: Any, name: str = "out") -> Iterator[HeldFolder]:
     """Hold a folder for the block: no other run gets it, in this process or any other.
 
+    A block that ends in an error takes a folder with it that was made for it and is empty.
+
     Args:
         folder: a path, made where it is missing; or a `HeldFolder` of a caller.
         name: of the argument that it was given as, for errors.
@@ -65,9 +67,16 @@ def held(folder: Any, name: str = "out") -> Iterator[HeldFolder]:
         yield folder
         return
     path = path_of(name, folder)
-    make_folder(path)
-    with _locked(path / LOCK, path):
-        yield HeldFolder(path)
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    try:
+        make_folder(path)
+        with _locked(path / LOCK, path):
+            yield HeldFolder(path)
+    except BaseException:
+        with contextlib.suppress(OSError):  # something is in it
+            for place in missing:
+                place.rmdir()
+        raise
 
 
 @contextlib.contextmanager

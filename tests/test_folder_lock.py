@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -128,6 +129,19 @@ def test_an_error_in_the_block_lets_go(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), held(tmp_path):
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_takes_empty_folders_with_it_that_were_made_for_the_block(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    for folder in (there, there / "runs" / "a"):
+        with pytest.raises(KeyError), held(folder):
+            raise KeyError
+        assert list(there.iterdir()) == []
+    with suppress(KeyError), held(there / "runs" / "a") as kept:
+        (kept.path / "result.json").write_text("{}")
+        raise KeyError
+    assert [path.name for path in there.rglob("*")] == ["runs", "a", "result.json"]
 
 
 def test_a_folder_that_is_deleted_meanwhile_is_no_error(tmp_path: Path) -> None:
