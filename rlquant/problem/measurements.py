@@ -102,7 +102,8 @@ class Measurements:
         self.measuring, self.fingerprint, self.store = measuring, fingerprint, store
         self._known: dict[QuantizationConfig, Measurement] = {}
         self._seen = LooksMemory()
-        self._following: dict[QuantizationConfig, QuantizationConfig] = {}
+        self._expected: tuple[QuantizationConfig, ...] = ()
+        self._place: dict[QuantizationConfig, int] = {}
         self._increases: dict[str, Floats] = {}
         self._evaluator: Evaluator | TrainingEvaluator | None = None
         self._longest = 0.0
@@ -255,7 +256,8 @@ class Measurements:
         evaluator, start = self.evaluator, time.perf_counter()
         measured: Measurement | None = None
         with suppress(Ended):
-            measured = evaluator.measure(config, recorder, self._following.get(config))
+            last = config if config in self._place else None  # shares all with itself
+            measured = evaluator.measure(config, recorder, self._after(config, 1) or last)
         seconds = time.perf_counter() - start
         self._longest = max(self._longest, seconds)
         looks = None if recorder is None else recorder.looks
@@ -317,31 +319,30 @@ class Measurements:
             incumbent: where the problem races, the configuration to beat.
             ahead: of what is expected, the process is asked so many further on next.
         """
-        following = self._expected(config, ahead)
+        following = self._after(config, ahead)
         if self.measuring.racing is None or incumbent is None:
             return Question(config, following=following)
         with self._lock:
             self._losses(incumbent)
             return Question(config, incumbent, self._looks(incumbent), following)
 
-    def _expected(self, config: QuantizationConfig, ahead: int) -> QuantizationConfig | None:
+    def _after(self, config: QuantizationConfig, ahead: int) -> QuantizationConfig | None:
         """Return what is expected so many after a configuration; None where nothing is."""
-        at: QuantizationConfig | None = config
-        for _ in range(ahead):
-            if at is None or self._following.get(at) == at:  # nothing follows the last one
-                return None
-            at = self._following.get(at)
-        return at
+        place = self._place.get(config)
+        if place is None or place + ahead >= len(self._expected):
+            return None
+        return self._expected[place + ahead]
 
     def answer(self, question: Question) -> Answer:
         """Measure what another process asks; nothing is stored here."""
         assert self.evaluator is not None  # which has the samples loaded, where they were not sent
         if question.incumbent is not None and question.looks is not None:
             self._seen.put(question.incumbent, question.looks)
-        if question.following is not None:
-            self._following = {question.config: question.following}
+        following = question.following
         start = time.perf_counter()
-        measured = self.get(question.config, incumbent=question.incumbent)
+        with self._lock:  # other threads of the process answer as well
+            self._expect(() if following is None else (question.config, following))
+            measured = self.get(question.config, incumbent=question.incumbent)
         looks = self._seen.get(question.config)
         return Answer(measured, time.perf_counter() - start, looks)
 
@@ -388,9 +389,12 @@ class Measurements:
         What is then measured in that order keeps in memory what the rest needs, and only that.
         """
         order = sharing_order([config.choices for config in configs])
-        ordered = [configs[i] for i in order]
-        self._following = dict(zip(ordered, [*ordered[1:], *ordered[-1:]], strict=True))
+        self._expect([configs[i] for i in order])
         return order
+
+    def _expect(self, ordered: Sequence[QuantizationConfig]) -> None:
+        self._expected = tuple(ordered)
+        self._place = {config: place for place, config in enumerate(ordered)}
 
     def scan(self, configs: Iterator[QuantizationConfig]) -> Iterator[Measurement]:
         """Measure one after the other, in this order, and remember none."""
@@ -418,7 +422,8 @@ class Measurements:
         local: dict[str, Any] = {
             "_evaluator": None,
             "_whole_measurements": None,
-            "_following": {},
+            "_expected": (),
+            "_place": {},
             "_seen": LooksMemory(),
         }
         return {k: v for k, v in self.__dict__.items() if k != "_lock"} | local
