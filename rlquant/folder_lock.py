@@ -67,7 +67,8 @@ def held(folder: Any, name: str = "out") -> Iterator[HeldFolder]:
         yield folder
         return
     path = path_of(name, folder)
-    missing = [place for place in (path, *path.parents) if not place.exists()]
+    with about(path):
+        missing = [place for place in (path, *path.parents) if not place.exists()]
     try:
         make_folder(path)
         with _locked(path / LOCK, path):

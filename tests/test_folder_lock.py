@@ -237,6 +237,17 @@ def test_what_is_no_file_is_no_lock(tmp_path: Path) -> None:
         raise AssertionError
 
 
+def test_a_folder_that_cannot_be_looked_into_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refused)
+    with pytest.raises(StorageError, match="Permission denied"), held(tmp_path / "run"):
+        pass
+
+
 def test_a_wrong_folder_is_named_as_the_argument_that_it_is(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="folder=3: give a path"), held(3, "folder"):
         raise AssertionError
