@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from problems import problem
+from problems import bits, problem
 from rlquant import QuantizationConfig, QuantizationProblem, Racing, Score
 from rlquant.data import Data
 from rlquant.errors import DataError, SettingsError, WorkerError
 from rlquant.problem import named_data
-from rlquant.problem.by_workers import evaluations_on, scores_on
+from rlquant.problem.by_workers import (
+    WorkerEvaluations,
+    _Measurements,
+    evaluations_on,
+    scores_on,
+)
+from rlquant.problem.measurements import Answer, Question
+from rlquant.score import Measurement
 from rlquant.tabular.grouped import GroupedProblem
 from rlquant.testing import ToyProblem
 from small_networks import samples_of
@@ -45,6 +53,34 @@ def test_workers_measure_what_this_process_does_and_this_one_stores_it(
     with ThreadPoolExecutor(1) as nobody:
         nobody.shutdown()  # what is stored needs no worker
         assert again.evaluate_many(configs, executor=nobody) == here.evaluate_many(configs)
+
+
+class Noted:
+    """Calls that note what two workers are asked, and answer nothing right."""
+
+    workers = 2
+
+    def __init__(self) -> None:
+        self.questions: Sequence[Question] = ()
+
+    def completed(
+        self, questions: Sequence[Question], chunk: int
+    ) -> Generator[tuple[int, Answer], None, None]:
+        self.questions = questions
+        for place in range(len(questions)):
+            yield place, Answer(Measurement(1.0, 0.5, 50), 0.1, None)
+
+
+def test_of_a_chunk_the_next_follows_and_behind_it_the_workers_next_chunk() -> None:
+    known, calls = problem()._measurements, Noted()
+    configs = [bits(*widths) for widths in itertools.product((2, 3, 4, 8), repeat=3)]
+    ordered = [configs[place] for place in known.expect(configs)]
+    asking = _Measurements(known, lambda c: c, lambda c, measured: measured)  # type: ignore[arg-type, return-value]
+    assert len(list(WorkerEvaluations(calls, asking).scores(ordered))) == 64  # type: ignore[arg-type]
+    following = [question.following for question in calls.questions]
+    chunk, places = 4, [*range(64), *[None] * 8]  # 8 chunks for each of two workers
+    wanted = [places[at + (1 if (at + 1) % chunk else 1 + chunk)] for at in range(64)]
+    assert following == [None if place is None else ordered[place] for place in wanted]
 
 
 def test_races_by_workers_end_as_they_do_here(threads: ThreadPoolExecutor) -> None:

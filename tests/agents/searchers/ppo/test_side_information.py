@@ -131,8 +131,9 @@ def test_the_same_seed_finds_the_same(shaping: bool, encoder: bool) -> None:
 
 
 def test_who_wants_no_side_information_pays_for_none() -> None:
-    plain = MaskedPPO(warm_start="uniform", shaping=False, encoder=False, **SMALL)  # type: ignore[arg-type]
-    assert len(plain.search(shared(), 8, seed=0).history) == 8
+    for begun in ({"warm_start": "uniform"}, {"warm_samples": 0}):
+        plain = MaskedPPO(shaping=False, encoder=False, **begun, **SMALL)  # type: ignore[arg-type]
+        assert len(plain.search(shared(), 8, seed=0).history) == 8
     assert len(MaskedPPO(**SMALL).search(shared(), 8, seed=0).history) < 8  # type: ignore[arg-type]
 
 
