@@ -12,6 +12,36 @@ from rlquant_agents.surrogate.weight_error import Effects
 
 SOURCE = "the knapsack of expected increases"
 """What a search names as the source of their first knapsack."""
+MOST_SHARE = 0.2
+"""Of the sum of a knapsack: a decision whose increase is more of it is doubted."""
+DOUBT = 2.0
+"""What the increases of a doubted decision are multiplied by."""
+
+
+def first_answers(increases: Effects, feasible: FeasibleSet) -> Indices:
+    """Return the knapsack of expected increases, and one that rests on less where one is doubted.
+
+    Where much of the sum is the increase of one decision, such as a classifier with a quarter of
+    the weights, the answer is as good as that one increase. It is doubled, and where the knapsack
+    then decides otherwise, that is the second answer: two evaluations that tell which is right.
+    Evaluations of configurations that all have the same option there do not.
+
+    Args:
+        increases: expected ones, shape `(decisions, options)`, at least 0.
+        feasible: what fits.
+
+    Returns:
+        Option indices, shape `(1 or 2, decisions)`.
+    """
+    answer = solve_knapsack(increases, feasible)
+    taken = increases[np.arange(len(answer)), answer]
+    largest = int(taken.argmax())
+    if taken[largest] <= MOST_SHARE * taken.sum():
+        return answer[None]
+    doubted = increases.copy()
+    doubted[largest] *= DOUBT
+    other = solve_knapsack(doubted, feasible)
+    return answer[None] if other[largest] == answer[largest] else np.array([answer, other])
 
 
 def increase_surrogate(session: Session, increases: Effects, log_shift: float) -> IncreaseSurrogate:

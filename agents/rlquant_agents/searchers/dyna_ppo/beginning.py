@@ -10,8 +10,12 @@ import numpy as np
 
 from rlquant.cost.feasible import Indices
 from rlquant_agents.search.session import Session
-from rlquant_agents.searchers.expected_increases import drawn_knapsacks, increase_surrogate
-from rlquant_agents.searchers.knapsack import solve_and_refine, solve_knapsack
+from rlquant_agents.searchers.expected_increases import (
+    drawn_knapsacks,
+    first_answers,
+    increase_surrogate,
+)
+from rlquant_agents.searchers.knapsack import solve_and_refine
 from rlquant_agents.searchers.sensitivity import measure_effects
 from rlquant_agents.surrogate.kernel import MANY_LAYERS
 from rlquant_agents.surrogate.prediction import PredictsLogLoss
@@ -36,13 +40,14 @@ class Beginning:
         surrogate: to be fitted to what was evaluated.
         effects: of the options, which the policy is shown; None where it is shown what the layers
             say themselves.
-        answer: what is evaluated next; None for configurations of the policy.
+        answers: what is evaluated next, shape `(n, decisions)`; None for configurations of the
+            policy.
         candidates: gives further candidates of a round, shape `(n, decisions)`; None for none.
     """
 
     surrogate: PredictsLogLoss
     effects: Effects | None = None
-    answer: Indices | None = None
+    answers: Indices | None = None
     candidates: Candidates | None = None
 
 
@@ -80,5 +85,5 @@ def _from_gradients(session: Session) -> Beginning | None:
         return None
     surrogate = increase_surrogate(session, increases, shift)
     candidates = partial(drawn_knapsacks, surrogate, feasible, N_SOLUTIONS, LARGEST_SHARE)
-    answer = solve_knapsack(increases, feasible)[None]
-    return Beginning(surrogate, answer=answer, candidates=candidates)
+    answers = first_answers(increases, feasible)
+    return Beginning(surrogate, answers=answers, candidates=candidates)

@@ -193,9 +193,9 @@ class _Exploration:
         """Go on until the session ends it."""
         beginning = begin(self._session, sensitivities=self._settings.sensitivities)
         self._surrogate, self._further = beginning.surrogate, beginning.candidates
-        self._policy = self._new_policy(beginning.effects) if beginning.answer is None else None
+        self._policy = self._new_policy(beginning.effects) if beginning.answers is None else None
         self._observed.update()
-        self._observed.evaluate(self._first(beginning.answer))
+        self._observed.evaluate(self._first(beginning.answers))
         for round_ in itertools.count():
             self._choose_limit()
             self._surrogate.fit(self._observed.rows, self._observed.log_losses)
@@ -230,12 +230,12 @@ class _Exploration:
             self._logger,
         )
 
-    def _first(self, answer: Indices | None) -> Indices:
-        """Return what is evaluated before the first round: a solution, or what the policy says."""
+    def _first(self, answers: Indices | None) -> Indices:
+        """Return what is evaluated before the first round: solutions, or what the policy says."""
         if self._policy is None:
-            assert answer is not None
-            self._session.propose(SOURCE, answer)
-            return answer
+            assert answers is not None
+            self._session.propose(SOURCE, answers)
+            return answers
         found = self._policy.untrained_answers(self._spread_limits(self._policy.count))
         first = self._observed.unknown(found.tolist())[: self._settings.first]
         self._session.propose(POLICY, first)
