@@ -37,7 +37,7 @@ def write_comparison(
     sources = dict.fromkeys(stratum.source for stratum in strata)
     if settings.tables:
         title = f"# Searchers on {len(sources)} table{'s' if len(sources) > 1 else ''}"
-        parts, figures = statistics_parts(strata, settings.most, settings.chosen(labels))
+        parts, figures = statistics_parts(strata, settings.most, settings.highlighted(labels))
         csv = marks_csv(strata, marks)
     else:
         title = f"# Searchers on {'' if task else 'the table '}{strata[0].source}"
