@@ -12,19 +12,18 @@ from rlquant_agents.surrogate.weight_error import Effects
 
 SOURCE = "the knapsack of expected increases"
 """What a search names as the source of their first knapsack."""
-MOST_SHARE = 0.2
-"""Of the sum of a knapsack: a decision whose increase is more of it is doubted."""
-DOUBT = 2.0
-"""What the increases of a doubted decision are multiplied by."""
+DOMINANT_SHARE = 0.2
+"""Of the sum of a knapsack: a decision whose increase is more of it dominates the sum."""
+RAISED = 2.0
+"""What the increases of a dominant decision are multiplied by for a second answer."""
 
 
 def first_answers(increases: Effects, feasible: FeasibleSet) -> Indices:
-    """Return the knapsack of expected increases, and one that rests on less where one is doubted.
+    """Return the knapsack of expected increases, and a second where one decision dominates the sum.
 
-    Where much of the sum is the increase of one decision, such as a classifier with a quarter of
-    the weights, the answer is as good as that one increase. It is doubled, and where the knapsack
-    then decides otherwise, that is the second answer: two evaluations that tell which is right.
-    Evaluations of configurations that all have the same option there do not.
+    Such a decision, e.g. a classifier with a quarter of the weights, is where a wrong increase
+    costs most, and evaluations that all have the same option there do not correct it. The second
+    answer is the knapsack with that decision's increases doubled, where it has another option.
 
     Args:
         increases: expected ones, shape `(decisions, options)`, at least 0.
@@ -36,11 +35,11 @@ def first_answers(increases: Effects, feasible: FeasibleSet) -> Indices:
     answer = solve_knapsack(increases, feasible)
     taken = increases[np.arange(len(answer)), answer]
     largest = int(taken.argmax())
-    if taken[largest] <= MOST_SHARE * taken.sum():
+    if taken[largest] <= DOMINANT_SHARE * taken.sum():
         return answer[None]
-    doubted = increases.copy()
-    doubted[largest] *= DOUBT
-    other = solve_knapsack(doubted, feasible)
+    raised = increases.copy()
+    raised[largest] *= RAISED
+    other = solve_knapsack(raised, feasible)
     return answer[None] if other[largest] == answer[largest] else np.array([answer, other])
 
 

@@ -1,4 +1,4 @@
-"""What is evaluated first of expected increases: their knapsack, and one where it is doubted."""
+"""First answers of expected increases: their knapsack, and a second of a dominant decision."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def half_at_two_bits(at_two_bits: tuple[float, ...]) -> tuple[FeasibleSet, Effec
     return FeasibleSet(layers, OPTIONS, Bits(), Budget.bops(3 * count)), increases
 
 
-def test_what_most_of_the_sum_rests_on_is_tried_otherwise() -> None:
+def test_a_dominant_decision_has_another_option_in_the_second_answer() -> None:
     feasible, increases = half_at_two_bits((0.31, 0.32, 0.33, 0.9))
     answers = first_answers(increases, feasible)
     bits = [[OPTIONS[number].bits for number in row] for row in answers.tolist()]
@@ -54,7 +54,7 @@ def test_what_most_of_the_sum_rests_on_is_tried_otherwise() -> None:
         (1.0,) * 10,  # a fifth of the sum each
     ],
 )
-def test_what_is_not_doubted_is_one_answer(at_two_bits: tuple[float, ...]) -> None:
+def test_where_no_other_option_follows_there_is_one_answer(at_two_bits: tuple[float, ...]) -> None:
     feasible, increases = half_at_two_bits(at_two_bits)
     (answer,) = first_answers(increases, feasible)
     assert (answer == solve_knapsack(increases, feasible)).all()
